@@ -1,0 +1,146 @@
+# gxy_balancer: builds, installs and tests the extension, with PGXS.
+#
+# `make test` and `make demo` are meant to be the first command on a fresh machine. There is no pg_config to ask yet
+# then, so everything that needs PGXS is conditional, and those two install what is missing and start make anew.
+# The version is written in the control file only.
+
+EXTENSION = gxy_balancer
+MODULE_big = gxy_balancer
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(EXTENSION).control)
+DATA = $(EXTENSION)--$(EXTVERSION).sql $(wildcard $(EXTENSION)--*--*.sql)
+
+OBJS = \
+	src/policy.o \
+	src/guc.o \
+	src/catalog.o \
+	src/pool.o \
+	src/storage.o \
+	src/wait.o \
+	src/sources.o \
+	src/load.o \
+	src/placement.o \
+	src/lease.o \
+	src/cleanup.o \
+	src/reports.o \
+	src/functions.o \
+	src/module.o
+
+# Inputs in sql/ and test/isolation/specs/. Nothing of both may be left off: `make check-lists`.
+REGRESS =
+ISOLATION =
+
+# Where pg_regress writes; a caller who may not write here is given a folder of his own.
+OUTPUT_DIR ?= $(shell test -w test && echo test/output || echo "$${TMPDIR:-/tmp}/$(EXTENSION)-$$(id -un)")
+REGRESS_PREP = output-dirs
+REGRESS_OPTS = --inputdir=. --outputdir=$(OUTPUT_DIR)/regress
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(OUTPUT_DIR)/isolation
+
+# No exceptions and no static guards: an ereport() is a longjmp, and the C++ runtime is not linked. WERROR=1 is for CI.
+CXX_STANDARD = -std=c++20
+WARNINGS = -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
+PG_CXXFLAGS = $(CXX_STANDARD) -fno-exceptions -fno-rtti -fno-threadsafe-statics $(WARNINGS) $(CLANG_CXXFLAGS)
+# PostgreSQL was configured for gcc; its warning options that clang lacks are not our concern.
+CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)
+
+EXTRA_CLEAN = build test/output
+OUR_HEADERS = $(wildcard src/*.hpp)
+FORMATTED = $(wildcard src/*.cpp src/*.hpp test/unit/*.cpp test/unit/*.hpp)
+CLANG_FORMAT ?= clang-format-14
+PG_CONFIG ?= pg_config
+
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+ifneq (,$(PGXS))
+
+# Bitcode is for inlining by the JIT; a machine without the server's own clang does without.
+SERVER_CLANG := $(shell sed -n 's/^CLANG *= *//p' $(dir $(PGXS))../Makefile.global)
+ifeq (,$(and $(SERVER_CLANG),$(shell command -v $(SERVER_CLANG) 2>/dev/null)))
+override with_llvm = no
+endif
+
+include $(PGXS)
+
+ifeq (,$(filter 15 16 17 18,$(MAJORVERSION)))
+$(error gxy_balancer needs PostgreSQL 15 to 18, and $(PG_CONFIG) is of $(VERSION): name another with PG_CONFIG=/path/to/pg_config)
+endif
+
+# The server's headers are not ours to warn about.
+override CPPFLAGS := $(patsubst -I$(includedir_server),-isystem $(includedir_server),$(CPPFLAGS))
+override CPPFLAGS := $(patsubst -I/usr/%,-isystem /usr/%,$(CPPFLAGS))
+BITCODE_CXXFLAGS += $(PG_CXXFLAGS)
+
+$(OBJS) $(OBJS:.o=.bc): $(OUR_HEADERS) Makefile
+
+else
+
+all install uninstall installcheck:
+	$(error PostgreSQL's development files were not found. Install a C++ compiler and postgresql-server-dev-NN (on Debian `test/prepare` does), or name them with PG_CONFIG=/path/to/pg_config)
+
+clean:
+	rm -rf $(OBJS) $(OBJS:.o=.bc) $(MODULE_big).so $(EXTRA_CLEAN)
+
+endif
+
+.PHONY: output-dirs unit test demo test-matrix check-objects check-includes check-lists check-version check-format \
+	format dist help
+
+# Not only by `make all`: a machine's pg_config is asked anew after test/prepare.
+test demo:
+	@test/prepare $@
+	@$(MAKE) -s --no-print-directory all
+	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
+	$$sudo $(MAKE) -s --no-print-directory install PG_CONFIG='$(PG_CONFIG)' >/dev/null
+	@$(if $(filter demo,$@),test/demo,test/run)
+
+test-matrix:
+	@test/matrix
+
+# The policy and its tests, without PostgreSQL.
+unit: build/unit
+	build/unit
+
+build/unit: $(wildcard test/unit/*.cpp test/unit/*.hpp) src/policy.cpp src/policy.hpp Makefile
+	@mkdir -p build
+	$(CXX) $(CXX_STANDARD) -O1 -g $(WARNINGS) -Isrc -o $@ $(filter %.cpp,$^) -lgtest_main -lgtest -pthread
+
+check-objects: all
+	test/check-objects $(MODULE_big).so $(OBJS)
+
+check-includes:
+	test/check-includes
+
+check-lists:
+	test/check-lists sources '$(OBJS:src/%.o=%)' src/*.cpp
+	test/check-lists REGRESS '$(REGRESS)' sql/*.sql
+	test/check-lists ISOLATION '$(ISOLATION)' test/isolation/specs/*.spec
+
+check-version:
+	test/check-version '$(EXTVERSION)'
+
+check-format:
+	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+
+format:
+	$(CLANG_FORMAT) -i $(FORMATTED)
+
+output-dirs:
+	@mkdir -p $(OUTPUT_DIR)/regress $(OUTPUT_DIR)/isolation
+
+# What PGXN takes.
+dist: check-version
+	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
+
+help:
+	@echo 'make                  builds the extension for the PostgreSQL of PG_CONFIG=pg_config (15 to 18)'
+	@echo 'make install          installs it into that PostgreSQL'
+	@echo 'make installcheck     SQL and isolation tests on a running server (PGHOST, PGPORT, PGUSER)'
+	@echo 'make demo             a guided tour on a throwaway server; installs what the machine lacks'
+	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
+	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
+	@echo 'make unit             tests of the placement policy alone'
+	@echo 'make check-objects    the built objects need no C++ runtime'
+	@echo 'make check-includes   includes point one way along the list of units'
+	@echo 'make check-lists      every source and test is listed in the Makefile'
+	@echo 'make check-version    META.json and CHANGELOG.md agree with the control file'
+	@echo 'make check-format     clang-format agrees; make format: have it its way'
+	@echo 'make dist             the archive for PGXN'
+	@echo 'Settings: PG_CONFIG, CXX, WERROR=1, with_llvm=no, OUTPUT_DIR'

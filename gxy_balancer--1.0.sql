@@ -1,0 +1,275 @@
+/*
+ * gxy_balancer 1.0: which media server carries which room.
+ *
+ * Tables first, then functions, then views; COMMENT and REVOKE stand beside each object. EXECUTE on the functions is
+ * the whole interface of an application: nothing here is granted to PUBLIC, and no function looks anything up through
+ * the caller's search_path.
+ */
+\echo Use "CREATE EXTENSION gxy_balancer" to load this file. \quit
+
+--
+-- Tables
+--
+
+/*
+ * The first five columns, their names and their order are those of the table the application used before the
+ * extension; its own statements keep working on this one. No index on last_used_at: it would cost every renewal of a
+ * lease its heap-only update, for which the fillfactor leaves room.
+ */
+CREATE TABLE room_server_assignments (
+	room_id text PRIMARY KEY CHECK (octet_length(room_id) BETWEEN 1 AND 255),
+	gateway_name text NOT NULL CHECK (octet_length(gateway_name) BETWEEN 1 AND 255),
+	region text CHECK (octet_length(region) <= 255),
+	assigned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	last_used_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	reason text CHECK (octet_length(reason) <= 1000),
+	expected_users int CHECK (expected_users BETWEEN 1 AND 1000000),
+	reported_users int CHECK (reported_users BETWEEN 0 AND 1000000)
+) USING heap WITH (
+	fillfactor = 70,
+	autovacuum_vacuum_scale_factor = 0.02,
+	autovacuum_vacuum_threshold = 1000,
+	autovacuum_analyze_scale_factor = 0.05
+);
+REVOKE ALL ON room_server_assignments FROM PUBLIC;
+COMMENT ON TABLE room_server_assignments IS 'which server each room is on: one row a room, a lease that calls renew and the cleanup ends';
+COMMENT ON COLUMN room_server_assignments.room_id IS 'the room, as text of 1 to 255 bytes';
+COMMENT ON COLUMN room_server_assignments.gateway_name IS 'the server everyone in the room is sent to';
+COMMENT ON COLUMN room_server_assignments.region IS 'the region of the first caller, NULL if it named none';
+COMMENT ON COLUMN room_server_assignments.assigned_at IS 'when the room was assigned';
+COMMENT ON COLUMN room_server_assignments.last_used_at IS 'when the lease was last renewed: by a call, a touch, or a cleanup that saw users in the room';
+COMMENT ON COLUMN room_server_assignments.reason IS 'why this server was chosen';
+COMMENT ON COLUMN room_server_assignments.expected_users IS 'how many users were expected when the room was assigned; NULL: gxy_balancer.avg_room_occupancy';
+COMMENT ON COLUMN room_server_assignments.reported_users IS 'how many users touch_room() last reported; NULL: never';
+SELECT pg_catalog.pg_extension_config_dump('room_server_assignments', '');
+
+CREATE TABLE balancer_servers (
+	name text PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 255 AND name = btrim(name)),
+	position int NOT NULL,
+	priority int NOT NULL DEFAULT 0,
+	capacity int CHECK (capacity BETWEEN 1 AND 1000000000),
+	regions text[],
+	pool text NOT NULL DEFAULT 'primary' CHECK (pool IN ('primary', 'standby', 'reserved')),
+	state text NOT NULL DEFAULT 'online' CHECK (state IN ('online', 'draining', 'offline'))
+) USING heap;
+REVOKE ALL ON balancer_servers FROM PUBLIC;
+COMMENT ON TABLE balancer_servers IS 'the pool of servers; while it is empty the names in gxy_balancer.default_servers are the pool';
+COMMENT ON COLUMN balancer_servers.name IS 'the name that get_or_assign_server() answers';
+COMMENT ON COLUMN balancer_servers.position IS 'the order in which "sequential" fills servers, and the last tie-break; by default after all others';
+COMMENT ON COLUMN balancer_servers.priority IS 'servers of a higher priority are filled before lower ones';
+COMMENT ON COLUMN balancer_servers.capacity IS 'in users; NULL: gxy_balancer.default_capacity';
+COMMENT ON COLUMN balancer_servers.regions IS 'regions this server is reserved for; NULL or empty: it takes rooms of every region';
+COMMENT ON COLUMN balancer_servers.pool IS 'primary: takes rooms; standby: when no primary server can; reserved: pinned and moved rooms only';
+COMMENT ON COLUMN balancer_servers.state IS 'what people want: online, draining (keeps its rooms, gets no new ones) or offline';
+SELECT pg_catalog.pg_extension_config_dump('balancer_servers', '');
+
+CREATE FUNCTION _next_server_position() RETURNS int
+	LANGUAGE sql VOLATILE
+	BEGIN ATOMIC
+		SELECT coalesce(max(s.position), 0) + 1 FROM balancer_servers s;
+	END;
+REVOKE ALL ON FUNCTION _next_server_position() FROM PUBLIC;
+COMMENT ON FUNCTION _next_server_position() IS 'default of balancer_servers.position: after all others';
+ALTER TABLE balancer_servers ALTER COLUMN position SET DEFAULT _next_server_position();
+
+CREATE TABLE balancer_pins (
+	room_id text PRIMARY KEY CHECK (octet_length(room_id) BETWEEN 1 AND 255),
+	server text NOT NULL REFERENCES balancer_servers (name) ON UPDATE CASCADE,
+	expected_users int CHECK (expected_users BETWEEN 1 AND 1000000),
+	pinned_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) USING heap;
+REVOKE ALL ON balancer_pins FROM PUBLIC;
+COMMENT ON TABLE balancer_pins IS 'rooms that go to a server of an operator''s choice when they are next assigned';
+COMMENT ON COLUMN balancer_pins.room_id IS 'the pinned room';
+COMMENT ON COLUMN balancer_pins.server IS 'where it goes, unless that server is offline';
+COMMENT ON COLUMN balancer_pins.expected_users IS 'a size that counts in the load for as long as the pin exists; NULL: none given';
+COMMENT ON COLUMN balancer_pins.pinned_at IS 'when it was pinned';
+SELECT pg_catalog.pg_extension_config_dump('balancer_pins', '');
+
+CREATE TABLE balancer_sources (
+	source text PRIMARY KEY CHECK (source IN ('sessions', 'rooms')),
+	schema_name text NOT NULL,
+	relation_name text NOT NULL
+) USING heap;
+REVOKE ALL ON balancer_sources FROM PUBLIC;
+COMMENT ON TABLE balancer_sources IS 'the application''s relations that attach_sessions() and attach_rooms() named; kept by name, so that a view may be dropped and created anew';
+COMMENT ON COLUMN balancer_sources.source IS 'sessions or rooms';
+COMMENT ON COLUMN balancer_sources.schema_name IS 'schema of the attached relation';
+COMMENT ON COLUMN balancer_sources.relation_name IS 'name of the attached relation';
+SELECT pg_catalog.pg_extension_config_dump('balancer_sources', '');
+
+/* ENABLE ALWAYS: logical replication applies rows with ordinary triggers off, and its changes count as well. */
+CREATE FUNCTION _forget_backend_copies() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_forget_backend_copies';
+REVOKE ALL ON FUNCTION _forget_backend_copies() FROM PUBLIC;
+COMMENT ON FUNCTION _forget_backend_copies() IS 'tells every backend that its copy of the pool, the pins or the sources is out of date';
+
+CREATE FUNCTION _guard_servers() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_guard_servers';
+REVOKE ALL ON FUNCTION _guard_servers() FROM PUBLIC;
+COMMENT ON FUNCTION _guard_servers() IS 'refuses to change a pool that is not written yet, and to delete or rename a server that has rooms';
+
+CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balancer_servers
+	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
+ALTER TABLE balancer_servers ENABLE ALWAYS TRIGGER _forget_backend_copies;
+CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balancer_pins
+	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
+ALTER TABLE balancer_pins ENABLE ALWAYS TRIGGER _forget_backend_copies;
+CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balancer_sources
+	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
+ALTER TABLE balancer_sources ENABLE ALWAYS TRIGGER _forget_backend_copies;
+
+CREATE TRIGGER _guard_unwritten_pool BEFORE UPDATE OR DELETE ON balancer_servers
+	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
+CREATE TRIGGER _guard_servers_with_rooms BEFORE DELETE OR UPDATE OF name ON balancer_servers
+	FOR EACH ROW EXECUTE FUNCTION _guard_servers();
+
+--
+-- Functions for the application
+--
+
+CREATE FUNCTION get_or_assign_server(room text, region text DEFAULT NULL, expected_users int DEFAULT NULL)
+	RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_get_or_assign_server';
+REVOKE ALL ON FUNCTION get_or_assign_server(text, text, int) FROM PUBLIC;
+COMMENT ON FUNCTION get_or_assign_server(text, text, int) IS 'the server of a room, the same for everyone in it; assigns one if the room has none';
+
+CREATE FUNCTION get_or_assign_server(room bigint, region text DEFAULT NULL, expected_users int DEFAULT NULL)
+	RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_get_or_assign_server_bigint';
+REVOKE ALL ON FUNCTION get_or_assign_server(bigint, text, int) FROM PUBLIC;
+COMMENT ON FUNCTION get_or_assign_server(bigint, text, int) IS 'the server of a room, the same for everyone in it; assigns one if the room has none';
+
+CREATE FUNCTION touch_room(room text, users int DEFAULT NULL) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_touch_room';
+REVOKE ALL ON FUNCTION touch_room(text, int) FROM PUBLIC;
+COMMENT ON FUNCTION touch_room(text, int) IS 'renews the lease of a room, false if it has none; users: how many are in it, where no sessions are attached';
+
+CREATE FUNCTION touch_room(room bigint, users int DEFAULT NULL) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_touch_room_bigint';
+REVOKE ALL ON FUNCTION touch_room(bigint, int) FROM PUBLIC;
+COMMENT ON FUNCTION touch_room(bigint, int) IS 'renews the lease of a room, false if it has none; users: how many are in it, where no sessions are attached';
+
+CREATE FUNCTION room_server(room text) RETURNS text
+	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'gxy_room_server';
+REVOKE ALL ON FUNCTION room_server(text) FROM PUBLIC;
+COMMENT ON FUNCTION room_server(text) IS 'the server of a room or NULL; for listings, not for routing joins: a pooler may send it to a replica';
+
+CREATE FUNCTION room_server(room bigint) RETURNS text
+	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'gxy_room_server_bigint';
+REVOKE ALL ON FUNCTION room_server(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION room_server(bigint) IS 'the server of a room or NULL; for listings, not for routing joins: a pooler may send it to a replica';
+
+CREATE FUNCTION release_room(room text) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_release_room';
+REVOKE ALL ON FUNCTION release_room(text) FROM PUBLIC;
+COMMENT ON FUNCTION release_room(text) IS 'frees a room now, also if it is occupied; false if it has no assignment';
+
+CREATE FUNCTION release_room(room bigint) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_release_room_bigint';
+REVOKE ALL ON FUNCTION release_room(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION release_room(bigint) IS 'frees a room now, also if it is occupied; false if it has no assignment';
+
+CREATE FUNCTION clean_inactive_assignments(grace interval DEFAULT NULL) RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_clean_inactive_assignments';
+REVOKE ALL ON FUNCTION clean_inactive_assignments(interval) FROM PUBLIC;
+COMMENT ON FUNCTION clean_inactive_assignments(interval) IS 'frees the rooms that nobody has used for longer than the grace (default: gxy_balancer.assignment_grace); how many';
+
+--
+-- Functions for the operator
+--
+
+CREATE FUNCTION attach_sessions(relation regclass) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_attach_sessions';
+REVOKE ALL ON FUNCTION attach_sessions(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION attach_sessions(regclass) IS 'names the relation of live sessions: room_id, user_id, optionally gateway_name and last_seen_at; NULL detaches';
+
+CREATE FUNCTION attach_rooms(relation regclass) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_attach_rooms';
+REVOKE ALL ON FUNCTION attach_rooms(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION attach_rooms(regclass) IS 'names the relation of rooms that may be assigned: room_id, optionally expected_users; NULL detaches';
+
+CREATE FUNCTION init_servers(names text DEFAULT NULL) RETURNS int
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_init_servers';
+REVOKE ALL ON FUNCTION init_servers(text) FROM PUBLIC;
+COMMENT ON FUNCTION init_servers(text) IS 'writes the pool: comma-separated names, or gxy_balancer.default_servers; how many were not there yet';
+
+CREATE FUNCTION server_state(server text) RETURNS text
+	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'gxy_server_state';
+REVOKE ALL ON FUNCTION server_state(text) FROM PUBLIC;
+COMMENT ON FUNCTION server_state(text) IS 'the state in force of a server: online, draining or offline';
+
+CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected_users int DEFAULT NULL,
+		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
+		OUT load bigint, OUT capacity int, OUT expected int, OUT score numeric, OUT rooms bigint,
+		OUT room_sessions bigint, OUT priority int, OUT state text, OUT pool text, OUT regions text[])
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment';
+REVOKE ALL ON FUNCTION explain_assignment(text, text, int) FROM PUBLIC;
+COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first; changes nothing';
+
+CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expected_users int DEFAULT NULL,
+		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
+		OUT load bigint, OUT capacity int, OUT expected int, OUT score numeric, OUT rooms bigint,
+		OUT room_sessions bigint, OUT priority int, OUT state text, OUT pool text, OUT regions text[])
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment_bigint';
+REVOKE ALL ON FUNCTION explain_assignment(bigint, text, int) FROM PUBLIC;
+COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first; changes nothing';
+
+--
+-- Views
+--
+
+CREATE FUNCTION _server_loads(OUT server text, OUT state text, OUT rooms bigint, OUT users_assigned bigint,
+		OUT users_connected bigint, OUT expected_users bigint, OUT load bigint, OUT capacity int)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_loads';
+REVOKE ALL ON FUNCTION _server_loads() FROM PUBLIC;
+COMMENT ON FUNCTION _server_loads() IS 'rows of balancer_load, counted now';
+
+CREATE FUNCTION _room_loads(OUT room_id text, OUT server text, OUT users bigint, OUT users_elsewhere bigint,
+		OUT expected_users int, OUT pinned text, OUT reason text, OUT assigned_at timestamptz,
+		OUT last_used_at timestamptz)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_room_loads';
+REVOKE ALL ON FUNCTION _room_loads() FROM PUBLIC;
+COMMENT ON FUNCTION _room_loads() IS 'rows of balancer_rooms, counted now';
+
+CREATE VIEW balancer_load AS
+	SELECT l.server, l.state, l.rooms, l.users_assigned, l.users_connected, l.expected_users, l.load, l.capacity,
+		round(100.0 * l.load / l.capacity, 1) AS percent,
+		rpad(repeat('#', least(20, (20 * l.load + l.capacity - 1) / l.capacity)::int), 20, '.')
+			|| CASE WHEN l.load > l.capacity THEN '>' ELSE '' END AS bar
+	FROM _server_loads() l;
+REVOKE ALL ON balancer_load FROM PUBLIC;
+COMMENT ON VIEW balancer_load IS 'what each server carries, counted now; \watch 1 on it is the operator''s console';
+COMMENT ON COLUMN balancer_load.server IS 'the server';
+COMMENT ON COLUMN balancer_load.state IS 'the state in force';
+COMMENT ON COLUMN balancer_load.rooms IS 'rooms assigned to it, those of open transactions included';
+COMMENT ON COLUMN balancer_load.users_assigned IS 'distinct users in active sessions of its rooms';
+COMMENT ON COLUMN balancer_load.users_connected IS 'distinct users in active sessions that name this server themselves';
+COMMENT ON COLUMN balancer_load.expected_users IS 'users still expected in its rooms beyond those already there';
+COMMENT ON COLUMN balancer_load.load IS 'what placement compares: by default users there plus users expected';
+COMMENT ON COLUMN balancer_load.capacity IS 'in users';
+COMMENT ON COLUMN balancer_load.percent IS '100 x load / capacity';
+COMMENT ON COLUMN balancer_load.bar IS 'the same as a bar of 20; > beyond it: over capacity';
+
+CREATE VIEW balancer_rooms AS
+	SELECT r.room_id, r.server, r.users, r.users_elsewhere, r.expected_users, r.pinned, r.reason, r.assigned_at,
+		r.last_used_at
+	FROM _room_loads() r;
+REVOKE ALL ON balancer_rooms FROM PUBLIC;
+COMMENT ON VIEW balancer_rooms IS 'every assigned room: its server, who is in it, and why it is there';
+COMMENT ON COLUMN balancer_rooms.room_id IS 'the room';
+COMMENT ON COLUMN balancer_rooms.server IS 'the server it is assigned to';
+COMMENT ON COLUMN balancer_rooms.users IS 'distinct users in its active sessions; where no sessions are attached, those that touch_room() reported';
+COMMENT ON COLUMN balancer_rooms.users_elsewhere IS 'those of them whose session names another server: a split room shows here';
+COMMENT ON COLUMN balancer_rooms.expected_users IS 'users expected in it';
+COMMENT ON COLUMN balancer_rooms.pinned IS 'the server it is pinned to, if it is';
+COMMENT ON COLUMN balancer_rooms.reason IS 'why this server was chosen';
+COMMENT ON COLUMN balancer_rooms.assigned_at IS 'when the room was assigned';
+COMMENT ON COLUMN balancer_rooms.last_used_at IS 'when its lease was last renewed';
+
+GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads() TO pg_monitor;
+GRANT SELECT ON balancer_load, balancer_rooms TO pg_monitor;

@@ -1,0 +1,179 @@
+/*
+ * compat.hpp: the one door to the server's headers, and the differences between its versions.
+ *
+ * Standard headers come first: postgres.h redefines names that <cstdio> declares. The server's headers are C, so they
+ * stand in one extern "C" block; nobody else in this project includes a server header.
+ *
+ * Two rules hold everywhere behind this door. An ereport(ERROR) is a longjmp: it runs no destructor, so whatever lives
+ * across a call into the server is trivially destructible. And an exception that left an extern "C" function would end
+ * the server, so the project is compiled without exceptions, which a check of the built objects confirms.
+ */
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+
+extern "C"
+{
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/relation.h"
+#include "access/stratnum.h"
+#include "access/subtrans.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+}
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "gxy_balancer is built for PostgreSQL 15 to 18"
+#endif
+
+namespace gxy
+{
+
+inline std::string_view
+view_of(text *value)
+{
+	return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
+}
+
+/* A text datum of a heap tuple; a copy is made only of a compressed one. */
+inline std::string_view
+view_of(Datum value)
+{
+	return view_of(reinterpret_cast<text *>(pg_detoast_datum_packed(
+		reinterpret_cast<struct varlena *>(DatumGetPointer(value)))));
+}
+
+inline std::string_view
+copy_of(std::string_view source)
+{
+	char *copy = static_cast<char *>(palloc(source.size() + 1));
+
+	std::memcpy(copy, source.data(), source.size());
+	copy[source.size()] = '\0';
+	return {copy, source.size()};
+}
+
+inline text *
+text_of(std::string_view source)
+{
+	return cstring_to_text_with_len(source.data(), static_cast<int>(source.size()));
+}
+
+namespace compat
+{
+
+inline IndexScanDesc
+index_beginscan(Relation heap, Relation index, Snapshot snapshot, int keys)
+{
+#if PG_VERSION_NUM >= 180000
+	return ::index_beginscan(heap, index, snapshot, nullptr, keys, 0);
+#else
+	return ::index_beginscan(heap, index, snapshot, keys, 0);
+#endif
+}
+
+inline Oid
+primary_key_index(Relation relation)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(relation, false);
+#else
+	return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
+
+/*
+ * Index entries for a tuple just written. speculative_conflict: NULL for an ordinary insertion or an update; otherwise
+ * nobody is waited for, and a duplicate is told there.
+ */
+inline void
+insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate, bool update,
+					bool only_summarizing, bool *speculative_conflict)
+{
+	bool speculative = speculative_conflict != nullptr;
+	List *recheck;
+
+#if PG_VERSION_NUM >= 160000
+	recheck = ExecInsertIndexTuples(target, slot, estate, update, speculative, speculative_conflict,
+									NIL, only_summarizing);
+#else
+	(void) only_summarizing;
+	recheck = ExecInsertIndexTuples(target, slot, estate, update, speculative, speculative_conflict,
+									NIL);
+#endif
+	list_free(recheck);
+}
+
+/* Which indexes an update has to be entered into. */
+struct IndexUpdates
+{
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes which = TU_None;
+
+	bool any() const { return which != TU_None; }
+	bool only_summarizing() const { return which == TU_Summarizing; }
+#else
+	bool which = false;
+
+	bool any() const { return which; }
+	bool only_summarizing() const { return false; }
+#endif
+};
+
+inline bool
+owns_relation(Oid relation, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relation, role);
+#else
+	return pg_class_ownercheck(relation, role);
+#endif
+}
+
+} // namespace compat
+} // namespace gxy

@@ -1,0 +1,398 @@
+/*
+ * functions.cpp: the functions that SQL calls.
+ *
+ * Each reads and checks its arguments, so that nothing inside has to, and hands over. Every function that takes a room
+ * has a text and a bigint form; a template makes both from one body.
+ */
+#include "reports.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+[[noreturn]] void
+report_null(const char *what)
+{
+	ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", what)));
+	pg_unreachable();
+}
+
+RoomKey
+text_room(FunctionCallInfo fcinfo)
+{
+	RoomKey room;
+
+	if (PG_ARGISNULL(0))
+		report_null("room");
+
+	std::string_view id = view_of(PG_GETARG_DATUM(0));
+
+	if (id.empty() || id.size() > max_name_length)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						id.empty() ? errmsg("room must not be empty") : errmsg("room is too long"),
+						errdetail("It has %zu bytes.", id.size()),
+						errhint("A room's id is text of 1 to %d bytes.", max_name_length)));
+	room.set(id);
+	return room;
+}
+
+RoomKey
+bigint_room(FunctionCallInfo fcinfo)
+{
+	RoomKey room;
+
+	if (PG_ARGISNULL(0))
+		report_null("room");
+	room.set(PG_GETARG_INT64(0));
+	return room;
+}
+
+using RoomArgument = RoomKey (*)(FunctionCallInfo fcinfo);
+
+/* A region of '' is none. */
+std::string_view
+region_argument(FunctionCallInfo fcinfo, int number)
+{
+	std::string_view region = PG_ARGISNULL(number) ? std::string_view() : view_of(PG_GETARG_DATUM(number));
+
+	if (region.size() > max_name_length)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("region is too long"),
+						errdetail("It has %zu bytes.", region.size()),
+						errhint("A region is text of at most %d bytes.", max_name_length)));
+	return region;
+}
+
+std::optional<int>
+users_argument(FunctionCallInfo fcinfo, int number, const char *name, int least)
+{
+	if (PG_ARGISNULL(number))
+		return std::nullopt;
+
+	int users = PG_GETARG_INT32(number);
+
+	if (users < least || users > max_expected_users)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must be between %d and %d", name, least, max_expected_users),
+						errdetail("It is %d.", users), errhint("Pass NULL if it is not known.")));
+	return users;
+}
+
+Datum
+text_or_null(FunctionCallInfo fcinfo, text *value)
+{
+	if (value == nullptr)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(value);
+}
+
+template <RoomArgument room_argument>
+Datum
+call_get_or_assign_server(FunctionCallInfo fcinfo)
+{
+	RoomKey room = room_argument(fcinfo);
+	std::string_view region = region_argument(fcinfo, 1);
+	std::optional<int> expected = users_argument(fcinfo, 2, "expected_users", 1);
+
+	PG_RETURN_TEXT_P(get_or_assign(room, region, expected));
+}
+
+template <RoomArgument room_argument>
+Datum
+call_touch_room(FunctionCallInfo fcinfo)
+{
+	RoomKey room = room_argument(fcinfo);
+
+	PG_RETURN_BOOL(touch(room, users_argument(fcinfo, 1, "users", 0)));
+}
+
+template <RoomArgument room_argument>
+Datum
+call_room_server(FunctionCallInfo fcinfo)
+{
+	return text_or_null(fcinfo, look_up(room_argument(fcinfo)));
+}
+
+template <RoomArgument room_argument>
+Datum
+call_release_room(FunctionCallInfo fcinfo)
+{
+	PG_RETURN_BOOL(release(room_argument(fcinfo)));
+}
+
+template <RoomArgument room_argument>
+Datum
+call_explain_assignment(FunctionCallInfo fcinfo)
+{
+	RoomKey room = room_argument(fcinfo);
+	std::string_view region = region_argument(fcinfo, 1);
+
+	report_explanation(fcinfo, room, region, users_argument(fcinfo, 2, "expected_users", 1));
+	return Datum(0);
+}
+
+/* Microseconds of an interval, a month being 30 days; raises 22023 if it is negative. */
+std::int64_t
+grace_argument(FunctionCallInfo fcinfo, int number)
+{
+	if (PG_ARGISNULL(number))
+		return microseconds(setting::assignment_grace);
+
+	const Interval *interval = PG_GETARG_INTERVAL_P(number);
+	__int128 days = static_cast<__int128>(interval->month) * DAYS_PER_MONTH + interval->day;
+	__int128 grace = days * USECS_PER_DAY + interval->time;
+
+	if (grace < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("grace must not be negative"),
+						errhint("'0' frees every room without users now.")));
+	return static_cast<std::int64_t>(std::min<__int128>(grace, PG_INT64_MAX));
+}
+
+Datum
+call_attach(FunctionCallInfo fcinfo, Source source)
+{
+	attach(source, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0));
+	PG_RETURN_VOID();
+}
+
+int
+write_pool(FunctionCallInfo fcinfo)
+{
+	const char *names =
+		PG_ARGISNULL(0) ? setting::default_servers : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *complaint = name_list_complaint(names);
+	std::string_view first;
+
+	if (complaint == nullptr && !NameList(names).next(&first))
+		complaint = "It names no server.";
+	if (complaint != nullptr)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid list of servers"),
+						errdetail_internal("%s", complaint),
+						errhint("Separate names of 1 to %d bytes by commas.", max_name_length)));
+	return write_servers(names);
+}
+
+const char *
+state_of_server(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		report_null("server");
+
+	const Pool &current = pool();
+	std::string_view name = view_of(PG_GETARG_DATUM(0));
+	int server = current.find(name);
+
+	if (server < 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("server \"%s\" is not in the pool", copy_of(name).data()),
+						errhint("balancer_load lists the servers of the pool.")));
+	return name_of(current.servers[server].state);
+}
+
+void
+guard_unwritten_pool()
+{
+	if (!pool().written)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the pool of servers is not written yet"),
+				 errdetail("balancer_servers is empty; the names in gxy_balancer.default_servers are "
+						   "the pool."),
+				 errhint("SELECT init_servers() writes them, then try again.")));
+}
+
+void
+guard_server_with_rooms(TriggerData *trigger)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	bool is_null;
+	auto name_in = [&](HeapTuple tuple) {
+		return view_of(heap_getattr(tuple, 1, descriptor, &is_null));
+	};
+	bool deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
+	std::string_view name = name_in(trigger->tg_trigtuple);
+
+	if (!deleted && name_in(trigger->tg_newtuple) == name)
+		return;
+
+	std::int64_t rooms = rooms_on(name);
+
+	if (rooms > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
+						copy_of(name).data()),
+				 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
+				 errhint("Set its state to 'draining' and wait until balancer_load shows no rooms on "
+						 "it, or free them with release_room().")));
+}
+
+Datum
+result_of_row_trigger(TriggerData *trigger)
+{
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
+																	  : trigger->tg_trigtuple);
+}
+
+TriggerData *
+trigger_data(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("this function is called by triggers only")));
+	return reinterpret_cast<TriggerData *>(fcinfo->context);
+}
+
+} // namespace
+} // namespace gxy
+
+extern "C"
+{
+
+PG_FUNCTION_INFO_V1(gxy_get_or_assign_server);
+Datum
+gxy_get_or_assign_server(PG_FUNCTION_ARGS)
+{
+	return gxy::call_get_or_assign_server<gxy::text_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_get_or_assign_server_bigint);
+Datum
+gxy_get_or_assign_server_bigint(PG_FUNCTION_ARGS)
+{
+	return gxy::call_get_or_assign_server<gxy::bigint_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_touch_room);
+Datum
+gxy_touch_room(PG_FUNCTION_ARGS)
+{
+	return gxy::call_touch_room<gxy::text_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_touch_room_bigint);
+Datum
+gxy_touch_room_bigint(PG_FUNCTION_ARGS)
+{
+	return gxy::call_touch_room<gxy::bigint_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_room_server);
+Datum
+gxy_room_server(PG_FUNCTION_ARGS)
+{
+	return gxy::call_room_server<gxy::text_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_room_server_bigint);
+Datum
+gxy_room_server_bigint(PG_FUNCTION_ARGS)
+{
+	return gxy::call_room_server<gxy::bigint_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_release_room);
+Datum
+gxy_release_room(PG_FUNCTION_ARGS)
+{
+	return gxy::call_release_room<gxy::text_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_release_room_bigint);
+Datum
+gxy_release_room_bigint(PG_FUNCTION_ARGS)
+{
+	return gxy::call_release_room<gxy::bigint_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_explain_assignment);
+Datum
+gxy_explain_assignment(PG_FUNCTION_ARGS)
+{
+	return gxy::call_explain_assignment<gxy::text_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_explain_assignment_bigint);
+Datum
+gxy_explain_assignment_bigint(PG_FUNCTION_ARGS)
+{
+	return gxy::call_explain_assignment<gxy::bigint_room>(fcinfo);
+}
+
+PG_FUNCTION_INFO_V1(gxy_clean_inactive_assignments);
+Datum
+gxy_clean_inactive_assignments(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0)));
+}
+
+PG_FUNCTION_INFO_V1(gxy_attach_sessions);
+Datum
+gxy_attach_sessions(PG_FUNCTION_ARGS)
+{
+	return gxy::call_attach(fcinfo, gxy::Source::sessions);
+}
+
+PG_FUNCTION_INFO_V1(gxy_attach_rooms);
+Datum
+gxy_attach_rooms(PG_FUNCTION_ARGS)
+{
+	return gxy::call_attach(fcinfo, gxy::Source::rooms);
+}
+
+PG_FUNCTION_INFO_V1(gxy_init_servers);
+Datum
+gxy_init_servers(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(gxy::write_pool(fcinfo));
+}
+
+PG_FUNCTION_INFO_V1(gxy_server_state);
+Datum
+gxy_server_state(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(gxy::state_of_server(fcinfo)));
+}
+
+PG_FUNCTION_INFO_V1(gxy_server_loads);
+Datum
+gxy_server_loads(PG_FUNCTION_ARGS)
+{
+	gxy::report_server_loads(fcinfo);
+	return Datum(0);
+}
+
+PG_FUNCTION_INFO_V1(gxy_room_loads);
+Datum
+gxy_room_loads(PG_FUNCTION_ARGS)
+{
+	gxy::report_room_loads(fcinfo);
+	return Datum(0);
+}
+
+PG_FUNCTION_INFO_V1(gxy_forget_backend_copies);
+Datum
+gxy_forget_backend_copies(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+	CacheInvalidateRelcache(trigger->tg_relation);
+	return gxy::result_of_row_trigger(trigger);
+}
+
+PG_FUNCTION_INFO_V1(gxy_guard_servers);
+Datum
+gxy_guard_servers(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+	{
+		gxy::guard_unwritten_pool();
+		return PointerGetDatum(nullptr);
+	}
+	gxy::guard_server_with_rooms(trigger);
+	return gxy::result_of_row_trigger(trigger);
+}
+
+} // extern "C"

@@ -1,0 +1,75 @@
+/*
+ * load.hpp: what each server carries.
+ *
+ * Counted in two steps, because only the second has to be exact to the row: first the application's sessions, read
+ * without any lock and condensed into a Census; then the assignments, read under the placement lock and matched with
+ * it. The formula is that of policy.hpp, room_load().
+ */
+#pragma once
+
+#include "pool.hpp"
+#include "sources.hpp"
+
+namespace gxy
+{
+
+struct CensusTables;
+
+/* The live sessions, by room and user. */
+class Census
+{
+public:
+	/* Reads the attached sessions; an empty census if none are attached. Kept in the current memory context. */
+	static Census take(const Attachment &sessions, TimestampTz now, Deadline deadline);
+
+	bool attached() const { return is_attached; }
+
+	/* Distinct users in live sessions of a room. */
+	std::int64_t users_in(std::string_view room) const;
+
+	/* Those of them whose session names a server other than the given one. */
+	std::int64_t users_elsewhere(std::string_view room, std::string_view server) const;
+
+	/* Live sessions of a room that name a server. */
+	std::int64_t sessions_naming(std::string_view room, std::string_view server) const;
+
+private:
+	friend class Tally;
+
+	CensusTables *tables = nullptr;
+	bool is_attached = false;
+};
+
+/* What one server carries. */
+struct ServerLoad
+{
+	std::int64_t rooms = 0;
+	std::int64_t users = 0;		/* distinct users in sessions that belong to it */
+	std::int64_t connected = 0; /* distinct users in sessions that name it */
+	std::int64_t expected = 0;	/* users expected in its rooms beyond those in them */
+
+	std::int64_t load(const Rules &rules) const;
+};
+
+/* The load of every server of a pool, in the pool's order. */
+class Tally
+{
+public:
+	/*
+	 * Counts the rooms that the snapshot sees or that may yet be committed. The snapshot has to be a latest one,
+	 * registered or active; exact for as long as the placement lock is held.
+	 */
+	static Tally count(const Assignments &assignments, const Pool &pool, const Census &census,
+					   const Rules &rules, Snapshot snapshot, TimestampTz now);
+
+	const ServerLoad &operator[](int server) const { return loads[server]; }
+
+private:
+	ServerLoad *loads = nullptr;
+};
+
+/* What is known of one assigned room's use. */
+RoomUse room_use(const Assignment &row, const Pool &pool, const Census &census, const Rules &rules,
+				 TimestampTz now);
+
+} // namespace gxy

@@ -1,0 +1,29 @@
+/*
+ * module.cpp: what happens when the server loads the library.
+ */
+#include "catalog.hpp"
+#include "guc.hpp"
+#include "pool.hpp"
+#include "sources.hpp"
+
+extern "C"
+{
+
+PG_MODULE_MAGIC;
+
+static void
+relation_changed(Datum, Oid relation)
+{
+	gxy::forget_relations(relation);
+	gxy::forget_pool(relation);
+	gxy::forget_sources(relation);
+}
+
+void
+_PG_init()
+{
+	gxy::define_settings([] { gxy::forget_pool(InvalidOid); });
+	CacheRegisterRelcacheCallback(relation_changed, Datum(0));
+}
+
+} // extern "C"

@@ -1,0 +1,101 @@
+/*
+ * placement.cpp: from tables, settings and arguments to the policy's values.
+ */
+#include "placement.hpp"
+
+namespace gxy
+{
+
+Prospect
+look_ahead(const PlacementRequest &request)
+{
+	Prospect prospect;
+	std::string_view room = request.room->view();
+
+	prospect.pool = &pool();
+	prospect.rules = current_rules();
+	prospect.expected_users = request.expected_users;
+
+	const Pin *pin = prospect.pool->pin_of(room);
+
+	if (!prospect.expected_users && pin != nullptr)
+		prospect.expected_users = pin->expected_users;
+	if (prospect.pool->rooms.exists())
+	{
+		RoomFacts facts = look_up_room(prospect.pool->rooms, *request.room, request.deadline);
+
+		if (!facts.exists)
+			ereport(ERROR,
+					(errcode(ERRCODE_NO_DATA_FOUND),
+					 errmsg("room \"%s\" is not among the attached rooms", copy_of(room).data()),
+					 errhint("Add it to %s, or detach that with attach_rooms(NULL).",
+							 quote_qualified_identifier(prospect.pool->rooms.schema,
+														prospect.pool->rooms.relation))));
+		if (!prospect.expected_users)
+			prospect.expected_users = facts.expected_users;
+	}
+	prospect.census = Census::take(prospect.pool->sessions, request.now, request.deadline);
+	return prospect;
+}
+
+Server *
+count_servers(const PlacementRequest &request, const Prospect &prospect,
+			  const Assignments &assignments, Snapshot snapshot)
+{
+	const Pool &pool = *prospect.pool;
+	std::string_view room = request.room->view();
+	const Pin *pin = pool.pin_of(room);
+	Tally tally = Tally::count(assignments, pool, prospect.census, prospect.rules, snapshot,
+							   request.now);
+	Server *servers = static_cast<Server *>(
+		palloc(sizeof(Server) * static_cast<Size>(std::max(pool.servers.count, 1))));
+
+	for (int i = 0; i < pool.servers.count; i++)
+	{
+		const PoolServer &known = pool.servers[i];
+
+		servers[i] = Server{.name = known.name,
+							.position = known.position,
+							.priority = known.priority,
+							.capacity = known.capacity_in_force(),
+							.load = tally[i].load(prospect.rules),
+							.rooms = tally[i].rooms,
+							.room_sessions = prospect.census.sessions_naming(room, known.name),
+							.pool = known.pool,
+							.state = known.state,
+							.region = known.fit(request.region),
+							.pinned = pin != nullptr && pin->server == known.name};
+	}
+	return servers;
+}
+
+const char *
+reason_of(const Decision &decision, const Server &server, const PlacementRequest &request,
+		  const Rules &rules)
+{
+	switch (decision.verdict.standing)
+	{
+		case Standing::in_progress:
+			return "sessions in progress";
+		case Standing::pinned:
+			return "pinned";
+		case Standing::own_region:
+			return psprintf("region %s", copy_of(request.region).data());
+		case Standing::general:
+			return rules.strategy == Strategy::sequential ? "sequential" : "least loaded";
+		case Standing::over_capacity:
+			return "over capacity, like every server";
+		case Standing::elsewhere:
+			return server.pool == ServerPool::standby ? "standby, no other server online"
+													  : "other region, no other server online";
+		case Standing::draining:
+			return "draining, no server online";
+		case Standing::offline:
+			return "offline, like every server";
+		case Standing::excluded:
+			break;
+	}
+	return "";
+}
+
+} // namespace gxy

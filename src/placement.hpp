@@ -1,0 +1,48 @@
+/*
+ * placement.hpp: what is needed to decide where a room goes, gathered for the policy.
+ *
+ * get_or_assign_server() and explain_assignment() both go through here, so that the second tells what the first does.
+ */
+#pragma once
+
+#include "load.hpp"
+
+namespace gxy
+{
+
+struct PlacementRequest
+{
+	const RoomKey *room;
+	std::string_view region; /* empty: none */
+	std::optional<int> expected_users;
+	TimestampTz now;
+	Deadline deadline;
+};
+
+/* Everything that is read before the placement lock is taken. */
+struct Prospect
+{
+	const Pool *pool = nullptr;
+	Rules rules;
+	Census census;
+	std::optional<int> expected_users; /* from the caller, a pin or the application; empty: the average */
+
+	/* Users the policy reckons with. */
+	std::int64_t expected() const { return expected_users.value_or(static_cast<int>(rules.avg_room_occupancy)); }
+};
+
+/*
+ * Raises P0002 for a room that is not among the attached rooms, 55000 for a source that cannot be read. Allocates in
+ * the current memory context.
+ */
+Prospect look_ahead(const PlacementRequest &request);
+
+/* The servers as the policy takes them, in the pool's order, loads counted as of the snapshot. */
+Server *count_servers(const PlacementRequest &request, const Prospect &prospect,
+					  const Assignments &assignments, Snapshot snapshot);
+
+/* Why a room was placed as it was, in words; palloc'd. */
+const char *reason_of(const Decision &decision, const Server &server, const PlacementRequest &request,
+					  const Rules &rules);
+
+} // namespace gxy

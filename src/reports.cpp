@@ -1,0 +1,318 @@
+/*
+ * reports.cpp: reads everything as the placement does, and changes nothing.
+ */
+#include "reports.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* One row of a result, filled column by column. */
+class Row
+{
+public:
+	explicit Row(FunctionCallInfo fcinfo) : result(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo)) {}
+
+	void add(Datum value)
+	{
+		values[count] = value;
+		nulls[count++] = false;
+	}
+	void add_null() { nulls[count++] = true; }
+	void add(std::int64_t value) { add(Int64GetDatum(value)); }
+	void add(int value) { add(Int32GetDatum(value)); }
+	void add(bool value) { add(BoolGetDatum(value)); }
+	void add(std::string_view value) { add(PointerGetDatum(text_of(value))); }
+	void add(const char *value) { add(std::string_view(value)); }
+	void add_optional(std::string_view value)
+	{
+		if (value.empty())
+			add_null();
+		else
+			add(value);
+	}
+
+	void put()
+	{
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		count = 0;
+	}
+
+private:
+	ReturnSetInfo *result;
+	int count = 0;
+	Datum values[16];
+	bool nulls[16];
+};
+static_assert(std::is_trivially_destructible_v<Row>);
+
+Datum
+score_of(const Server &server)
+{
+	Datum score = DirectFunctionCall2(numeric_div, NumericGetDatum(int64_to_numeric(server.load)),
+									  NumericGetDatum(int64_to_numeric(server.capacity)));
+
+	return DirectFunctionCall2(numeric_round, score, Int32GetDatum(4));
+}
+
+const char *
+list_of(const Array<std::string_view> &regions)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (std::string_view region : regions)
+	{
+		if (list.len > 0)
+			appendStringInfoString(&list, ", ");
+		appendBinaryStringInfo(&list, region.data(), static_cast<int>(region.size()));
+	}
+	return list.data;
+}
+
+Datum
+array_of(const Array<std::string_view> &names)
+{
+	Datum *elements = static_cast<Datum *>(palloc(sizeof(Datum) * static_cast<Size>(names.count)));
+
+	for (int i = 0; i < names.count; i++)
+		elements[i] = PointerGetDatum(text_of(names[i]));
+	return PointerGetDatum(construct_array(elements, names.count, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* Why a server stands where it stands, for one that was not chosen. */
+const char *
+standing_in_words(const Server &server, const PoolServer &known, const Verdict &verdict,
+				  const Circumstances &circumstances)
+{
+	switch (verdict.standing)
+	{
+		case Standing::in_progress:
+			return psprintf("%lld sessions of the room are here",
+							static_cast<long long>(server.room_sessions));
+		case Standing::pinned:
+			return "pinned";
+		case Standing::own_region:
+		case Standing::general:
+			return psprintf("has room: %lld + %lld of %lld", static_cast<long long>(server.load),
+							static_cast<long long>(circumstances.addition),
+							static_cast<long long>(server.capacity));
+		case Standing::over_capacity:
+			return psprintf("at capacity: %lld + %lld > %lld", static_cast<long long>(server.load),
+							static_cast<long long>(circumstances.addition),
+							static_cast<long long>(server.capacity));
+		case Standing::elsewhere:
+			return server.pool == ServerPool::standby ? "standby"
+													  : psprintf("reserved for %s", list_of(known.regions));
+		case Standing::draining:
+			return "draining";
+		case Standing::offline:
+			return "offline";
+		case Standing::excluded:
+			break;
+	}
+	return "reserved for pins and moves";
+}
+
+/* The committed assignment of a room, if it has one. */
+struct Current
+{
+	std::string_view server;
+};
+
+std::optional<Current>
+current_assignment(const Assignments &assignments, const RoomKey &room)
+{
+	std::optional<Found> found = assignments.find(room);
+
+	if (!found)
+		return std::nullopt;
+	return Current{.server = view_of(found->server)};
+}
+
+} // namespace
+
+void
+report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_view region,
+				   std::optional<int> expected_users)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	PlacementRequest request = {.room = &room,
+								.region = region,
+								.expected_users = expected_users,
+								.now = now,
+								.deadline = Deadline::of_this_call(now)};
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	Assignments assignments = open_assignments(AccessShareLock, request.deadline);
+	std::optional<Current> current = current_assignment(assignments, room);
+	Prospect prospect = look_ahead(request);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Server *servers = count_servers(request, prospect, assignments, snapshot);
+	int count = prospect.pool->servers.count;
+	Circumstances circumstances = survey(servers, count, prospect.expected(), prospect.rules);
+	Decision decision = decide(servers, count, prospect.expected(), prospect.rules);
+	Verdict *verdicts = static_cast<Verdict *>(palloc(sizeof(Verdict) * static_cast<Size>(count + 1)));
+	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
+
+	UnregisterSnapshot(snapshot);
+	for (int i = 0; i < count; i++)
+	{
+		verdicts[i] = judge(servers[i], circumstances);
+		order[i] = i;
+	}
+	std::sort(order, order + count, [&](int a, int b) {
+		return precedes(servers[a], verdicts[a], servers[b], verdicts[b], prospect.rules);
+	});
+
+	Row row(fcinfo);
+
+	for (int rank = 0; rank < count; rank++)
+	{
+		int i = order[rank];
+		const Server &server = servers[i];
+		const PoolServer &known = prospect.pool->servers[i];
+		bool has_it = current && current->server == server.name;
+		bool wins = !current && decision.server == i;
+
+		row.add(rank + 1);
+		row.add(server.name);
+		row.add(has_it || wins);
+		row.add(tier(verdicts[i].standing));
+		row.add(has_it ? "the room is assigned here"
+				: wins ? reason_of(decision, server, request, prospect.rules)
+					   : standing_in_words(server, known, verdicts[i], circumstances));
+		row.add(server.load);
+		row.add(static_cast<int>(server.capacity));
+		row.add(static_cast<int>(prospect.expected()));
+		row.add(score_of(server));
+		row.add(server.rooms);
+		row.add(server.room_sessions);
+		row.add(static_cast<int>(server.priority));
+		row.add(name_of(server.state));
+		row.add(name_of(server.pool));
+		if (known.regions.count > 0)
+			row.add(array_of(known.regions));
+		else
+			row.add_null();
+		row.put();
+	}
+	assignments.close();
+}
+
+void
+report_server_loads(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Deadline deadline = Deadline::of_this_call(now);
+	const Pool &current = pool();
+	Rules rules = current_rules();
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	Census census = Census::take(current.sessions, now, deadline);
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Tally tally = Tally::count(assignments, current, census, rules, snapshot, now);
+	int count = current.servers.count;
+	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
+
+	UnregisterSnapshot(snapshot);
+	for (int i = 0; i < count; i++)
+		order[i] = i;
+	std::sort(order, order + count, [&current](int a, int b) {
+		const PoolServer &left = current.servers[a];
+		const PoolServer &right = current.servers[b];
+
+		return left.position != right.position ? left.position < right.position
+											   : left.name < right.name;
+	});
+
+	Row row(fcinfo);
+
+	for (int rank = 0; rank < count; rank++)
+	{
+		const PoolServer &server = current.servers[order[rank]];
+		const ServerLoad &load = tally[order[rank]];
+
+		row.add(server.name);
+		row.add(name_of(server.state));
+		row.add(load.rooms);
+		row.add(load.users);
+		row.add(load.connected);
+		row.add(load.expected);
+		row.add(load.load(rules));
+		row.add(server.capacity_in_force());
+		row.put();
+	}
+	assignments.close();
+}
+
+void
+report_room_loads(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Deadline deadline = Deadline::of_this_call(now);
+	const Pool &current = pool();
+	Rules rules = current_rules();
+	Array<Assignment> rooms;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	Census census = Census::take(current.sessions, now, deadline);
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	assignments.for_each_row(snapshot, [&rooms](const Assignment &row, ItemPointer) {
+		Assignment copy = row;
+
+		copy.room = copy_of(row.room);
+		copy.server = copy_of(row.server);
+		copy.reason = copy_of(row.reason);
+		rooms.push(copy);
+	});
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+
+	Row row(fcinfo);
+
+	for (const Assignment &room : rooms)
+	{
+		RoomUse use = room_use(room, current, census, rules, now);
+		const Pin *pin = current.pin_of(room.room);
+
+		row.add(room.room);
+		row.add(room.server);
+		if (use.active_known)
+			row.add(use.active);
+		else
+			row.add_null();
+		row.add(census.users_elsewhere(room.room, room.server));
+		row.add(static_cast<int>(use.expected));
+		row.add_optional(pin != nullptr ? pin->server : std::string_view());
+		row.add_optional(room.reason);
+		row.add(TimestampTzGetDatum(room.assigned_at));
+		row.add(TimestampTzGetDatum(room.last_used_at));
+		row.put();
+	}
+}
+
+std::int64_t
+rooms_on(std::string_view server)
+{
+	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	std::int64_t rooms = 0;
+
+	assignments.for_each_room(snapshot, [&rooms, server](const Assignment &row) {
+		rooms += row.server == server ? 1 : 0;
+	});
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	return rooms;
+}
+
+} // namespace gxy

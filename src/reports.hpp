@@ -1,0 +1,20 @@
+/*
+ * reports.hpp: what the operator sees: explanations and the rows behind the views.
+ */
+#pragma once
+
+#include "lease.hpp"
+
+namespace gxy
+{
+
+/* Each fills the result of a set-returning function; raises what get_or_assign() would. */
+void report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_view region,
+						std::optional<int> expected_users);
+void report_server_loads(FunctionCallInfo fcinfo);
+void report_room_loads(FunctionCallInfo fcinfo);
+
+/* Rooms assigned to a server, also by transactions that have not ended. */
+std::int64_t rooms_on(std::string_view server);
+
+} // namespace gxy

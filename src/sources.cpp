@@ -1,0 +1,442 @@
+/*
+ * sources.cpp: reads what the application attached.
+ *
+ * SQL is the adapter, so this is the one place that goes through SPI with the application's code in the query. It runs
+ * as the relation's owner, in a security-restricted context, with search_path = pg_catalog, pg_temp: a view's author
+ * gains no right by being read, and a caller cannot slip an object of his own in. Rows are read with a latest
+ * snapshot, the caller's own changes included, and straight from the executor's slots.
+ *
+ * Attachments are names. They are resolved at every use, and the plan of a query is kept until the relation changes.
+ */
+#include "sources.hpp"
+
+#include "catalog.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* What a relation offers of the columns we read. */
+struct Shape
+{
+	const char *complaint = nullptr; /* why it cannot serve */
+	bool integer_room = false;
+	bool gateway = false;
+	bool last_seen = false;
+	bool expected = false;
+};
+
+struct Prepared
+{
+	Oid relation = InvalidOid;
+	Oid owner = InvalidOid;
+	Shape shape;
+	SPIPlanPtr plan = nullptr;
+	bool valid = false;
+};
+static_assert(std::is_trivially_destructible_v<Prepared>);
+
+Prepared prepared[2];
+
+Prepared &
+prepared_for(Source source)
+{
+	return prepared[static_cast<int>(source)];
+}
+
+const char *
+name_of(Source source)
+{
+	return source == Source::sessions ? "sessions" : "rooms";
+}
+
+/* The type of a column, InvalidOid if the relation has none of that name. */
+Oid
+column_type(Oid relation, const char *column)
+{
+	AttrNumber number = get_attnum(relation, column);
+
+	return number > 0 ? getBaseType(get_atttype(relation, number)) : InvalidOid;
+}
+
+bool
+is_integer(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+Shape
+shape_of(Source source, Oid relation)
+{
+	Shape shape;
+	Oid room = column_type(relation, "room_id");
+
+	shape.integer_room = is_integer(room);
+	if (!OidIsValid(room))
+		shape.complaint = "It has no column room_id.";
+	else if (source == Source::sessions)
+	{
+		Oid last_seen = column_type(relation, "last_seen_at");
+
+		shape.gateway = OidIsValid(column_type(relation, "gateway_name"));
+		shape.last_seen = OidIsValid(last_seen);
+		if (!OidIsValid(column_type(relation, "user_id")))
+			shape.complaint = "It has no column user_id.";
+		else if (shape.last_seen && last_seen != TIMESTAMPTZOID)
+			shape.complaint = "Its column last_seen_at is not a timestamp with time zone.";
+	}
+	else
+	{
+		Oid expected = column_type(relation, "expected_users");
+
+		shape.expected = OidIsValid(expected);
+		if (shape.expected && !is_integer(expected) && expected != NUMERICOID)
+			shape.complaint = "Its column expected_users is not a number.";
+	}
+	return shape;
+}
+
+char *
+query_for(Source source, const Shape &shape, const Attachment &attachment)
+{
+	const char *from =
+		psprintf("%s.%s", quote_identifier(attachment.schema), quote_identifier(attachment.relation));
+
+	if (source == Source::sessions)
+		return psprintf(
+			"SELECT s.room_id::pg_catalog.text, s.user_id::pg_catalog.text, %s FROM %s s%s",
+			shape.gateway ? "s.gateway_name::pg_catalog.text" : "NULL::pg_catalog.text", from,
+			shape.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at "
+							  "OPERATOR(pg_catalog.>=) $1"
+							: "");
+	/* A room listed twice counts with the larger number. An integer column is asked by its own index. */
+	return psprintf("SELECT %s::pg_catalog.int8 FROM %s r WHERE %s OPERATOR(pg_catalog.=) $1 "
+					"ORDER BY 1 DESC NULLS LAST LIMIT 1",
+					shape.expected ? "r.expected_users" : "NULL", from,
+					shape.integer_room ? "r.room_id" : "r.room_id::pg_catalog.text");
+}
+
+/* Runs f as the owner of a relation, with nothing of the caller's in reach. */
+template <typename F>
+void
+as_owner(Oid owner, Deadline deadline, F f)
+{
+	Oid caller;
+	int context;
+	int level = begin_lock_timeout(deadline);
+
+	GetUserIdAndSecContext(&caller, &context);
+	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	PushActiveSnapshot(GetLatestSnapshot());
+	SPI_connect();
+	f();
+	SPI_finish();
+	PopActiveSnapshot();
+	end_lock_timeout(level);
+	SetUserIdAndSecContext(caller, context);
+}
+
+[[noreturn]] void
+report_unusable(Source source, const Attachment &attachment, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the attached relation of %s, %s, cannot be read", name_of(source),
+					quote_qualified_identifier(attachment.schema, attachment.relation)),
+			 errdetail_internal("%s", detail),
+			 errhint("Create it again, attach another one with attach_%s(), or detach it with "
+					 "attach_%s(NULL).",
+					 name_of(source), name_of(source))));
+	pg_unreachable();
+}
+
+Prepared &
+resolve(Source source, const Attachment &attachment)
+{
+	Prepared &known = prepared_for(source);
+	Oid schema = get_namespace_oid(attachment.schema, true);
+	Oid relation = OidIsValid(schema) ? get_relname_relid(attachment.relation, schema) : InvalidOid;
+
+	if (!OidIsValid(relation))
+		report_unusable(source, attachment, "It does not exist.");
+	if (known.valid && known.relation == relation)
+		return known;
+
+	if (known.plan != nullptr)
+		SPI_freeplan(known.plan);
+	known = Prepared();
+	known.relation = relation;
+	known.shape = shape_of(source, relation);
+	if (known.shape.complaint != nullptr)
+		report_unusable(source, attachment, known.shape.complaint);
+
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+
+	if (!HeapTupleIsValid(tuple))
+		report_unusable(source, attachment, "It does not exist.");
+	known.owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	known.valid = true;
+	return known;
+}
+
+/* To be called with SPI connected, as the owner. */
+SPIPlanPtr
+plan_of(Source source, const Attachment &attachment)
+{
+	Prepared &known = prepared_for(source);
+
+	if (known.plan == nullptr)
+	{
+		Oid type = source == Source::sessions ? TIMESTAMPTZOID
+				   : known.shape.integer_room ? INT8OID
+											  : TEXTOID;
+		SPIPlanPtr plan = SPI_prepare(query_for(source, known.shape, attachment), 1, &type);
+
+		if (plan == nullptr || SPI_keepplan(plan) != 0)
+			report_unusable(source, attachment, SPI_result_code_string(SPI_result));
+		known.plan = plan;
+	}
+	return known.plan;
+}
+
+/* Hands the rows of a query to a visitor as the executor makes them. */
+struct SessionReceiver
+{
+	DestReceiver receiver; /* first, as the server knows it */
+	SessionVisitor visit;
+	void *context;
+};
+
+ParamListInfo
+one_parameter(Oid type, Datum value)
+{
+	ParamListInfo parameters = makeParamList(1);
+
+	parameters->params[0].value = value;
+	parameters->params[0].isnull = false;
+	parameters->params[0].pflags = PARAM_FLAG_CONST;
+	parameters->params[0].ptype = type;
+	return parameters;
+}
+
+/* Its owner's rights will be used, so its owner has to want it; and it has to be of use. */
+void
+check_attachable(Source source, Oid relation)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", relation),
+						errhint("Name the relation as schema.name.")));
+
+	char kind = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relkind;
+	Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+	const char *name = get_rel_name(relation);
+
+	ReleaseSysCache(tuple);
+	if (kind != RELKIND_RELATION && kind != RELKIND_VIEW && kind != RELKIND_MATVIEW &&
+		kind != RELKIND_FOREIGN_TABLE && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a table or view", name),
+						errhint("Attach a view that shows the application's %s.", name_of(source))));
+	if (!compat::owns_relation(relation, GetUserId()))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of relation %s to attach it", name),
+						errhint("It will be read with its owner's rights, so only they can attach it.")));
+	if (isTempNamespace(get_rel_namespace(relation)))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("temporary relation \"%s\" cannot be attached", name),
+						errhint("Other sessions could not read it.")));
+
+	Shape shape = shape_of(source, relation);
+
+	if (shape.complaint != nullptr)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("relation \"%s\" cannot serve as the source of %s", name,
+							   name_of(source)),
+						errdetail_internal("%s", shape.complaint),
+						source == Source::sessions
+							? errhint("Attach a view with columns room_id, user_id and, optionally, "
+									  "gateway_name and last_seen_at timestamptz.")
+							: errhint("Attach a view with columns room_id and, optionally, "
+									  "expected_users int.")));
+	if (superuser_arg(owner))
+		ereport(NOTICE,
+				(errmsg("relation \"%s\" is owned by a superuser and will be read as one", name),
+				 errhint("Give it to the application's role: ALTER VIEW ... OWNER TO ....")));
+}
+
+std::optional<std::int64_t>
+canonical_integer(const RoomKey &room)
+{
+	char text[max_name_length + 1];
+	std::string_view id = room.view();
+	std::int64_t value = 0;
+
+	if (id.size() > 20)
+		return std::nullopt;
+	std::memcpy(text, id.data(), id.size());
+	text[id.size()] = '\0';
+
+	char *end;
+
+	errno = 0;
+	value = strtoll(text, &end, 10);
+
+	char again[32];
+	int length = pg_lltoa(value, again);
+
+	if (errno != 0 || std::string_view(again, static_cast<std::size_t>(length)) != id)
+		return std::nullopt;
+	return value;
+}
+
+} // namespace
+
+extern "C"
+{
+	static bool receive_session(TupleTableSlot *slot, DestReceiver *self)
+	{
+		SessionReceiver *receiver = reinterpret_cast<SessionReceiver *>(self);
+		SessionRow row;
+
+		slot_getallattrs(slot);
+		row.room_known = !slot->tts_isnull[0];
+		row.user_known = !slot->tts_isnull[1];
+		if (row.room_known)
+			row.room = view_of(slot->tts_values[0]);
+		if (row.user_known)
+			row.user = view_of(slot->tts_values[1]);
+		if (!slot->tts_isnull[2])
+			row.gateway = view_of(slot->tts_values[2]);
+		receiver->visit(receiver->context, row);
+		return true;
+	}
+
+	static void start_sessions(DestReceiver *, int, TupleDesc) {}
+	static void end_sessions(DestReceiver *) {}
+}
+
+/* Reads a fresh attachment once, so that what is wrong with it is told to whoever attaches it. */
+static void
+try_out(Source source)
+{
+	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
+	RoomKey nobody;
+
+	nobody.set(std::string_view("0"));
+	if (source == Source::sessions)
+		read_sessions(pool().sessions, DT_NOEND, deadline, [](const SessionRow &) {});
+	else
+		(void) look_up_room(pool().rooms, nobody, deadline);
+}
+
+void
+attach(Source source, Oid relation)
+{
+	Oid caller;
+	int context;
+	Relations known = relations();
+	const char *statement =
+		psprintf(OidIsValid(relation)
+					 ? "INSERT INTO %s (source, schema_name, relation_name) VALUES ($1, $2, $3) "
+					   "ON CONFLICT (source) DO UPDATE SET schema_name = excluded.schema_name, "
+					   "relation_name = excluded.relation_name"
+					 : "DELETE FROM %s WHERE source OPERATOR(pg_catalog.=) $1",
+				 quote_qualified_identifier(get_namespace_name(get_rel_namespace(known.sources)),
+											get_rel_name(known.sources)));
+	Oid types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum values[] = {CStringGetTextDatum(name_of(source)), 0, 0};
+
+	if (OidIsValid(relation))
+	{
+		check_attachable(source, relation);
+		values[1] = CStringGetTextDatum(get_namespace_name(get_rel_namespace(relation)));
+		values[2] = CStringGetTextDatum(get_rel_name(relation));
+	}
+	GetUserIdAndSecContext(&caller, &context);
+	SetUserIdAndSecContext(known.owner, context | SECURITY_LOCAL_USERID_CHANGE);
+	SPI_connect();
+	SPI_execute_with_args(statement, OidIsValid(relation) ? 3 : 1, types, values, nullptr, false, 0);
+	SPI_finish();
+	SetUserIdAndSecContext(caller, context);
+	CommandCounterIncrement();
+	if (OidIsValid(relation))
+		try_out(source);
+}
+
+void
+read_sessions_with(const Attachment &sessions, TimestampTz alive_since, Deadline deadline,
+				   SessionVisitor visit, void *context)
+{
+	Prepared &source = resolve(Source::sessions, sessions);
+
+	as_owner(source.owner, deadline, [&] {
+		SessionReceiver receiver = {};
+		SPIExecuteOptions options = {};
+
+		receiver.receiver.receiveSlot = receive_session;
+		receiver.receiver.rStartup = start_sessions;
+		receiver.receiver.rShutdown = end_sessions;
+		receiver.receiver.rDestroy = end_sessions;
+		receiver.receiver.mydest = DestNone;
+		receiver.visit = visit;
+		receiver.context = context;
+		options.params = one_parameter(TIMESTAMPTZOID, TimestampTzGetDatum(alive_since));
+		options.read_only = true;
+		options.dest = &receiver.receiver;
+		SPI_execute_plan_extended(plan_of(Source::sessions, sessions), &options);
+	});
+}
+
+RoomFacts
+look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
+{
+	RoomFacts facts;
+	Prepared &source = resolve(Source::rooms, rooms);
+	Datum key = room.as_datum();
+
+	if (source.shape.integer_room)
+	{
+		std::optional<std::int64_t> number = canonical_integer(room);
+
+		if (!number)
+			return facts;
+		key = Int64GetDatum(*number);
+	}
+	as_owner(source.owner, deadline, [&] {
+		SPIExecuteOptions options = {};
+
+		options.params = one_parameter(source.shape.integer_room ? INT8OID : TEXTOID, key);
+		options.read_only = true;
+		SPI_execute_plan_extended(plan_of(Source::rooms, rooms), &options);
+		facts.exists = SPI_processed > 0;
+		if (!facts.exists)
+			return;
+
+		bool is_null;
+		Datum expected =
+			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+
+		/* An application's 0 stands for "not known" as NULL does. */
+		if (!is_null && DatumGetInt64(expected) >= 1)
+			facts.expected_users = static_cast<int>(
+				std::min<std::int64_t>(DatumGetInt64(expected), max_expected_users));
+	});
+	return facts;
+}
+
+void
+forget_sources(Oid relation)
+{
+	for (Prepared &source : prepared)
+		if (relation == InvalidOid || relation == source.relation)
+			source.valid = false;
+}
+
+} // namespace gxy

@@ -1,0 +1,482 @@
+/*
+ * storage.cpp: direct access to room_server_assignments.
+ *
+ * Which snapshot sees what, and why each is used where it is:
+ *
+ * - SnapshotSelf, in find(): the last committed version of a row, or this transaction's own, at every isolation level,
+ *   without a predicate lock. It judges each version at the moment it meets it, so that a row updated behind its back
+ *   can slip through: a hit is final, a miss is not.
+ * - SnapshotAny plus a check of each version against a registered latest MVCC snapshot, in probe() and scan(): the
+ *   snapshot keeps the version it sees from being pruned, so nothing slips through, and since the scan itself is not
+ *   an MVCC scan, a SERIALIZABLE caller still takes no predicate locks and owes nothing for having looked.
+ * - A version that the snapshot does not see but SnapshotDirty does was inserted by a transaction that has not ended
+ *   (or ended a moment ago). It counts if its room has no version that the snapshot sees; otherwise it is the new
+ *   version of a row being updated.
+ *
+ * Writing goes through the table access method and ExecInsertIndexTuples: every index is kept, also those a DBA adds;
+ * constraints are checked; triggers do not fire.
+ */
+#include "storage.hpp"
+
+#include "catalog.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+enum Column
+{
+	column_room = 1,
+	column_server,
+	column_region,
+	column_assigned_at,
+	column_last_used_at,
+	column_reason,
+	column_expected_users,
+	column_reported_users,
+	columns = column_reported_users
+};
+
+std::optional<int>
+optional_int(Datum value, bool is_null)
+{
+	return is_null ? std::nullopt : std::optional<int>(DatumGetInt32(value));
+}
+
+std::string_view
+optional_text(Datum value, bool is_null)
+{
+	return is_null ? std::string_view() : view_of(value);
+}
+
+/* Only the first columns are ours; a DBA may add more. */
+Assignment
+read_row(HeapTuple tuple, TupleDesc descriptor)
+{
+	Datum values[columns];
+	bool nulls[columns];
+
+	for (int i = 0; i < columns; i++)
+		values[i] = heap_getattr(tuple, i + 1, descriptor, &nulls[i]);
+	return Assignment{
+		.room = view_of(values[column_room - 1]),
+		.server = view_of(values[column_server - 1]),
+		.region = optional_text(values[column_region - 1], nulls[column_region - 1]),
+		.reason = optional_text(values[column_reason - 1], nulls[column_reason - 1]),
+		.assigned_at = DatumGetTimestampTz(values[column_assigned_at - 1]),
+		.last_used_at = DatumGetTimestampTz(values[column_last_used_at - 1]),
+		.expected_users =
+			optional_int(values[column_expected_users - 1], nulls[column_expected_users - 1]),
+		.reported_users =
+			optional_int(values[column_reported_users - 1], nulls[column_reported_users - 1])};
+}
+
+/* The other transaction, if any, that is deleting (not updating, not locking) a tuple just now. */
+TransactionId
+deleter_in_progress(TupleTableSlot *slot)
+{
+	BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+	HeapTuple tuple = buffered->base.tuple;
+	TransactionId deleter = InvalidTransactionId;
+
+	/* Nearly always: nobody has touched it. One that comes after this look came after the call. */
+	if (tuple->t_data->t_infomask & HEAP_XMAX_INVALID)
+		return InvalidTransactionId;
+
+	LockBuffer(buffered->buffer, BUFFER_LOCK_SHARE);
+
+	HeapTupleHeader header = tuple->t_data;
+
+	if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
+		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+		ItemPointerEquals(&header->t_ctid, &tuple->t_self))
+		deleter = HeapTupleHeaderGetUpdateXid(header);
+	LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
+
+	if (TransactionIdIsValid(deleter) && !TransactionIdIsCurrentTransactionId(deleter) &&
+		TransactionIdIsInProgress(deleter))
+		return deleter;
+	return InvalidTransactionId;
+}
+
+Found
+found_in(TupleTableSlot *slot)
+{
+	Found found;
+	Datum server;
+	bool is_null;
+
+	slot_getsomeattrs(slot, columns);
+	server = slot->tts_values[column_server - 1];
+	found.tid = slot->tts_tid;
+	found.server = text_of(view_of(server));
+	found.leased_from =
+		std::max(DatumGetTimestampTz(slot->tts_values[column_assigned_at - 1]),
+				 DatumGetTimestampTz(slot->tts_values[column_last_used_at - 1]));
+	is_null = slot->tts_isnull[column_reported_users - 1];
+	found.reported_users = optional_int(slot->tts_values[column_reported_users - 1], is_null);
+	found.deleter = deleter_in_progress(slot);
+	return found;
+}
+
+/* One index descent; visit(slot) returns true to go on to the next version. */
+template <typename F>
+void
+for_each_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot, F visit)
+{
+	ScanKeyData equals_room;
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(heap), &TTSOpsBufferHeapTuple);
+	IndexScanDesc scan = compat::index_beginscan(heap, key, snapshot, 1);
+
+	ScanKeyEntryInitialize(&equals_room, 0, 1, BTEqualStrategyNumber, InvalidOid,
+						   key->rd_indcollation[0], F_TEXTEQ, room.as_datum());
+	index_rescan(scan, &equals_room, 1, nullptr, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot) && visit(slot))
+		;
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+std::optional<Found>
+first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot)
+{
+	std::optional<Found> found;
+
+	for_each_version(heap, key, room, snapshot, [&found](TupleTableSlot *slot) {
+		found = found_in(slot);
+		return false;
+	});
+	return found;
+}
+
+Assignments::Change
+change_of(TM_Result result)
+{
+	switch (result)
+	{
+		case TM_Ok:
+			return Assignments::Change::done;
+		case TM_Updated:
+		case TM_Deleted:
+			return Assignments::Change::outdated;
+		default:
+			/* Being changed by another transaction, or by the very statement that is calling us. */
+			return Assignments::Change::busy;
+	}
+}
+
+LOCKTAG
+placement_lock_tag()
+{
+	LOCKTAG tag;
+
+	/* Of the table, but not the table's own lock: shows in pg_locks as an object of pg_class with objsubid 1. */
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, relations().assignments, 1);
+	return tag;
+}
+
+} // namespace
+
+void
+RoomKey::set(std::string_view id)
+{
+	length = static_cast<int>(id.size());
+	std::memcpy(datum.bytes, id.data(), id.size());
+	SET_VARSIZE(&datum, VARHDRSZ + length);
+}
+
+void
+RoomKey::set(std::int64_t id)
+{
+	length = pg_lltoa(id, datum.bytes);
+	SET_VARSIZE(&datum, VARHDRSZ + length);
+}
+
+Assignments
+Assignments::open(LOCKMODE mode)
+{
+	Assignments opened;
+	Relations known = relations();
+
+	opened.lockmode = mode;
+	opened.heap = table_open(known.assignments, mode);
+	opened.key = index_open(known.assignments_key, mode);
+	return opened;
+}
+
+void
+Assignments::close()
+{
+	/* The locks stay until the end of the transaction, as those of any statement. */
+	index_close(key, NoLock);
+	table_close(heap, NoLock);
+}
+
+std::optional<Found>
+Assignments::find(const RoomKey &room) const
+{
+	return first_version(heap, key, room, SnapshotSelf);
+}
+
+std::optional<Found>
+Assignments::find_visible(const RoomKey &room) const
+{
+	return first_version(heap, key, room, GetActiveSnapshot());
+}
+
+Assignments::Probe
+Assignments::probe(const RoomKey &room, Snapshot snapshot) const
+{
+	Probe probe;
+
+	for_each_version(heap, key, room, SnapshotAny, [&probe, snapshot](TupleTableSlot *slot) {
+		BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+		HeapTuple tuple = buffered->base.tuple;
+		SnapshotData dirty;
+
+		InitDirtySnapshot(dirty);
+		LockBuffer(buffered->buffer, BUFFER_LOCK_SHARE);
+
+		bool visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffered->buffer);
+		bool alive = visible || HeapTupleSatisfiesVisibility(tuple, &dirty, buffered->buffer);
+
+		LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
+		if (visible)
+			probe.visible = true;
+		if (visible || (alive && !TransactionIdIsValid(dirty.xmin)))
+			probe.committed = true;
+		else if (alive)
+		{
+			probe.holder = dirty.xmin;
+			probe.token = dirty.speculativeToken;
+		}
+		return !probe.visible;
+	});
+	return probe;
+}
+
+Assignments::Change
+Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users)
+{
+	TupleTableSlot *old_row = table_slot_create(heap, nullptr);
+	TM_FailureData failure;
+	Change change =
+		change_of(table_tuple_lock(heap, tid, InvalidSnapshot, old_row, GetCurrentCommandId(true),
+								   LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure));
+
+	if (change == Change::done)
+	{
+		bool nulls[2] = {};
+		int which[2] = {column_last_used_at, column_reported_users};
+		Datum renewed[2] = {TimestampTzGetDatum(now), Int32GetDatum(reported_users.value_or(0))};
+		HeapTuple tuple = heap_modify_tuple_by_cols(
+			ExecFetchSlotHeapTuple(old_row, false, nullptr), RelationGetDescr(heap),
+			reported_users ? 2 : 1, which, renewed, nulls);
+		TupleTableSlot *new_row =
+			MakeSingleTupleTableSlot(RelationGetDescr(heap), &TTSOpsHeapTuple);
+		LockTupleMode mode;
+		compat::IndexUpdates updates;
+
+		ExecForceStoreHeapTuple(tuple, new_row, false);
+		new_row->tts_tableOid = RelationGetRelid(heap);
+		change = change_of(table_tuple_update(heap, tid, new_row, GetCurrentCommandId(true),
+											  InvalidSnapshot, InvalidSnapshot, true, &failure, &mode,
+											  &updates.which));
+		if (change == Change::done && updates.any())
+		{
+			EState *estate = CreateExecutorState();
+			ResultRelInfo *target = makeNode(ResultRelInfo);
+
+			InitResultRelInfo(target, heap, 0, nullptr, 0);
+			ExecOpenIndices(target, false);
+			compat::insert_index_tuples(target, new_row, estate, true, updates.only_summarizing(),
+										nullptr);
+			ExecCloseIndices(target);
+			FreeExecutorState(estate);
+		}
+		ExecDropSingleTupleTableSlot(new_row);
+		CommandCounterIncrement();
+	}
+	ExecDropSingleTupleTableSlot(old_row);
+	return change;
+}
+
+/* Without waiting, heap_delete() gives up even on a lock of our own. */
+Assignments::Change
+Assignments::remove(ItemPointer tid, bool wait)
+{
+	TM_FailureData failure;
+
+	return change_of(table_tuple_delete(heap, tid, GetCurrentCommandId(true), InvalidSnapshot,
+										InvalidSnapshot, wait, &failure, false));
+}
+
+Assignments::Change
+Assignments::lock_row(ItemPointer tid)
+{
+	TupleTableSlot *row = table_slot_create(heap, nullptr);
+	TM_FailureData failure;
+	Change change =
+		change_of(table_tuple_lock(heap, tid, InvalidSnapshot, row, GetCurrentCommandId(true),
+								   LockTupleExclusive, LockWaitBlock, 0, &failure));
+
+	ExecDropSingleTupleTableSlot(row);
+	return change;
+}
+
+/*
+ * Page by page, as a sequential scan does, with one lock a page. Versions that the snapshot does not see but that may
+ * yet be committed are set aside.
+ */
+void
+Assignments::scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *context) const
+{
+	TupleDesc descriptor = RelationGetDescr(heap);
+	BlockNumber blocks = RelationGetNumberOfBlocks(heap);
+	Array<HeapTuple> set_aside;
+
+	for (BlockNumber block = 0; block < blocks; block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+
+		Buffer buffer = ReadBuffer(heap, block);
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+
+		Page page = BufferGetPage(buffer);
+		OffsetNumber last = PageGetMaxOffsetNumber(page);
+
+		for (OffsetNumber at = FirstOffsetNumber; at <= last; at++)
+		{
+			ItemId item = PageGetItemId(page, at);
+			HeapTupleData tuple;
+			SnapshotData dirty;
+
+			if (!ItemIdIsNormal(item))
+				continue;
+			tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
+			tuple.t_len = ItemIdGetLength(item);
+			tuple.t_tableOid = RelationGetRelid(heap);
+			ItemPointerSet(&tuple.t_self, block, at);
+
+			InitDirtySnapshot(dirty);
+			if (HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer))
+				visit(context, read_row(&tuple, descriptor), &tuple.t_self);
+			else if (uncommitted && HeapTupleSatisfiesVisibility(&tuple, &dirty, buffer))
+				set_aside.push(heap_copytuple(&tuple));
+		}
+		UnlockReleaseBuffer(buffer);
+	}
+	visit_set_aside(snapshot, set_aside, visit, context);
+}
+
+/*
+ * A version set aside stands for a room unless its own transaction has deleted or replaced it (SnapshotDirty looks no
+ * further than an inserter in progress), or the snapshot sees another version of the same room: then this is only the
+ * new version of that. A room that was committed and renewed while the scan went on may have been set aside twice.
+ */
+void
+Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
+							 void *context) const
+{
+	TupleDesc descriptor = RelationGetDescr(heap);
+	auto room_of = [descriptor](HeapTuple tuple) { return read_row(tuple, descriptor).room; };
+	std::string_view last;
+
+	std::sort(set_aside.begin(), set_aside.end(),
+			  [room_of](HeapTuple a, HeapTuple b) { return room_of(a) < room_of(b); });
+	for (HeapTuple tuple : set_aside)
+	{
+		HeapTupleHeader header = tuple->t_data;
+		RoomKey room;
+
+		if (room_of(tuple) == last)
+			continue;
+		if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
+			!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+			!TransactionIdDidAbort(HeapTupleHeaderGetUpdateXid(header)))
+			continue;
+		last = room_of(tuple);
+		room.set(last);
+		if (!probe(room, snapshot).visible)
+			visit(context, read_row(tuple, descriptor), &tuple->t_self);
+	}
+}
+
+Insertion
+Insertion::prepare(const Assignments &assignments)
+{
+	Insertion prepared;
+
+	prepared.estate = CreateExecutorState();
+	prepared.target = makeNode(ResultRelInfo);
+	InitResultRelInfo(prepared.target, assignments.table(), 0, nullptr, 0);
+	ExecOpenIndices(prepared.target, true);
+	prepared.slot =
+		MakeSingleTupleTableSlot(RelationGetDescr(assignments.table()), &TTSOpsVirtual);
+	/* Before the placement lock: it may have to wait for disk. */
+	(void) GetCurrentTransactionId();
+	return prepared;
+}
+
+bool
+Insertion::insert(const RoomKey &room, const Assignment &row)
+{
+	Relation heap = target->ri_RelationDesc;
+	auto set = [this](int column, Datum value) {
+		slot->tts_values[column - 1] = value;
+		slot->tts_isnull[column - 1] = false;
+	};
+
+	ExecClearTuple(slot);
+	std::fill_n(slot->tts_isnull, RelationGetDescr(heap)->natts, true);
+	set(column_room, room.as_datum());
+	set(column_server, PointerGetDatum(text_of(row.server)));
+	if (!row.region.empty())
+		set(column_region, PointerGetDatum(text_of(row.region)));
+	set(column_assigned_at, TimestampTzGetDatum(row.assigned_at));
+	set(column_last_used_at, TimestampTzGetDatum(row.last_used_at));
+	if (!row.reason.empty())
+		set(column_reason, PointerGetDatum(text_of(row.reason)));
+	if (row.expected_users)
+		set(column_expected_users, Int32GetDatum(*row.expected_users));
+	ExecStoreVirtualTuple(slot);
+	slot->tts_tableOid = RelationGetRelid(heap);
+	ExecConstraints(target, slot, estate);
+
+	std::uint32_t token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+	bool conflict = false;
+
+	table_tuple_insert_speculative(heap, slot, GetCurrentCommandId(true), 0, nullptr, token);
+	compat::insert_index_tuples(target, slot, estate, false, false, &conflict);
+	table_tuple_complete_speculative(heap, slot, token, !conflict);
+	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+	return !conflict;
+}
+
+void
+Insertion::finish()
+{
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
+void
+acquire_placement_lock()
+{
+	LOCKTAG tag = placement_lock_tag();
+
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+void
+release_placement_lock()
+{
+	LOCKTAG tag = placement_lock_tag();
+
+	(void) LockRelease(&tag, ExclusiveLock, false);
+}
+
+} // namespace gxy

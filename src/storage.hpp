@@ -1,0 +1,179 @@
+/*
+ * storage.hpp: the table room_server_assignments, row by row.
+ *
+ * Direct heap and index access, beneath the executor: a sticky call is one index descent, and only here can a row be
+ * looked at through the snapshots that the guarantees need (see storage.cpp). Nothing here waits for another
+ * transaction's row, except lock_row() and wait_for(), which say so.
+ */
+#pragma once
+
+#include "array.hpp"
+#include "guc.hpp"
+
+namespace gxy
+{
+
+/* A room's id as the tables have it: 1 to 255 bytes of text. Lives on the stack. */
+class RoomKey
+{
+public:
+	void set(std::string_view id);
+	void set(std::int64_t id);
+
+	std::string_view view() const { return {datum.bytes, static_cast<std::size_t>(length)}; }
+	Datum as_datum() const { return PointerGetDatum(&datum); }
+
+private:
+	int length = 0;
+	/* A text value with a four-byte header. */
+	struct
+	{
+		std::int32_t header;
+		char bytes[max_name_length + 1];
+	} datum;
+};
+
+/* A row of the table. Text points into palloc'd memory, or during a scan into the page. */
+struct Assignment
+{
+	std::string_view room;
+	std::string_view server;
+	std::string_view region; /* empty: none */
+	std::string_view reason; /* empty: none */
+	TimestampTz assigned_at = 0;
+	TimestampTz last_used_at = 0;
+	std::optional<int> expected_users;
+	std::optional<int> reported_users;
+
+	/* An application's own statements may set either time. */
+	TimestampTz leased_from() const { return std::max(assigned_at, last_used_at); }
+};
+
+/* The committed row of a room, as a sticky call needs it. */
+struct Found
+{
+	ItemPointerData tid;
+	text *server = nullptr; /* palloc'd */
+	TimestampTz leased_from = 0;
+	std::optional<int> reported_users;
+	TransactionId deleter = InvalidTransactionId; /* another transaction in progress that is deleting the row */
+};
+
+/* The table, opened with its key index; closed by close(), or by the end of the transaction after an error. */
+class Assignments
+{
+public:
+	static Assignments open(LOCKMODE mode);
+	void close();
+
+	Relation table() const { return heap; }
+
+	/*
+	 * The room's row as last committed or as this transaction has left it, whatever its snapshot. A hit is final; a
+	 * miss proves nothing, because the row may have moved during the scan: ask probe().
+	 */
+	std::optional<Found> find(const RoomKey &room) const;
+
+	/* The room's row as the active snapshot sees it. */
+	std::optional<Found> find_visible(const RoomKey &room) const;
+
+	struct Probe
+	{
+		bool visible = false;						/* to the snapshot */
+		bool committed = false;						/* visible, or committed since, or this transaction's own */
+		TransactionId holder = InvalidTransactionId; /* another one, in progress, that has inserted a row */
+		std::uint32_t token = 0;					/* not 0: it is inserting it speculatively just now */
+	};
+
+	/* Whether the room has a row, for certain as of the snapshot, which has to be a latest one and registered. */
+	Probe probe(const RoomKey &room, Snapshot snapshot) const;
+
+	enum class Change
+	{
+		done,
+		busy,	/* another transaction in progress has the row; nobody was waited for */
+		outdated /* the row is gone or has a newer version: look again */
+	};
+
+	/* Renews the lease: sets last_used_at, and reported_users if given. */
+	Change renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users);
+
+	/* Deletes a row that nobody else has in hand. */
+	Change remove(ItemPointer tid) { return remove(tid, false); }
+
+	/* Waits, in the lock manager, until this transaction has the row for itself; then remove_locked() deletes it. */
+	Change lock_row(ItemPointer tid);
+	Change remove_locked(ItemPointer tid) { return remove(tid, true); }
+
+	/*
+	 * Calls visit(const Assignment &) once for every room that has a row committed by the time of the snapshot or
+	 * inserted by a transaction that may yet commit. visit may allocate, and no more: it runs under a page lock.
+	 */
+	template <typename F> void for_each_room(Snapshot snapshot, F visit) const;
+
+	/* Calls visit(const Assignment &, ItemPointer) for every row the snapshot sees; runs under a page lock as well. */
+	template <typename F> void for_each_row(Snapshot snapshot, F visit) const;
+
+private:
+	using RowVisitor = void (*)(void *context, const Assignment &row, ItemPointer tid);
+
+	Change remove(ItemPointer tid, bool wait);
+	void scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *context) const;
+	void visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
+						 void *context) const;
+
+	Relation heap = nullptr;
+	Relation key = nullptr;
+	LOCKMODE lockmode = NoLock;
+};
+
+/*
+ * An insertion prepared in advance, so that insert() itself, which runs under the placement lock, opens nothing and
+ * waits for nobody.
+ */
+class Insertion
+{
+public:
+	static Insertion prepare(const Assignments &assignments);
+
+	/* False if another row of the room was there, or got in at the same moment. */
+	bool insert(const RoomKey &room, const Assignment &row);
+	void finish();
+
+private:
+	EState *estate = nullptr;
+	ResultRelInfo *target = nullptr;
+	TupleTableSlot *slot = nullptr;
+};
+
+template <typename F>
+void
+Assignments::for_each_room(Snapshot snapshot, F visit) const
+{
+	scan(
+		snapshot, true,
+		[](void *context, const Assignment &row, ItemPointer) { (*static_cast<F *>(context))(row); },
+		&visit);
+}
+
+template <typename F>
+void
+Assignments::for_each_row(Snapshot snapshot, F visit) const
+{
+	scan(
+		snapshot, false,
+		[](void *context, const Assignment &row, ItemPointer tid) {
+			(*static_cast<F *>(context))(row, tid);
+		},
+		&visit);
+}
+
+/*
+ * The lock under which a server is counted out and reserved. Exact because whoever has it sees every reservation
+ * before; harmless because it is given back before the transaction ends and nothing is waited for while it is held. An
+ * error gives it back as well.
+ */
+void acquire_placement_lock();
+void release_placement_lock();
+
+} // namespace gxy

@@ -1,0 +1,72 @@
+# test/lib/cluster.sh: a throwaway PostgreSQL server, for test/run and test/demo to source.
+#
+# It lives in a folder of its own, is reached through a socket in it and listens on no port, so that it meets no other
+# server of the machine. A server does not run as root: for root it runs as the user postgres, who may be unable to read
+# the source tree; so what he needs is copied, and all else is done by the caller, through the socket.
+#
+# Gives $work (the folder; $work/log is the caller's), and the PG* environment of a client. cluster_remove must be called
+# at the end, however that comes about.
+
+pg_config=${PG_CONFIG:-pg_config}
+bindir=$("$pg_config" --bindir)
+work=
+
+# Runs a command as the owner of the server, in the server's folder.
+as_server() (
+	cd "$work/server"
+	if ((EUID == 0)); then
+		exec env HOME="$work/server" runuser -u postgres -- "$@"
+	else
+		exec "$@"
+	fi
+)
+
+# What psql and its like may have been told about other servers.
+forget_other_servers() {
+	local name
+	for name in "${!PG@}"; do
+		[[ $name == PG_CONFIG ]] || unset "$name"
+	done
+}
+
+# The path of a socket has a limit of some 100 bytes: always under /tmp.
+make_folders() {
+	work=$(mktemp -d /tmp/gxy_balancer.XXXXXX)
+	chmod 755 "$work"
+	mkdir "$work/log"
+	mkdir -m 700 "$work/server" "$work/server/socket"
+	((EUID != 0)) || chown -R postgres: "$work/server"
+}
+
+# cluster_start [LINE OF postgresql.conf]...
+cluster_start() {
+	make_folders
+	forget_other_servers
+	export PATH="$bindir:$PATH" PGHOST="$work/server/socket" PGPORT=5432 PGUSER=postgres PGSSLMODE=disable
+	as_server initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$work/log/initdb.log" 2>&1 ||
+		{ tail "$work/log/initdb.log" >&2; return 1; }
+	printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$PGHOST'" 'fsync = off' \
+		"log_line_prefix = '%m [%p] %q%a %d '" "$@" | as_server tee -a data/postgresql.conf >/dev/null
+	as_server pg_ctl -D data -l server.log -s -w start >"$work/log/start.log" 2>&1 ||
+		{ tail "$work/log/start.log" "$work/server/server.log" >&2; return 1; }
+}
+
+# Stops the server, and any that a test has left behind.
+stop_servers() {
+	local pidfile
+	while IFS= read -r pidfile; do
+		as_server pg_ctl -D "$(dirname "$pidfile")" -m immediate -s -w stop &>/dev/null || true
+	done < <(find "$work/server" -name postmaster.pid)
+}
+
+# cluster_remove [keep]: keep leaves the logs.
+cluster_remove() {
+	[[ -n $work ]] || return 0
+	stop_servers
+	if [[ ${1:-} == keep ]]; then
+		cp "$work/server/server.log" "$work/log/" 2>/dev/null || true
+		rm -rf "$work/server"
+	else
+		rm -rf "$work"
+	fi
+}

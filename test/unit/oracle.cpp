@@ -1,0 +1,189 @@
+#include "oracle.hpp"
+
+#include <algorithm>
+#include <functional>
+
+namespace gxy
+{
+
+namespace
+{
+
+using Test = std::function<bool(const Server &)>;
+
+Pool
+those(const Pool &pool, const Test &test)
+{
+	Pool kept;
+
+	std::copy_if(pool.begin(), pool.end(), std::back_inserter(kept), test);
+	return kept;
+}
+
+/* Those that pass the test, or all if none does. */
+Pool
+rather(const Pool &pool, const Test &test)
+{
+	const Pool kept = those(pool, test);
+	return kept.empty() ? pool : kept;
+}
+
+/* Those of which no other has less. */
+template <typename Key>
+Pool
+least(const Pool &pool, Key key)
+{
+	return those(pool, [&](const Server &server) {
+		return std::none_of(pool.begin(), pool.end(),
+							[&](const Server &other) { return key(other) < key(server); });
+	});
+}
+
+/* load/capacity as a mixed number, as it is taught at school: no product here exceeds 64 bits. */
+struct Share
+{
+	std::int64_t whole, rest, capacity;
+
+	explicit Share(const Server &server)
+		: whole(server.load / server.capacity), rest(server.load % server.capacity),
+		  capacity(server.capacity)
+	{
+	}
+
+	bool operator<(const Share &other) const
+	{
+		if (whole != other.whole)
+			return whole < other.whole;
+		return rest * other.capacity < other.rest * capacity;
+	}
+};
+
+class Oracle
+{
+public:
+	explicit Oracle(const Scene &scene) : rules_(scene.rules)
+	{
+		adds_ = rules_.metric == LoadMetric::users ? scene.expected : rules_.avg_room_occupancy;
+
+		const Pool ours = those(scene.pool, is_ours);
+		larger_than_all_ = !ours.empty();
+		for (const Server &server : ours)
+		{
+			if (adds_ <= server.capacity)
+				larger_than_all_ = false;
+		}
+	}
+
+	/* The answer if only these were left of the pool. */
+	std::string choose(const Pool &pool) const
+	{
+		const Pool up =
+			those(pool, [](const Server &s) { return s.state != ServerState::offline; });
+
+		if (const Pool busy = those(up, [](const Server &s) { return s.room_sessions > 0; });
+			!busy.empty())
+			return first(least(busy, [](const Server &s) { return -s.room_sessions; }));
+		if (const Pool pinned = those(up, [](const Server &s) { return s.pinned; });
+			!pinned.empty())
+			return first(pinned);
+
+		const Pool open =
+			those(pool, [](const Server &s) { return s.pool != ServerPool::reserved; });
+		const Pool ours = those(open, is_ours);
+		const Pool roomy = with_room(ours);
+
+		if (const Pool own =
+				those(roomy, [](const Server &s) { return s.region == RegionFit::own; });
+			!own.empty())
+			return by_strategy(own);
+		if (!roomy.empty())
+			return by_strategy(roomy);
+		if (!ours.empty())
+			return rules_.overflow == Overflow::error ? "full" : least_loaded(ours);
+
+		for (const ServerState state :
+			 {ServerState::online, ServerState::draining, ServerState::offline})
+		{
+			const Pool rest = those(open, [&](const Server &s) { return s.state == state; });
+			if (!rest.empty())
+				return last_resort(rest);
+		}
+		return "no server";
+	}
+
+private:
+	static bool is_ours(const Server &server)
+	{
+		return server.state == ServerState::online && server.pool == ServerPool::primary &&
+			   server.region != RegionFit::foreign;
+	}
+
+	Pool with_room(const Pool &pool) const
+	{
+		return those(pool, [this](const Server &s) {
+			return s.load + adds_ <= s.capacity || (larger_than_all_ && s.load == 0);
+		});
+	}
+
+	static std::string first(Pool pool)
+	{
+		pool = least(pool, [](const Server &s) { return s.position; });
+		pool = least(pool, [](const Server &s) { return s.name; });
+		return std::string(pool.at(0).name);
+	}
+
+	static std::string least_loaded(Pool pool)
+	{
+		pool = least(pool, [](const Server &s) { return Share(s); });
+		pool = least(pool, [](const Server &s) { return s.rooms; });
+		return first(pool);
+	}
+
+	std::string by_strategy(Pool pool) const
+	{
+		pool = least(pool, [](const Server &s) { return -s.priority; });
+		return rules_.strategy == Strategy::sequential ? first(pool) : least_loaded(pool);
+	}
+
+	std::string last_resort(Pool pool) const
+	{
+		pool = rather(pool, [](const Server &s) { return s.pool != ServerPool::standby; });
+		pool = rather(pool, [](const Server &s) { return s.region != RegionFit::foreign; });
+
+		const Pool roomy = with_room(pool);
+		return roomy.empty() ? least_loaded(pool) : by_strategy(roomy);
+	}
+
+	Rules rules_;
+	std::int64_t adds_ = 0;
+	bool larger_than_all_ = false;
+};
+
+} // namespace
+
+std::string
+oracle_choice(const Scene &scene)
+{
+	return Oracle(scene).choose(scene.pool);
+}
+
+std::vector<std::string>
+oracle_ranking(const Scene &scene)
+{
+	Scene willing = scene;
+	willing.rules.overflow =
+		Overflow::overcommit; /* a full server has its place in the order, too */
+	const Oracle oracle(willing);
+	std::vector<std::string> names;
+
+	for (Pool left = scene.pool;;)
+	{
+		const std::string name = oracle.choose(left);
+		if (name == "no server")
+			return names;
+		names.push_back(name);
+		left = those(left, [&](const Server &server) { return server.name != name; });
+	}
+}
+
+} // namespace gxy

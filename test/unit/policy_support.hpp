@@ -1,0 +1,44 @@
+/*
+ * policy_support.hpp: what the tests of the policy share: names for values, and two short ways to
+ * ask.
+ */
+#pragma once
+
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "policy.hpp"
+
+namespace gxy
+{
+
+using Pool = std::vector<Server>;
+
+/* Found by gtest when it prints a failure. */
+std::ostream &operator<<(std::ostream &out, Standing standing);
+std::ostream &operator<<(std::ostream &out, Outcome outcome);
+std::ostream &operator<<(std::ostream &out, const Server &server);
+std::ostream &operator<<(std::ostream &out, const Rules &rules);
+
+/* One question to the policy. */
+struct Scene
+{
+	Pool pool;
+	std::int64_t expected = 10;
+	Rules rules = {};
+};
+
+std::ostream &operator<<(std::ostream &out, const Scene &scene);
+
+/* The name of the server that decide() takes, "full" or "no server". */
+std::string choice(const Scene &scene);
+
+/* The names of all servers, best first, as precedes() sorts them. */
+std::vector<std::string> ranking(const Scene &scene);
+
+/* Takes a room as the extension does: the server's load grows by what the room is worth. */
+void take_room(Server &server, const Scene &scene);
+
+} // namespace gxy

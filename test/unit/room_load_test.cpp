@@ -1,0 +1,142 @@
+/* What one room weighs. */
+#include <gtest/gtest.h>
+
+#include "policy_support.hpp"
+
+namespace gxy
+{
+
+namespace
+{
+
+constexpr std::int64_t second = 1'000'000;
+
+struct Case
+{
+	const char *rule;
+	RoomUse room;
+	std::int64_t load;
+};
+
+void
+check(std::int64_t join_window, std::initializer_list<Case> cases)
+{
+	for (const Case &item : cases)
+		EXPECT_EQ(room_load(item.room, {.join_window = join_window}), item.load) << item.rule;
+}
+
+TEST(RoomLoad, WithinTheJoinWindowARoomCountsThoseExpectedIfMoreThanThoseInIt)
+{
+	check(30 * second,
+		  {
+			  {"just assigned, no one in it yet",
+			   {.active = 0, .active_known = true, .expected = 10, .age = 0},
+			   10},
+			  {"filling",
+			   {.active = 4, .active_known = true, .expected = 10, .age = 20 * second},
+			   10},
+			  {"fuller than expected",
+			   {.active = 25, .active_known = true, .expected = 10, .age = 20 * second},
+			   25},
+			  {"the last moment of the window",
+			   {.active = 4, .active_known = true, .expected = 10, .age = 30 * second - 1},
+			   10},
+		  });
+}
+
+TEST(RoomLoad, AfterTheJoinWindowARoomCountsOnlyThoseInIt)
+{
+	check(30 * second,
+		  {
+			  {"the window has just ended",
+			   {.active = 4, .active_known = true, .expected = 10, .age = 30 * second},
+			   4},
+			  {"long ago, empty",
+			   {.active = 0, .active_known = true, .expected = 10, .age = 9000 * second},
+			   0},
+			  {"a lease alone does not stand for users who can be counted",
+			   {.active = 4,
+				.active_known = true,
+				.expected = 10,
+				.age = 9000 * second,
+				.leased = true},
+			   4},
+		  });
+}
+
+TEST(RoomLoad, APinnedSizeCountsAtEveryAge)
+{
+	check(30 * second, {
+						   {"users known, few",
+							{.active = 4,
+							 .active_known = true,
+							 .expected = 200,
+							 .age = 9000 * second,
+							 .pinned_size = true},
+							200},
+						   {"users known, many",
+							{.active = 300,
+							 .active_known = true,
+							 .expected = 200,
+							 .age = 9000 * second,
+							 .pinned_size = true},
+							300},
+						   {"users unknown, lease over",
+							{.expected = 200, .age = 9000 * second, .pinned_size = true},
+							200},
+					   });
+}
+
+TEST(RoomLoad, WithUsersUnknownARoomCountsThoseExpectedForAsLongAsItsLeaseLives)
+{
+	check(30 * second,
+		  {
+			  {"leased, young", {.expected = 10, .age = 0, .leased = true}, 10},
+			  {"leased, old", {.expected = 10, .age = 9000 * second, .leased = true}, 10},
+			  {"lease over, old", {.expected = 10, .age = 9000 * second}, 0},
+			  {"lease over, young", {.expected = 10, .age = 0}, 0},
+		  });
+}
+
+TEST(RoomLoad, WithUsersUnknownTheNumberOfUsersIsNotLookedAt)
+{
+	check(30 * second, {
+						   {"leased", {.active = 99, .expected = 10, .leased = true}, 10},
+						   {"lease over", {.active = 99, .expected = 10}, 0},
+					   });
+}
+
+TEST(RoomLoad, AWindowOfZeroNeverCountsThoseExpectedNotEvenWhenTheClockWasSetBack)
+{
+	check(0,
+		  {
+			  {"just assigned", {.active = 4, .active_known = true, .expected = 10, .age = 0}, 4},
+			  {"assigned in the future",
+			   {.active = 4, .active_known = true, .expected = 10, .age = -5 * second},
+			   4},
+		  });
+}
+
+TEST(RoomLoad, ARoomAssignedInTheFutureIsAsIfJustAssigned)
+{
+	check(30 * second, {{"a clock set back an hour",
+						 {.active = 4, .active_known = true, .expected = 10, .age = -3600 * second},
+						 10}});
+}
+
+TEST(RoomLoad, IsNeverNegative)
+{
+	check(30 * second,
+		  {
+			  {"known", {.active = -3, .active_known = true, .expected = -7, .age = 0}, 0},
+			  {"known, old",
+			   {.active = -3, .active_known = true, .expected = -7, .age = 9000 * second},
+			   0},
+			  {"unknown", {.expected = -7, .leased = true}, 0},
+			  {"pinned", {.expected = -7, .pinned_size = true}, 0},
+		  });
+}
+
+} // namespace
+
+} // namespace gxy
