@@ -68,6 +68,7 @@ override CPPFLAGS := $(patsubst -I$(includedir_server),-isystem $(includedir_ser
 override CPPFLAGS := $(patsubst -I/usr/%,-isystem /usr/%,$(CPPFLAGS))
 BITCODE_CXXFLAGS += $(PG_CXXFLAGS)
 
+$(OBJS): %.o: %.cpp
 $(OBJS) $(OBJS:.o=.bc): $(OUR_HEADERS) Makefile
 
 else
@@ -89,7 +90,7 @@ test demo:
 	@$(MAKE) -s --no-print-directory all
 	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
 	$$sudo $(MAKE) -s --no-print-directory install PG_CONFIG='$(PG_CONFIG)' >/dev/null
-	@$(if $(filter demo,$@),test/demo,test/run)
+	@$(if $(filter demo,$@),examples/demo,test/run)
 
 test-matrix:
 	@test/matrix
@@ -133,7 +134,7 @@ help:
 	@echo 'make                  builds the extension for the PostgreSQL of PG_CONFIG=pg_config (15 to 18)'
 	@echo 'make install          installs it into that PostgreSQL'
 	@echo 'make installcheck     SQL and isolation tests on a running server (PGHOST, PGPORT, PGUSER)'
-	@echo 'make demo             a guided tour on a throwaway server; installs what the machine lacks'
+	@echo 'make demo             a guided tour on a throwaway server (examples/demo); installs what the machine lacks'
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make unit             tests of the placement policy alone'

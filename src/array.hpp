@@ -41,8 +41,9 @@ private:
 
 		Size size = static_cast<Size>(space) * sizeof(T);
 
-		items = static_cast<T *>(items == nullptr ? MemoryContextAllocHuge(CurrentMemoryContext, size)
-												  : repalloc_huge(items, size));
+		items =
+			static_cast<T *>(items == nullptr ? MemoryContextAllocHuge(CurrentMemoryContext, size)
+											  : repalloc_huge(items, size));
 	}
 };
 

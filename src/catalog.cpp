@@ -25,8 +25,7 @@ extension_schema(Oid extension)
 	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(extension));
 
-	SysScanDesc scan =
-		systable_beginscan(catalog, ExtensionOidIndexId, true, nullptr, 1, &key);
+	SysScanDesc scan = systable_beginscan(catalog, ExtensionOidIndexId, true, nullptr, 1, &key);
 	HeapTuple tuple = systable_getnext(scan);
 	Oid schema = InvalidOid;
 
@@ -90,8 +89,8 @@ forget_relations(Oid relation)
 	if (!valid)
 		changes++;
 	else if (relation == InvalidOid || relation == known.assignments ||
-		relation == known.assignments_key || relation == known.servers ||
-		relation == known.pins || relation == known.sources)
+			 relation == known.assignments_key || relation == known.servers ||
+			 relation == known.pins || relation == known.sources)
 		valid = false;
 }
 

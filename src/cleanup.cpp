@@ -32,11 +32,12 @@ struct Sweep
 };
 
 Sweep
-look_around(const Assignments &assignments, const Census &census, std::int64_t grace, TimestampTz now)
+look_around(const Assignments &assignments, const Census &census, std::int64_t grace,
+			TimestampTz now)
 {
 	Sweep sweep;
-	std::int64_t renewal =
-		std::min(microseconds(setting::touch_interval), microseconds(setting::assignment_grace) / 3);
+	std::int64_t renewal = std::min(microseconds(setting::touch_interval),
+									microseconds(setting::assignment_grace) / 3);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
@@ -91,7 +92,8 @@ in_subtransaction(F f)
 
 /* Deletes the batch and keeps that if nobody is in its rooms afterwards; otherwise empties the batch of those. */
 bool
-free_unless_used(Assignments *assignments, const Pool &pool, Array<Idle> *batch, std::int64_t *freed)
+free_unless_used(Assignments *assignments, const Pool &pool, Array<Idle> *batch,
+				 std::int64_t *freed)
 {
 	bool keep = true;
 

@@ -84,8 +84,8 @@ view_of(text *value)
 inline std::string_view
 view_of(Datum value)
 {
-	return view_of(reinterpret_cast<text *>(pg_detoast_datum_packed(
-		reinterpret_cast<struct varlena *>(DatumGetPointer(value)))));
+	return view_of(reinterpret_cast<text *>(
+		pg_detoast_datum_packed(reinterpret_cast<struct varlena *>(DatumGetPointer(value)))));
 }
 
 inline std::string_view
@@ -143,8 +143,8 @@ insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
 									NIL, only_summarizing);
 #else
 	(void) only_summarizing;
-	recheck = ExecInsertIndexTuples(target, slot, estate, update, speculative, speculative_conflict,
-									NIL);
+	recheck =
+		ExecInsertIndexTuples(target, slot, estate, update, speculative, speculative_conflict, NIL);
 #endif
 	list_free(recheck);
 }
@@ -155,13 +155,25 @@ struct IndexUpdates
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes which = TU_None;
 
-	bool any() const { return which != TU_None; }
-	bool only_summarizing() const { return which == TU_Summarizing; }
+	bool any() const
+	{
+		return which != TU_None;
+	}
+	bool only_summarizing() const
+	{
+		return which == TU_Summarizing;
+	}
 #else
 	bool which = false;
 
-	bool any() const { return which; }
-	bool only_summarizing() const { return false; }
+	bool any() const
+	{
+		return which;
+	}
+	bool only_summarizing() const
+	{
+		return false;
+	}
 #endif
 };
 

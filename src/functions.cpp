@@ -54,7 +54,8 @@ using RoomArgument = RoomKey (*)(FunctionCallInfo fcinfo);
 std::string_view
 region_argument(FunctionCallInfo fcinfo, int number)
 {
-	std::string_view region = PG_ARGISNULL(number) ? std::string_view() : view_of(PG_GETARG_DATUM(number));
+	std::string_view region =
+		PG_ARGISNULL(number) ? std::string_view() : view_of(PG_GETARG_DATUM(number));
 
 	if (region.size() > max_name_length)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("region is too long"),
@@ -143,8 +144,9 @@ grace_argument(FunctionCallInfo fcinfo, int number)
 	__int128 grace = days * USECS_PER_DAY + interval->time;
 
 	if (grace < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("grace must not be negative"),
-						errhint("'0' frees every room without users now.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("grace must not be negative"),
+				 errhint("'0' frees every room without users now.")));
 	return static_cast<std::int64_t>(std::min<__int128>(grace, PG_INT64_MAX));
 }
 
@@ -193,12 +195,13 @@ void
 guard_unwritten_pool()
 {
 	if (!pool().written)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the pool of servers is not written yet"),
-				 errdetail("balancer_servers is empty; the names in gxy_balancer.default_servers are "
-						   "the pool."),
-				 errhint("SELECT init_servers() writes them, then try again.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the pool of servers is not written yet"),
+			 errdetail("balancer_servers is empty; the names in gxy_balancer.default_servers are "
+					   "the pool."),
+			 errhint("SELECT init_servers() writes them, then try again.")));
 }
 
 void
@@ -218,13 +221,14 @@ guard_server_with_rooms(TriggerData *trigger)
 	std::int64_t rooms = rooms_on(name);
 
 	if (rooms > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
-						copy_of(name).data()),
-				 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
-				 errhint("Set its state to 'draining' and wait until balancer_load shows no rooms on "
-						 "it, or free them with release_room().")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
+					copy_of(name).data()),
+			 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
+			 errhint("Set its state to 'draining' and wait until balancer_load shows no rooms on "
+					 "it, or free them with release_room().")));
 }
 
 Datum
@@ -249,150 +253,131 @@ trigger_data(FunctionCallInfo fcinfo)
 extern "C"
 {
 
-PG_FUNCTION_INFO_V1(gxy_get_or_assign_server);
-Datum
-gxy_get_or_assign_server(PG_FUNCTION_ARGS)
-{
-	return gxy::call_get_or_assign_server<gxy::text_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_get_or_assign_server_bigint);
-Datum
-gxy_get_or_assign_server_bigint(PG_FUNCTION_ARGS)
-{
-	return gxy::call_get_or_assign_server<gxy::bigint_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_touch_room);
-Datum
-gxy_touch_room(PG_FUNCTION_ARGS)
-{
-	return gxy::call_touch_room<gxy::text_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_touch_room_bigint);
-Datum
-gxy_touch_room_bigint(PG_FUNCTION_ARGS)
-{
-	return gxy::call_touch_room<gxy::bigint_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_room_server);
-Datum
-gxy_room_server(PG_FUNCTION_ARGS)
-{
-	return gxy::call_room_server<gxy::text_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_room_server_bigint);
-Datum
-gxy_room_server_bigint(PG_FUNCTION_ARGS)
-{
-	return gxy::call_room_server<gxy::bigint_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_release_room);
-Datum
-gxy_release_room(PG_FUNCTION_ARGS)
-{
-	return gxy::call_release_room<gxy::text_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_release_room_bigint);
-Datum
-gxy_release_room_bigint(PG_FUNCTION_ARGS)
-{
-	return gxy::call_release_room<gxy::bigint_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_explain_assignment);
-Datum
-gxy_explain_assignment(PG_FUNCTION_ARGS)
-{
-	return gxy::call_explain_assignment<gxy::text_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_explain_assignment_bigint);
-Datum
-gxy_explain_assignment_bigint(PG_FUNCTION_ARGS)
-{
-	return gxy::call_explain_assignment<gxy::bigint_room>(fcinfo);
-}
-
-PG_FUNCTION_INFO_V1(gxy_clean_inactive_assignments);
-Datum
-gxy_clean_inactive_assignments(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0)));
-}
-
-PG_FUNCTION_INFO_V1(gxy_attach_sessions);
-Datum
-gxy_attach_sessions(PG_FUNCTION_ARGS)
-{
-	return gxy::call_attach(fcinfo, gxy::Source::sessions);
-}
-
-PG_FUNCTION_INFO_V1(gxy_attach_rooms);
-Datum
-gxy_attach_rooms(PG_FUNCTION_ARGS)
-{
-	return gxy::call_attach(fcinfo, gxy::Source::rooms);
-}
-
-PG_FUNCTION_INFO_V1(gxy_init_servers);
-Datum
-gxy_init_servers(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32(gxy::write_pool(fcinfo));
-}
-
-PG_FUNCTION_INFO_V1(gxy_server_state);
-Datum
-gxy_server_state(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_TEXT_P(cstring_to_text(gxy::state_of_server(fcinfo)));
-}
-
-PG_FUNCTION_INFO_V1(gxy_server_loads);
-Datum
-gxy_server_loads(PG_FUNCTION_ARGS)
-{
-	gxy::report_server_loads(fcinfo);
-	return Datum(0);
-}
-
-PG_FUNCTION_INFO_V1(gxy_room_loads);
-Datum
-gxy_room_loads(PG_FUNCTION_ARGS)
-{
-	gxy::report_room_loads(fcinfo);
-	return Datum(0);
-}
-
-PG_FUNCTION_INFO_V1(gxy_forget_backend_copies);
-Datum
-gxy_forget_backend_copies(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-	CacheInvalidateRelcache(trigger->tg_relation);
-	return gxy::result_of_row_trigger(trigger);
-}
-
-PG_FUNCTION_INFO_V1(gxy_guard_servers);
-Datum
-gxy_guard_servers(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+	PG_FUNCTION_INFO_V1(gxy_get_or_assign_server);
+	Datum gxy_get_or_assign_server(PG_FUNCTION_ARGS)
 	{
-		gxy::guard_unwritten_pool();
-		return PointerGetDatum(nullptr);
+		return gxy::call_get_or_assign_server<gxy::text_room>(fcinfo);
 	}
-	gxy::guard_server_with_rooms(trigger);
-	return gxy::result_of_row_trigger(trigger);
-}
+
+	PG_FUNCTION_INFO_V1(gxy_get_or_assign_server_bigint);
+	Datum gxy_get_or_assign_server_bigint(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_get_or_assign_server<gxy::bigint_room>(fcinfo);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_touch_room);
+	Datum gxy_touch_room(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_touch_room<gxy::text_room>(fcinfo);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_touch_room_bigint);
+	Datum gxy_touch_room_bigint(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_touch_room<gxy::bigint_room>(fcinfo);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_room_server);
+	Datum gxy_room_server(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_room_server<gxy::text_room>(fcinfo);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_room_server_bigint);
+	Datum gxy_room_server_bigint(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_room_server<gxy::bigint_room>(fcinfo);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_release_room);
+	Datum gxy_release_room(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_release_room<gxy::text_room>(fcinfo);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_release_room_bigint);
+	Datum gxy_release_room_bigint(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_release_room<gxy::bigint_room>(fcinfo);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_explain_assignment);
+	Datum gxy_explain_assignment(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_explain_assignment<gxy::text_room>(fcinfo);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_explain_assignment_bigint);
+	Datum gxy_explain_assignment_bigint(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_explain_assignment<gxy::bigint_room>(fcinfo);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_clean_inactive_assignments);
+	Datum gxy_clean_inactive_assignments(PG_FUNCTION_ARGS)
+	{
+		PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0)));
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_attach_sessions);
+	Datum gxy_attach_sessions(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_attach(fcinfo, gxy::Source::sessions);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_attach_rooms);
+	Datum gxy_attach_rooms(PG_FUNCTION_ARGS)
+	{
+		return gxy::call_attach(fcinfo, gxy::Source::rooms);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_init_servers);
+	Datum gxy_init_servers(PG_FUNCTION_ARGS)
+	{
+		PG_RETURN_INT32(gxy::write_pool(fcinfo));
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_server_state);
+	Datum gxy_server_state(PG_FUNCTION_ARGS)
+	{
+		PG_RETURN_TEXT_P(cstring_to_text(gxy::state_of_server(fcinfo)));
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_server_loads);
+	Datum gxy_server_loads(PG_FUNCTION_ARGS)
+	{
+		gxy::report_server_loads(fcinfo);
+		return Datum(0);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_room_loads);
+	Datum gxy_room_loads(PG_FUNCTION_ARGS)
+	{
+		gxy::report_room_loads(fcinfo);
+		return Datum(0);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_forget_backend_copies);
+	Datum gxy_forget_backend_copies(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		CacheInvalidateRelcache(trigger->tg_relation);
+		return gxy::result_of_row_trigger(trigger);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_guard_servers);
+	Datum gxy_guard_servers(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		{
+			gxy::guard_unwritten_pool();
+			return PointerGetDatum(nullptr);
+		}
+		gxy::guard_server_with_rooms(trigger);
+		return gxy::result_of_row_trigger(trigger);
+	}
 
 } // extern "C"

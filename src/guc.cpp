@@ -152,11 +152,10 @@ define_settings(void (*servers_changed)())
 	on_servers_changed = servers_changed;
 
 	/* How a server is chosen among those that may take the room: spread rooms, or fill server after server. */
-	DefineCustomEnumVariable("gxy_balancer.strategy",
-							 "How a server is chosen among those with room for a new room.",
-							 "least_loaded spreads rooms; sequential fills servers in order of position.",
-							 &strategy, value(Strategy::least_loaded), strategies, PGC_SUSET, 0,
-							 nullptr, nullptr, nullptr);
+	DefineCustomEnumVariable(
+		"gxy_balancer.strategy", "How a server is chosen among those with room for a new room.",
+		"least_loaded spreads rooms; sequential fills servers in order of position.", &strategy,
+		value(Strategy::least_loaded), strategies, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 
 	/* Services without a table of sessions, or with rooms of one size, count rooms. */
 	DefineCustomEnumVariable("gxy_balancer.load_metric", "What the load of a server is counted in.",
@@ -165,20 +164,17 @@ define_settings(void (*servers_changed)())
 							 nullptr);
 
 	/* A crowded meeting beats a refused one, unless the operator knows better. */
-	DefineCustomEnumVariable("gxy_balancer.overflow",
-							 "What a new room gets when every server is full.",
-							 "overcommit: the least loaded one; error: SQLSTATE 53400.", &overflow,
-							 value(Overflow::overcommit), overflows, PGC_SUSET, 0, nullptr, nullptr,
-							 nullptr);
+	DefineCustomEnumVariable(
+		"gxy_balancer.overflow", "What a new room gets when every server is full.",
+		"overcommit: the least loaded one; error: SQLSTATE 53400.", &overflow,
+		value(Overflow::overcommit), overflows, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 
 	/* The pool of a service that has not written one, so that the first call after CREATE EXTENSION is answered. */
-	DefineCustomStringVariable("gxy_balancer.default_servers",
-							   "The pool for as long as balancer_servers is empty.",
-							   "Comma-separated names; their order is their position.",
-							   &setting::default_servers,
-							   "gxy1,gxy2,gxy3,gxy4,gxy5,gxy6,gxy7,gxy8,gxy9,gxy10,gxy11,gxy12",
-							   PGC_SUSET, 0, check_default_servers, assign_default_servers,
-							   nullptr);
+	DefineCustomStringVariable(
+		"gxy_balancer.default_servers", "The pool for as long as balancer_servers is empty.",
+		"Comma-separated names; their order is their position.", &setting::default_servers,
+		"gxy1,gxy2,gxy3,gxy4,gxy5,gxy6,gxy7,gxy8,gxy9,gxy10,gxy11,gxy12", PGC_SUSET, 0,
+		check_default_servers, assign_default_servers, nullptr);
 
 	/* Most fleets are of one kind of machine: one number beats twelve rows. */
 	DefineCustomIntVariable("gxy_balancer.default_capacity",

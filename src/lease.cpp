@@ -30,13 +30,11 @@ require_write(const RoomKey &room, const char *what)
 
 	std::string_view id = room.view();
 
-	ereport(ERROR,
-			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-			 errmsg("cannot %s room \"%.*s\" in a read-only transaction", what,
-					static_cast<int>(id.size()), id.data()),
-			 RecoveryInProgress()
-				 ? errhint("This server is a standby: call the primary.")
-				 : errhint("Call it in a READ WRITE transaction.")));
+	ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+					errmsg("cannot %s room \"%.*s\" in a read-only transaction", what,
+						   static_cast<int>(id.size()), id.data()),
+					RecoveryInProgress() ? errhint("This server is a standby: call the primary.")
+										 : errhint("Call it in a READ WRITE transaction.")));
 }
 
 /* For how long a lease goes without being renewed; a SERIALIZABLE writer may be owed an error, so it writes rarely. */
@@ -96,19 +94,20 @@ refuse(const Decision &decision, const PlacementRequest &request, const Prospect
 	const char *room = copy_of(request.room->view()).data();
 
 	if (decision.outcome == Outcome::full)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("every server that may take room \"%s\" is full", room),
-				 errdetail("It is expected to bring %lld users; explain_assignment() shows what each "
-						   "server carries.",
-						   static_cast<long long>(prospect.expected())),
-				 errhint("Add a server or raise a capacity in balancer_servers, or set "
-						 "gxy_balancer.overflow to overcommit.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_RESOURCES), errmsg("no server can take room \"%s\"", room),
-			 errdetail("The pool has %d servers, none of which takes new rooms.",
-					   prospect.pool->servers.count),
-			 errhint("Add one: INSERT INTO balancer_servers (name) VALUES ('...').")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("every server that may take room \"%s\" is full", room),
+			 errdetail("It is expected to bring %lld users; explain_assignment() shows what each "
+					   "server carries.",
+					   static_cast<long long>(prospect.expected())),
+			 errhint("Add a server or raise a capacity in balancer_servers, or set "
+					 "gxy_balancer.overflow to overcommit.")));
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					errmsg("no server can take room \"%s\"", room),
+					errdetail("The pool has %d servers, none of which takes new rooms.",
+							  prospect.pool->servers.count),
+					errhint("Add one: INSERT INTO balancer_servers (name) VALUES ('...').")));
 	pg_unreachable();
 }
 
@@ -206,7 +205,8 @@ enum class Stick
  * between, and has been waited for.
  */
 Stick
-stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline deadline, text **server)
+stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline deadline,
+	  text **server)
 {
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	std::optional<Found> found = assignments.find(room);
@@ -284,8 +284,7 @@ touch(const RoomKey &room, std::optional<int> users)
 		if (!first && deadline.passed())
 			give_up(room);
 
-		Stick result =
-			stick(room, first ? start : GetCurrentTimestamp(), users, deadline, nullptr);
+		Stick result = stick(room, first ? start : GetCurrentTimestamp(), users, deadline, nullptr);
 
 		if (result != Stick::again)
 			return result == Stick::answered;

@@ -188,7 +188,8 @@ CensusTables::chain_to_user(const SessionRow &row, Session *session)
 	bool fresh;
 	bool again;
 	int user = user_numbers.number(row.user, &fresh);
-	std::uint64_t key = static_cast<std::uint64_t>(user) << 32 | static_cast<std::uint32_t>(session->room);
+	std::uint64_t key =
+		static_cast<std::uint64_t>(user) << 32 | static_cast<std::uint32_t>(session->room);
 	PairEntry *pair = pairs_insert(user_and_room, key, &again);
 
 	if (again)
@@ -271,7 +272,8 @@ count_sessions(const CensusTables *tables, std::string_view room, F counts)
 
 	if (number == none)
 		return 0;
-	for (int i = tables->rooms[number].first_session; i != none; i = tables->sessions[i].next_of_room)
+	for (int i = tables->rooms[number].first_session; i != none;
+		 i = tables->sessions[i].next_of_room)
 		if (counts(tables->sessions[i].gateway))
 			count++;
 	return count;
@@ -420,12 +422,14 @@ Tally::count(const Assignments &assignments, const Pool &pool, const Census &cen
 		RoomUse use = room_use(row, pool, census, rules, now);
 
 		tally.loads[server].rooms++;
-		tally.loads[server].expected += std::max<std::int64_t>(0, room_load(use, rules) - use.active);
+		tally.loads[server].expected +=
+			std::max<std::int64_t>(0, room_load(use, rules) - use.active);
 		if (tables == nullptr)
 			tally.loads[server].users += use.active;
 	});
 	if (tables != nullptr)
-		UserCount(tables, server_of_room, server_of_gateway, std::max(servers, 1), tally.loads).run();
+		UserCount(tables, server_of_room, server_of_gateway, std::max(servers, 1), tally.loads)
+			.run();
 	return tally;
 }
 

@@ -9,21 +9,19 @@
 extern "C"
 {
 
-PG_MODULE_MAGIC;
+	PG_MODULE_MAGIC;
 
-static void
-relation_changed(Datum, Oid relation)
-{
-	gxy::forget_relations(relation);
-	gxy::forget_pool(relation);
-	gxy::forget_sources(relation);
-}
+	static void relation_changed(Datum, Oid relation)
+	{
+		gxy::forget_relations(relation);
+		gxy::forget_pool(relation);
+		gxy::forget_sources(relation);
+	}
 
-void
-_PG_init()
-{
-	gxy::define_settings([] { gxy::forget_pool(InvalidOid); });
-	CacheRegisterRelcacheCallback(relation_changed, Datum(0));
-}
+	void _PG_init()
+	{
+		gxy::define_settings([] { gxy::forget_pool(InvalidOid); });
+		CacheRegisterRelcacheCallback(relation_changed, Datum(0));
+	}
 
 } // extern "C"

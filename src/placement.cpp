@@ -45,8 +45,8 @@ count_servers(const PlacementRequest &request, const Prospect &prospect,
 	const Pool &pool = *prospect.pool;
 	std::string_view room = request.room->view();
 	const Pin *pin = pool.pin_of(room);
-	Tally tally = Tally::count(assignments, pool, prospect.census, prospect.rules, snapshot,
-							   request.now);
+	Tally tally =
+		Tally::count(assignments, pool, prospect.census, prospect.rules, snapshot, request.now);
 	Server *servers = static_cast<Server *>(
 		palloc(sizeof(Server) * static_cast<Size>(std::max(pool.servers.count, 1))));
 

@@ -25,10 +25,14 @@ struct Prospect
 	const Pool *pool = nullptr;
 	Rules rules;
 	Census census;
-	std::optional<int> expected_users; /* from the caller, a pin or the application; empty: the average */
+	std::optional<int>
+		expected_users; /* from the caller, a pin or the application; empty: the average */
 
 	/* Users the policy reckons with. */
-	std::int64_t expected() const { return expected_users.value_or(static_cast<int>(rules.avg_room_occupancy)); }
+	std::int64_t expected() const
+	{
+		return expected_users.value_or(static_cast<int>(rules.avg_room_occupancy));
+	}
 };
 
 /*
@@ -42,7 +46,7 @@ Server *count_servers(const PlacementRequest &request, const Prospect &prospect,
 					  const Assignments &assignments, Snapshot snapshot);
 
 /* Why a room was placed as it was, in words; palloc'd. */
-const char *reason_of(const Decision &decision, const Server &server, const PlacementRequest &request,
-					  const Rules &rules);
+const char *reason_of(const Decision &decision, const Server &server,
+					  const PlacementRequest &request, const Rules &rules);
 
 } // namespace gxy

@@ -234,8 +234,9 @@ Pool::find(std::string_view server) const
 const Pin *
 Pool::pin_of(std::string_view room) const
 {
-	const Pin *at = std::lower_bound(pins.begin(), pins.end(), room,
-									 [](const Pin &pin, std::string_view key) { return pin.room < key; });
+	const Pin *at =
+		std::lower_bound(pins.begin(), pins.end(), room,
+						 [](const Pin &pin, std::string_view key) { return pin.room < key; });
 
 	return at != pins.end() && at->room == room ? at : nullptr;
 }

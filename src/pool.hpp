@@ -43,8 +43,9 @@ struct PoolServer
 struct Pool
 {
 	Array<PoolServer> servers;
-	bool written = false; /* false: balancer_servers is empty, the servers are those of default_servers */
-	Array<Pin> pins;	  /* sorted by room */
+	bool written =
+		false; /* false: balancer_servers is empty, the servers are those of default_servers */
+	Array<Pin> pins; /* sorted by room */
 	Attachment sessions;
 	Attachment rooms;
 

@@ -12,7 +12,10 @@ namespace
 class Row
 {
 public:
-	explicit Row(FunctionCallInfo fcinfo) : result(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo)) {}
+	explicit Row(FunctionCallInfo fcinfo)
+		: result(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo))
+	{
+	}
 
 	void add(Datum value)
 	{
@@ -78,7 +81,8 @@ array_of(const Array<std::string_view> &names)
 
 	for (int i = 0; i < names.count; i++)
 		elements[i] = PointerGetDatum(text_of(names[i]));
-	return PointerGetDatum(construct_array(elements, names.count, TEXTOID, -1, false, TYPALIGN_INT));
+	return PointerGetDatum(
+		construct_array(elements, names.count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /* Why a server stands where it stands, for one that was not chosen. */
@@ -103,8 +107,9 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 							static_cast<long long>(circumstances.addition),
 							static_cast<long long>(server.capacity));
 		case Standing::elsewhere:
-			return server.pool == ServerPool::standby ? "standby"
-													  : psprintf("reserved for %s", list_of(known.regions));
+			return server.pool == ServerPool::standby
+					   ? "standby"
+					   : psprintf("reserved for %s", list_of(known.regions));
 		case Standing::draining:
 			return "draining";
 		case Standing::offline:
@@ -154,7 +159,8 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 	int count = prospect.pool->servers.count;
 	Circumstances circumstances = survey(servers, count, prospect.expected(), prospect.rules);
 	Decision decision = decide(servers, count, prospect.expected(), prospect.rules);
-	Verdict *verdicts = static_cast<Verdict *>(palloc(sizeof(Verdict) * static_cast<Size>(count + 1)));
+	Verdict *verdicts =
+		static_cast<Verdict *>(palloc(sizeof(Verdict) * static_cast<Size>(count + 1)));
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
 
 	UnregisterSnapshot(snapshot);

@@ -100,8 +100,8 @@ shape_of(Source source, Oid relation)
 char *
 query_for(Source source, const Shape &shape, const Attachment &attachment)
 {
-	const char *from =
-		psprintf("%s.%s", quote_identifier(attachment.schema), quote_identifier(attachment.relation));
+	const char *from = psprintf("%s.%s", quote_identifier(attachment.schema),
+								quote_identifier(attachment.relation));
 
 	if (source == Source::sessions)
 		return psprintf(
@@ -127,7 +127,8 @@ as_owner(Oid owner, Deadline deadline, F f)
 	int level = begin_lock_timeout(deadline);
 
 	GetUserIdAndSecContext(&caller, &context);
-	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(owner,
+						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -241,13 +242,14 @@ check_attachable(Source source, Oid relation)
 	ReleaseSysCache(tuple);
 	if (kind != RELKIND_RELATION && kind != RELKIND_VIEW && kind != RELKIND_MATVIEW &&
 		kind != RELKIND_FOREIGN_TABLE && kind != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("\"%s\" is not a table or view", name),
-						errhint("Attach a view that shows the application's %s.", name_of(source))));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table or view", name),
+				 errhint("Attach a view that shows the application's %s.", name_of(source))));
 	if (!compat::owns_relation(relation, GetUserId()))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("must be owner of relation %s to attach it", name),
-						errhint("It will be read with its owner's rights, so only they can attach it.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of relation %s to attach it", name),
+				 errhint("It will be read with its owner's rights, so only they can attach it.")));
 	if (isTempNamespace(get_rel_namespace(relation)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("temporary relation \"%s\" cannot be attached", name),
@@ -256,15 +258,15 @@ check_attachable(Source source, Oid relation)
 	Shape shape = shape_of(source, relation);
 
 	if (shape.complaint != nullptr)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("relation \"%s\" cannot serve as the source of %s", name,
-							   name_of(source)),
-						errdetail_internal("%s", shape.complaint),
-						source == Source::sessions
-							? errhint("Attach a view with columns room_id, user_id and, optionally, "
-									  "gateway_name and last_seen_at timestamptz.")
-							: errhint("Attach a view with columns room_id and, optionally, "
-									  "expected_users int.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("relation \"%s\" cannot serve as the source of %s", name, name_of(source)),
+				 errdetail_internal("%s", shape.complaint),
+				 source == Source::sessions
+					 ? errhint("Attach a view with columns room_id, user_id and, optionally, "
+							   "gateway_name and last_seen_at timestamptz.")
+					 : errhint("Attach a view with columns room_id and, optionally, "
+							   "expected_users int.")));
 	if (superuser_arg(owner))
 		ereport(NOTICE,
 				(errmsg("relation \"%s\" is owned by a superuser and will be read as one", name),
@@ -362,7 +364,8 @@ attach(Source source, Oid relation)
 	GetUserIdAndSecContext(&caller, &context);
 	SetUserIdAndSecContext(known.owner, context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
-	SPI_execute_with_args(statement, OidIsValid(relation) ? 3 : 1, types, values, nullptr, false, 0);
+	SPI_execute_with_args(statement, OidIsValid(relation) ? 3 : 1, types, values, nullptr, false,
+						  0);
 	SPI_finish();
 	SetUserIdAndSecContext(caller, context);
 	CommandCounterIncrement();
@@ -420,8 +423,7 @@ look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 			return;
 
 		bool is_null;
-		Datum expected =
-			SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+		Datum expected = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
 
 		/* An application's 0 stands for "not known" as NULL does. */
 		if (!is_null && DatumGetInt64(expected) >= 1)

@@ -59,17 +59,16 @@ read_row(HeapTuple tuple, TupleDesc descriptor)
 
 	for (int i = 0; i < columns; i++)
 		values[i] = heap_getattr(tuple, i + 1, descriptor, &nulls[i]);
-	return Assignment{
-		.room = view_of(values[column_room - 1]),
-		.server = view_of(values[column_server - 1]),
-		.region = optional_text(values[column_region - 1], nulls[column_region - 1]),
-		.reason = optional_text(values[column_reason - 1], nulls[column_reason - 1]),
-		.assigned_at = DatumGetTimestampTz(values[column_assigned_at - 1]),
-		.last_used_at = DatumGetTimestampTz(values[column_last_used_at - 1]),
-		.expected_users =
-			optional_int(values[column_expected_users - 1], nulls[column_expected_users - 1]),
-		.reported_users =
-			optional_int(values[column_reported_users - 1], nulls[column_reported_users - 1])};
+	return Assignment{.room = view_of(values[column_room - 1]),
+					  .server = view_of(values[column_server - 1]),
+					  .region = optional_text(values[column_region - 1], nulls[column_region - 1]),
+					  .reason = optional_text(values[column_reason - 1], nulls[column_reason - 1]),
+					  .assigned_at = DatumGetTimestampTz(values[column_assigned_at - 1]),
+					  .last_used_at = DatumGetTimestampTz(values[column_last_used_at - 1]),
+					  .expected_users = optional_int(values[column_expected_users - 1],
+													 nulls[column_expected_users - 1]),
+					  .reported_users = optional_int(values[column_reported_users - 1],
+													 nulls[column_reported_users - 1])};
 }
 
 /* The other transaction, if any, that is deleting (not updating, not locking) a tuple just now. */
@@ -111,9 +110,8 @@ found_in(TupleTableSlot *slot)
 	server = slot->tts_values[column_server - 1];
 	found.tid = slot->tts_tid;
 	found.server = text_of(view_of(server));
-	found.leased_from =
-		std::max(DatumGetTimestampTz(slot->tts_values[column_assigned_at - 1]),
-				 DatumGetTimestampTz(slot->tts_values[column_last_used_at - 1]));
+	found.leased_from = std::max(DatumGetTimestampTz(slot->tts_values[column_assigned_at - 1]),
+								 DatumGetTimestampTz(slot->tts_values[column_last_used_at - 1]));
 	is_null = slot->tts_isnull[column_reported_users - 1];
 	found.reported_users = optional_int(slot->tts_values[column_reported_users - 1], is_null);
 	found.deleter = deleter_in_progress(slot);
@@ -270,9 +268,9 @@ Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported
 		bool nulls[2] = {};
 		int which[2] = {column_last_used_at, column_reported_users};
 		Datum renewed[2] = {TimestampTzGetDatum(now), Int32GetDatum(reported_users.value_or(0))};
-		HeapTuple tuple = heap_modify_tuple_by_cols(
-			ExecFetchSlotHeapTuple(old_row, false, nullptr), RelationGetDescr(heap),
-			reported_users ? 2 : 1, which, renewed, nulls);
+		HeapTuple tuple = heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(old_row, false, nullptr),
+													RelationGetDescr(heap), reported_users ? 2 : 1,
+													which, renewed, nulls);
 		TupleTableSlot *new_row =
 			MakeSingleTupleTableSlot(RelationGetDescr(heap), &TTSOpsHeapTuple);
 		LockTupleMode mode;
@@ -281,8 +279,8 @@ Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported
 		ExecForceStoreHeapTuple(tuple, new_row, false);
 		new_row->tts_tableOid = RelationGetRelid(heap);
 		change = change_of(table_tuple_update(heap, tid, new_row, GetCurrentCommandId(true),
-											  InvalidSnapshot, InvalidSnapshot, true, &failure, &mode,
-											  &updates.which));
+											  InvalidSnapshot, InvalidSnapshot, true, &failure,
+											  &mode, &updates.which));
 		if (change == Change::done && updates.any())
 		{
 			EState *estate = CreateExecutorState();
@@ -413,8 +411,7 @@ Insertion::prepare(const Assignments &assignments)
 	prepared.target = makeNode(ResultRelInfo);
 	InitResultRelInfo(prepared.target, assignments.table(), 0, nullptr, 0);
 	ExecOpenIndices(prepared.target, true);
-	prepared.slot =
-		MakeSingleTupleTableSlot(RelationGetDescr(assignments.table()), &TTSOpsVirtual);
+	prepared.slot = MakeSingleTupleTableSlot(RelationGetDescr(assignments.table()), &TTSOpsVirtual);
 	/* Before the placement lock: it may have to wait for disk. */
 	(void) GetCurrentTransactionId();
 	return prepared;

@@ -56,7 +56,8 @@ struct Found
 	text *server = nullptr; /* palloc'd */
 	TimestampTz leased_from = 0;
 	std::optional<int> reported_users;
-	TransactionId deleter = InvalidTransactionId; /* another transaction in progress that is deleting the row */
+	TransactionId deleter =
+		InvalidTransactionId; /* another transaction in progress that is deleting the row */
 };
 
 /* The table, opened with its key index; closed by close(), or by the end of the transaction after an error. */
@@ -79,10 +80,11 @@ public:
 
 	struct Probe
 	{
-		bool visible = false;						/* to the snapshot */
-		bool committed = false;						/* visible, or committed since, or this transaction's own */
-		TransactionId holder = InvalidTransactionId; /* another one, in progress, that has inserted a row */
-		std::uint32_t token = 0;					/* not 0: it is inserting it speculatively just now */
+		bool visible = false;	/* to the snapshot */
+		bool committed = false; /* visible, or committed since, or this transaction's own */
+		TransactionId holder =
+			InvalidTransactionId; /* another one, in progress, that has inserted a row */
+		std::uint32_t token = 0;  /* not 0: it is inserting it speculatively just now */
 	};
 
 	/* Whether the room has a row, for certain as of the snapshot, which has to be a latest one and registered. */
@@ -91,7 +93,7 @@ public:
 	enum class Change
 	{
 		done,
-		busy,	/* another transaction in progress has the row; nobody was waited for */
+		busy,	 /* another transaction in progress has the row; nobody was waited for */
 		outdated /* the row is gone or has a newer version: look again */
 	};
 
@@ -152,7 +154,9 @@ Assignments::for_each_room(Snapshot snapshot, F visit) const
 {
 	scan(
 		snapshot, true,
-		[](void *context, const Assignment &row, ItemPointer) { (*static_cast<F *>(context))(row); },
+		[](void *context, const Assignment &row, ItemPointer) {
+			(*static_cast<F *>(context))(row);
+		},
 		&visit);
 }
 

@@ -17,8 +17,8 @@ namespace
 struct Holder
 {
 	TransactionId transaction = InvalidTransactionId;
-	int pid = 0;						/* 0: not a session's */
-	const char *prepared = nullptr;		/* its identifier, if it is a prepared transaction */
+	int pid = 0;					/* 0: not a session's */
+	const char *prepared = nullptr; /* its identifier, if it is a prepared transaction */
 };
 
 const char *
@@ -69,11 +69,13 @@ report_timeout(const RoomKey &room, const Holder &holder)
 				id.data()),
 		 errdetail("Another transaction has assigned or freed the room and has not ended yet."),
 		 holder.prepared != nullptr
-			 ? errhint("It is the prepared transaction '%s': end it with COMMIT PREPARED or ROLLBACK "
-					   "PREPARED.",
-					   holder.prepared)
-		 : pid != 0 ? errhint("It is that of the session with pid %d, see pg_stat_activity.", pid)
-					: errhint("Its id is %u, see pg_prepared_xacts and pg_locks.", holder.transaction)));
+			 ? errhint(
+				   "It is the prepared transaction '%s': end it with COMMIT PREPARED or ROLLBACK "
+				   "PREPARED.",
+				   holder.prepared)
+		 : pid != 0
+			 ? errhint("It is that of the session with pid %d, see pg_stat_activity.", pid)
+			 : errhint("Its id is %u, see pg_prepared_xacts and pg_locks.", holder.transaction)));
 	pg_unreachable();
 }
 
@@ -119,8 +121,8 @@ begin_lock_timeout(Deadline deadline)
 	if (LockTimeout > 0 && LockTimeout <= left)
 		return level;
 	pg_lltoa(left, value);
-	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-							 0, false);
+	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
 	return level;
 }
 
@@ -185,11 +187,12 @@ give_up(const RoomKey &room)
 {
 	std::string_view id = room.view();
 
-	ereport(ERROR,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("timed out waiting for room \"%.*s\"", static_cast<int>(id.size()), id.data()),
-			 errdetail("Other transactions kept the room, or the placement of rooms, to themselves."),
-			 errhint("Retry; pg_locks and pg_stat_activity show who holds what.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+		 errmsg("timed out waiting for room \"%.*s\"", static_cast<int>(id.size()), id.data()),
+		 errdetail("Other transactions kept the room, or the placement of rooms, to themselves."),
+		 errhint("Retry; pg_locks and pg_stat_activity show who holds what.")));
 	pg_unreachable();
 }
 

@@ -15,7 +15,10 @@ namespace gxy
 class Deadline
 {
 public:
-	static Deadline of_this_call(TimestampTz start) { return Deadline(start + microseconds(setting::assign_timeout)); }
+	static Deadline of_this_call(TimestampTz start)
+	{
+		return Deadline(start + microseconds(setting::assign_timeout));
+	}
 
 	bool passed() const { return GetCurrentTimestamp() >= at; }
 	int milliseconds_left() const; /* at least 1 */
@@ -45,7 +48,8 @@ with_lock_timeout(Deadline deadline, F f)
 Assignments open_assignments(LOCKMODE mode, Deadline deadline);
 
 /* Waits until the transaction that is inserting, deleting or holding the room's row has ended. */
-void wait_for_holder(TransactionId holder, std::uint32_t token, const RoomKey &room, Deadline deadline);
+void wait_for_holder(TransactionId holder, std::uint32_t token, const RoomKey &room,
+					 Deadline deadline);
 
 /* Waits for this transaction's turn to have the row; see Assignments::lock_row(). */
 Assignments::Change wait_for_row(Assignments *assignments, ItemPointer tid, const RoomKey &room,

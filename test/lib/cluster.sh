@@ -1,4 +1,4 @@
-# test/lib/cluster.sh: a throwaway PostgreSQL server, for test/run and test/demo to source.
+# test/lib/cluster.sh: a throwaway PostgreSQL server, for test/run to source.
 #
 # It lives in a folder of its own, is reached through a socket in it and listens on no port, so that it meets no other
 # server of the machine. A server does not run as root: for root it runs as the user postgres, who may be unable to read
