@@ -54,11 +54,10 @@ optional_text(Datum value, bool is_null)
 Assignment
 read_row(HeapTuple tuple, TupleDesc descriptor)
 {
-	Datum values[columns];
-	bool nulls[columns];
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
 
-	for (int i = 0; i < columns; i++)
-		values[i] = heap_getattr(tuple, i + 1, descriptor, &nulls[i]);
+	heap_deform_tuple(tuple, descriptor, values, nulls);
 	return Assignment{.room = view_of(values[column_room - 1]),
 					  .server = view_of(values[column_server - 1]),
 					  .region = optional_text(values[column_region - 1], nulls[column_region - 1]),

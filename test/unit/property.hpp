@@ -1,7 +1,8 @@
 /*
  * property.hpp: the ground of the property tests: thousands of random scenes from a fixed seed.
  *
- * A failure prints the number of its scene; with that number as GXY_SEED in the environment the scene comes first.
+ * A failure prints the number of its scene; with that number as GXY_SEED in the environment the
+ * scene comes first.
  */
 #pragma once
 
