@@ -12,6 +12,8 @@
  */
 #include "lease.hpp"
 
+#include "delays.hpp"
+
 namespace gxy
 {
 namespace
@@ -105,6 +107,7 @@ free_unless_used(Assignments *assignments, const Pool &pool, Array<Idle> *batch,
 			if (assignments->remove(&idle.tid) == Assignments::Change::done)
 				(*freed)++;
 		CommandCounterIncrement();
+		pause_here();
 		if (!pool.sessions.exists())
 			return true;
 
@@ -140,6 +143,7 @@ clean(std::int64_t grace)
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	Sweep sweep = look_around(assignments, census, grace, now);
 
+	pause_here();
 	for (ItemPointerData &tid : sweep.in_use)
 		(void) assignments.renew(&tid, now, std::nullopt);
 	for (int first = 0; first < sweep.idle.count; first += batch_size)

@@ -7,6 +7,8 @@
  */
 #include "guc.hpp"
 
+#include "delays.hpp"
+
 namespace gxy
 {
 
@@ -213,6 +215,7 @@ define_settings(void (*servers_changed)())
 						"How long a call waits for other transactions, from its start.",
 						&setting::assign_timeout, 5 * 1000, 1);
 
+	define_debug_delay();
 	MarkGUCPrefixReserved("gxy_balancer");
 }
 

@@ -11,6 +11,8 @@
  */
 #include "lease.hpp"
 
+#include "delays.hpp"
+
 namespace gxy
 {
 namespace
@@ -125,6 +127,7 @@ reserve(const PlacementRequest &request, const Prospect &prospect, const Assignm
 	Placing placing;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
+	pause_here();
 	placing.in_the_way = assignments.probe(*request.room, snapshot);
 	if (placing.in_the_way.committed || TransactionIdIsValid(placing.in_the_way.holder))
 	{
@@ -154,6 +157,7 @@ reserve(const PlacementRequest &request, const Prospect &prospect, const Assignm
 					  .expected_users = prospect.expected_users,
 					  .reported_users = std::nullopt};
 
+	pause_here();
 	if (insertion->insert(*request.room, row))
 		placing.server = text_of(chosen.name);
 	return placing;
@@ -177,6 +181,7 @@ place(const PlacementRequest &request)
 
 	Placing placing = reserve(request, prospect, assignments, &insertion);
 
+	pause_here();
 	release_placement_lock();
 	insertion.finish();
 	assignments.close();
@@ -216,6 +221,8 @@ stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline d
 		result = probe_now(assignments, room).committed ? Stick::again : Stick::absent;
 	else if (may_write() && is_due(*found, now, users) && !is_ending(*found, now))
 	{
+		pause_here();
+
 		Assignments::Change change = renew(&assignments, &*found, now, users);
 
 		/* Whoever has the row may have begun to delete it since it was found. */

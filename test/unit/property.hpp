@@ -28,7 +28,7 @@ protected:
 		return given != nullptr ? std::strtoull(given, nullptr, 10) : 2171;
 	}
 
-	void SetUp() override { std::cout << "scenes from GXY_SEED=" << first_seed() << '\n'; }
+	static void SetUpTestSuite() { std::cout << "scenes from GXY_SEED=" << first_seed() << '\n'; }
 
 	/* Calls check(scene, random) for as many scenes, until one fails. */
 	template <typename Check> static void for_scenes(int count, Check check)
