@@ -26,8 +26,45 @@ OBJS = \
 	src/module.o
 
 # Inputs in sql/ and test/isolation/specs/. Nothing of both may be left off: `make check-lists`.
-REGRESS =
-ISOLATION =
+REGRESS = \
+	install \
+	pool \
+	sticky \
+	placement \
+	sessions \
+	cleanup \
+	errors \
+	attach \
+	security \
+	explain \
+	app_dml
+ISOLATION = \
+	app-delete \
+	app-insert \
+	app-lock \
+	app-truncate \
+	app-update \
+	assign-caught \
+	assign-cleanup \
+	assign-deadlock \
+	assign-different-rooms \
+	assign-same-room \
+	cleanup-cleanup \
+	cleanup-expired \
+	cleanup-holds \
+	cleanup-snapshot \
+	cleanup-spares \
+	old-snapshot \
+	pool-edit \
+	release-assign \
+	renewal-cleanup \
+	serializable \
+	sticky-sticky \
+	table-lock \
+	timeout \
+	timeout-first-call \
+	touch-cleanup \
+	touch-touch
 
 # Where pg_regress writes; a caller who may not write here is given a folder of his own.
 OUTPUT_DIR ?= $(shell test -w test && echo test/output || echo "$${TMPDIR:-/tmp}/$(EXTENSION)-$$(id -un)")
@@ -84,10 +121,13 @@ endif
 .PHONY: output-dirs unit test demo test-matrix check-objects check-includes check-lists check-version check-format \
 	format dist help
 
-# Not only by `make all`: a machine's pg_config is asked anew after test/prepare.
+# As many jobs as there are processors, unless the caller has said how many.
+JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# In makes of their own: pg_config is there to be asked only after test/prepare.
 test demo:
 	@test/prepare $@
-	@$(MAKE) -s --no-print-directory all
+	@$(MAKE) -s --no-print-directory $(JOBS) all
 	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
 	$$sudo $(MAKE) -s --no-print-directory install PG_CONFIG='$(PG_CONFIG)' >/dev/null
 	@$(if $(filter demo,$@),examples/demo,test/run)
@@ -96,12 +136,25 @@ test-matrix:
 	@test/matrix
 
 # The policy and its tests, without PostgreSQL.
+UNIT_OBJS = build/policy.o $(patsubst test/unit/%.cpp,build/%.o,$(wildcard test/unit/*.cpp))
+COMPILE_UNIT = $(CXX) $(CXX_STANDARD) -O1 -g $(WARNINGS) -Isrc -c
+
 unit: build/unit
 	build/unit
 
-build/unit: $(wildcard test/unit/*.cpp test/unit/*.hpp) src/policy.cpp src/policy.hpp Makefile
-	@mkdir -p build
-	$(CXX) $(CXX_STANDARD) -O1 -g $(WARNINGS) -Isrc -o $@ $(filter %.cpp,$^) -lgtest_main -lgtest -pthread
+build/unit: $(UNIT_OBJS)
+	$(CXX) -o $@ $^ -lgtest_main -lgtest -pthread
+
+$(UNIT_OBJS): src/policy.hpp $(wildcard test/unit/*.hpp) Makefile | build
+
+build/policy.o: src/policy.cpp
+	$(COMPILE_UNIT) -o $@ $<
+
+build/%.o: test/unit/%.cpp
+	$(COMPILE_UNIT) -o $@ $<
+
+build:
+	@mkdir -p $@
 
 check-objects: all
 	test/check-objects $(MODULE_big).so $(OBJS)

@@ -1,0 +1,169 @@
+/*
+ * errors: what is refused, with which SQLSTATE and what advice; after each, nothing is left. Errors that take two
+ * sessions are in test/isolation, those of a standby in test/t.
+ */
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set helpers :abs_srcdir '/sql/include/helpers.sql'
+\set ECHO none
+\i :helpers
+
+CREATE VIEW rows_left AS
+	SELECT (SELECT count(*) FROM room_server_assignments) AS rooms, (SELECT count(*) FROM balancer_servers) AS servers,
+		(SELECT count(*) FROM balancer_sources) AS sources, (SELECT sum(rooms) FROM balancer_load) AS counted;
+
+-- 22004: no room.
+CALL pg_temp.refused($$SELECT get_or_assign_server(NULL::text)$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server(NULL::bigint)$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server(NULL)$$);
+CALL pg_temp.refused($$SELECT touch_room(NULL::text)$$);
+CALL pg_temp.refused($$SELECT touch_room(NULL::bigint, 1)$$);
+CALL pg_temp.refused($$SELECT room_server(NULL::text)$$);
+CALL pg_temp.refused($$SELECT room_server(NULL::bigint)$$);
+CALL pg_temp.refused($$SELECT release_room(NULL::text)$$);
+CALL pg_temp.refused($$SELECT release_room(NULL::bigint)$$);
+CALL pg_temp.refused($$SELECT * FROM explain_assignment(NULL::text)$$);
+CALL pg_temp.refused($$SELECT * FROM explain_assignment(NULL::bigint)$$);
+TABLE rows_left;
+
+-- 22023: a room that is none.
+CALL pg_temp.refused($$SELECT get_or_assign_server('')$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server(repeat('r', 256))$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server(repeat('r', 1000000))$$);
+CALL pg_temp.refused($$SELECT touch_room('')$$);
+CALL pg_temp.refused($$SELECT touch_room(repeat('r', 256))$$);
+CALL pg_temp.refused($$SELECT room_server('')$$);
+CALL pg_temp.refused($$SELECT room_server(repeat('r', 256))$$);
+CALL pg_temp.refused($$SELECT release_room('')$$);
+CALL pg_temp.refused($$SELECT release_room(repeat('r', 256))$$);
+CALL pg_temp.refused($$SELECT * FROM explain_assignment('')$$);
+CALL pg_temp.refused($$SELECT * FROM explain_assignment(repeat('r', 256))$$);
+-- 255 bytes are one.
+SELECT length(room_id), get_or_assign_server(room_id, repeat('R', 255)) IS NOT NULL AS assigned, touch_room(room_id),
+	release_room(room_id)
+FROM repeat('r', 255) room_id;
+TABLE rows_left;
+
+-- 22023: other arguments that are none.
+CALL pg_temp.refused($$SELECT get_or_assign_server('r', repeat('R', 256))$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server(1, repeat('R', 256))$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server('r', NULL, 0)$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server(1, NULL, -1)$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server('r', NULL, 1000001)$$);
+CALL pg_temp.refused($$SELECT * FROM explain_assignment('r', repeat('R', 256))$$);
+CALL pg_temp.refused($$SELECT * FROM explain_assignment('r', NULL, 0)$$);
+TABLE rows_left;
+SELECT get_or_assign_server('r') IS NOT NULL AS assigned;
+CALL pg_temp.refused($$SELECT get_or_assign_server('r', NULL, 0)$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server('r', repeat('R', 256))$$);
+CALL pg_temp.refused($$SELECT touch_room('r', -1)$$);
+CALL pg_temp.refused($$SELECT touch_room('r', 1000001)$$);
+CALL pg_temp.refused($$SELECT touch_room('nobody', -1)$$);
+CALL pg_temp.refused($$SELECT clean_inactive_assignments('-1 microsecond')$$);
+CALL pg_temp.refused($$SELECT init_servers('a,,b')$$);
+SELECT reported_users, expected_users FROM room_server_assignments;
+SELECT release_room('r');
+
+-- P0002: a room the application does not know, when it is assigned; not when it has a server.
+CREATE TABLE app_rooms (room_id text, expected_users int);
+INSERT INTO app_rooms VALUES ('known', 3), ('known', 5), ('known', NULL);
+SET client_min_messages = warning;
+SELECT attach_rooms('app_rooms');
+RESET client_min_messages;
+CALL pg_temp.refused($$SELECT get_or_assign_server('unknown')$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server(2171)$$);
+CALL pg_temp.refused($$SELECT * FROM explain_assignment('unknown')$$);
+SELECT get_or_assign_server('known') IS NOT NULL AS assigned, touch_room('unknown');
+SELECT room_id, expected_users FROM room_server_assignments;
+TRUNCATE app_rooms;
+SELECT get_or_assign_server('known') = room_server('known') AS same, release_room('known');
+CALL pg_temp.refused($$SELECT get_or_assign_server('known')$$);
+SELECT attach_rooms(NULL);
+TABLE rows_left;
+DROP TABLE app_rooms;
+
+-- 42704: a server nobody knows.
+CALL pg_temp.refused($$SELECT server_state('gxy99')$$);
+CALL pg_temp.refused($$SELECT server_state('')$$);
+
+-- 53000: no server at all, or none that takes new rooms.
+BEGIN;
+SET LOCAL gxy_balancer.default_servers = '';
+CALL pg_temp.refused($$SELECT get_or_assign_server('r')$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server(2171)$$);
+SELECT count(*) FROM explain_assignment('r');
+INSERT INTO balancer_servers (name, pool) VALUES ('vip', 'reserved');
+CALL pg_temp.refused($$SELECT get_or_assign_server('r')$$);
+SELECT count(*) FROM room_server_assignments;
+ROLLBACK;
+
+-- 53400: all full, if that is to be an error.
+BEGIN;
+INSERT INTO balancer_servers (name, capacity) VALUES ('gxy1', 15), ('gxy2', 25);
+SET LOCAL gxy_balancer.overflow = error;
+SELECT get_or_assign_server(i) FROM generate_series(1, 3) i;
+CALL pg_temp.refused($$SELECT get_or_assign_server(4)$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server('four', 'IL', 6)$$);
+SELECT count(*) FROM room_server_assignments;
+SELECT get_or_assign_server('four', NULL, 5);
+ROLLBACK;
+
+-- 55000: the pool is not written yet; see pool. An attached relation is gone; see attach.
+CALL pg_temp.refused($$UPDATE balancer_servers SET state = 'draining'$$);
+TABLE rows_left;
+
+-- 25006: whoever would have to write in a READ ONLY transaction. A room that has a server is answered.
+SELECT get_or_assign_server('known') IS NOT NULL AS assigned;
+BEGIN READ ONLY;
+SELECT get_or_assign_server('known') = room_server('known') AS same;
+CALL pg_temp.refused($$SELECT get_or_assign_server('r')$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server(2171)$$);
+CALL pg_temp.refused($$SELECT touch_room('known')$$);
+CALL pg_temp.refused($$SELECT touch_room('r', 3)$$);
+CALL pg_temp.refused($$SELECT release_room('known')$$);
+COMMIT;
+\set VERBOSITY sqlstate
+BEGIN READ ONLY;
+SELECT clean_inactive_assignments('0');
+COMMIT;
+BEGIN READ ONLY;
+SELECT init_servers();
+COMMIT;
+BEGIN READ ONLY;
+SELECT attach_sessions(NULL);
+COMMIT;
+\set VERBOSITY default
+SELECT room_id FROM room_server_assignments;
+SELECT release_room('known');
+
+-- Settings: what makes no sense is refused, and what was there before stays. Units are told by name.
+SET gxy_balancer.default_capacity = 17;
+\set VERBOSITY sqlstate
+SET gxy_balancer.strategy = 'random';
+SET gxy_balancer.load_metric = 'bandwidth';
+SET gxy_balancer.overflow = 'refuse';
+SET gxy_balancer.default_capacity = 0;
+SET gxy_balancer.avg_room_occupancy = 0;
+SET gxy_balancer.join_window = -1;
+SET gxy_balancer.dead_session_timeout = '-1s';
+SET gxy_balancer.assignment_grace = -1;
+SET gxy_balancer.touch_interval = -1;
+SET gxy_balancer.assign_timeout = 0;
+SET gxy_balancer.assign_timeout = '5 parsecs';
+SET gxy_balancer.no_such_setting = 1;
+\set VERBOSITY default
+SELECT DISTINCT capacity FROM balancer_load;
+RESET gxy_balancer.default_capacity;
+SELECT name, current_setting('gxy_balancer.' || name) AS setting
+FROM unnest('{strategy,load_metric,overflow,default_servers,default_capacity,avg_room_occupancy,dead_session_timeout,
+	assignment_grace,touch_interval,assign_timeout}'::text[]) name;
+
+-- An error in the middle of a statement, of a function, of a transaction: nothing is left.
+SELECT get_or_assign_server('r' || i), 1 / (5 - i) FROM generate_series(1, 9) i;
+SELECT get_or_assign_server('r'), touch_room('r', -1);
+BEGIN;
+SELECT get_or_assign_server('r') IS NOT NULL AS assigned;
+SELECT get_or_assign_server('');
+SELECT get_or_assign_server('s');
+COMMIT;
+TABLE rows_left;
+DROP VIEW rows_left;

@@ -1,0 +1,196 @@
+/*
+ * pool: the servers. Where they come from before anyone has written them, what a DBA may do to their rows, and that
+ * every change counts from the moment it is made until the moment it is taken back.
+ */
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set helpers :abs_srcdir '/sql/include/helpers.sql'
+\set ECHO none
+\i :helpers
+
+-- Until somebody writes the table, default_servers is the pool, for functions and views alike.
+SELECT count(*) FROM balancer_servers;
+SELECT string_agg(server, ' ') AS servers, count(DISTINCT state) AS states, min(capacity), max(capacity)
+FROM balancer_load;
+SELECT count(*) FROM explain_assignment('a room');
+SELECT server_state('gxy12');
+BEGIN;
+SELECT get_or_assign_server('a room');
+SELECT count(*) FROM balancer_servers;
+ROLLBACK;
+
+-- The setting counts at once. White space around names does not, and a bad value keeps the old.
+SET gxy_balancer.default_servers = ' m1 ,media two,
+	m3';
+SELECT server FROM balancer_load;
+SELECT get_or_assign_server('a room'), release_room('a room');
+SELECT server_state('media two');
+\set VERBOSITY sqlstate
+SET gxy_balancer.default_servers = 'm1,,m3';
+SET gxy_balancer.default_servers = 'm1,m2,';
+SET gxy_balancer.default_servers = 'm1,m2,m1';
+SELECT set_config('gxy_balancer.default_servers', repeat('x', 256), false);
+\set VERBOSITY default
+SELECT current_setting('gxy_balancer.default_servers') LIKE ' m1 ,media two,%' AS kept;
+SET gxy_balancer.default_servers = '';
+SELECT count(*) FROM balancer_load;
+CALL pg_temp.refused($$SELECT get_or_assign_server('a room')$$);
+BEGIN;
+SET LOCAL gxy_balancer.default_servers = 'm1';
+SELECT server FROM balancer_load;
+ROLLBACK;
+SELECT count(*) FROM balancer_load;
+RESET gxy_balancer.default_servers;
+SELECT count(*) FROM balancer_load;
+
+-- There are no rows to update or delete yet: silently changing none would look like success.
+CALL pg_temp.refused($$UPDATE balancer_servers SET state = 'offline' WHERE name = 'gxy1'$$);
+CALL pg_temp.refused($$DELETE FROM balancer_servers WHERE name = 'gxy1'$$);
+CALL pg_temp.refused($$DELETE FROM balancer_servers$$);
+
+-- init_servers writes them, in their order, once.
+BEGIN;
+SELECT init_servers();
+SELECT init_servers();
+SELECT name, position, priority, capacity, regions, pool, state FROM balancer_servers ORDER BY position;
+SELECT init_servers('gxy3, gxy14,gxy13');
+SELECT name, position FROM balancer_servers WHERE position > 11 ORDER BY position;
+SELECT string_agg(server, ' ') FROM balancer_load;
+UPDATE balancer_servers SET state = 'offline' WHERE name = 'gxy1';
+SELECT server_state('gxy1');
+DELETE FROM balancer_servers WHERE name IN ('gxy13', 'gxy14');
+SELECT string_agg(server, ' ') FROM balancer_load;
+ROLLBACK;
+SELECT count(*) FROM balancer_servers;
+BEGIN;
+SET LOCAL gxy_balancer.default_servers = 'm1,m2';
+SELECT init_servers();
+SELECT name, position FROM balancer_servers ORDER BY position;
+ROLLBACK;
+CALL pg_temp.refused($$SELECT init_servers('')$$);
+CALL pg_temp.refused($$SELECT init_servers(' , ')$$);
+CALL pg_temp.refused($$SELECT init_servers('a,b,a')$$);
+CALL pg_temp.refused($$SELECT init_servers(repeat('x', 256))$$);
+SELECT count(*) FROM balancer_servers;
+
+-- Naming a server is enough, and the order of the rows is the order of the servers, however many a statement writes.
+BEGIN;
+INSERT INTO balancer_servers (name) VALUES ('a'), ('b'), ('c');
+INSERT INTO balancer_servers (name) SELECT 'd' || i FROM generate_series(1, 3) i;
+COPY balancer_servers (name) FROM stdin;
+e1
+e2
+\.
+INSERT INTO balancer_servers (name, position) VALUES ('f', 20);
+INSERT INTO balancer_servers (name) VALUES ('g');
+SELECT name, position, priority, capacity, regions, pool, state FROM balancer_servers ORDER BY position;
+SELECT string_agg(server, ' ') FROM balancer_load;
+ROLLBACK;
+
+-- Rows that make no sense are refused.
+\set VERBOSITY sqlstate
+INSERT INTO balancer_servers (name) VALUES ('');
+INSERT INTO balancer_servers (name) VALUES (' gxy1');
+INSERT INTO balancer_servers (name) VALUES (repeat('x', 256));
+INSERT INTO balancer_servers (name) VALUES ('a'), ('a');
+INSERT INTO balancer_servers (name, capacity) VALUES ('a', 0);
+INSERT INTO balancer_servers (name, pool) VALUES ('a', 'spare');
+INSERT INTO balancer_servers (name, state) VALUES ('a', 'broken');
+INSERT INTO balancer_servers (name, position) VALUES ('a', NULL);
+\set VERBOSITY default
+SELECT count(*) FROM balancer_servers;
+
+-- A change counts at once, and is gone as soon as it is taken back.
+BEGIN;
+SELECT init_servers('s1,s2,s3');
+SELECT get_or_assign_server('1');
+UPDATE balancer_servers SET priority = 5 WHERE name = 's3';
+SELECT get_or_assign_server('2');
+INSERT INTO balancer_servers (name, priority) VALUES ('s4', 9);
+SELECT get_or_assign_server('3');
+UPDATE balancer_servers SET state = 'draining' WHERE name = 's4';
+SELECT get_or_assign_server('4');
+UPDATE balancer_servers SET priority = 0, name = CASE name WHEN 's2' THEN 's2b' ELSE name END;
+SELECT get_or_assign_server('5');
+SAVEPOINT before;
+DELETE FROM balancer_servers WHERE name = 's2b' AND release_room('5');
+SELECT string_agg(server, ' ') FROM balancer_load;
+UPDATE balancer_servers SET state = 'offline';
+SELECT string_agg(server_state(name), ' ') FROM balancer_servers;
+ROLLBACK TO before;
+SELECT string_agg(server || ' ' || state, ', ') FROM balancer_load;
+SELECT get_or_assign_server('5'), get_or_assign_server('6');
+SAVEPOINT kept;
+UPDATE balancer_servers SET state = 'draining' WHERE name = 's1';
+RELEASE kept;
+SELECT server_state('s1');
+TRUNCATE balancer_servers, balancer_pins;
+SELECT count(*), min(server) FROM balancer_load;
+ROLLBACK;
+SELECT count(*), min(server) FROM balancer_load;
+
+-- Also by an exception that is caught.
+BEGIN;
+SELECT init_servers('s1,s2');
+UPDATE balancer_servers SET state = 'draining' WHERE name = 's1';
+DO $$
+BEGIN
+	UPDATE balancer_servers SET state = 'offline';
+	RAISE INFO 'meanwhile %', server_state('s1');
+	RAISE division_by_zero;
+EXCEPTION WHEN division_by_zero THEN
+	RAISE INFO 'afterwards %', server_state('s1');
+END
+$$;
+ROLLBACK;
+
+-- With committed changes, and a cursor that was open across them.
+SELECT init_servers('s1,s2,s3');
+BEGIN;
+DECLARE pool CURSOR FOR SELECT server, state FROM balancer_load;
+FETCH 1 FROM pool;
+UPDATE balancer_servers SET state = 'offline' WHERE name IN ('s2', 's3');
+SELECT server_state('s2');
+FETCH 2 FROM pool;
+COMMIT;
+SELECT get_or_assign_server(1), get_or_assign_server(2);
+UPDATE balancer_servers SET state = 'online';
+SELECT get_or_assign_server(3), get_or_assign_server(4);
+
+-- A server with rooms is neither deleted nor renamed; the rooms' number says how much there is to do.
+CALL pg_temp.refused($$DELETE FROM balancer_servers WHERE name = 's1'$$, false);
+CALL pg_temp.refused($$UPDATE balancer_servers SET name = 's9' WHERE name = 's1'$$, false);
+UPDATE balancer_servers SET name = name, state = 'online', capacity = 100, position = 1 WHERE name = 's1';
+SELECT name, capacity FROM balancer_servers WHERE name = 's1';
+\set VERBOSITY sqlstate
+DELETE FROM balancer_servers;
+\set VERBOSITY default
+SELECT count(*) FROM balancer_servers;
+BEGIN;
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('x', 's3'), ('y', 's3');
+CALL pg_temp.refused($$DELETE FROM balancer_servers WHERE name = 's3'$$, false);
+ROLLBACK;
+SELECT release_room(i) FROM generate_series(1, 4) i;
+UPDATE balancer_servers SET name = 's9' WHERE name = 's1';
+SELECT string_agg(server, ' ') FROM balancer_load;
+DELETE FROM balancer_servers WHERE name = 's9';
+SELECT string_agg(server, ' ') FROM balancer_load;
+
+-- A pinned server may be renamed, and its pins follow; deleted it may not be.
+INSERT INTO balancer_pins (room_id, server) VALUES ('p', 's2');
+UPDATE balancer_servers SET name = 's2b' WHERE name = 's2';
+SELECT room_id, server FROM balancer_pins;
+SELECT get_or_assign_server('p'), release_room('p');
+\set VERBOSITY sqlstate
+DELETE FROM balancer_servers WHERE name = 's2b';
+INSERT INTO balancer_pins (room_id, server) VALUES ('q', 'nowhere');
+\set VERBOSITY default
+
+-- Who deletes the last row is back where he began.
+DELETE FROM balancer_pins;
+DELETE FROM balancer_servers;
+SELECT count(*) FROM balancer_load;
+SELECT count(*) FROM room_server_assignments;
+
+-- The state in force.
+CALL pg_temp.refused($$SELECT server_state('nowhere')$$);
+CALL pg_temp.refused($$SELECT server_state(NULL)$$);

@@ -1,0 +1,111 @@
+/*
+ * surface: the SQL interface, name by name. What an application compiles against cannot change by accident: a new
+ * function or column needs its row here, one that is gone or different fails.
+ *
+ *     createdb x && pg_prove -d x test/pgtap/surface.sql
+ */
+BEGIN;
+CREATE EXTENSION pgtap;
+CREATE SCHEMA balancer;
+CREATE EXTENSION gxy_balancer SCHEMA balancer;
+
+-- Arguments as PostgreSQL shows them, defaults included. Trigger functions and helpers are not the interface.
+CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel) AS VALUES
+	('get_or_assign_server', 'room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer',
+		'text', 'volatile', 'u'),
+	('get_or_assign_server', 'room bigint, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer',
+		'text', 'volatile', 'u'),
+	('touch_room', 'room text, users integer DEFAULT NULL::integer', 'boolean', 'volatile', 'u'),
+	('touch_room', 'room bigint, users integer DEFAULT NULL::integer', 'boolean', 'volatile', 'u'),
+	('room_server', 'room text', 'text', 'stable', 'r'),
+	('room_server', 'room bigint', 'text', 'stable', 'r'),
+	('release_room', 'room text', 'boolean', 'volatile', 'u'),
+	('release_room', 'room bigint', 'boolean', 'volatile', 'u'),
+	('clean_inactive_assignments', 'grace interval DEFAULT NULL::interval', 'bigint', 'volatile', 'u'),
+	('attach_sessions', 'relation regclass', 'void', 'volatile', 'u'),
+	('attach_rooms', 'relation regclass', 'void', 'volatile', 'u'),
+	('init_servers', 'names text DEFAULT NULL::text', 'integer', 'volatile', 'u'),
+	('server_state', 'server text', 'text', 'stable', 'u'),
+	('explain_assignment', 'room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
+		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
+		|| 'OUT capacity integer, OUT expected integer, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
+		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[]', 'SETOF record', 'volatile', 'u'),
+	('explain_assignment', 'room bigint, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
+		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
+		|| 'OUT capacity integer, OUT expected integer, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
+		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[]', 'SETOF record', 'volatile', 'u');
+
+-- In their order: SELECT * and INSERT without a list of columns depend on it.
+CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
+	('room_server_assignments', 'r', 'room_id text, gateway_name text, region text, assigned_at timestamp with time zone, '
+		|| 'last_used_at timestamp with time zone, reason text, expected_users integer, reported_users integer'),
+	('balancer_servers', 'r', 'name text, position integer, priority integer, capacity integer, regions text[], '
+		|| 'pool text, state text'),
+	('balancer_pins', 'r', 'room_id text, server text, expected_users integer, pinned_at timestamp with time zone'),
+	('balancer_sources', 'r', 'source text, schema_name text, relation_name text'),
+	('balancer_load', 'v', 'server text, state text, rooms bigint, users_assigned bigint, users_connected bigint, '
+		|| 'expected_users bigint, load bigint, capacity integer, percent numeric, bar text'),
+	('balancer_rooms', 'v', 'room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, '
+		|| 'pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone');
+
+CREATE TEMPORARY TABLE keys (relation, columns) AS VALUES
+	('room_server_assignments', '{room_id}'::name[]), ('balancer_servers', '{name}'), ('balancer_pins', '{room_id}'),
+	('balancer_sources', '{source}');
+
+CREATE TEMPORARY TABLE defaults (relation, col, value) AS VALUES
+	('room_server_assignments', 'assigned_at', 'clock_timestamp()'),
+	('room_server_assignments', 'last_used_at', 'clock_timestamp()'),
+	('balancer_servers', 'position', 'balancer._next_server_position()'), ('balancer_servers', 'priority', '0'),
+	('balancer_servers', 'pool', 'primary'), ('balancer_servers', 'state', 'online');
+
+-- The same by catalog.
+CREATE TEMPORARY VIEW found AS
+	SELECT p.oid, p.proname AS name, pg_get_function_arguments(p.oid) AS arguments,
+		pg_get_function_result(p.oid) AS result, p.provolatile, p.proparallel, p.prosecdef, p.proisstrict, p.proleakproof,
+		string_to_array(oidvectortypes(p.proargtypes), ', ')::name[] AS types
+	FROM pg_proc p
+	WHERE p.pronamespace = 'balancer'::regnamespace AND p.proname NOT LIKE '\_%';
+CREATE TEMPORARY VIEW expected AS
+	SELECT e.*, f.types, f.oid, name || '(' || split_part(arguments, ' ', 2) || ')' AS label
+	FROM functions e LEFT JOIN found f USING (name, arguments);
+
+SELECT plan((5 * (SELECT count(*) FROM functions) + 3 * (SELECT count(*) FROM relations) + (SELECT count(*) FROM keys)
+	+ (SELECT count(*) FROM defaults) + 9)::int);
+
+SELECT has_function('balancer', name, types, label || ' exists, with its arguments') FROM expected;
+SELECT is(f.result, e.result, e.label || ' returns ' || e.result) FROM expected e LEFT JOIN found f USING (oid);
+SELECT volatility_is('balancer', name, types, volatility, label || ' is ' || volatility) FROM expected;
+SELECT is(f.proparallel::text, e.parallel, e.label || ' in parallel plans: ' || e.parallel)
+FROM expected e LEFT JOIN found f USING (oid);
+SELECT ok(NOT f.prosecdef AND NOT f.proisstrict AND NOT f.proleakproof,
+	e.label || ' runs as its caller, and sees a NULL')
+FROM expected e LEFT JOIN found f USING (oid);
+SELECT set_eq('SELECT name::text, arguments FROM found', 'SELECT name, arguments FROM functions', 'and there are no others');
+
+-- A literal, a number and a parameter of unknown type each find one form; a number finds the number's.
+SELECT lives_ok(format('SELECT balancer.%s(%s)', name, argument), format('%s(%s) is not ambiguous', name, argument))
+FROM (VALUES ('get_or_assign_server', '''2171'''), ('get_or_assign_server', '2171'), ('touch_room', '''2171'''),
+	('room_server', '2171'), ('release_room', '''2171''')) calls (name, argument);
+PREPARE untyped AS SELECT balancer.get_or_assign_server($1), balancer.touch_room($2, $3), balancer.room_server($4);
+SELECT is((SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'untyped'),
+	'{text,text,integer,text}', 'an untyped parameter finds the text form');
+
+SELECT has_relation('balancer', name, name || ' exists') FROM relations;
+SELECT is(c.relkind::text, r.kind, r.name || ' is a ' || CASE kind WHEN 'r' THEN 'table' ELSE 'view' END)
+FROM relations r LEFT JOIN pg_class c ON c.relname = r.name AND c.relnamespace = 'balancer'::regnamespace;
+SELECT is((SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
+	FROM pg_attribute WHERE attrelid = to_regclass('balancer.' || name) AND attnum > 0), columns, name || ' has its columns')
+FROM relations;
+SELECT set_eq($$SELECT relname::text FROM pg_class WHERE relnamespace = 'balancer'::regnamespace AND relkind IN ('r', 'v', 'S', 'm', 'f', 'p')$$,
+	'SELECT name FROM relations', 'and there are no others');
+SELECT col_is_pk('balancer', relation, columns, relation || ' has its key') FROM keys;
+SELECT col_default_is('balancer', relation, col, value, format('%s.%s has its default', relation, col)) FROM defaults;
+SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FROM pg_trigger
+		WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'balancer'::regnamespace)
+			AND tgname = '_forget_backend_copies'$$,
+	$$VALUES ('balancer.balancer_servers', '_forget_backend_copies', 'A'),
+		('balancer.balancer_pins', '_forget_backend_copies', 'A'), ('balancer.balancer_sources', '_forget_backend_copies', 'A')$$,
+	'what backends remember is told of changes by triggers that are always enabled');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,114 @@
+/*
+ * history.hpp: what the clients of a stress run write down, and the checker reads.
+ *
+ * Text, one line an operation, eight fields between tabs:
+ *
+ *     client  transaction  operation  room  arguments  outcome  start  end
+ *
+ * transaction is "-" for a call that is its own transaction. arguments are "name=value", between commas. The outcome is
+ * "=answer", "!SQLSTATE", or "?" if the connection was lost and nobody knows. start and end enclose the call, in
+ * microseconds of one clock that never steps back. A room or arguments that there are not are "-".
+ *
+ * The operations and what they answer:
+ *
+ *     setting name=,value=                 of the run
+ *     phase name=                          of the run; spread_*: new rooms of equal size only
+ *     connect; kill client=                a connection (again); pg_terminate_backend() of that client's: t or f
+ *     begin level=rc|rr|ser,order=sorted|any; savepoint name=; rollback_to name=; commit; rollback
+ *     prepare; commit_prepared; rollback_prepared       the last two may be another client's
+ *     assign level= region= expected=      the server; level is given where the call is its own transaction
+ *     touch; release                       t or f
+ *     clean grace=                         in milliseconds, absent: the setting's; how many were freed
+ *     look                                 the application's SELECT: server@assigned_at, with a * behind it if the row
+ *                                          has an xmax; or nothing
+ *     scan                                 the same of the whole table: room=server@assigned_at;...
+ *     enter session=,server=; leave session=            a session of the room: rows written
+ *     upsert server=; delete; wipe         the application's own statements: rows written; wipe: of all rooms
+ *     server name=,change=                 an edit of the pool: rows written
+ *     load server=,source=view|sql         users/rooms/load after the run: balancer_load, or an independent count
+ */
+#pragma once
+
+#include <cstdint>
+#include <istream>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stress
+{
+
+using Micros = std::int64_t;
+constexpr Micros forever = std::numeric_limits<Micros>::max() / 4;
+
+enum class Operation : std::uint8_t
+{
+	setting,
+	phase,
+	connect,
+	kill,
+	begin,
+	savepoint,
+	rollback_to,
+	commit,
+	rollback,
+	prepare,
+	commit_prepared,
+	rollback_prepared,
+	assign,
+	touch,
+	release,
+	clean,
+	look,
+	enter,
+	leave,
+	upsert,
+	erase,
+	wipe,
+	server,
+	scan,
+	load,
+	count /* of operations; none itself */
+};
+
+std::string_view name_of(Operation operation);
+
+enum class Outcome : std::uint8_t
+{
+	answered,
+	failed, /* answer is the SQLSTATE */
+	lost
+};
+
+struct Record
+{
+	std::size_t line = 0;	/* in the file, from 1 */
+	std::size_t number = 0; /* in the order of starts, from 1 */
+	int client = 0;
+	Operation operation = Operation::count;
+	Outcome outcome = Outcome::answered;
+	std::string transaction = "-";
+	std::string room = "-";
+	std::string arguments = "-";
+	std::string answer = {};
+	Micros start = 0;
+	Micros end = 0;
+
+	bool answered() const { return outcome == Outcome::answered; }
+	bool autocommit() const { return transaction == "-"; }
+
+	/* The value of a named argument, empty if there is none. */
+	std::string_view argument(std::string_view name) const;
+};
+
+/* The line of a record, without its end. */
+std::string format(const Record &record);
+
+/* What is wrong with the line, or nothing. */
+std::string_view parse(std::string_view line, Record *record);
+
+/* The records of a file in the order of their starts; complaint: set if it is no history. Lines of # are comments. */
+std::vector<Record> read_history(std::istream &file, std::string *complaint);
+
+} // namespace stress

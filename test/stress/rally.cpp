@@ -1,0 +1,142 @@
+/*
+ * rally.cpp: see rally.hpp.
+ */
+#include "rally.hpp"
+
+namespace stress
+{
+namespace
+{
+
+constexpr int first_new_room = 150'000;
+constexpr int first_idle_room = 2'000;
+constexpr int idle_rooms = 12; /* in a group */
+constexpr int groups = 24;	   /* so many that leases have run out before a group comes again */
+
+class Rally
+{
+public:
+	Rally(Run *run, Client *client, std::uint64_t number)
+		: run(run), client(client), number(number), dice(~run->seed, client->number, number)
+	{
+	}
+
+	void take()
+	{
+		const bool cleans = static_cast<int>(number) % run->clients + 1 == client->number;
+
+		wait_for_others();
+		if (number % 3 == 0)
+			return meet_in_a_new_room();
+		if (cleans)
+			return clean();
+		for (int calls = 1 + dice.below(3); calls > 0; calls--)
+		{
+			client->hold(dice.below(12'000));
+			call_for_an_idle_room();
+		}
+	}
+
+private:
+	/* Somebody may be waiting for a server, or gone: then without him. */
+	void wait_for_others() const
+	{
+		constexpr Micros patience = 300'000;
+		constexpr Micros nap = 200;
+		const int all = run->clients * (static_cast<int>(number) + 1);
+		const Micros until = client->now() + patience;
+
+		for (run->rallied++; run->rallied < all && client->now() < until;)
+			client->hold(nap);
+	}
+
+	void meet_in_a_new_room()
+	{
+		const std::string room =
+			std::to_string(first_new_room + static_cast<int>(number) % (known_rooms - first_new_room));
+		const int kind = dice.below(100);
+
+		if (kind < 65)
+			(void) client->assign(room, nullptr, 0);
+		else if (kind < 85)
+			hold(room, kind % 3 == 0);
+		else if (kind < 93)
+			(void) client->upsert(
+				room, run->servers[static_cast<std::size_t>(
+						  dice.below(static_cast<int>(run->servers.size())))]);
+		else if (kind < 97)
+			(void) client->touch(room);
+		else
+			(void) client->release(room);
+	}
+
+	/* Asks in a transaction of its own, and keeps others waiting. */
+	void hold(const std::string &room, bool renew_only)
+	{
+		const bool commit = dice.per_mille(750);
+		const Level level =
+			dice.per_mille(500) ? Level::read_committed : Level::repeatable_read;
+
+		if (!client->begin(level, true))
+			return;
+
+		const bool done = renew_only ? client->touch(room) : client->assign(room, nullptr, 0);
+
+		client->hold(dice.below(6000));
+		if (client->lost())
+			return;
+		(void) (done && commit ? client->commit() : client->roll_back());
+	}
+
+	/* By the setting, or with so small a grace that rooms just asked for are idle. */
+	void clean()
+	{
+		const int grace = number % 3 == 1 ? -1 : dice.below(run->grace / 2 + 1);
+		const bool commit = dice.per_mille(850);
+
+		client->hold(dice.below(6000));
+		(void) client->scan();
+		if (!client->begin(Level::read_committed, true))
+			return;
+
+		const bool done = client->clean(grace);
+
+		client->hold(dice.below(25'000));
+		if (client->lost())
+			return;
+		(void) (done && commit ? client->commit() : client->roll_back());
+		(void) client->scan();
+	}
+
+	void call_for_an_idle_room()
+	{
+		const int group = static_cast<int>(number) % groups;
+		const std::string room =
+			std::to_string(first_idle_room + group * idle_rooms + dice.below(idle_rooms));
+		const int kind = dice.below(100);
+
+		if (kind < 40)
+			(void) client->assign(room, nullptr, 0);
+		else if (kind < 70)
+			(void) join(client, &dice, room);
+		else if (kind < 90)
+			hold(room, kind % 2 == 0);
+		else
+			(void) client->touch(room);
+	}
+
+	Run *run;
+	Client *client;
+	const std::uint64_t number;
+	Dice dice;
+};
+
+} // namespace
+
+void
+rally(Run *run, Client *client, std::uint64_t number)
+{
+	Rally(run, client, number).take();
+}
+
+} // namespace stress

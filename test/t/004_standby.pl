@@ -1,0 +1,116 @@
+# A hot standby, and READ ONLY transactions on the primary: what has a server is answered, what would have to write is
+# 25006 with a hint, and nothing is written.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+use GxyBalancer;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $primary = new_server('primary');
+
+$primary->backup('base');
+
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->start;
+
+sub replicated
+{
+	$primary->safe_psql('postgres', $_[0]);
+	$primary->wait_for_catchup($standby, 'replay');
+}
+
+sub rows
+{
+	return $primary->safe_psql('postgres', 'SELECT r::text FROM room_server_assignments r ORDER BY room_id');
+}
+
+# Rooms on gxy3: one whose lease is fresh, one due to be renewed, one expired.
+replicated(q{
+	INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_used_at)
+		SELECT room, 'gxy3', now() - age, now() - age
+		FROM (VALUES ('1', interval '0'), ('2', interval '20 s'), ('3', interval '1 h')) r (room, age);
+});
+
+my $before = rows();
+my $session = session($standby);
+
+#
+# On the standby, and in READ ONLY transactions
+#
+
+for my $where ('standby', 'READ ONLY')
+{
+	my ($node, $begin) = $where eq 'standby' ? ($standby, '') : ($primary, 'BEGIN READ ONLY;');
+
+	is(scalar attempt($node, "$begin SELECT get_or_assign_server(n) FROM generate_series(1, 3) n"), "gxy3\ngxy3\ngxy3",
+		"$where: a room that has a server is answered, whatever its lease");
+	is(scalar attempt($node, "$begin SELECT room_server(2), coalesce(room_server(9), 'none')"), 'gxy3|none',
+		"$where: room_server() looks");
+	is(scalar attempt($node, "$begin SELECT server_state('gxy3')"), 'online', "$where: server_state() tells");
+	is(scalar attempt($node, "$begin SELECT rooms FROM balancer_load WHERE server = 'gxy3'"), '3',
+		"$where: balancer_load counts");
+	is(scalar attempt($node, "$begin SELECT server FROM explain_assignment(9) WHERE chosen"), 'gxy1',
+		"$where: explain_assignment() explains");
+
+	for my $call ('get_or_assign_server(9)', 'touch_room(1)', 'touch_room(9)', 'release_room(1)')
+	{
+		my (undef, $state, $error) = attempt($node, "$begin SELECT $call");
+
+		is($state, '25006', "$where: $call is 25006");
+		like($error, $where eq 'standby' ? qr/^HINT:.*primary/m : qr/^HINT:.*READ WRITE/m,
+			"$where: $call: the hint says where to call it");
+	}
+	is((attempt($node, "$begin SELECT clean_inactive_assignments('0')"))[1], '25006', "$where: a cleanup is 25006");
+	isnt((attempt($node, "$begin SELECT init_servers('x')"))[1], '', "$where: the pool is not written");
+	is(scalar attempt($node, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT get_or_assign_server(3)'), 'gxy3',
+		"$where: a REPEATABLE READ, READ ONLY transaction is answered");
+}
+is(scalar attempt($primary, 'BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; SELECT get_or_assign_server(3)'),
+	'gxy3', 'READ ONLY: a SERIALIZABLE, DEFERRABLE transaction is answered');
+is(rows(), $before, 'nothing of all that was written, no lease renewed');
+
+#
+# What the standby's sessions remember of the pool
+#
+
+is($session->query("SELECT server_state('gxy3')"), 'online', 'standby: a session has read the pool');
+replicated("SELECT init_servers(); UPDATE balancer_servers SET state = 'draining' WHERE name = 'gxy3'");
+is($session->query("SELECT server_state('gxy3')"), 'draining', 'standby: an edit of the pool reaches a session that has read it');
+is($session->query('SELECT server FROM explain_assignment(9) WHERE chosen'), 'gxy1', 'standby: a session explains by the pool');
+replicated("INSERT INTO balancer_servers (name, priority) VALUES ('gxy0', 1)");
+is($session->query('SELECT server FROM explain_assignment(9) WHERE chosen'), 'gxy0', 'standby: so does a server that was added');
+replicated("INSERT INTO balancer_pins (room_id, server) VALUES ('9', 'gxy5')");
+is($session->query('SELECT server FROM explain_assignment(9) WHERE chosen'), 'gxy5', 'standby: and a pin');
+replicated('DROP EXTENSION gxy_balancer; CREATE EXTENSION gxy_balancer; SELECT get_or_assign_server(4)');
+is($session->query('SELECT get_or_assign_server(4)'), 'gxy1', 'standby: a session finds the tables of a new CREATE EXTENSION');
+
+#
+# As old as replay
+#
+
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+$standby->poll_query_until('postgres', "SELECT pg_get_wal_replay_pause_state() = 'paused'") or die;
+$primary->safe_psql('postgres', "UPDATE room_server_assignments SET gateway_name = 'gxy7' WHERE room_id = '4'");
+is($session->query('SELECT get_or_assign_server(4)'), 'gxy1', 'standby: the answer is as old as replay');
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+$primary->wait_for_catchup($standby, 'replay');
+is($session->query('SELECT get_or_assign_server(4)'), 'gxy7', 'standby: and no older');
+
+#
+# Promotion
+#
+
+$primary->stop;
+$standby->promote;
+is($session->query('SELECT get_or_assign_server(9)'), 'gxy1', 'promoted: the same session assigns new rooms');
+is($session->query('SELECT get_or_assign_server(4)'), 'gxy7', 'promoted: rooms keep their servers');
+is($session->query('SELECT touch_room(4)'), 't', 'promoted: and are touched');
+$session->quit;
+
+done_testing();
