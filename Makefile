@@ -12,6 +12,7 @@ DATA = $(EXTENSION)--$(EXTVERSION).sql $(wildcard $(EXTENSION)--*--*.sql)
 OBJS = \
 	src/policy.o \
 	src/guc.o \
+	src/shmem.o \
 	src/catalog.o \
 	src/pool.o \
 	src/storage.o \
@@ -21,6 +22,8 @@ OBJS = \
 	src/placement.o \
 	src/lease.o \
 	src/cleanup.o \
+	src/worker.o \
+	src/launcher.o \
 	src/reports.o \
 	src/functions.o \
 	src/module.o

@@ -7,6 +7,8 @@
  */
 #include "catalog.hpp"
 
+#include "shmem.hpp"
+
 namespace gxy
 {
 namespace
@@ -14,6 +16,7 @@ namespace
 
 Relations known;
 bool valid = false;
+bool reported = false;	   /* to the launcher, that this database has the extension */
 std::uint64_t changes = 0; /* seen while nothing valid was known */
 
 Oid
@@ -78,6 +81,9 @@ relations()
 						errmsg("table room_server_assignments has lost its primary key"),
 						errhint("Add it again: ALTER TABLE room_server_assignments ADD PRIMARY KEY "
 								"(room_id).")));
+	if (!reported && is_preloaded() && !status_of(MyDatabaseId))
+		call_for_run(MyDatabaseId);
+	reported = true;
 	known = found;
 	valid = changes == changes_before;
 	return known;

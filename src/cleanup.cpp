@@ -13,6 +13,7 @@
 #include "lease.hpp"
 
 #include "delays.hpp"
+#include "shmem.hpp"
 
 namespace gxy
 {
@@ -126,15 +127,15 @@ free_unless_used(Assignments *assignments, const Pool &pool, Array<Idle> *batch,
 
 } // namespace
 
-std::int64_t
-clean(std::int64_t grace)
+Cleaned
+clean(std::int64_t grace, int limit)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Deadline deadline = Deadline::of_this_call(now);
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
 		AllocSetContextCreate(caller, "gxy_balancer cleanup", ALLOCSET_DEFAULT_SIZES);
-	std::int64_t freed = 0;
+	Cleaned cleaned;
 
 	MemoryContextSwitchTo(context);
 
@@ -144,23 +145,27 @@ clean(std::int64_t grace)
 	Sweep sweep = look_around(assignments, census, grace, now);
 
 	pause_here();
+	cleaned.more_work = sweep.in_use.count > limit || sweep.idle.count > limit;
+	sweep.in_use.count = std::min(sweep.in_use.count, limit);
+	sweep.idle.count = std::min(sweep.idle.count, limit);
 	for (ItemPointerData &tid : sweep.in_use)
 		(void) assignments.renew(&tid, now, std::nullopt);
 	for (int first = 0; first < sweep.idle.count; first += batch_size)
 	{
 		Array<Idle> batch;
-		std::int64_t freed_now = 0;
+		std::int64_t freed = 0;
 
 		for (int i = first; i < std::min(first + batch_size, sweep.idle.count); i++)
 			batch.push(sweep.idle[i]);
-		while (batch.count > 0 && !free_unless_used(&assignments, current, &batch, &freed_now))
-			freed_now = 0;
-		freed += freed_now;
+		while (batch.count > 0 && !free_unless_used(&assignments, current, &batch, &freed))
+			freed = 0;
+		cleaned.freed += freed;
 	}
 	assignments.close();
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-	return freed;
+	count(Counter::freed, cleaned.freed);
+	return cleaned;
 }
 
 } // namespace gxy

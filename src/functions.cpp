@@ -5,6 +5,8 @@
  * has a text and a bigint form; a template makes both from one body.
  */
 #include "reports.hpp"
+#include "shmem.hpp"
+#include "worker.hpp"
 
 namespace gxy
 {
@@ -316,7 +318,7 @@ extern "C"
 	PG_FUNCTION_INFO_V1(gxy_clean_inactive_assignments);
 	Datum gxy_clean_inactive_assignments(PG_FUNCTION_ARGS)
 	{
-		PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0)));
+		PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0), INT_MAX).freed);
 	}
 
 	PG_FUNCTION_INFO_V1(gxy_attach_sessions);
@@ -355,6 +357,37 @@ extern "C"
 	{
 		gxy::report_room_loads(fcinfo);
 		return Datum(0);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_stats);
+	Datum gxy_stats(PG_FUNCTION_ARGS)
+	{
+		gxy::report_stats(fcinfo);
+		return Datum(0);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_reset_stats);
+	Datum gxy_reset_stats(PG_FUNCTION_ARGS)
+	{
+		(void) fcinfo;
+		gxy::reset_counts();
+		PG_RETURN_VOID();
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_extension_created);
+	Datum gxy_extension_created(PG_FUNCTION_ARGS)
+	{
+		(void) fcinfo;
+		gxy::announce_extension();
+		if (!gxy::is_preloaded())
+			ereport(
+				NOTICE,
+				(errmsg(
+					 "gxy_balancer is not preloaded: its functions work, but no background worker "
+					 "will free inactive rooms"),
+				 errhint("Add gxy_balancer to shared_preload_libraries and restart the server, or "
+						 "have clean_inactive_assignments() called every minute.")));
+		PG_RETURN_VOID();
 	}
 
 	PG_FUNCTION_INFO_V1(gxy_forget_backend_copies);

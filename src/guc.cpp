@@ -20,6 +20,7 @@ int touch_interval;
 int assign_timeout;
 int assignment_grace;
 int dead_session_timeout;
+int cleanup_interval;
 } // namespace setting
 
 namespace
@@ -214,6 +215,12 @@ define_settings(void (*servers_changed)())
 	define_milliseconds("gxy_balancer.assign_timeout",
 						"How long a call waits for other transactions, from its start.",
 						&setting::assign_timeout, 5 * 1000, 1);
+
+	/* Once a minute is often enough for a grace of a minute and a half. The launcher serves all databases alike. */
+	DefineCustomIntVariable("gxy_balancer.cleanup_interval",
+							"Time between two runs of the background worker in a database.",
+							nullptr, &setting::cleanup_interval, 60 * 1000, 100, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
 
 	define_debug_delay();
 	MarkGUCPrefixReserved("gxy_balancer");

@@ -12,6 +12,7 @@
 #include "lease.hpp"
 
 #include "delays.hpp"
+#include "shmem.hpp"
 
 namespace gxy
 {
@@ -95,6 +96,7 @@ refuse(const Decision &decision, const PlacementRequest &request, const Prospect
 {
 	const char *room = copy_of(request.room->view()).data();
 
+	count(Counter::refused);
 	if (decision.outcome == Outcome::full)
 		ereport(
 			ERROR,
@@ -159,7 +161,10 @@ reserve(const PlacementRequest &request, const Prospect &prospect, const Assignm
 
 	pause_here();
 	if (insertion->insert(*request.room, row))
+	{
 		placing.server = text_of(chosen.name);
+		count(static_cast<Counter>(tier(decision.verdict.standing)));
+	}
 	return placing;
 }
 
@@ -230,6 +235,8 @@ stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline d
 			found = assignments.find(room);
 		if (change == Assignments::Change::outdated || !found)
 			result = Stick::again;
+		if (change == Assignments::Change::done)
+			count(Counter::renewed);
 	}
 	assignments.close();
 	if (found && may_write() && is_ending(*found, now))
@@ -261,6 +268,7 @@ get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> e
 		switch (stick(room, now, std::nullopt, deadline, &server))
 		{
 			case Stick::answered:
+				count(Counter::sticky);
 				return server;
 			case Stick::again:
 				continue;

@@ -3,6 +3,8 @@
  */
 #include "reports.hpp"
 
+#include "shmem.hpp"
+
 namespace gxy
 {
 namespace
@@ -45,8 +47,8 @@ public:
 private:
 	ReturnSetInfo *result;
 	int count = 0;
-	Datum values[16];
-	bool nulls[16];
+	Datum values[24];
+	bool nulls[24];
 };
 static_assert(std::is_trivially_destructible_v<Row>);
 
@@ -303,6 +305,59 @@ report_room_loads(FunctionCallInfo fcinfo)
 		row.add(TimestampTzGetDatum(room.last_used_at));
 		row.put();
 	}
+}
+
+static const char *
+worker_in_words(const std::optional<DatabaseStatus> &status)
+{
+	if (!is_preloaded())
+		return "not preloaded";
+	if (status && status->state == WorkerState::running)
+		return "running";
+	if (status && status->state == WorkerState::failed)
+		return psprintf("backing off: %s", status->error);
+	return "idle";
+}
+
+void
+report_stats(FunctionCallInfo fcinfo)
+{
+	std::optional<Counts> counts = read_counts();
+	std::optional<DatabaseStatus> status = status_of(MyDatabaseId);
+	bool has_run = status && status->last_start != 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	Row row(fcinfo);
+	auto add_time = [&row](bool known, TimestampTz time) {
+		if (known)
+			row.add(TimestampTzGetDatum(time));
+		else
+			row.add_null();
+	};
+
+	for (int i = 0; i < counters; i++)
+		if (counts)
+			row.add(counts->value[i]);
+		else
+			row.add_null();
+	add_time(counts.has_value(), counts ? counts->since : 0);
+	row.add(worker_in_words(status));
+	add_time(has_run, has_run ? status->last_start : 0);
+	if (has_run)
+	{
+		Interval *duration = static_cast<Interval *>(palloc0(sizeof(Interval)));
+
+		duration->time = status->duration;
+		row.add(PointerGetDatum(duration));
+		row.add(status->freed);
+		row.add_optional(status->error);
+	}
+	else
+		for (int i = 0; i < 3; i++)
+			row.add_null();
+	add_time(status && status->next_due != 0, status ? status->next_due : 0);
+	row.put();
 }
 
 std::int64_t
