@@ -313,13 +313,9 @@ COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_sta
 GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats() TO pg_monitor;
 GRANT SELECT ON balancer_load, balancer_rooms, balancer_stats TO pg_monitor;
 
-/*
- * Tells the launcher of this database once the transaction commits, and the DBA if there is no launcher: CREATE
- * EXTENSION silences notices, and this one should be seen.
- */
+/* Tells the launcher of this database once the transaction commits, and the DBA if there is no launcher. */
 CREATE FUNCTION _extension_created() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_extension_created';
 REVOKE ALL ON FUNCTION _extension_created() FROM PUBLIC;
 COMMENT ON FUNCTION _extension_created() IS 'called once, at the end of the install script';
-SET LOCAL client_min_messages = notice;
 SELECT _extension_created();

@@ -69,6 +69,7 @@ extern "C"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -188,6 +189,23 @@ struct IndexUpdates
 	}
 #endif
 };
+
+/* The state of a setting, with the values that are saved beneath it. */
+inline const config_generic *
+find_setting(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return find_option(name, false, true, 0);
+#else
+	config_generic **settings = get_guc_variables();
+	int count = GetNumConfigOptions();
+
+	for (int i = 0; i < count; i++)
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i];
+	return nullptr;
+#endif
+}
 
 /* A number below MaxBackends that no other living backend or worker has. */
 inline int

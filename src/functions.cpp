@@ -249,6 +249,32 @@ trigger_data(FunctionCallInfo fcinfo)
 	return reinterpret_cast<TriggerData *>(fcinfo->context);
 }
 
+/*
+ * Tells whoever runs CREATE EXTENSION what to add. The command keeps notices from its script to itself by raising
+ * client_min_messages; this one is for the DBA, so the level that was in force before decides. Called in the script,
+ * at the nest level of the command.
+ */
+void
+notice_missing_preload()
+{
+	if (is_preloaded())
+		return;
+
+	int level = NewGUCNestLevel();
+	const config_generic *setting = compat::find_setting("client_min_messages");
+	const GucStack *saved = setting != nullptr ? setting->stack : nullptr;
+	bool raised_by_command = saved != nullptr && saved->nest_level == level - 1;
+
+	if (raised_by_command && saved->prior.val.enumval <= NOTICE)
+		(void) set_config_option("client_min_messages", "notice", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	ereport(NOTICE,
+			(errmsg("gxy_balancer is not preloaded, so no background worker frees inactive rooms"),
+			 errhint("Add shared_preload_libraries = 'gxy_balancer' to postgresql.conf and restart "
+					 "the server, or have clean_inactive_assignments() called every minute.")));
+	AtEOXact_GUC(true, level);
+}
+
 } // namespace
 } // namespace gxy
 
@@ -379,14 +405,7 @@ extern "C"
 	{
 		(void) fcinfo;
 		gxy::announce_extension();
-		if (!gxy::is_preloaded())
-			ereport(
-				NOTICE,
-				(errmsg(
-					 "gxy_balancer is not preloaded: its functions work, but no background worker "
-					 "will free inactive rooms"),
-				 errhint("Add gxy_balancer to shared_preload_libraries and restart the server, or "
-						 "have clean_inactive_assignments() called every minute.")));
+		gxy::notice_missing_preload();
 		PG_RETURN_VOID();
 	}
 
