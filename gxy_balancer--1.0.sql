@@ -195,7 +195,7 @@ REVOKE ALL ON FUNCTION init_servers(text) FROM PUBLIC;
 COMMENT ON FUNCTION init_servers(text) IS 'writes the pool: comma-separated names, or gxy_balancer.default_servers; how many were not there yet';
 
 CREATE FUNCTION server_state(server text) RETURNS text
-	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'gxy_server_state';
+	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_state';
 REVOKE ALL ON FUNCTION server_state(text) FROM PUBLIC;
 COMMENT ON FUNCTION server_state(text) IS 'the state in force of a server: online, draining or offline';
 

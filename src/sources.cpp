@@ -131,6 +131,9 @@ as_owner(Oid owner, Deadline deadline, F f)
 						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	/* Compiling a query takes longer than counting sessions, and would be done anew for every room. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
 	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
 	f();
