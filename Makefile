@@ -16,8 +16,11 @@ OBJS = \
 	src/catalog.o \
 	src/pool.o \
 	src/storage.o \
+	src/insertion.o \
 	src/wait.o \
 	src/sources.o \
+	src/attach.o \
+	src/census.o \
 	src/load.o \
 	src/placement.o \
 	src/lease.o \
@@ -26,6 +29,7 @@ OBJS = \
 	src/launcher.o \
 	src/reports.o \
 	src/functions.o \
+	src/triggers.o \
 	src/module.o
 
 # Inputs in sql/ and test/isolation/specs/. Nothing of both may be left off: `make check-lists`.

@@ -4,6 +4,7 @@
  * Each reads and checks its arguments, so that nothing inside has to, and hands over. Every function that takes a room
  * has a text and a bigint form; a template makes both from one body.
  */
+#include "attach.hpp"
 #include "reports.hpp"
 #include "shmem.hpp"
 #include "worker.hpp"
@@ -193,62 +194,6 @@ state_of_server(FunctionCallInfo fcinfo)
 	return name_of(current.servers[server].state);
 }
 
-void
-guard_unwritten_pool()
-{
-	if (!pool().written)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the pool of servers is not written yet"),
-			 errdetail("balancer_servers is empty; the names in gxy_balancer.default_servers are "
-					   "the pool."),
-			 errhint("SELECT init_servers() writes them, then try again.")));
-}
-
-void
-guard_server_with_rooms(TriggerData *trigger)
-{
-	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
-	bool is_null;
-	auto name_in = [&](HeapTuple tuple) {
-		return view_of(heap_getattr(tuple, 1, descriptor, &is_null));
-	};
-	bool deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
-	std::string_view name = name_in(trigger->tg_trigtuple);
-
-	if (!deleted && name_in(trigger->tg_newtuple) == name)
-		return;
-
-	std::int64_t rooms = rooms_on(name);
-
-	if (rooms > 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
-					copy_of(name).data()),
-			 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
-			 errhint("Set its state to 'draining' and wait until balancer_load shows no rooms on "
-					 "it, or free them with release_room().")));
-}
-
-Datum
-result_of_row_trigger(TriggerData *trigger)
-{
-	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
-																	  : trigger->tg_trigtuple);
-}
-
-TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("this function is called by triggers only")));
-	return reinterpret_cast<TriggerData *>(fcinfo->context);
-}
-
 /*
  * Tells whoever runs CREATE EXTENSION what to add. The command keeps notices from its script to itself by raising
  * client_min_messages; this one is for the DBA, so the level that was in force before decides. Called in the script,
@@ -408,28 +353,4 @@ extern "C"
 		gxy::notice_missing_preload();
 		PG_RETURN_VOID();
 	}
-
-	PG_FUNCTION_INFO_V1(gxy_forget_backend_copies);
-	Datum gxy_forget_backend_copies(PG_FUNCTION_ARGS)
-	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-		CacheInvalidateRelcache(trigger->tg_relation);
-		return gxy::result_of_row_trigger(trigger);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_guard_servers);
-	Datum gxy_guard_servers(PG_FUNCTION_ARGS)
-	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-		if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		{
-			gxy::guard_unwritten_pool();
-			return PointerGetDatum(nullptr);
-		}
-		gxy::guard_server_with_rooms(trigger);
-		return gxy::result_of_row_trigger(trigger);
-	}
-
-} // extern "C"
+}

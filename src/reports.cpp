@@ -122,20 +122,23 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 	return "reserved for pins and moves";
 }
 
-/* The committed assignment of a room, if it has one. */
-struct Current
+/* The columns of an explanation that do not depend on the choice. */
+void
+add_numbers(Row *row, const Server &server, const PoolServer &known, std::int64_t expected)
 {
-	std::string_view server;
-};
-
-std::optional<Current>
-current_assignment(const Assignments &assignments, const RoomKey &room)
-{
-	std::optional<Found> found = assignments.find(room);
-
-	if (!found)
-		return std::nullopt;
-	return Current{.server = view_of(found->server)};
+	row->add(server.load);
+	row->add(static_cast<int>(server.capacity));
+	row->add(static_cast<int>(expected));
+	row->add(score_of(server));
+	row->add(server.rooms);
+	row->add(server.room_sessions);
+	row->add(static_cast<int>(server.priority));
+	row->add(name_of(server.state));
+	row->add(name_of(server.pool));
+	if (known.regions.count > 0)
+		row->add(array_of(known.regions));
+	else
+		row->add_null();
 }
 
 } // namespace
@@ -154,7 +157,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 	InitMaterializedSRF(fcinfo, 0);
 
 	Assignments assignments = open_assignments(AccessShareLock, request.deadline);
-	std::optional<Current> current = current_assignment(assignments, room);
+	std::optional<Found> current = assignments.find(room);
 	Prospect prospect = look_ahead(request);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Server *servers = count_servers(request, prospect, assignments, snapshot);
@@ -182,7 +185,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 		int i = order[rank];
 		const Server &server = servers[i];
 		const PoolServer &known = prospect.pool->servers[i];
-		bool has_it = current && current->server == server.name;
+		bool has_it = current && view_of(current->server) == server.name;
 		bool wins = !current && decision.server == i;
 
 		row.add(rank + 1);
@@ -192,19 +195,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 		row.add(has_it ? "the room is assigned here"
 				: wins ? reason_of(decision, server, request, prospect.rules)
 					   : standing_in_words(server, known, verdicts[i], circumstances));
-		row.add(server.load);
-		row.add(static_cast<int>(server.capacity));
-		row.add(static_cast<int>(prospect.expected()));
-		row.add(score_of(server));
-		row.add(server.rooms);
-		row.add(server.room_sessions);
-		row.add(static_cast<int>(server.priority));
-		row.add(name_of(server.state));
-		row.add(name_of(server.pool));
-		if (known.regions.count > 0)
-			row.add(array_of(known.regions));
-		else
-			row.add_null();
+		add_numbers(&row, server, known, prospect.expected());
 		row.put();
 	}
 	assignments.close();

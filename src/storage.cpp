@@ -25,19 +25,6 @@ namespace gxy
 namespace
 {
 
-enum Column
-{
-	column_room = 1,
-	column_server,
-	column_region,
-	column_assigned_at,
-	column_last_used_at,
-	column_reason,
-	column_expected_users,
-	column_reported_users,
-	columns = column_reported_users
-};
-
 std::optional<int>
 optional_int(Datum value, bool is_null)
 {
@@ -161,16 +148,6 @@ change_of(TM_Result result)
 			/* Being changed by another transaction, or by the very statement that is calling us. */
 			return Assignments::Change::busy;
 	}
-}
-
-LOCKTAG
-placement_lock_tag()
-{
-	LOCKTAG tag;
-
-	/* Of the table, but not the table's own lock: shows in pg_locks as an object of pg_class with objsubid 1. */
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, relations().assignments, 1);
-	return tag;
 }
 
 } // namespace
@@ -399,80 +376,6 @@ Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowV
 		if (!probe(room, snapshot).visible)
 			visit(context, read_row(tuple, descriptor), &tuple->t_self);
 	}
-}
-
-Insertion
-Insertion::prepare(const Assignments &assignments)
-{
-	Insertion prepared;
-
-	prepared.estate = CreateExecutorState();
-	prepared.target = makeNode(ResultRelInfo);
-	InitResultRelInfo(prepared.target, assignments.table(), 0, nullptr, 0);
-	ExecOpenIndices(prepared.target, true);
-	prepared.slot = MakeSingleTupleTableSlot(RelationGetDescr(assignments.table()), &TTSOpsVirtual);
-	/* Before the placement lock: it may have to wait for disk. */
-	(void) GetCurrentTransactionId();
-	return prepared;
-}
-
-bool
-Insertion::insert(const RoomKey &room, const Assignment &row)
-{
-	Relation heap = target->ri_RelationDesc;
-	auto set = [this](int column, Datum value) {
-		slot->tts_values[column - 1] = value;
-		slot->tts_isnull[column - 1] = false;
-	};
-
-	ExecClearTuple(slot);
-	std::fill_n(slot->tts_isnull, RelationGetDescr(heap)->natts, true);
-	set(column_room, room.as_datum());
-	set(column_server, PointerGetDatum(text_of(row.server)));
-	if (!row.region.empty())
-		set(column_region, PointerGetDatum(text_of(row.region)));
-	set(column_assigned_at, TimestampTzGetDatum(row.assigned_at));
-	set(column_last_used_at, TimestampTzGetDatum(row.last_used_at));
-	if (!row.reason.empty())
-		set(column_reason, PointerGetDatum(text_of(row.reason)));
-	if (row.expected_users)
-		set(column_expected_users, Int32GetDatum(*row.expected_users));
-	ExecStoreVirtualTuple(slot);
-	slot->tts_tableOid = RelationGetRelid(heap);
-	ExecConstraints(target, slot, estate);
-
-	std::uint32_t token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-	bool conflict = false;
-
-	table_tuple_insert_speculative(heap, slot, GetCurrentCommandId(true), 0, nullptr, token);
-	compat::insert_index_tuples(target, slot, estate, false, false, &conflict);
-	table_tuple_complete_speculative(heap, slot, token, !conflict);
-	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
-	return !conflict;
-}
-
-void
-Insertion::finish()
-{
-	ExecCloseIndices(target);
-	ExecDropSingleTupleTableSlot(slot);
-	FreeExecutorState(estate);
-}
-
-void
-acquire_placement_lock()
-{
-	LOCKTAG tag = placement_lock_tag();
-
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-}
-
-void
-release_placement_lock()
-{
-	LOCKTAG tag = placement_lock_tag();
-
-	(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
 } // namespace gxy

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "storage.hpp"
+#include "insertion.hpp"
 
 namespace gxy
 {
