@@ -12,6 +12,7 @@ DATA = $(EXTENSION)--$(EXTVERSION).sql $(wildcard $(EXTENSION)--*--*.sql)
 OBJS = \
 	src/policy.o \
 	src/guc.o \
+	src/deadline.o \
 	src/shmem.o \
 	src/catalog.o \
 	src/pool.o \

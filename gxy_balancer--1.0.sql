@@ -119,7 +119,9 @@ CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balanc
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_sources ENABLE ALWAYS TRIGGER _forget_backend_copies;
 
-CREATE TRIGGER _guard_unwritten_pool BEFORE UPDATE OR DELETE ON balancer_servers
+CREATE TRIGGER _guard_unwritten_pool BEFORE DELETE ON balancer_servers
+	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
+CREATE TRIGGER _guard_unwritten_pool_after AFTER UPDATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _guard_servers_with_rooms BEFORE DELETE OR UPDATE OF name ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _guard_servers();
@@ -236,12 +238,18 @@ CREATE FUNCTION _room_loads(OUT room_id text, OUT server text, OUT users bigint,
 REVOKE ALL ON FUNCTION _room_loads() FROM PUBLIC;
 COMMENT ON FUNCTION _room_loads() IS 'rows of balancer_rooms, counted now';
 
-CREATE VIEW balancer_load AS
+/*
+ * An operator of mixed types is not found in pg_catalog to the letter, and somebody may have put a closer match into the
+ * schema the extension goes to: so that schema is out of sight here.
+ */
+SET LOCAL search_path = pg_catalog, pg_temp;
+CREATE VIEW @extschema@.balancer_load AS
 	SELECT l.server, l.state, l.rooms, l.users_assigned, l.users_connected, l.expected_users, l.load, l.capacity,
 		round(100.0 * l.load / l.capacity, 1) AS percent,
 		rpad(repeat('#', least(20, (20 * l.load + l.capacity - 1) / l.capacity)::int), 20, '.')
 			|| CASE WHEN l.load > l.capacity THEN '>' ELSE '' END AS bar
-	FROM _server_loads() l;
+	FROM @extschema@._server_loads() l;
+SET LOCAL search_path = @extschema@, pg_temp;
 REVOKE ALL ON balancer_load FROM PUBLIC;
 COMMENT ON VIEW balancer_load IS 'what each server carries, counted now; \watch 1 on it is the operator''s console';
 COMMENT ON COLUMN balancer_load.server IS 'the server';

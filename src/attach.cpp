@@ -16,6 +16,8 @@ namespace
 void
 check_attachable(Source source, Oid relation)
 {
+	lock_relation(relation, AccessShareLock, Deadline::of_call_starting_now());
+
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
 
 	if (!HeapTupleIsValid(tuple))
@@ -65,14 +67,14 @@ check_attachable(Source source, Oid relation)
 void
 try_out(Source source)
 {
-	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
+	Deadline deadline = Deadline::of_call_starting_now();
 	RoomKey nobody;
 
 	nobody.set(std::string_view("0"));
 	if (source == Source::sessions)
-		read_sessions(pool().sessions, DT_NOEND, deadline, [](const SessionRow &) {});
+		read_sessions(pool(deadline).sessions, DT_NOEND, deadline, [](const SessionRow &) {});
 	else
-		(void) look_up_room(pool().rooms, nobody, deadline);
+		(void) look_up_room(pool(deadline).rooms, nobody, deadline);
 }
 
 } // namespace

@@ -91,7 +91,10 @@ CensusTables::chain_to_user(const SessionRow &row, Session *session)
 		session->next_of_pair = pair->first_session;
 		for (int i = pair->first_session; i != none; i = sessions[i].next_of_pair)
 			if (sessions[i].gateway == session->gateway)
+			{
+				sessions[i].sessions++;
 				return false;
+			}
 	}
 	pair->first_session = sessions.count;
 	if (fresh)
@@ -110,7 +113,8 @@ CensusTables::add(const SessionRow &row)
 					   .next_of_user = none,
 					   .next_of_pair = none,
 					   .next_of_room = none,
-					   .counts = true};
+					   .counts = true,
+					   .sessions = 1};
 
 	if (chain_to_user(row, &session))
 	{
@@ -156,38 +160,51 @@ Census::users_in(std::string_view room) const
 	return number != none ? tables->rooms[number].users : 0;
 }
 
+/* Calls visit(const Session &) for the sessions of a room, one for all that are alike. */
 template <typename F>
-static std::int64_t
-count_sessions(const CensusTables *tables, std::string_view room, F counts)
+static void
+for_each_session(const CensusTables *tables, std::string_view room, F visit)
 {
 	int number = tables != nullptr ? tables->room_numbers.find(room) : none;
-	std::int64_t count = 0;
 
 	if (number == none)
-		return 0;
+		return;
 	for (int i = tables->rooms[number].first_session; i != none;
 		 i = tables->sessions[i].next_of_room)
-		if (counts(tables->sessions[i].gateway))
-			count++;
-	return count;
+		visit(tables->sessions[i]);
 }
 
 std::int64_t
 Census::users_elsewhere(std::string_view room, std::string_view server) const
 {
 	int here = is_attached ? tables->gateway_numbers.find(server) : none;
+	std::int64_t users = 0;
+	auto elsewhere = [here](const Session &session) {
+		return session.gateway != none && session.gateway != here;
+	};
 
-	return count_sessions(tables, room,
-						  [here](int gateway) { return gateway != none && gateway != here; });
+	for_each_session(tables, room, [&](const Session &session) {
+		bool counted = false;
+
+		/* A user on two other servers is one user elsewhere. */
+		for (int i = session.next_of_pair; i != none; i = tables->sessions[i].next_of_pair)
+			counted = counted || elsewhere(tables->sessions[i]);
+		users += elsewhere(session) && !counted ? 1 : 0;
+	});
+	return users;
 }
 
 std::int64_t
 Census::sessions_naming(std::string_view room, std::string_view server) const
 {
 	int here = is_attached ? tables->gateway_numbers.find(server) : none;
+	std::int64_t sessions = 0;
 
-	return count_sessions(tables, room,
-						  [here](int gateway) { return gateway != none && gateway == here; });
+	for_each_session(tables, room, [&sessions, here](const Session &session) {
+		if (session.gateway != none && session.gateway == here)
+			sessions += session.sessions;
+	});
+	return sessions;
 }
 
 } // namespace gxy

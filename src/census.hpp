@@ -19,7 +19,8 @@ struct Session
 	int next_of_user;
 	int next_of_pair;
 	int next_of_room;
-	bool counts; /* among the users of its room: the first session of its user there */
+	bool counts;  /* among the users of its room: the first session of its user there */
+	int sessions; /* that are alike, this one included */
 };
 
 struct OccupiedRoom

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <type_traits>
 
@@ -39,6 +40,7 @@ extern "C"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
@@ -49,6 +51,7 @@ extern "C"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -127,16 +130,6 @@ index_beginscan(Relation heap, Relation index, Snapshot snapshot, int keys)
 	return ::index_beginscan(heap, index, snapshot, nullptr, keys, 0);
 #else
 	return ::index_beginscan(heap, index, snapshot, keys, 0);
-#endif
-}
-
-inline Oid
-primary_key_index(Relation relation)
-{
-#if PG_VERSION_NUM >= 180000
-	return RelationGetPrimaryKeyIndex(relation, false);
-#else
-	return RelationGetPrimaryKeyIndex(relation);
 #endif
 }
 

@@ -183,7 +183,7 @@ state_of_server(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(0))
 		report_null("server");
 
-	const Pool &current = pool();
+	const Pool &current = pool(Deadline::of_call_starting_now());
 	std::string_view name = view_of(PG_GETARG_DATUM(0));
 	int server = current.find(name);
 

@@ -180,8 +180,9 @@ define_times()
 	/* Once a minute is often enough for a grace of a minute and a half. The launcher serves all databases alike. */
 	DefineCustomIntVariable("gxy_balancer.cleanup_interval",
 							"Time between two runs of the background worker in a database.",
-							nullptr, &setting::cleanup_interval, 60 * 1000, 100, INT_MAX,
-							PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+							nullptr, &setting::cleanup_interval, 60 * 1000, 100,
+							24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr,
+							nullptr);
 }
 
 void

@@ -32,7 +32,7 @@ namespace gxy
 namespace
 {
 
-/* Workers that may run at once; those that are stuck in start-up do not count. */
+/* Workers that may run at once. */
 constexpr int max_running = 3;
 constexpr TimestampTz startup_patience = 2 * USECS_PER_SEC;
 constexpr TimestampTz longest_delay = 10 * USECS_PER_MINUTE;
@@ -190,6 +190,7 @@ settle(Database *database, TimestampTz now)
 								   ? now
 								   : status->last_start + microseconds(setting::cleanup_interval);
 			break;
+		case WorkerState::starting:
 		case WorkerState::running:
 			/* It did not live to say. */
 			status->failures++;
@@ -200,7 +201,7 @@ settle(Database *database, TimestampTz now)
 			status->next_due = now + delay_after(status->failures);
 			break;
 	}
-	(void) put_status(*status);
+	(void) update_status(*status);
 }
 
 bool
@@ -227,14 +228,21 @@ due(const Database &database)
 	return database.unvisited ? DT_NOBEGIN : DT_NOEND;
 }
 
+/* Those that are stuck in start-up, waiting for a copy of their database to end, do not count. */
 int
 count_running(const Launcher &launcher, TimestampTz now)
 {
 	int running = 0;
 
 	for (const Database &database : launcher.databases)
-		if (database.worker != nullptr && now - database.started < startup_patience)
+	{
+		std::optional<DatabaseStatus> status = status_of(database.oid);
+		bool stuck = status && status->state == WorkerState::starting &&
+					 now - database.started >= startup_patience;
+
+		if (database.worker != nullptr && !stuck)
 			running++;
+	}
 	return running;
 }
 
@@ -249,7 +257,7 @@ run(Launcher *launcher, Database *database, TimestampTz now)
 	DatabaseStatus status = before.value_or(DatabaseStatus());
 
 	status.database = database->oid;
-	status.state = WorkerState::running;
+	status.state = WorkerState::starting;
 	status.called_for = false;
 	if (!put_status(status))
 		return false;
@@ -326,7 +334,7 @@ reload(Launcher *launcher, TimestampTz now)
 		if (!status || status->state != WorkerState::waiting)
 			continue;
 		status->next_due = status->last_start + microseconds(setting::cleanup_interval);
-		(void) put_status(*status);
+		(void) update_status(*status);
 	}
 }
 
@@ -368,7 +376,7 @@ extern "C"
 			TimestampTz wake = attend(&launcher, now);
 			long timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake);
 
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout + 1,
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
 							 PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();

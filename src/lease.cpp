@@ -180,7 +180,7 @@ place(const PlacementRequest &request)
 
 	Prospect prospect = look_ahead(request);
 	Assignments assignments = open_assignments(RowExclusiveLock, request.deadline);
-	Insertion insertion = Insertion::prepare(assignments);
+	Insertion insertion = prepare_insertion(assignments, request.deadline);
 
 	wait_for_placement_lock(*request.room, request.deadline);
 
@@ -255,7 +255,7 @@ text *
 get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> expected_users)
 {
 	TimestampTz start = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_this_call(start);
+	Deadline deadline = Deadline::of_call(start);
 
 	for (bool first = true;; first = false)
 	{
@@ -290,7 +290,7 @@ bool
 touch(const RoomKey &room, std::optional<int> users)
 {
 	TimestampTz start = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_this_call(start);
+	Deadline deadline = Deadline::of_call(start);
 
 	require_write(room, "touch");
 	for (bool first = true;; first = false)
@@ -309,7 +309,7 @@ touch(const RoomKey &room, std::optional<int> users)
 bool
 release(const RoomKey &room)
 {
-	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
+	Deadline deadline = Deadline::of_call_starting_now();
 
 	require_write(room, "release");
 
@@ -351,7 +351,7 @@ release(const RoomKey &room)
 text *
 look_up(const RoomKey &room)
 {
-	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
+	Deadline deadline = Deadline::of_call_starting_now();
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	std::optional<Found> found = assignments.find_visible(room);
 

@@ -27,7 +27,7 @@ text *look_up(const RoomKey &room);
 struct Cleaned
 {
 	std::int64_t freed = 0;
-	bool more_work = false; /* the limit was reached */
+	bool more_work = false; /* the limit was reached, there may be more */
 };
 
 /*

@@ -152,7 +152,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 								.region = region,
 								.expected_users = expected_users,
 								.now = now,
-								.deadline = Deadline::of_this_call(now)};
+								.deadline = Deadline::of_call(now)};
 
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -205,8 +205,8 @@ void
 report_server_loads(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_this_call(now);
-	const Pool &current = pool();
+	Deadline deadline = Deadline::of_call(now);
+	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -253,8 +253,8 @@ void
 report_room_loads(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_this_call(now);
-	const Pool &current = pool();
+	Deadline deadline = Deadline::of_call(now);
+	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
 	Array<Assignment> rooms;
 
@@ -303,7 +303,7 @@ worker_in_words(const std::optional<DatabaseStatus> &status)
 {
 	if (!is_preloaded())
 		return "not preloaded";
-	if (status && status->state == WorkerState::running)
+	if (status && (status->state == WorkerState::running || status->state == WorkerState::starting))
 		return "running";
 	if (status && status->state == WorkerState::failed)
 		return psprintf("backing off: %s", status->error);
@@ -354,7 +354,7 @@ report_stats(FunctionCallInfo fcinfo)
 std::int64_t
 rooms_on(std::string_view server)
 {
-	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
+	Deadline deadline = Deadline::of_call_starting_now();
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	std::int64_t rooms = 0;

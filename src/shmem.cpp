@@ -275,7 +275,7 @@ drop_status(Oid database)
 
 	int place = place_of(database, false);
 
-	if (place >= 0)
+	if (place >= 0 && !shared->databases[place].status.called_for)
 		shared->databases[place] = Database();
 	LWLockRelease(shared->lock);
 }

@@ -54,7 +54,8 @@ void reset_counts();
 /* How a database's worker stands. */
 enum class WorkerState : std::uint8_t
 {
-	waiting, /* for its next run */
+	waiting,  /* for its next run */
+	starting, /* a process was asked for, and may be waiting for a copy of its database to end */
 	running,
 	failed, /* the last run; the next is put off */
 	absent	/* the last visit found no extension */
@@ -85,6 +86,8 @@ bool put_status(const DatabaseStatus &status);
 
 /* The same, but a call for a run that came in meanwhile stays. */
 bool update_status(DatabaseStatus status);
+
+/* Forgets the status, unless a run has been called for. */
 void drop_status(Oid database);
 
 /* Forgets all databases but these, with their counters. */

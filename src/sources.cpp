@@ -27,6 +27,8 @@ static_assert(std::is_trivially_destructible_v<Prepared>);
 
 Prepared prepared[2];
 
+bool reading = false; /* the application's code is running */
+
 Prepared &
 prepared_for(Source source)
 {
@@ -68,7 +70,10 @@ query_for(Source source, const Shape &shape, const Attachment &attachment)
 					shape.integer_room ? "r.room_id" : "r.room_id::pg_catalog.text");
 }
 
-/* Runs f as the owner of a relation, with nothing of the caller's in reach. */
+/*
+ * Runs f as the owner of a relation, with nothing of the caller's in reach, and undoes whatever settings the
+ * application's code changes meanwhile.
+ */
 template <typename F>
 void
 as_owner(Oid owner, Deadline deadline, F f)
@@ -87,7 +92,16 @@ as_owner(Oid owner, Deadline deadline, F f)
 							 false);
 	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
-	f();
+	reading = true;
+	PG_TRY();
+	{
+		f();
+	}
+	PG_FINALLY();
+	{
+		reading = false;
+	}
+	PG_END_TRY();
 	SPI_finish();
 	PopActiveSnapshot();
 	end_lock_timeout(level);
@@ -108,15 +122,47 @@ report_unusable(Source source, const Attachment &attachment, const char *detail)
 	pg_unreachable();
 }
 
+Oid
+find_attached(const Attachment &attachment)
+{
+	Oid schema = get_namespace_oid(attachment.schema, true);
+
+	return OidIsValid(schema) ? get_relname_relid(attachment.relation, schema) : InvalidOid;
+}
+
+/*
+ * The attached relation, locked: until the end of the transaction it is what it is now, and so is its owner, as whom
+ * it is going to be read.
+ */
+Oid
+lock_attached(Source source, const Attachment &attachment, Deadline deadline)
+{
+	for (;;)
+	{
+		Oid relation = find_attached(attachment);
+
+		if (!OidIsValid(relation))
+			report_unusable(source, attachment, "It does not exist.");
+		lock_relation(relation, AccessShareLock, deadline);
+		if (find_attached(attachment) == relation)
+			return relation;
+		UnlockRelationOid(relation, AccessShareLock);
+	}
+}
+
 Prepared &
-resolve(Source source, const Attachment &attachment)
+resolve(Source source, const Attachment &attachment, Deadline deadline)
 {
 	Prepared &known = prepared_for(source);
-	Oid schema = get_namespace_oid(attachment.schema, true);
-	Oid relation = OidIsValid(schema) ? get_relname_relid(attachment.relation, schema) : InvalidOid;
 
-	if (!OidIsValid(relation))
-		report_unusable(source, attachment, "It does not exist.");
+	/* A count that counts has no end, and would have us replace a plan that is in use. */
+	if (reading)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("an attached relation calls gxy_balancer"),
+						errhint("Attach a relation that shows the application's own tables.")));
+
+	Oid relation = lock_attached(source, attachment, deadline);
+
 	if (known.valid && known.relation == relation)
 		return known;
 
@@ -270,7 +316,7 @@ void
 read_sessions_with(const Attachment &sessions, TimestampTz alive_since, Deadline deadline,
 				   SessionVisitor visit, void *context)
 {
-	Prepared &source = resolve(Source::sessions, sessions);
+	Prepared &source = resolve(Source::sessions, sessions, deadline);
 
 	as_owner(source.owner, deadline, [&] {
 		SessionReceiver receiver = {};
@@ -294,7 +340,7 @@ RoomFacts
 look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 {
 	RoomFacts facts;
-	Prepared &source = resolve(Source::rooms, rooms);
+	Prepared &source = resolve(Source::rooms, rooms, deadline);
 	Datum key = room.as_datum();
 
 	if (source.shape.integer_room)

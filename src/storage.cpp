@@ -85,6 +85,36 @@ deleter_in_progress(TupleTableSlot *slot)
 	return InvalidTransactionId;
 }
 
+/* What has become of a version whose inserter may not have ended. */
+enum class Fate
+{
+	current,
+	replaced,
+	deleted /* for good: by its inserter, or by a transaction that has committed */
+};
+
+Fate
+fate_of(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		return Fate::current;
+
+	TransactionId changer = HeapTupleHeaderGetUpdateXid(header);
+
+	if (!TransactionIdIsValid(changer) || TransactionIdDidAbort(changer))
+		return Fate::current;
+	if (!ItemPointerEquals(&header->t_ctid, &tuple->t_self))
+		return Fate::replaced;
+	/* A deletion by somebody else may yet be rolled back. */
+	if (TransactionIdDidCommit(changer) ||
+		SubTransGetTopmostTransaction(changer) ==
+			SubTransGetTopmostTransaction(HeapTupleHeaderGetXmin(header)))
+		return Fate::deleted;
+	return Fate::current;
+}
+
 Found
 found_in(TupleTableSlot *slot)
 {
@@ -155,6 +185,10 @@ change_of(TM_Result result)
 void
 RoomKey::set(std::string_view id)
 {
+	if (id.size() > max_name_length)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("room is too long"),
+						errdetail("It has %zu bytes.", id.size()),
+						errhint("A room's id is text of 1 to %d bytes.", max_name_length)));
 	length = static_cast<int>(id.size());
 	std::memcpy(datum.bytes, id.data(), id.size());
 	SET_VARSIZE(&datum, VARHDRSZ + length);
@@ -168,14 +202,13 @@ RoomKey::set(std::int64_t id)
 }
 
 Assignments
-Assignments::open(LOCKMODE mode)
+Assignments::open()
 {
 	Assignments opened;
 	Relations known = relations();
 
-	opened.lockmode = mode;
-	opened.heap = table_open(known.assignments, mode);
-	opened.key = index_open(known.assignments_key, mode);
+	opened.heap = table_open(known.assignments, NoLock);
+	opened.key = index_open(known.assignments_key, NoLock);
 	return opened;
 }
 
@@ -346,9 +379,10 @@ Assignments::scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *c
 }
 
 /*
- * A version set aside stands for a room unless its own transaction has deleted or replaced it (SnapshotDirty looks no
- * further than an inserter in progress), or the snapshot sees another version of the same room: then this is only the
- * new version of that. A room that was committed and renewed while the scan went on may have been set aside twice.
+ * A room whose versions were set aside counts once, unless the snapshot sees another version of it (then these are only
+ * its new versions), or the transaction that inserted it has deleted it again (SnapshotDirty looks no further than an
+ * inserter in progress). Of several versions the one that has not been replaced tells the server; but the scan may
+ * have missed that one, written to a page behind it, so a replaced one stands in for it.
  */
 void
 Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
@@ -356,25 +390,29 @@ Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowV
 {
 	TupleDesc descriptor = RelationGetDescr(heap);
 	auto room_of = [descriptor](HeapTuple tuple) { return read_row(tuple, descriptor).room; };
-	std::string_view last;
+	int next;
 
 	std::sort(set_aside.begin(), set_aside.end(),
 			  [room_of](HeapTuple a, HeapTuple b) { return room_of(a) < room_of(b); });
-	for (HeapTuple tuple : set_aside)
+	for (int first = 0; first < set_aside.count; first = next)
 	{
-		HeapTupleHeader header = tuple->t_data;
+		HeapTuple latest = nullptr;
+		bool gone = false;
 		RoomKey room;
 
-		if (room_of(tuple) == last)
-			continue;
-		if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
-			!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
-			!TransactionIdDidAbort(HeapTupleHeaderGetUpdateXid(header)))
-			continue;
-		last = room_of(tuple);
-		room.set(last);
-		if (!probe(room, snapshot).visible)
-			visit(context, read_row(tuple, descriptor), &tuple->t_self);
+		room.set(room_of(set_aside[first]));
+		for (next = first;
+			 next < set_aside.count && room_of(set_aside[next]) == room_of(set_aside[first]);
+			 next++)
+		{
+			Fate fate = fate_of(set_aside[next]);
+
+			gone = gone || fate == Fate::deleted;
+			if (latest == nullptr || fate == Fate::current)
+				latest = set_aside[next];
+		}
+		if (!gone && !probe(room, snapshot).visible)
+			visit(context, read_row(latest, descriptor), &latest->t_self);
 	}
 }
 

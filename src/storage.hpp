@@ -78,7 +78,7 @@ struct Found
 class Assignments
 {
 public:
-	static Assignments open(LOCKMODE mode);
+	static Assignments open();
 	void close();
 
 	Relation table() const { return heap; }

@@ -8,10 +8,12 @@ namespace gxy
 namespace
 {
 
+/* After an UPDATE, because an INSERT ... ON CONFLICT DO UPDATE that only inserts is one too; before a DELETE. */
 void
 guard_unwritten_pool()
 {
-	if (!pool().written)
+	CommandCounterIncrement();
+	if (!pool(Deadline::of_call_starting_now()).written)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -78,6 +78,34 @@ run_batches(DatabaseStatus *status)
 	} while (status->more_work && GetCurrentTimestamp() < end);
 }
 
+/*
+ * What people set for their sessions in a database is not meant for the worker: a SERIALIZABLE one would make the
+ * application's transactions fail, and one that waits for a synchronous standby would hold up DROP DATABASE.
+ */
+void
+settle_settings()
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	} settings[] = {
+		{"lock_timeout", "1s"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+		{"transaction_timeout", "0"},
+#endif
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"synchronous_commit", "local"}
+	};
+
+	for (const auto &setting : settings)
+		SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /* The database's name, for the log. */
 const char *
 name_database()
@@ -102,7 +130,11 @@ note_failure(DatabaseStatus *status, const char *last_error)
 	status->state = WorkerState::failed;
 	status->failures++;
 	status->more_work = false;
-	strlcpy(status->error, error->message, error_length);
+	int length = pg_mbcliplen(error->message, static_cast<int>(std::strlen(error->message)),
+							  error_length - 1);
+
+	std::memcpy(status->error, error->message, length);
+	status->error[length] = '\0';
 	if (std::strcmp(status->error, last_error) != 0)
 		EmitErrorReport();
 	AbortCurrentTransaction();
@@ -126,7 +158,7 @@ extern "C"
 		pqsignal(SIGTERM, die);
 		BackgroundWorkerUnblockSignals();
 		BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
-		SetConfigOption("lock_timeout", "1s", PGC_SUSET, PGC_S_OVERRIDE);
+		settle_settings();
 
 		const char *name = name_database();
 		ErrorContextCallback callback = {error_context_stack, name_database_in_log,
@@ -137,6 +169,7 @@ extern "C"
 		std::memcpy(last_error, status.error, error_length);
 		error_context_stack = &callback;
 		status.database = MyDatabaseId;
+		status.state = WorkerState::running;
 		status.last_start = GetCurrentTimestamp();
 		(void) update_status(status);
 		PG_TRY();
