@@ -12,17 +12,25 @@ DATA = $(EXTENSION)--$(EXTVERSION).sql $(wildcard $(EXTENSION)--*--*.sql)
 OBJS = \
 	src/policy.o \
 	src/guc.o \
+	src/deadline.o \
+	src/shmem.o \
 	src/catalog.o \
 	src/pool.o \
 	src/storage.o \
+	src/insertion.o \
 	src/wait.o \
 	src/sources.o \
+	src/attach.o \
+	src/census.o \
 	src/load.o \
 	src/placement.o \
 	src/lease.o \
 	src/cleanup.o \
+	src/worker.o \
+	src/launcher.o \
 	src/reports.o \
 	src/functions.o \
+	src/triggers.o \
 	src/module.o
 
 # Inputs in sql/ and test/isolation/specs/. Nothing of both may be left off: `make check-lists`.

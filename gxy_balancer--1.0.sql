@@ -119,7 +119,9 @@ CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balanc
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_sources ENABLE ALWAYS TRIGGER _forget_backend_copies;
 
-CREATE TRIGGER _guard_unwritten_pool BEFORE UPDATE OR DELETE ON balancer_servers
+CREATE TRIGGER _guard_unwritten_pool BEFORE DELETE ON balancer_servers
+	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
+CREATE TRIGGER _guard_unwritten_pool_after AFTER UPDATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _guard_servers_with_rooms BEFORE DELETE OR UPDATE OF name ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _guard_servers();
@@ -236,12 +238,18 @@ CREATE FUNCTION _room_loads(OUT room_id text, OUT server text, OUT users bigint,
 REVOKE ALL ON FUNCTION _room_loads() FROM PUBLIC;
 COMMENT ON FUNCTION _room_loads() IS 'rows of balancer_rooms, counted now';
 
-CREATE VIEW balancer_load AS
+/*
+ * An operator of mixed types is not found in pg_catalog to the letter, and somebody may have put a closer match into the
+ * schema the extension goes to: so that schema is out of sight here.
+ */
+SET LOCAL search_path = pg_catalog, pg_temp;
+CREATE VIEW @extschema@.balancer_load AS
 	SELECT l.server, l.state, l.rooms, l.users_assigned, l.users_connected, l.expected_users, l.load, l.capacity,
 		round(100.0 * l.load / l.capacity, 1) AS percent,
 		rpad(repeat('#', least(20, (20 * l.load + l.capacity - 1) / l.capacity)::int), 20, '.')
 			|| CASE WHEN l.load > l.capacity THEN '>' ELSE '' END AS bar
-	FROM _server_loads() l;
+	FROM @extschema@._server_loads() l;
+SET LOCAL search_path = @extschema@, pg_temp;
 REVOKE ALL ON balancer_load FROM PUBLIC;
 COMMENT ON VIEW balancer_load IS 'what each server carries, counted now; \watch 1 on it is the operator''s console';
 COMMENT ON COLUMN balancer_load.server IS 'the server';
@@ -271,5 +279,51 @@ COMMENT ON COLUMN balancer_rooms.reason IS 'why this server was chosen';
 COMMENT ON COLUMN balancer_rooms.assigned_at IS 'when the room was assigned';
 COMMENT ON COLUMN balancer_rooms.last_used_at IS 'when its lease was last renewed';
 
-GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads() TO pg_monitor;
-GRANT SELECT ON balancer_load, balancer_rooms TO pg_monitor;
+CREATE FUNCTION _stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, OUT assigned_tier_2 bigint, OUT
+		assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6
+		bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused
+		bigint, OUT since timestamptz, OUT worker text, OUT last_run timestamptz, OUT last_run_duration
+		interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamptz)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'gxy_stats';
+REVOKE ALL ON FUNCTION _stats() FROM PUBLIC;
+COMMENT ON FUNCTION _stats() IS 'the row of balancer_stats';
+
+CREATE VIEW balancer_stats AS
+	SELECT s.* FROM _stats() s;
+REVOKE ALL ON balancer_stats FROM PUBLIC;
+COMMENT ON VIEW balancer_stats IS 'counters of this database, and its background worker; counts are NULL where the library is not preloaded';
+COMMENT ON COLUMN balancer_stats.assigned_tier_0 IS 'rooms assigned by tier 0: where their sessions were, or their pin';
+COMMENT ON COLUMN balancer_stats.assigned_tier_1 IS 'rooms assigned by tier 1: servers of the caller''s region';
+COMMENT ON COLUMN balancer_stats.assigned_tier_2 IS 'rooms assigned by tier 2: servers of every region';
+COMMENT ON COLUMN balancer_stats.assigned_tier_3 IS 'rooms assigned by tier 3: over capacity';
+COMMENT ON COLUMN balancer_stats.assigned_tier_4 IS 'rooms assigned by tier 4: other regions and standbys';
+COMMENT ON COLUMN balancer_stats.assigned_tier_5 IS 'rooms assigned by tier 5: draining servers';
+COMMENT ON COLUMN balancer_stats.assigned_tier_6 IS 'rooms assigned by tier 6: offline servers';
+COMMENT ON COLUMN balancer_stats.sticky IS 'calls answered from an assignment that was there';
+COMMENT ON COLUMN balancer_stats.renewed IS 'leases renewed by calls and touches';
+COMMENT ON COLUMN balancer_stats.moved IS 'rooms moved';
+COMMENT ON COLUMN balancer_stats.freed IS 'rooms freed by cleanups';
+COMMENT ON COLUMN balancer_stats.refused IS 'calls refused for want of a server';
+COMMENT ON COLUMN balancer_stats.since IS 'what the counts start from: the server''s start or the last reset';
+COMMENT ON COLUMN balancer_stats.worker IS 'the background worker: not preloaded, idle, running, or backing off and why';
+COMMENT ON COLUMN balancer_stats.last_run IS 'when its last run in this database began';
+COMMENT ON COLUMN balancer_stats.last_run_duration IS 'how long that took';
+COMMENT ON COLUMN balancer_stats.last_run_freed IS 'how many rooms it freed';
+COMMENT ON COLUMN balancer_stats.last_error IS 'why it failed, if it did';
+COMMENT ON COLUMN balancer_stats.next_due IS 'when the next run is due';
+
+CREATE FUNCTION reset_balancer_stats() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_reset_stats';
+REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
+COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
+
+GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats() TO pg_monitor;
+GRANT SELECT ON balancer_load, balancer_rooms, balancer_stats TO pg_monitor;
+
+/* Tells the launcher of this database once the transaction commits, and the DBA if there is no launcher. */
+CREATE FUNCTION _extension_created() RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_extension_created';
+REVOKE ALL ON FUNCTION _extension_created() FROM PUBLIC;
+COMMENT ON FUNCTION _extension_created() IS 'called once, at the end of the install script';
+SELECT _extension_created();

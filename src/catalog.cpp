@@ -7,13 +7,41 @@
  */
 #include "catalog.hpp"
 
+#include "shmem.hpp"
+
 namespace gxy
 {
 namespace
 {
 
+struct Column
+{
+	const char *name;
+	Oid type;
+	bool not_null;
+};
+
+/* In the order of the install script. */
+constexpr Column assignments_columns[] = {{"room_id", TEXTOID, true},
+										  {"gateway_name", TEXTOID, true},
+										  {"region", TEXTOID, false},
+										  {"assigned_at", TIMESTAMPTZOID, true},
+										  {"last_used_at", TIMESTAMPTZOID, true},
+										  {"reason", TEXTOID, false},
+										  {"expected_users", INT4OID, false},
+										  {"reported_users", INT4OID, false}};
+constexpr Column servers_columns[] = {
+	{"name", TEXTOID, true},	  {"position", INT4OID, true},		{"priority", INT4OID, true},
+	{"capacity", INT4OID, false}, {"regions", TEXTARRAYOID, false}, {"pool", TEXTOID, true},
+	{"state", TEXTOID, true}};
+constexpr Column pins_columns[] = {
+	{"room_id", TEXTOID, true}, {"server", TEXTOID, true}, {"expected_users", INT4OID, false}};
+constexpr Column sources_columns[] = {
+	{"source", TEXTOID, true}, {"schema_name", TEXTOID, true}, {"relation_name", TEXTOID, true}};
+
 Relations known;
 bool valid = false;
+bool reported = false;	   /* to the launcher, that this database has the extension */
 std::uint64_t changes = 0; /* seen while nothing valid was known */
 
 Oid
@@ -48,6 +76,80 @@ find_table(Oid schema, const char *name)
 	return relation;
 }
 
+/* By the catalog alone: to open the table would be to wait for whoever has locked it. */
+Oid
+primary_key_of(Oid table)
+{
+	Relation catalog = table_open(IndexRelationId, AccessShareLock);
+	ScanKeyData key;
+
+	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(table));
+
+	SysScanDesc scan = systable_beginscan(catalog, IndexIndrelidIndexId, true, nullptr, 1, &key);
+	Oid index = InvalidOid;
+	HeapTuple tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_index row = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple));
+
+		if (row->indisprimary && row->indisvalid && row->indimmediate)
+			index = row->indexrelid;
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	if (!OidIsValid(index))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table room_server_assignments has lost its primary key"),
+						errhint("Add it again: ALTER TABLE room_server_assignments ADD PRIMARY KEY "
+								"(room_id).")));
+	return index;
+}
+
+Oid
+owner_of(Oid table)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/*
+ * Rows are read without the executor's care, so a column that was dropped, retyped or may hold NULL would be read as
+ * garbage. Every ALTER TABLE makes us look here again.
+ */
+void
+check_columns(Oid table, std::span<const Column> columns)
+{
+	for (const Column &column : columns)
+	{
+		HeapTuple tuple = SearchSysCacheAttName(table, column.name);
+		bool sound = false;
+
+		if (HeapTupleIsValid(tuple))
+		{
+			Form_pg_attribute row = reinterpret_cast<Form_pg_attribute>(GETSTRUCT(tuple));
+
+			sound = row->attnum == &column - columns.data() + 1 && row->atttypid == column.type &&
+					(row->attnotnull || !column.not_null);
+			ReleaseSysCache(tuple);
+		}
+		if (!sound)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("column \"%s\" of table \"%s\" is not as the extension made it",
+								   column.name, get_rel_name(table)),
+							errhint("It has to be %s%s, in its place.", format_type_be(column.type),
+									column.not_null ? " NOT NULL" : "")));
+	}
+}
+
 } // namespace
 
 const Relations &
@@ -68,16 +170,15 @@ relations()
 	found.pins = find_table(schema, "balancer_pins");
 	found.sources = find_table(schema, "balancer_sources");
 
-	Relation assignments = table_open(found.assignments, AccessShareLock);
-
-	found.assignments_key = compat::primary_key_index(assignments);
-	found.owner = assignments->rd_rel->relowner;
-	table_close(assignments, AccessShareLock);
-	if (!OidIsValid(found.assignments_key))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("table room_server_assignments has lost its primary key"),
-						errhint("Add it again: ALTER TABLE room_server_assignments ADD PRIMARY KEY "
-								"(room_id).")));
+	found.assignments_key = primary_key_of(found.assignments);
+	found.owner = owner_of(found.assignments);
+	check_columns(found.assignments, assignments_columns);
+	check_columns(found.servers, servers_columns);
+	check_columns(found.pins, pins_columns);
+	check_columns(found.sources, sources_columns);
+	if (!reported && is_preloaded() && !status_of(MyDatabaseId))
+		call_for_run(MyDatabaseId);
+	reported = true;
 	known = found;
 	valid = changes == changes_before;
 	return known;

@@ -8,11 +8,13 @@
  * still locked at the end is exactly what was freed, however long the caller's transaction goes on.
  *
  * Rooms found in use have their leases renewed, so that sessions which vanish from the application's table (a nightly
- * TRUNCATE) do not take the rooms with them before the grace is over.
+ * TRUNCATE) do not take the rooms with them before the grace is over. Not so in a transaction block, see
+ * renew_used().
  */
 #include "lease.hpp"
 
 #include "delays.hpp"
+#include "shmem.hpp"
 
 namespace gxy
 {
@@ -112,7 +114,7 @@ free_unless_used(Assignments *assignments, const Pool &pool, Array<Idle> *batch,
 			return true;
 
 		TimestampTz now = GetCurrentTimestamp();
-		Census census = Census::take(pool.sessions, now, Deadline::of_this_call(now));
+		Census census = Census::take(pool.sessions, now, Deadline::of_call(now));
 
 		for (const Idle &idle : *batch)
 			if (census.users_in(idle.room) == 0)
@@ -124,43 +126,82 @@ free_unless_used(Assignments *assignments, const Pool &pool, Array<Idle> *batch,
 	return keep;
 }
 
+void
+require_write()
+{
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot free rooms in a read-only transaction"),
+				 RecoveryInProgress() ? errhint("This server is a standby: call the primary.")
+									  : errhint("Call it in a READ WRITE transaction.")));
+}
+
+/*
+ * Renews the leases of rooms in use; how many. Not inside a transaction block: the rows would stay locked until its
+ * end, and the next run renews them as well.
+ */
+int
+renew_used(Assignments *assignments, Sweep *sweep, TimestampTz now, int limit)
+{
+	int renewed = 0;
+
+	if (IsTransactionBlock())
+		return 0;
+	for (ItemPointerData &tid : sweep->in_use)
+	{
+		if (renewed == limit)
+			break;
+		if (assignments->renew(&tid, now, std::nullopt) == Assignments::Change::done)
+			renewed++;
+	}
+	return renewed;
+}
+
 } // namespace
 
-std::int64_t
-clean(std::int64_t grace)
+Cleaned
+clean(std::int64_t grace, int limit)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_this_call(now);
+	Deadline deadline = Deadline::of_call(now);
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
 		AllocSetContextCreate(caller, "gxy_balancer cleanup", ALLOCSET_DEFAULT_SIZES);
-	std::int64_t freed = 0;
+	Cleaned cleaned;
 
+	require_write();
 	MemoryContextSwitchTo(context);
 
-	const Pool &current = pool();
+	const Pool &current = pool(deadline);
 	Census census = Census::take(current.sessions, now, deadline);
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	Sweep sweep = look_around(assignments, census, grace, now);
 
 	pause_here();
-	for (ItemPointerData &tid : sweep.in_use)
-		(void) assignments.renew(&tid, now, std::nullopt);
-	for (int first = 0; first < sweep.idle.count; first += batch_size)
-	{
-		Array<Idle> batch;
-		std::int64_t freed_now = 0;
 
-		for (int i = first; i < std::min(first + batch_size, sweep.idle.count); i++)
-			batch.push(sweep.idle[i]);
-		while (batch.count > 0 && !free_unless_used(&assignments, current, &batch, &freed_now))
-			freed_now = 0;
-		freed += freed_now;
+	int renewed = renew_used(&assignments, &sweep, now, limit);
+	int next = 0;
+
+	/* Rows that others have in hand do not count: behind them may be some that can be freed. */
+	while (next < sweep.idle.count && cleaned.freed < limit)
+	{
+		int size = static_cast<int>(std::min<std::int64_t>(batch_size, limit - cleaned.freed));
+		Array<Idle> batch;
+		std::int64_t freed = 0;
+
+		while (next < sweep.idle.count && batch.count < size)
+			batch.push(sweep.idle[next++]);
+		while (batch.count > 0 && !free_unless_used(&assignments, current, &batch, &freed))
+			freed = 0;
+		cleaned.freed += freed;
 	}
+	cleaned.more_work = renewed == limit || next < sweep.idle.count;
 	assignments.close();
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-	return freed;
+	count(Counter::freed, cleaned.freed);
+	return cleaned;
 }
 
 } // namespace gxy

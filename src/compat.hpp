@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <type_traits>
 
@@ -37,8 +38,11 @@ extern "C"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
@@ -47,17 +51,28 @@ extern "C"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
 #include "storage/bufmgr.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
+#include "storage/procsignal.h"
+#include "storage/shmem.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -118,16 +133,6 @@ index_beginscan(Relation heap, Relation index, Snapshot snapshot, int keys)
 #endif
 }
 
-inline Oid
-primary_key_index(Relation relation)
-{
-#if PG_VERSION_NUM >= 180000
-	return RelationGetPrimaryKeyIndex(relation, false);
-#else
-	return RelationGetPrimaryKeyIndex(relation);
-#endif
-}
-
 /*
  * Index entries for a tuple just written. speculative_conflict: NULL for an ordinary insertion or an update; otherwise
  * nobody is waited for, and a duplicate is told there.
@@ -177,6 +182,34 @@ struct IndexUpdates
 	}
 #endif
 };
+
+/* The state of a setting, with the values that are saved beneath it. */
+inline const config_generic *
+find_setting(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return find_option(name, false, true, 0);
+#else
+	config_generic **settings = get_guc_variables();
+	int count = GetNumConfigOptions();
+
+	for (int i = 0; i < count; i++)
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i];
+	return nullptr;
+#endif
+}
+
+/* A number below MaxBackends that no other living backend or worker has. */
+inline int
+backend_number()
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyProc->pgprocno;
+#endif
+}
 
 inline bool
 owns_relation(Oid relation, Oid role)

@@ -4,7 +4,10 @@
  * Each reads and checks its arguments, so that nothing inside has to, and hands over. Every function that takes a room
  * has a text and a bigint form; a template makes both from one body.
  */
+#include "attach.hpp"
 #include "reports.hpp"
+#include "shmem.hpp"
+#include "worker.hpp"
 
 namespace gxy
 {
@@ -180,7 +183,7 @@ state_of_server(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(0))
 		report_null("server");
 
-	const Pool &current = pool();
+	const Pool &current = pool(Deadline::of_call_starting_now());
 	std::string_view name = view_of(PG_GETARG_DATUM(0));
 	int server = current.find(name);
 
@@ -191,60 +194,30 @@ state_of_server(FunctionCallInfo fcinfo)
 	return name_of(current.servers[server].state);
 }
 
+/*
+ * Tells whoever runs CREATE EXTENSION what to add. The command keeps notices from its script to itself by raising
+ * client_min_messages; this one is for the DBA, so the level that was in force before decides. Called in the script,
+ * at the nest level of the command.
+ */
 void
-guard_unwritten_pool()
+notice_missing_preload()
 {
-	if (!pool().written)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the pool of servers is not written yet"),
-			 errdetail("balancer_servers is empty; the names in gxy_balancer.default_servers are "
-					   "the pool."),
-			 errhint("SELECT init_servers() writes them, then try again.")));
-}
-
-void
-guard_server_with_rooms(TriggerData *trigger)
-{
-	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
-	bool is_null;
-	auto name_in = [&](HeapTuple tuple) {
-		return view_of(heap_getattr(tuple, 1, descriptor, &is_null));
-	};
-	bool deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
-	std::string_view name = name_in(trigger->tg_trigtuple);
-
-	if (!deleted && name_in(trigger->tg_newtuple) == name)
+	if (is_preloaded())
 		return;
 
-	std::int64_t rooms = rooms_on(name);
+	int level = NewGUCNestLevel();
+	const config_generic *setting = compat::find_setting("client_min_messages");
+	const GucStack *saved = setting != nullptr ? setting->stack : nullptr;
+	bool raised_by_command = saved != nullptr && saved->nest_level == level - 1;
 
-	if (rooms > 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
-					copy_of(name).data()),
-			 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
-			 errhint("Set its state to 'draining' and wait until balancer_load shows no rooms on "
-					 "it, or free them with release_room().")));
-}
-
-Datum
-result_of_row_trigger(TriggerData *trigger)
-{
-	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
-																	  : trigger->tg_trigtuple);
-}
-
-TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("this function is called by triggers only")));
-	return reinterpret_cast<TriggerData *>(fcinfo->context);
+	if (raised_by_command && saved->prior.val.enumval <= NOTICE)
+		(void) set_config_option("client_min_messages", "notice", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	ereport(NOTICE,
+			(errmsg("gxy_balancer is not preloaded, so no background worker frees inactive rooms"),
+			 errhint("Add shared_preload_libraries = 'gxy_balancer' to postgresql.conf and restart "
+					 "the server, or have clean_inactive_assignments() called every minute.")));
+	AtEOXact_GUC(true, level);
 }
 
 } // namespace
@@ -316,7 +289,7 @@ extern "C"
 	PG_FUNCTION_INFO_V1(gxy_clean_inactive_assignments);
 	Datum gxy_clean_inactive_assignments(PG_FUNCTION_ARGS)
 	{
-		PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0)));
+		PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0), INT_MAX).freed);
 	}
 
 	PG_FUNCTION_INFO_V1(gxy_attach_sessions);
@@ -357,27 +330,27 @@ extern "C"
 		return Datum(0);
 	}
 
-	PG_FUNCTION_INFO_V1(gxy_forget_backend_copies);
-	Datum gxy_forget_backend_copies(PG_FUNCTION_ARGS)
+	PG_FUNCTION_INFO_V1(gxy_stats);
+	Datum gxy_stats(PG_FUNCTION_ARGS)
 	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-		CacheInvalidateRelcache(trigger->tg_relation);
-		return gxy::result_of_row_trigger(trigger);
+		gxy::report_stats(fcinfo);
+		return Datum(0);
 	}
 
-	PG_FUNCTION_INFO_V1(gxy_guard_servers);
-	Datum gxy_guard_servers(PG_FUNCTION_ARGS)
+	PG_FUNCTION_INFO_V1(gxy_reset_stats);
+	Datum gxy_reset_stats(PG_FUNCTION_ARGS)
 	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-		if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		{
-			gxy::guard_unwritten_pool();
-			return PointerGetDatum(nullptr);
-		}
-		gxy::guard_server_with_rooms(trigger);
-		return gxy::result_of_row_trigger(trigger);
+		(void) fcinfo;
+		gxy::reset_counts();
+		PG_RETURN_VOID();
 	}
 
-} // extern "C"
+	PG_FUNCTION_INFO_V1(gxy_extension_created);
+	Datum gxy_extension_created(PG_FUNCTION_ARGS)
+	{
+		(void) fcinfo;
+		gxy::announce_extension();
+		gxy::notice_missing_preload();
+		PG_RETURN_VOID();
+	}
+}

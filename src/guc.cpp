@@ -20,6 +20,7 @@ int touch_interval;
 int assign_timeout;
 int assignment_grace;
 int dead_session_timeout;
+int cleanup_interval;
 } // namespace setting
 
 namespace
@@ -148,6 +149,42 @@ current_rules()
 				 .join_window = microseconds(join_window)};
 }
 
+static void
+define_times()
+{
+	/* Users join in the minutes after their room was assigned; until then its expected size counts. */
+	define_milliseconds("gxy_balancer.join_window",
+						"How long after its assignment a room counts with its expected users.",
+						&join_window, 15 * 60 * 1000, 0);
+
+	/* A media server that dies leaves its sessions behind: without news they stop counting. */
+	define_milliseconds("gxy_balancer.dead_session_timeout",
+						"A session last seen longer ago is dead; 0: sessions never die.",
+						&setting::dead_session_timeout, 90 * 1000, 0);
+
+	/* A user who was told a server is still connecting: the room must not be freed under him. */
+	define_milliseconds("gxy_balancer.assignment_grace",
+						"How long an assignment outlives its last use.", &setting::assignment_grace,
+						90 * 1000, 0);
+
+	/* A popular room is asked for many times a second: one write per interval renews its lease well enough. */
+	define_milliseconds("gxy_balancer.touch_interval",
+						"A lease renewed more recently is not written again.",
+						&setting::touch_interval, 10 * 1000, 0);
+
+	/* A caller waits for another transaction that is just assigning the same room, but not for ever. */
+	define_milliseconds("gxy_balancer.assign_timeout",
+						"How long a call waits for other transactions, from its start.",
+						&setting::assign_timeout, 5 * 1000, 1);
+
+	/* Once a minute is often enough for a grace of a minute and a half. The launcher serves all databases alike. */
+	DefineCustomIntVariable("gxy_balancer.cleanup_interval",
+							"Time between two runs of the background worker in a database.",
+							nullptr, &setting::cleanup_interval, 60 * 1000, 100,
+							24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr,
+							nullptr);
+}
+
 void
 define_settings(void (*servers_changed)())
 {
@@ -190,31 +227,7 @@ define_settings(void (*servers_changed)())
 							&avg_room_occupancy, 10, 1, max_expected_users, PGC_SUSET, 0, nullptr,
 							nullptr, nullptr);
 
-	/* Users join in the minutes after their room was assigned; until then its expected size counts. */
-	define_milliseconds("gxy_balancer.join_window",
-						"How long after its assignment a room counts with its expected users.",
-						&join_window, 15 * 60 * 1000, 0);
-
-	/* A media server that dies leaves its sessions behind: without news they stop counting. */
-	define_milliseconds("gxy_balancer.dead_session_timeout",
-						"A session last seen longer ago is dead; 0: sessions never die.",
-						&setting::dead_session_timeout, 90 * 1000, 0);
-
-	/* A user who was told a server is still connecting: the room must not be freed under him. */
-	define_milliseconds("gxy_balancer.assignment_grace",
-						"How long an assignment outlives its last use.", &setting::assignment_grace,
-						90 * 1000, 0);
-
-	/* A popular room is asked for many times a second: one write per interval renews its lease well enough. */
-	define_milliseconds("gxy_balancer.touch_interval",
-						"A lease renewed more recently is not written again.",
-						&setting::touch_interval, 10 * 1000, 0);
-
-	/* A caller waits for another transaction that is just assigning the same room, but not for ever. */
-	define_milliseconds("gxy_balancer.assign_timeout",
-						"How long a call waits for other transactions, from its start.",
-						&setting::assign_timeout, 5 * 1000, 1);
-
+	define_times();
 	define_debug_delay();
 	MarkGUCPrefixReserved("gxy_balancer");
 }

@@ -22,6 +22,7 @@ extern int touch_interval;	  /* milliseconds, like every time below */
 extern int assign_timeout;
 extern int assignment_grace;
 extern int dead_session_timeout; /* 0: sessions never die */
+extern int cleanup_interval;
 } // namespace setting
 
 /* servers_changed is called when default_servers is about to change. */

@@ -12,6 +12,7 @@
 #include "lease.hpp"
 
 #include "delays.hpp"
+#include "shmem.hpp"
 
 namespace gxy
 {
@@ -95,6 +96,7 @@ refuse(const Decision &decision, const PlacementRequest &request, const Prospect
 {
 	const char *room = copy_of(request.room->view()).data();
 
+	count(Counter::refused);
 	if (decision.outcome == Outcome::full)
 		ereport(
 			ERROR,
@@ -159,7 +161,10 @@ reserve(const PlacementRequest &request, const Prospect &prospect, const Assignm
 
 	pause_here();
 	if (insertion->insert(*request.room, row))
+	{
 		placing.server = text_of(chosen.name);
+		count(static_cast<Counter>(tier(decision.verdict.standing)));
+	}
 	return placing;
 }
 
@@ -175,7 +180,7 @@ place(const PlacementRequest &request)
 
 	Prospect prospect = look_ahead(request);
 	Assignments assignments = open_assignments(RowExclusiveLock, request.deadline);
-	Insertion insertion = Insertion::prepare(assignments);
+	Insertion insertion = prepare_insertion(assignments, request.deadline);
 
 	wait_for_placement_lock(*request.room, request.deadline);
 
@@ -230,6 +235,8 @@ stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline d
 			found = assignments.find(room);
 		if (change == Assignments::Change::outdated || !found)
 			result = Stick::again;
+		if (change == Assignments::Change::done)
+			count(Counter::renewed);
 	}
 	assignments.close();
 	if (found && may_write() && is_ending(*found, now))
@@ -248,7 +255,7 @@ text *
 get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> expected_users)
 {
 	TimestampTz start = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_this_call(start);
+	Deadline deadline = Deadline::of_call(start);
 
 	for (bool first = true;; first = false)
 	{
@@ -261,6 +268,7 @@ get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> e
 		switch (stick(room, now, std::nullopt, deadline, &server))
 		{
 			case Stick::answered:
+				count(Counter::sticky);
 				return server;
 			case Stick::again:
 				continue;
@@ -282,7 +290,7 @@ bool
 touch(const RoomKey &room, std::optional<int> users)
 {
 	TimestampTz start = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_this_call(start);
+	Deadline deadline = Deadline::of_call(start);
 
 	require_write(room, "touch");
 	for (bool first = true;; first = false)
@@ -301,7 +309,7 @@ touch(const RoomKey &room, std::optional<int> users)
 bool
 release(const RoomKey &room)
 {
-	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
+	Deadline deadline = Deadline::of_call_starting_now();
 
 	require_write(room, "release");
 
@@ -343,7 +351,7 @@ release(const RoomKey &room)
 text *
 look_up(const RoomKey &room)
 {
-	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
+	Deadline deadline = Deadline::of_call_starting_now();
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	std::optional<Found> found = assignments.find_visible(room);
 

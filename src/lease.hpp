@@ -24,7 +24,16 @@ bool release(const RoomKey &room);
 /* The server of a room as the active snapshot sees it; nullptr if it has none. */
 text *look_up(const RoomKey &room);
 
-/* Frees every room that has had no use for longer than the grace (microseconds); how many. */
-std::int64_t clean(std::int64_t grace);
+struct Cleaned
+{
+	std::int64_t freed = 0;
+	bool more_work = false; /* the limit was reached, there may be more */
+};
+
+/*
+ * Frees the rooms that have had no use for longer than the grace (microseconds), but no more than limit, and renews no
+ * more than limit leases of rooms in use. Memory and locks are those of the caller's transaction.
+ */
+Cleaned clean(std::int64_t grace, int limit);
 
 } // namespace gxy

@@ -7,38 +7,11 @@
  */
 #pragma once
 
-#include "pool.hpp"
-#include "sources.hpp"
+#include "census.hpp"
+#include "storage.hpp"
 
 namespace gxy
 {
-
-struct CensusTables;
-
-/* The live sessions, by room and user. */
-class Census
-{
-public:
-	/* Reads the attached sessions; an empty census if none are attached. Kept in the current memory context. */
-	static Census take(const Attachment &sessions, TimestampTz now, Deadline deadline);
-
-	bool attached() const { return is_attached; }
-
-	/* Distinct users in live sessions of a room. */
-	std::int64_t users_in(std::string_view room) const;
-
-	/* Those of them whose session names a server other than the given one. */
-	std::int64_t users_elsewhere(std::string_view room, std::string_view server) const;
-
-	/* Live sessions of a room that name a server. */
-	std::int64_t sessions_naming(std::string_view room, std::string_view server) const;
-
-private:
-	friend class Tally;
-
-	CensusTables *tables = nullptr;
-	bool is_attached = false;
-};
 
 /* What one server carries. */
 struct ServerLoad

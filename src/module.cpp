@@ -5,6 +5,7 @@
 #include "guc.hpp"
 #include "pool.hpp"
 #include "sources.hpp"
+#include "worker.hpp"
 
 extern "C"
 {
@@ -21,6 +22,11 @@ extern "C"
 	void _PG_init()
 	{
 		gxy::define_settings([] { gxy::forget_pool(InvalidOid); });
+		if (process_shared_preload_libraries_in_progress)
+		{
+			gxy::request_shared_memory();
+			gxy::register_launcher();
+		}
 		CacheRegisterRelcacheCallback(relation_changed, Datum(0));
 	}
 

@@ -12,7 +12,7 @@ look_ahead(const PlacementRequest &request)
 	Prospect prospect;
 	std::string_view room = request.room->view();
 
-	prospect.pool = &pool();
+	prospect.pool = &pool(request.deadline);
 	prospect.rules = current_rules();
 	prospect.expected_users = request.expected_users;
 

@@ -9,7 +9,6 @@
 #include "pool.hpp"
 
 #include "catalog.hpp"
-#include "guc.hpp"
 
 namespace gxy
 {
@@ -56,9 +55,11 @@ std::uint64_t changes = 0; /* seen while none was valid */
 /* Calls visit(slot) for every row of a table that a latest snapshot sees, the caller's own changes included. */
 template <typename F>
 void
-for_each_row(Oid table, F visit)
+for_each_row(Oid table, Deadline deadline, F visit)
 {
-	Relation relation = table_open(table, AccessShareLock);
+	lock_relation(table, AccessShareLock, deadline);
+
+	Relation relation = table_open(table, NoLock);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);
 	TupleTableSlot *slot = table_slot_create(relation, nullptr);
@@ -71,7 +72,7 @@ for_each_row(Oid table, F visit)
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
-	table_close(relation, AccessShareLock);
+	table_close(relation, NoLock);
 }
 
 bool
@@ -119,9 +120,9 @@ read_regions(TupleTableSlot *slot)
 }
 
 void
-read_servers(Pool *pool)
+read_servers(Pool *pool, Deadline deadline)
 {
-	for_each_row(relations().servers, [pool](TupleTableSlot *slot) {
+	for_each_row(relations().servers, deadline, [pool](TupleTableSlot *slot) {
 		std::string_view pool_name = view_of(value(slot, servers_pool));
 		std::string_view state = view_of(value(slot, servers_state));
 		PoolServer server;
@@ -157,9 +158,9 @@ read_servers(Pool *pool)
 }
 
 void
-read_pins(Pool *pool)
+read_pins(Pool *pool, Deadline deadline)
 {
-	for_each_row(relations().pins, [pool](TupleTableSlot *slot) {
+	for_each_row(relations().pins, deadline, [pool](TupleTableSlot *slot) {
 		Pin pin;
 
 		pin.room = text_value(slot, pins_room);
@@ -173,9 +174,9 @@ read_pins(Pool *pool)
 }
 
 void
-read_sources(Pool *pool)
+read_sources(Pool *pool, Deadline deadline)
 {
-	for_each_row(relations().sources, [pool](TupleTableSlot *slot) {
+	for_each_row(relations().sources, deadline, [pool](TupleTableSlot *slot) {
 		bool sessions = view_of(value(slot, sources_source)) == "sessions";
 
 		(sessions ? pool->sessions : pool->rooms) =
@@ -186,7 +187,7 @@ read_sources(Pool *pool)
 
 /* Nothing is left behind in permanent memory when reading fails: the context becomes permanent last. */
 Copy *
-read_copy()
+read_copy(Deadline deadline)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer pool", ALLOCSET_SMALL_SIZES);
@@ -195,9 +196,9 @@ read_copy()
 
 	fresh->context = context;
 	fresh->read_from = relations();
-	read_servers(&fresh->pool);
-	read_pins(&fresh->pool);
-	read_sources(&fresh->pool);
+	read_servers(&fresh->pool, deadline);
+	read_pins(&fresh->pool, deadline);
+	read_sources(&fresh->pool, deadline);
 	MemoryContextSwitchTo(caller);
 	MemoryContextSetParent(context, TopMemoryContext);
 	return fresh;
@@ -242,14 +243,14 @@ Pool::pin_of(std::string_view room) const
 }
 
 const Pool &
-pool()
+pool(Deadline deadline)
 {
 	AcceptInvalidationMessages();
 	if (valid)
 		return copy->pool;
 
 	std::uint64_t changes_before = changes;
-	Copy *fresh = read_copy();
+	Copy *fresh = read_copy(deadline);
 
 	if (copy != nullptr)
 		MemoryContextSetParent(copy->context, TopTransactionContext);

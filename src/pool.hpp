@@ -4,6 +4,7 @@
 #pragma once
 
 #include "array.hpp"
+#include "deadline.hpp"
 #include "policy.hpp"
 
 namespace gxy
@@ -53,8 +54,11 @@ struct Pool
 	const Pin *pin_of(std::string_view room) const;
 };
 
-/* The pool as of now. What it points to stays until the end of the transaction, whatever changes meanwhile. */
-const Pool &pool();
+/*
+ * The pool as of now. What it points to stays until the end of the transaction, whatever changes meanwhile. Waits for
+ * those who have locked one of its tables as a whole until the deadline.
+ */
+const Pool &pool(Deadline deadline);
 
 /* Adds the names of a list (see NameList) that are not in the pool yet to balancer_servers; how many. */
 int write_servers(const char *names);

@@ -3,6 +3,8 @@
  */
 #include "reports.hpp"
 
+#include "shmem.hpp"
+
 namespace gxy
 {
 namespace
@@ -45,8 +47,8 @@ public:
 private:
 	ReturnSetInfo *result;
 	int count = 0;
-	Datum values[16];
-	bool nulls[16];
+	Datum values[24];
+	bool nulls[24];
 };
 static_assert(std::is_trivially_destructible_v<Row>);
 
@@ -120,20 +122,23 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 	return "reserved for pins and moves";
 }
 
-/* The committed assignment of a room, if it has one. */
-struct Current
+/* The columns of an explanation that do not depend on the choice. */
+void
+add_numbers(Row *row, const Server &server, const PoolServer &known, std::int64_t expected)
 {
-	std::string_view server;
-};
-
-std::optional<Current>
-current_assignment(const Assignments &assignments, const RoomKey &room)
-{
-	std::optional<Found> found = assignments.find(room);
-
-	if (!found)
-		return std::nullopt;
-	return Current{.server = view_of(found->server)};
+	row->add(server.load);
+	row->add(static_cast<int>(server.capacity));
+	row->add(static_cast<int>(expected));
+	row->add(score_of(server));
+	row->add(server.rooms);
+	row->add(server.room_sessions);
+	row->add(static_cast<int>(server.priority));
+	row->add(name_of(server.state));
+	row->add(name_of(server.pool));
+	if (known.regions.count > 0)
+		row->add(array_of(known.regions));
+	else
+		row->add_null();
 }
 
 } // namespace
@@ -147,12 +152,12 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 								.region = region,
 								.expected_users = expected_users,
 								.now = now,
-								.deadline = Deadline::of_this_call(now)};
+								.deadline = Deadline::of_call(now)};
 
 	InitMaterializedSRF(fcinfo, 0);
 
 	Assignments assignments = open_assignments(AccessShareLock, request.deadline);
-	std::optional<Current> current = current_assignment(assignments, room);
+	std::optional<Found> current = assignments.find(room);
 	Prospect prospect = look_ahead(request);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Server *servers = count_servers(request, prospect, assignments, snapshot);
@@ -180,7 +185,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 		int i = order[rank];
 		const Server &server = servers[i];
 		const PoolServer &known = prospect.pool->servers[i];
-		bool has_it = current && current->server == server.name;
+		bool has_it = current && view_of(current->server) == server.name;
 		bool wins = !current && decision.server == i;
 
 		row.add(rank + 1);
@@ -190,19 +195,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 		row.add(has_it ? "the room is assigned here"
 				: wins ? reason_of(decision, server, request, prospect.rules)
 					   : standing_in_words(server, known, verdicts[i], circumstances));
-		row.add(server.load);
-		row.add(static_cast<int>(server.capacity));
-		row.add(static_cast<int>(prospect.expected()));
-		row.add(score_of(server));
-		row.add(server.rooms);
-		row.add(server.room_sessions);
-		row.add(static_cast<int>(server.priority));
-		row.add(name_of(server.state));
-		row.add(name_of(server.pool));
-		if (known.regions.count > 0)
-			row.add(array_of(known.regions));
-		else
-			row.add_null();
+		add_numbers(&row, server, known, prospect.expected());
 		row.put();
 	}
 	assignments.close();
@@ -212,8 +205,8 @@ void
 report_server_loads(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_this_call(now);
-	const Pool &current = pool();
+	Deadline deadline = Deadline::of_call(now);
+	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -260,8 +253,8 @@ void
 report_room_loads(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_this_call(now);
-	const Pool &current = pool();
+	Deadline deadline = Deadline::of_call(now);
+	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
 	Array<Assignment> rooms;
 
@@ -305,10 +298,63 @@ report_room_loads(FunctionCallInfo fcinfo)
 	}
 }
 
+static const char *
+worker_in_words(const std::optional<DatabaseStatus> &status)
+{
+	if (!is_preloaded())
+		return "not preloaded";
+	if (status && (status->state == WorkerState::running || status->state == WorkerState::starting))
+		return "running";
+	if (status && status->state == WorkerState::failed)
+		return psprintf("backing off: %s", status->error);
+	return "idle";
+}
+
+void
+report_stats(FunctionCallInfo fcinfo)
+{
+	std::optional<Counts> counts = read_counts();
+	std::optional<DatabaseStatus> status = status_of(MyDatabaseId);
+	bool has_run = status && status->last_start != 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	Row row(fcinfo);
+	auto add_time = [&row](bool known, TimestampTz time) {
+		if (known)
+			row.add(TimestampTzGetDatum(time));
+		else
+			row.add_null();
+	};
+
+	for (int i = 0; i < counters; i++)
+		if (counts)
+			row.add(counts->value[i]);
+		else
+			row.add_null();
+	add_time(counts.has_value(), counts ? counts->since : 0);
+	row.add(worker_in_words(status));
+	add_time(has_run, has_run ? status->last_start : 0);
+	if (has_run)
+	{
+		Interval *duration = static_cast<Interval *>(palloc0(sizeof(Interval)));
+
+		duration->time = status->duration;
+		row.add(PointerGetDatum(duration));
+		row.add(status->freed);
+		row.add_optional(status->error);
+	}
+	else
+		for (int i = 0; i < 3; i++)
+			row.add_null();
+	add_time(status && status->next_due != 0, status ? status->next_due : 0);
+	row.put();
+}
+
 std::int64_t
 rooms_on(std::string_view server)
 {
-	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
+	Deadline deadline = Deadline::of_call_starting_now();
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	std::int64_t rooms = 0;

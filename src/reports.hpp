@@ -13,6 +13,7 @@ void report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::strin
 						std::optional<int> expected_users);
 void report_server_loads(FunctionCallInfo fcinfo);
 void report_room_loads(FunctionCallInfo fcinfo);
+void report_stats(FunctionCallInfo fcinfo);
 
 /* Rooms assigned to a server, also by transactions that have not ended. */
 std::int64_t rooms_on(std::string_view server);

@@ -10,22 +10,10 @@
  */
 #include "sources.hpp"
 
-#include "catalog.hpp"
-
 namespace gxy
 {
 namespace
 {
-
-/* What a relation offers of the columns we read. */
-struct Shape
-{
-	const char *complaint = nullptr; /* why it cannot serve */
-	bool integer_room = false;
-	bool gateway = false;
-	bool last_seen = false;
-	bool expected = false;
-};
 
 struct Prepared
 {
@@ -39,16 +27,12 @@ static_assert(std::is_trivially_destructible_v<Prepared>);
 
 Prepared prepared[2];
 
+bool reading = false; /* the application's code is running */
+
 Prepared &
 prepared_for(Source source)
 {
 	return prepared[static_cast<int>(source)];
-}
-
-const char *
-name_of(Source source)
-{
-	return source == Source::sessions ? "sessions" : "rooms";
 }
 
 /* The type of a column, InvalidOid if the relation has none of that name. */
@@ -64,37 +48,6 @@ bool
 is_integer(Oid type)
 {
 	return type == INT2OID || type == INT4OID || type == INT8OID;
-}
-
-Shape
-shape_of(Source source, Oid relation)
-{
-	Shape shape;
-	Oid room = column_type(relation, "room_id");
-
-	shape.integer_room = is_integer(room);
-	if (!OidIsValid(room))
-		shape.complaint = "It has no column room_id.";
-	else if (source == Source::sessions)
-	{
-		Oid last_seen = column_type(relation, "last_seen_at");
-
-		shape.gateway = OidIsValid(column_type(relation, "gateway_name"));
-		shape.last_seen = OidIsValid(last_seen);
-		if (!OidIsValid(column_type(relation, "user_id")))
-			shape.complaint = "It has no column user_id.";
-		else if (shape.last_seen && last_seen != TIMESTAMPTZOID)
-			shape.complaint = "Its column last_seen_at is not a timestamp with time zone.";
-	}
-	else
-	{
-		Oid expected = column_type(relation, "expected_users");
-
-		shape.expected = OidIsValid(expected);
-		if (shape.expected && !is_integer(expected) && expected != NUMERICOID)
-			shape.complaint = "Its column expected_users is not a number.";
-	}
-	return shape;
 }
 
 char *
@@ -117,7 +70,10 @@ query_for(Source source, const Shape &shape, const Attachment &attachment)
 					shape.integer_room ? "r.room_id" : "r.room_id::pg_catalog.text");
 }
 
-/* Runs f as the owner of a relation, with nothing of the caller's in reach. */
+/*
+ * Runs f as the owner of a relation, with nothing of the caller's in reach, and undoes whatever settings the
+ * application's code changes meanwhile.
+ */
 template <typename F>
 void
 as_owner(Oid owner, Deadline deadline, F f)
@@ -136,7 +92,16 @@ as_owner(Oid owner, Deadline deadline, F f)
 							 false);
 	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
-	f();
+	reading = true;
+	PG_TRY();
+	{
+		f();
+	}
+	PG_FINALLY();
+	{
+		reading = false;
+	}
+	PG_END_TRY();
 	SPI_finish();
 	PopActiveSnapshot();
 	end_lock_timeout(level);
@@ -157,15 +122,47 @@ report_unusable(Source source, const Attachment &attachment, const char *detail)
 	pg_unreachable();
 }
 
+Oid
+find_attached(const Attachment &attachment)
+{
+	Oid schema = get_namespace_oid(attachment.schema, true);
+
+	return OidIsValid(schema) ? get_relname_relid(attachment.relation, schema) : InvalidOid;
+}
+
+/*
+ * The attached relation, locked: until the end of the transaction it is what it is now, and so is its owner, as whom
+ * it is going to be read.
+ */
+Oid
+lock_attached(Source source, const Attachment &attachment, Deadline deadline)
+{
+	for (;;)
+	{
+		Oid relation = find_attached(attachment);
+
+		if (!OidIsValid(relation))
+			report_unusable(source, attachment, "It does not exist.");
+		lock_relation(relation, AccessShareLock, deadline);
+		if (find_attached(attachment) == relation)
+			return relation;
+		UnlockRelationOid(relation, AccessShareLock);
+	}
+}
+
 Prepared &
-resolve(Source source, const Attachment &attachment)
+resolve(Source source, const Attachment &attachment, Deadline deadline)
 {
 	Prepared &known = prepared_for(source);
-	Oid schema = get_namespace_oid(attachment.schema, true);
-	Oid relation = OidIsValid(schema) ? get_relname_relid(attachment.relation, schema) : InvalidOid;
 
-	if (!OidIsValid(relation))
-		report_unusable(source, attachment, "It does not exist.");
+	/* A count that counts has no end, and would have us replace a plan that is in use. */
+	if (reading)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("an attached relation calls gxy_balancer"),
+						errhint("Attach a relation that shows the application's own tables.")));
+
+	Oid relation = lock_attached(source, attachment, deadline);
+
 	if (known.valid && known.relation == relation)
 		return known;
 
@@ -227,55 +224,6 @@ one_parameter(Oid type, Datum value)
 	return parameters;
 }
 
-/* Its owner's rights will be used, so its owner has to want it; and it has to be of use. */
-void
-check_attachable(Source source, Oid relation)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("relation with OID %u does not exist", relation),
-						errhint("Name the relation as schema.name.")));
-
-	char kind = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relkind;
-	Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-	const char *name = get_rel_name(relation);
-
-	ReleaseSysCache(tuple);
-	if (kind != RELKIND_RELATION && kind != RELKIND_VIEW && kind != RELKIND_MATVIEW &&
-		kind != RELKIND_FOREIGN_TABLE && kind != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table or view", name),
-				 errhint("Attach a view that shows the application's %s.", name_of(source))));
-	if (!compat::owns_relation(relation, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of relation %s to attach it", name),
-				 errhint("It will be read with its owner's rights, so only they can attach it.")));
-	if (isTempNamespace(get_rel_namespace(relation)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("temporary relation \"%s\" cannot be attached", name),
-						errhint("Other sessions could not read it.")));
-
-	Shape shape = shape_of(source, relation);
-
-	if (shape.complaint != nullptr)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("relation \"%s\" cannot serve as the source of %s", name, name_of(source)),
-				 errdetail_internal("%s", shape.complaint),
-				 source == Source::sessions
-					 ? errhint("Attach a view with columns room_id, user_id and, optionally, "
-							   "gateway_name and last_seen_at timestamptz.")
-					 : errhint("Attach a view with columns room_id and, optionally, "
-							   "expected_users int.")));
-	if (superuser_arg(owner))
-		ereport(NOTICE,
-				(errmsg("relation \"%s\" is owned by a superuser and will be read as one", name),
-				 errhint("Give it to the application's role: ALTER VIEW ... OWNER TO ....")));
-}
-
 std::optional<std::int64_t>
 canonical_integer(const RoomKey &room)
 {
@@ -303,6 +251,43 @@ canonical_integer(const RoomKey &room)
 
 } // namespace
 
+const char *
+name_of(Source source)
+{
+	return source == Source::sessions ? "sessions" : "rooms";
+}
+
+Shape
+shape_of(Source source, Oid relation)
+{
+	Shape shape;
+	Oid room = column_type(relation, "room_id");
+
+	shape.integer_room = is_integer(room);
+	if (!OidIsValid(room))
+		shape.complaint = "It has no column room_id.";
+	else if (source == Source::sessions)
+	{
+		Oid last_seen = column_type(relation, "last_seen_at");
+
+		shape.gateway = OidIsValid(column_type(relation, "gateway_name"));
+		shape.last_seen = OidIsValid(last_seen);
+		if (!OidIsValid(column_type(relation, "user_id")))
+			shape.complaint = "It has no column user_id.";
+		else if (shape.last_seen && last_seen != TIMESTAMPTZOID)
+			shape.complaint = "Its column last_seen_at is not a timestamp with time zone.";
+	}
+	else
+	{
+		Oid expected = column_type(relation, "expected_users");
+
+		shape.expected = OidIsValid(expected);
+		if (shape.expected && !is_integer(expected) && expected != NUMERICOID)
+			shape.complaint = "Its column expected_users is not a number.";
+	}
+	return shape;
+}
+
 extern "C"
 {
 	static bool receive_session(TupleTableSlot *slot, DestReceiver *self)
@@ -327,60 +312,11 @@ extern "C"
 	static void end_sessions(DestReceiver *) {}
 }
 
-/* Reads a fresh attachment once, so that what is wrong with it is told to whoever attaches it. */
-static void
-try_out(Source source)
-{
-	Deadline deadline = Deadline::of_this_call(GetCurrentTimestamp());
-	RoomKey nobody;
-
-	nobody.set(std::string_view("0"));
-	if (source == Source::sessions)
-		read_sessions(pool().sessions, DT_NOEND, deadline, [](const SessionRow &) {});
-	else
-		(void) look_up_room(pool().rooms, nobody, deadline);
-}
-
-void
-attach(Source source, Oid relation)
-{
-	Oid caller;
-	int context;
-	Relations known = relations();
-	const char *statement =
-		psprintf(OidIsValid(relation)
-					 ? "INSERT INTO %s (source, schema_name, relation_name) VALUES ($1, $2, $3) "
-					   "ON CONFLICT (source) DO UPDATE SET schema_name = excluded.schema_name, "
-					   "relation_name = excluded.relation_name"
-					 : "DELETE FROM %s WHERE source OPERATOR(pg_catalog.=) $1",
-				 quote_qualified_identifier(get_namespace_name(get_rel_namespace(known.sources)),
-											get_rel_name(known.sources)));
-	Oid types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum values[] = {CStringGetTextDatum(name_of(source)), 0, 0};
-
-	if (OidIsValid(relation))
-	{
-		check_attachable(source, relation);
-		values[1] = CStringGetTextDatum(get_namespace_name(get_rel_namespace(relation)));
-		values[2] = CStringGetTextDatum(get_rel_name(relation));
-	}
-	GetUserIdAndSecContext(&caller, &context);
-	SetUserIdAndSecContext(known.owner, context | SECURITY_LOCAL_USERID_CHANGE);
-	SPI_connect();
-	SPI_execute_with_args(statement, OidIsValid(relation) ? 3 : 1, types, values, nullptr, false,
-						  0);
-	SPI_finish();
-	SetUserIdAndSecContext(caller, context);
-	CommandCounterIncrement();
-	if (OidIsValid(relation))
-		try_out(source);
-}
-
 void
 read_sessions_with(const Attachment &sessions, TimestampTz alive_since, Deadline deadline,
 				   SessionVisitor visit, void *context)
 {
-	Prepared &source = resolve(Source::sessions, sessions);
+	Prepared &source = resolve(Source::sessions, sessions, deadline);
 
 	as_owner(source.owner, deadline, [&] {
 		SessionReceiver receiver = {};
@@ -404,7 +340,7 @@ RoomFacts
 look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 {
 	RoomFacts facts;
-	Prepared &source = resolve(Source::rooms, rooms);
+	Prepared &source = resolve(Source::rooms, rooms, deadline);
 	Datum key = room.as_datum();
 
 	if (source.shape.integer_room)

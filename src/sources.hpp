@@ -15,8 +15,19 @@ enum class Source
 	rooms
 };
 
-/* Remembers the relation as the source, after checking its owner, columns and types; InvalidOid detaches. */
-void attach(Source source, Oid relation);
+const char *name_of(Source source);
+
+/* What a relation offers of the columns we read. */
+struct Shape
+{
+	const char *complaint = nullptr; /* why it cannot serve */
+	bool integer_room = false;
+	bool gateway = false;
+	bool last_seen = false;
+	bool expected = false;
+};
+
+Shape shape_of(Source source, Oid relation);
 
 struct SessionRow
 {

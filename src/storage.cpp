@@ -25,19 +25,6 @@ namespace gxy
 namespace
 {
 
-enum Column
-{
-	column_room = 1,
-	column_server,
-	column_region,
-	column_assigned_at,
-	column_last_used_at,
-	column_reason,
-	column_expected_users,
-	column_reported_users,
-	columns = column_reported_users
-};
-
 std::optional<int>
 optional_int(Datum value, bool is_null)
 {
@@ -96,6 +83,36 @@ deleter_in_progress(TupleTableSlot *slot)
 		TransactionIdIsInProgress(deleter))
 		return deleter;
 	return InvalidTransactionId;
+}
+
+/* What has become of a version whose inserter may not have ended. */
+enum class Fate
+{
+	current,
+	replaced,
+	deleted /* for good: by its inserter, or by a transaction that has committed */
+};
+
+Fate
+fate_of(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		return Fate::current;
+
+	TransactionId changer = HeapTupleHeaderGetUpdateXid(header);
+
+	if (!TransactionIdIsValid(changer) || TransactionIdDidAbort(changer))
+		return Fate::current;
+	if (!ItemPointerEquals(&header->t_ctid, &tuple->t_self))
+		return Fate::replaced;
+	/* A deletion by somebody else may yet be rolled back. */
+	if (TransactionIdDidCommit(changer) ||
+		SubTransGetTopmostTransaction(changer) ==
+			SubTransGetTopmostTransaction(HeapTupleHeaderGetXmin(header)))
+		return Fate::deleted;
+	return Fate::current;
 }
 
 Found
@@ -163,21 +180,15 @@ change_of(TM_Result result)
 	}
 }
 
-LOCKTAG
-placement_lock_tag()
-{
-	LOCKTAG tag;
-
-	/* Of the table, but not the table's own lock: shows in pg_locks as an object of pg_class with objsubid 1. */
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, relations().assignments, 1);
-	return tag;
-}
-
 } // namespace
 
 void
 RoomKey::set(std::string_view id)
 {
+	if (id.size() > max_name_length)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("room is too long"),
+						errdetail("It has %zu bytes.", id.size()),
+						errhint("A room's id is text of 1 to %d bytes.", max_name_length)));
 	length = static_cast<int>(id.size());
 	std::memcpy(datum.bytes, id.data(), id.size());
 	SET_VARSIZE(&datum, VARHDRSZ + length);
@@ -191,14 +202,13 @@ RoomKey::set(std::int64_t id)
 }
 
 Assignments
-Assignments::open(LOCKMODE mode)
+Assignments::open()
 {
 	Assignments opened;
 	Relations known = relations();
 
-	opened.lockmode = mode;
-	opened.heap = table_open(known.assignments, mode);
-	opened.key = index_open(known.assignments_key, mode);
+	opened.heap = table_open(known.assignments, NoLock);
+	opened.key = index_open(known.assignments_key, NoLock);
 	return opened;
 }
 
@@ -369,9 +379,10 @@ Assignments::scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *c
 }
 
 /*
- * A version set aside stands for a room unless its own transaction has deleted or replaced it (SnapshotDirty looks no
- * further than an inserter in progress), or the snapshot sees another version of the same room: then this is only the
- * new version of that. A room that was committed and renewed while the scan went on may have been set aside twice.
+ * A room whose versions were set aside counts once, unless the snapshot sees another version of it (then these are only
+ * its new versions), or the transaction that inserted it has deleted it again (SnapshotDirty looks no further than an
+ * inserter in progress). Of several versions the one that has not been replaced tells the server; but the scan may
+ * have missed that one, written to a page behind it, so a replaced one stands in for it.
  */
 void
 Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
@@ -379,100 +390,30 @@ Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowV
 {
 	TupleDesc descriptor = RelationGetDescr(heap);
 	auto room_of = [descriptor](HeapTuple tuple) { return read_row(tuple, descriptor).room; };
-	std::string_view last;
+	int next;
 
 	std::sort(set_aside.begin(), set_aside.end(),
 			  [room_of](HeapTuple a, HeapTuple b) { return room_of(a) < room_of(b); });
-	for (HeapTuple tuple : set_aside)
+	for (int first = 0; first < set_aside.count; first = next)
 	{
-		HeapTupleHeader header = tuple->t_data;
+		HeapTuple latest = nullptr;
+		bool gone = false;
 		RoomKey room;
 
-		if (room_of(tuple) == last)
-			continue;
-		if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
-			!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
-			!TransactionIdDidAbort(HeapTupleHeaderGetUpdateXid(header)))
-			continue;
-		last = room_of(tuple);
-		room.set(last);
-		if (!probe(room, snapshot).visible)
-			visit(context, read_row(tuple, descriptor), &tuple->t_self);
+		room.set(room_of(set_aside[first]));
+		for (next = first;
+			 next < set_aside.count && room_of(set_aside[next]) == room_of(set_aside[first]);
+			 next++)
+		{
+			Fate fate = fate_of(set_aside[next]);
+
+			gone = gone || fate == Fate::deleted;
+			if (latest == nullptr || fate == Fate::current)
+				latest = set_aside[next];
+		}
+		if (!gone && !probe(room, snapshot).visible)
+			visit(context, read_row(latest, descriptor), &latest->t_self);
 	}
-}
-
-Insertion
-Insertion::prepare(const Assignments &assignments)
-{
-	Insertion prepared;
-
-	prepared.estate = CreateExecutorState();
-	prepared.target = makeNode(ResultRelInfo);
-	InitResultRelInfo(prepared.target, assignments.table(), 0, nullptr, 0);
-	ExecOpenIndices(prepared.target, true);
-	prepared.slot = MakeSingleTupleTableSlot(RelationGetDescr(assignments.table()), &TTSOpsVirtual);
-	/* Before the placement lock: it may have to wait for disk. */
-	(void) GetCurrentTransactionId();
-	return prepared;
-}
-
-bool
-Insertion::insert(const RoomKey &room, const Assignment &row)
-{
-	Relation heap = target->ri_RelationDesc;
-	auto set = [this](int column, Datum value) {
-		slot->tts_values[column - 1] = value;
-		slot->tts_isnull[column - 1] = false;
-	};
-
-	ExecClearTuple(slot);
-	std::fill_n(slot->tts_isnull, RelationGetDescr(heap)->natts, true);
-	set(column_room, room.as_datum());
-	set(column_server, PointerGetDatum(text_of(row.server)));
-	if (!row.region.empty())
-		set(column_region, PointerGetDatum(text_of(row.region)));
-	set(column_assigned_at, TimestampTzGetDatum(row.assigned_at));
-	set(column_last_used_at, TimestampTzGetDatum(row.last_used_at));
-	if (!row.reason.empty())
-		set(column_reason, PointerGetDatum(text_of(row.reason)));
-	if (row.expected_users)
-		set(column_expected_users, Int32GetDatum(*row.expected_users));
-	ExecStoreVirtualTuple(slot);
-	slot->tts_tableOid = RelationGetRelid(heap);
-	ExecConstraints(target, slot, estate);
-
-	std::uint32_t token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-	bool conflict = false;
-
-	table_tuple_insert_speculative(heap, slot, GetCurrentCommandId(true), 0, nullptr, token);
-	compat::insert_index_tuples(target, slot, estate, false, false, &conflict);
-	table_tuple_complete_speculative(heap, slot, token, !conflict);
-	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
-	return !conflict;
-}
-
-void
-Insertion::finish()
-{
-	ExecCloseIndices(target);
-	ExecDropSingleTupleTableSlot(slot);
-	FreeExecutorState(estate);
-}
-
-void
-acquire_placement_lock()
-{
-	LOCKTAG tag = placement_lock_tag();
-
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-}
-
-void
-release_placement_lock()
-{
-	LOCKTAG tag = placement_lock_tag();
-
-	(void) LockRelease(&tag, ExclusiveLock, false);
 }
 
 } // namespace gxy

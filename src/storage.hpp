@@ -33,6 +33,20 @@ private:
 	} datum;
 };
 
+/* The table's columns; a DBA may add more. */
+enum Column
+{
+	column_room = 1,
+	column_server,
+	column_region,
+	column_assigned_at,
+	column_last_used_at,
+	column_reason,
+	column_expected_users,
+	column_reported_users,
+	columns = column_reported_users
+};
+
 /* A row of the table. Text points into palloc'd memory, or during a scan into the page. */
 struct Assignment
 {
@@ -64,7 +78,7 @@ struct Found
 class Assignments
 {
 public:
-	static Assignments open(LOCKMODE mode);
+	static Assignments open();
 	void close();
 
 	Relation table() const { return heap; }
@@ -129,25 +143,6 @@ private:
 	LOCKMODE lockmode = NoLock;
 };
 
-/*
- * An insertion prepared in advance, so that insert() itself, which runs under the placement lock, opens nothing and
- * waits for nobody.
- */
-class Insertion
-{
-public:
-	static Insertion prepare(const Assignments &assignments);
-
-	/* False if another row of the room was there, or got in at the same moment. */
-	bool insert(const RoomKey &room, const Assignment &row);
-	void finish();
-
-private:
-	EState *estate = nullptr;
-	ResultRelInfo *target = nullptr;
-	TupleTableSlot *slot = nullptr;
-};
-
 template <typename F>
 void
 Assignments::for_each_room(Snapshot snapshot, F visit) const
@@ -171,13 +166,5 @@ Assignments::for_each_row(Snapshot snapshot, F visit) const
 		},
 		&visit);
 }
-
-/*
- * The lock under which a server is counted out and reserved. Exact because whoever has it sees every reservation
- * before; harmless because it is given back before the transaction ends and nothing is waited for while it is held. An
- * error gives it back as well.
- */
-void acquire_placement_lock();
-void release_placement_lock();
 
 } // namespace gxy

@@ -1,8 +1,5 @@
 /*
- * wait.cpp: bounded waits, and the errors of those that ran out.
- *
- * lock_timeout is set through the GUC machinery at a nest level of its own: an error unwinds it with the
- * (sub)transaction, so nothing has to be put back by hand.
+ * wait.cpp: the waits, and the errors of those that ran out.
  */
 #include "wait.hpp"
 
@@ -79,73 +76,26 @@ report_timeout(const RoomKey &room, const Holder &holder)
 	pg_unreachable();
 }
 
-/* Runs wait under the deadline and turns a lock timeout into the error that report raises. */
-template <typename W, typename R>
-void
-wait_or_report(Deadline deadline, W wait, R report)
-{
-	MemoryContext caller = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		with_lock_timeout(deadline, wait);
-	}
-	PG_CATCH();
-	{
-		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(caller);
-		FlushErrorState();
-		report();
-	}
-	PG_END_TRY();
-}
-
 } // namespace
-
-int
-Deadline::milliseconds_left() const
-{
-	TimestampTz left = (at - GetCurrentTimestamp()) / 1000;
-
-	return static_cast<int>(std::clamp<TimestampTz>(left, 1, INT_MAX));
-}
-
-int
-begin_lock_timeout(Deadline deadline)
-{
-	int level = NewGUCNestLevel();
-	int left = deadline.milliseconds_left();
-	char value[16];
-
-	if (LockTimeout > 0 && LockTimeout <= left)
-		return level;
-	pg_lltoa(left, value);
-	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-	return level;
-}
-
-void
-end_lock_timeout(int guc_nest_level)
-{
-	AtEOXact_GUC(true, guc_nest_level);
-}
 
 Assignments
 open_assignments(LOCKMODE mode, Deadline deadline)
 {
-	Oid table = relations().assignments;
+	Relations known = relations();
 
-	if (!ConditionalLockRelationOid(table, mode))
-		wait_or_report(
-			deadline, [table, mode] { LockRelationOid(table, mode); },
-			[] {
-				ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-								errmsg("timed out waiting for table room_server_assignments"),
-								errhint("Somebody has locked it as a whole; see pg_locks.")));
-			});
-	return Assignments::open(mode);
+	lock_relation(known.assignments, mode, deadline);
+	lock_relation(known.assignments_key, mode, deadline);
+	return Assignments::open();
+}
+
+Insertion
+prepare_insertion(const Assignments &assignments, Deadline deadline)
+{
+	int level = begin_lock_timeout(deadline);
+	Insertion insertion = Insertion::prepare(assignments);
+
+	end_lock_timeout(level);
+	return insertion;
 }
 
 void

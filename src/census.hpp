@@ -1,0 +1,84 @@
+/*
+ * census.hpp: who is in which room, and on which server, by the application's live sessions.
+ */
+#pragma once
+
+#include "numbering.hpp"
+#include "sources.hpp"
+
+namespace gxy
+{
+
+inline constexpr int none = -1;
+
+/* One user's presence in one room through one gateway. */
+struct Session
+{
+	int room;	 /* none: not in a room */
+	int gateway; /* none: not said */
+	int next_of_user;
+	int next_of_pair;
+	int next_of_room;
+	bool counts;  /* among the users of its room: the first session of its user there */
+	int sessions; /* that are alike, this one included */
+};
+
+struct OccupiedRoom
+{
+	std::int64_t users = 0;
+	int first_session = none;
+};
+
+struct pairs_hash;
+
+/* Rooms, users and gateways are numbered in the order of their first session. */
+struct CensusTables
+{
+	MemoryContext context;
+	Numbering room_numbers;
+	Numbering user_numbers;
+	Numbering gateway_numbers;
+	pairs_hash *user_and_room;
+	Array<Session> sessions;
+	Array<OccupiedRoom> rooms;
+	Array<std::string_view> gateways;
+	Array<int> first_of_user;
+	int first_anonymous; /* every session without a user id is a user of its own */
+
+	void prepare();
+	void add(const SessionRow &row);
+
+private:
+	int number_of_room(const SessionRow &row);
+	int number_of_gateway(const SessionRow &row);
+	bool chain_to_user(const SessionRow &row, Session *session);
+};
+static_assert(std::is_trivially_destructible_v<CensusTables>);
+
+/* The live sessions, by room and user. */
+class Census
+{
+public:
+	/* Reads the attached sessions; an empty census if none are attached. Kept in the current memory context. */
+	static Census take(const Attachment &sessions, TimestampTz now, Deadline deadline);
+
+	bool attached() const { return is_attached; }
+
+	/* Distinct users in live sessions of a room. */
+	std::int64_t users_in(std::string_view room) const;
+
+	/* Those of them whose session names a server other than the given one. */
+	std::int64_t users_elsewhere(std::string_view room, std::string_view server) const;
+
+	/* Live sessions of a room that name a server. */
+	std::int64_t sessions_naming(std::string_view room, std::string_view server) const;
+
+	/* nullptr if no sessions are attached. */
+	const CensusTables *details() const { return tables; }
+
+private:
+	CensusTables *tables = nullptr;
+	bool is_attached = false;
+};
+
+} // namespace gxy

@@ -1,0 +1,104 @@
+/*
+ * insertion.cpp: the insertion of a new assignment.
+ *
+ * A speculative insertion, as INSERT ... ON CONFLICT does it: should another row of the room get in at the same moment,
+ * which only an application's own statement can bring about, the row is withdrawn and nobody is waited for. It goes
+ * through the table access method and ExecInsertIndexTuples: every index is kept, also those a DBA adds; constraints
+ * are checked; triggers do not fire.
+ */
+#include "insertion.hpp"
+
+#include "catalog.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+LOCKTAG
+placement_lock_tag()
+{
+	LOCKTAG tag;
+
+	/* Of the table, but not the table's own lock: shows in pg_locks as an object of pg_class with objsubid 1. */
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, relations().assignments, 1);
+	return tag;
+}
+
+} // namespace
+
+Insertion
+Insertion::prepare(const Assignments &assignments)
+{
+	Insertion prepared;
+
+	prepared.estate = CreateExecutorState();
+	prepared.target = makeNode(ResultRelInfo);
+	InitResultRelInfo(prepared.target, assignments.table(), 0, nullptr, 0);
+	ExecOpenIndices(prepared.target, true);
+	prepared.slot = MakeSingleTupleTableSlot(RelationGetDescr(assignments.table()), &TTSOpsVirtual);
+	/* Before the placement lock: it may have to wait for disk. */
+	(void) GetCurrentTransactionId();
+	return prepared;
+}
+
+bool
+Insertion::insert(const RoomKey &room, const Assignment &row)
+{
+	Relation heap = target->ri_RelationDesc;
+	auto set = [this](int column, Datum value) {
+		slot->tts_values[column - 1] = value;
+		slot->tts_isnull[column - 1] = false;
+	};
+
+	ExecClearTuple(slot);
+	std::fill_n(slot->tts_isnull, RelationGetDescr(heap)->natts, true);
+	set(column_room, room.as_datum());
+	set(column_server, PointerGetDatum(text_of(row.server)));
+	if (!row.region.empty())
+		set(column_region, PointerGetDatum(text_of(row.region)));
+	set(column_assigned_at, TimestampTzGetDatum(row.assigned_at));
+	set(column_last_used_at, TimestampTzGetDatum(row.last_used_at));
+	if (!row.reason.empty())
+		set(column_reason, PointerGetDatum(text_of(row.reason)));
+	if (row.expected_users)
+		set(column_expected_users, Int32GetDatum(*row.expected_users));
+	ExecStoreVirtualTuple(slot);
+	slot->tts_tableOid = RelationGetRelid(heap);
+	ExecConstraints(target, slot, estate);
+
+	std::uint32_t token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+	bool conflict = false;
+
+	table_tuple_insert_speculative(heap, slot, GetCurrentCommandId(true), 0, nullptr, token);
+	compat::insert_index_tuples(target, slot, estate, false, false, &conflict);
+	table_tuple_complete_speculative(heap, slot, token, !conflict);
+	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+	return !conflict;
+}
+
+void
+Insertion::finish()
+{
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
+void
+acquire_placement_lock()
+{
+	LOCKTAG tag = placement_lock_tag();
+
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+void
+release_placement_lock()
+{
+	LOCKTAG tag = placement_lock_tag();
+
+	(void) LockRelease(&tag, ExclusiveLock, false);
+}
+
+} // namespace gxy

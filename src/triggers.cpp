@@ -1,0 +1,96 @@
+/*
+ * triggers.cpp: what guards the small tables, and tells backends that they have changed.
+ */
+#include "reports.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* After an UPDATE, because an INSERT ... ON CONFLICT DO UPDATE that only inserts is one too; before a DELETE. */
+void
+guard_unwritten_pool()
+{
+	CommandCounterIncrement();
+	if (!pool(Deadline::of_call_starting_now()).written)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the pool of servers is not written yet"),
+			 errdetail("balancer_servers is empty; the names in gxy_balancer.default_servers are "
+					   "the pool."),
+			 errhint("SELECT init_servers() writes them, then try again.")));
+}
+
+void
+guard_server_with_rooms(TriggerData *trigger)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	bool is_null;
+	auto name_in = [&](HeapTuple tuple) {
+		return view_of(heap_getattr(tuple, 1, descriptor, &is_null));
+	};
+	bool deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
+	std::string_view name = name_in(trigger->tg_trigtuple);
+
+	if (!deleted && name_in(trigger->tg_newtuple) == name)
+		return;
+
+	std::int64_t rooms = rooms_on(name);
+
+	if (rooms > 0)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
+					copy_of(name).data()),
+			 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
+			 errhint("Set its state to 'draining' and wait until balancer_load shows no rooms on "
+					 "it, or free them with release_room().")));
+}
+
+Datum
+result_of_row_trigger(TriggerData *trigger)
+{
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
+																	  : trigger->tg_trigtuple);
+}
+
+TriggerData *
+trigger_data(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("this function is called by triggers only")));
+	return reinterpret_cast<TriggerData *>(fcinfo->context);
+}
+
+} // namespace
+} // namespace gxy
+
+extern "C"
+{
+	PG_FUNCTION_INFO_V1(gxy_forget_backend_copies);
+	Datum gxy_forget_backend_copies(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		CacheInvalidateRelcache(trigger->tg_relation);
+		return gxy::result_of_row_trigger(trigger);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_guard_servers);
+	Datum gxy_guard_servers(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		{
+			gxy::guard_unwritten_pool();
+			return PointerGetDatum(nullptr);
+		}
+		gxy::guard_server_with_rooms(trigger);
+		return gxy::result_of_row_trigger(trigger);
+	}
+}

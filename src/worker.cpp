@@ -1,0 +1,213 @@
+/*
+ * worker.cpp: one run in one database.
+ *
+ * Started by the launcher (launcher.cpp), connected to its database for no longer than a run takes, so that nobody who
+ * wants to drop, rename or copy the database is held up. A run is a series of short transactions, each of which frees
+ * a batch of rooms. Errors end the run, not the server's peace: they are kept in the status that balancer_stats shows,
+ * and logged when they differ from the last.
+ *
+ * It runs as the owner of the extension's tables, restricted; the application's relations are read as their owners
+ * (sources.cpp). So nothing an application's role can write runs with the rights of a superuser.
+ */
+#include "worker.hpp"
+
+#include "catalog.hpp"
+#include "guc.hpp"
+#include "lease.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+constexpr int batch_limit = 5000;
+constexpr TimestampTz time_budget = 1 * USECS_PER_SEC;
+
+bool announced = false; /* CREATE EXTENSION ran in this transaction */
+bool listening = false;
+
+/* One transaction; false if the extension is not installed. */
+bool
+clean_batch(Cleaned *cleaned)
+{
+	bool installed;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, "gxy_balancer: freeing inactive rooms");
+	installed = OidIsValid(get_extension_oid("gxy_balancer", true));
+	if (installed)
+	{
+		Oid user;
+		int context;
+
+		GetUserIdAndSecContext(&user, &context);
+		SetUserIdAndSecContext(relations().owner, context | SECURITY_LOCAL_USERID_CHANGE |
+													  SECURITY_RESTRICTED_OPERATION);
+		*cleaned = clean(microseconds(setting::assignment_grace), batch_limit);
+		SetUserIdAndSecContext(user, context);
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	/* Without this autovacuum would never learn of the rows that were freed. */
+	(void) pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, nullptr);
+	return installed;
+}
+
+void
+run_batches(DatabaseStatus *status)
+{
+	TimestampTz end = status->last_start + time_budget;
+
+	status->state = WorkerState::waiting;
+	status->freed = 0;
+	do
+	{
+		Cleaned cleaned;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!clean_batch(&cleaned))
+		{
+			status->state = WorkerState::absent;
+			return;
+		}
+		status->freed += cleaned.freed;
+		status->more_work = cleaned.more_work;
+	} while (status->more_work && GetCurrentTimestamp() < end);
+}
+
+/*
+ * What people set for their sessions in a database is not meant for the worker: a SERIALIZABLE one would make the
+ * application's transactions fail, and one that waits for a synchronous standby would hold up DROP DATABASE.
+ */
+void
+settle_settings()
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	} settings[] = {
+		{"lock_timeout", "1s"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+		{"transaction_timeout", "0"},
+#endif
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"synchronous_commit", "local"}
+	};
+
+	for (const auto &setting : settings)
+		SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* The database's name, for the log. */
+const char *
+name_database()
+{
+	const char *name;
+
+	StartTransactionCommand();
+	name = get_database_name(MyDatabaseId);
+	name = MemoryContextStrdup(TopMemoryContext, name != nullptr ? name : "?");
+	CommitTransactionCommand();
+	return name;
+}
+
+/* Inside PG_CATCH: ends the transaction, keeps the error, and logs it unless the last run ended with the same. */
+void
+note_failure(DatabaseStatus *status, const char *last_error)
+{
+	MemoryContextSwitchTo(TopMemoryContext);
+
+	ErrorData *error = CopyErrorData();
+
+	status->state = WorkerState::failed;
+	status->failures++;
+	status->more_work = false;
+	int length = pg_mbcliplen(error->message, static_cast<int>(std::strlen(error->message)),
+							  error_length - 1);
+
+	std::memcpy(status->error, error->message, length);
+	status->error[length] = '\0';
+	if (std::strcmp(status->error, last_error) != 0)
+		EmitErrorReport();
+	AbortCurrentTransaction();
+	FlushErrorState();
+}
+
+} // namespace
+
+extern "C"
+{
+	static void name_database_in_log(void *name)
+	{
+		errcontext("gxy_balancer worker in database \"%s\"", static_cast<const char *>(name));
+	}
+
+	PGDLLEXPORT void gxy_worker_main(Datum database);
+
+	void gxy_worker_main(Datum database)
+	{
+		pqsignal(SIGHUP, SignalHandlerForConfigReload);
+		pqsignal(SIGTERM, die);
+		BackgroundWorkerUnblockSignals();
+		BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+		settle_settings();
+
+		const char *name = name_database();
+		ErrorContextCallback callback = {error_context_stack, name_database_in_log,
+										 const_cast<char *>(name)};
+		DatabaseStatus status = status_of(MyDatabaseId).value_or(DatabaseStatus());
+		char last_error[error_length];
+
+		std::memcpy(last_error, status.error, error_length);
+		error_context_stack = &callback;
+		status.database = MyDatabaseId;
+		status.state = WorkerState::running;
+		status.last_start = GetCurrentTimestamp();
+		(void) update_status(status);
+		PG_TRY();
+		{
+			run_batches(&status);
+			if (status.failures > 0)
+				ereport(LOG, (errmsg("gxy_balancer: the cleanup works again")));
+			status.failures = 0;
+			status.error[0] = '\0';
+		}
+		PG_CATCH();
+		{
+			note_failure(&status, last_error);
+		}
+		PG_END_TRY();
+		status.duration = GetCurrentTimestamp() - status.last_start;
+		(void) update_status(status);
+		proc_exit(0);
+	}
+
+	static void announce_at_commit(XactEvent event, void *)
+	{
+		if (event == XACT_EVENT_COMMIT && announced)
+			call_for_run(MyDatabaseId);
+		if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+			announced = false;
+	}
+}
+
+void
+announce_extension()
+{
+	if (!is_preloaded())
+		return;
+	if (!listening)
+		RegisterXactCallback(announce_at_commit, nullptr);
+	listening = true;
+	announced = true;
+}
+
+} // namespace gxy

@@ -1,0 +1,17 @@
+/*
+ * worker.hpp: the background worker: a launcher, and short-lived workers in the databases.
+ */
+#pragma once
+
+#include "shmem.hpp"
+
+namespace gxy
+{
+
+/* Has the server start the launcher; to be called while libraries are being preloaded. */
+void register_launcher();
+
+/* Has the launcher learn, when this transaction commits, that this database has the extension. */
+void announce_extension();
+
+} // namespace gxy
