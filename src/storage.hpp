@@ -140,7 +140,6 @@ private:
 
 	Relation heap = nullptr;
 	Relation key = nullptr;
-	LOCKMODE lockmode = NoLock;
 };
 
 template <typename F>
