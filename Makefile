@@ -45,7 +45,8 @@ REGRESS = \
 	attach \
 	security \
 	explain \
-	app_dml
+	app_dml \
+	reentry
 ISOLATION = \
 	app-delete \
 	app-insert \

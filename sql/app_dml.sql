@@ -209,6 +209,17 @@ ALTER TABLE room_server_assignments ADD CONSTRAINT no_thirteen CHECK (room_id <>
 \set VERBOSITY sqlstate
 SELECT get_or_assign_server(13);
 \set VERBOSITY default
+-- And though it was in the middle of placing the room, it holds on to nothing.
+BEGIN;
+DO $$
+BEGIN
+	PERFORM get_or_assign_server(13);
+EXCEPTION WHEN check_violation THEN
+	NULL;
+END
+$$;
+SELECT locktype, mode FROM pg_locks WHERE pid = pg_backend_pid() AND locktype NOT IN ('relation', 'virtualxid');
+COMMIT;
 SELECT get_or_assign_server(14), room_server(13);
 ALTER TABLE room_server_assignments DROP CONSTRAINT no_thirteen;
 SELECT clean_inactive_assignments('0');

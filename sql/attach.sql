@@ -246,6 +246,8 @@ RESET ROLE;
 CALL pg_temp.age('1 day');
 CALL pg_temp.refused($$SELECT get_or_assign_server('fourth')$$);
 CALL pg_temp.refused($$SELECT clean_inactive_assignments('0')$$);
+SELECT bool_and(setting = reset_val) AS settings_as_before, current_user = session_user AS myself
+FROM pg_settings WHERE name IN ('search_path', 'lock_timeout', 'jit');
 SELECT get_or_assign_server('third') = room_server('third') AS same;
 SELECT attach_sessions(NULL);
 SELECT count(*) FROM room_server_assignments;

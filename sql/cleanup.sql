@@ -106,8 +106,16 @@ SELECT clean_inactive_assignments();
 SELECT * FROM rooms;
 ROLLBACK;
 
--- Whom the cleanup sees with people has its lease renewed, so that sessions which vanish take no room with them.
-BEGIN;
+-- Whom the cleanup sees with people has its lease renewed, so that sessions which vanish take no room with them. Not in a
+-- transaction block, where the renewed rows would stay locked until its end.
+CREATE TEMPORARY TABLE kept_assignments AS TABLE room_server_assignments;
+CREATE TEMPORARY TABLE kept_sessions AS TABLE app_sessions;
+CREATE PROCEDURE pg_temp.start_over() LANGUAGE sql AS $$
+	DELETE FROM room_server_assignments;
+	INSERT INTO room_server_assignments TABLE kept_assignments;
+	DELETE FROM app_sessions;
+	INSERT INTO app_sessions TABLE kept_sessions;
+$$;
 SELECT clean_inactive_assignments();
 SELECT room_id, now() - last_used_at < interval '1 minute' AS renewed, now() - assigned_at > interval '1 day' AS old
 FROM room_server_assignments ORDER BY room_id COLLATE "C";
@@ -118,15 +126,19 @@ SELECT * FROM rooms;
 CALL pg_temp.age('100 seconds');
 SELECT clean_inactive_assignments();
 SELECT * FROM rooms;
-ROLLBACK;
+CALL pg_temp.start_over();
 -- Renewed it is also by a cleanup that frees nothing, and by one that is told a grace of its own.
-BEGIN;
 DELETE FROM room_server_assignments WHERE room_id <> 'live';
 SELECT clean_inactive_assignments('1 year');
 TRUNCATE app_sessions;
 SELECT clean_inactive_assignments();
 SELECT * FROM rooms;
-ROLLBACK;
+CALL pg_temp.start_over();
+BEGIN;
+SELECT clean_inactive_assignments();
+SELECT room_id FROM room_server_assignments WHERE now() - last_used_at < interval '1 minute';
+COMMIT;
+CALL pg_temp.start_over();
 
 -- As many as there are: more than one batch.
 BEGIN;

@@ -2,6 +2,8 @@
  * install: what CREATE EXTENSION makes, and that it works in whatever schema the DBA picks, under a schema that is
  * renamed, and after DROP and CREATE in a session that has used it before.
  */
+-- Whether there is a notice depends on the server's shared_preload_libraries.
+SET client_min_messages = warning;
 CREATE EXTENSION gxy_balancer;
 
 -- Everything it brings. Not \dx+, which lists row types too from PostgreSQL 17.
@@ -117,9 +119,7 @@ SELECT balancer.init_servers('b4'), balancer.server_state('b3');
 SELECT room_id, gateway_name FROM balancer.room_server_assignments ORDER BY room_id COLLATE "C";
 SELECT server, state, rooms FROM balancer.balancer_load;
 CREATE TABLE public.members (room_id text, user_id text);
-SET client_min_messages = warning;
 SELECT balancer.attach_sessions('public.members');
-RESET client_min_messages;
 SELECT source, schema_name, relation_name FROM balancer.balancer_sources;
 SELECT balancer.clean_inactive_assignments('0');
 DROP TABLE public.members;
@@ -130,9 +130,7 @@ ALTER EXTENSION gxy_balancer SET SCHEMA public;
 \set VERBOSITY default
 RESET search_path;
 DROP EXTENSION gxy_balancer;
-SET client_min_messages = warning;
 DROP SCHEMA decoys, balancer CASCADE;
-RESET client_min_messages;
 
 -- In a schema where somebody has put closer matches than pg_catalog's of what the script uses: it takes none of them.
 CREATE SCHEMA crowded;
@@ -149,9 +147,7 @@ WHERE classid <> 'pg_operator'::regclass
 		OR refclassid = 'pg_proc'::regclass AND refobjid IN (SELECT oid FROM pg_proc WHERE proname = 'trap'));
 SELECT count(percent) FROM crowded.balancer_load;
 DROP EXTENSION gxy_balancer;
-SET client_min_messages = warning;
 DROP SCHEMA crowded CASCADE;
-RESET client_min_messages;
 
 -- A function that somebody made of the library says what is missing.
 CREATE FUNCTION pg_temp.orphan(room text, region text, expected_users int) RETURNS text LANGUAGE c

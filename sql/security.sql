@@ -9,10 +9,11 @@
 \i :helpers
 
 SET client_min_messages = warning;
-DROP ROLE IF EXISTS regress_gxy_api, regress_gxy_owner, regress_gxy_watch, regress_gxy_evil;
+DROP ROLE IF EXISTS regress_gxy_api, regress_gxy_owner, regress_gxy_operator, regress_gxy_watch, regress_gxy_evil;
 RESET client_min_messages;
 CREATE ROLE regress_gxy_api;
 CREATE ROLE regress_gxy_owner;
+CREATE ROLE regress_gxy_operator;
 CREATE ROLE regress_gxy_watch;
 CREATE ROLE regress_gxy_evil;
 GRANT pg_monitor TO regress_gxy_watch;
@@ -68,6 +69,12 @@ GRANT SELECT ON room_server_assignments TO regress_gxy_api;
 SET ROLE regress_gxy_api;
 SELECT room_id, gateway_name FROM room_server_assignments;
 SELECT pg_temp.outcome('UPDATE room_server_assignments SET gateway_name = ''gxy2''');
+RESET ROLE;
+-- The same for an operator: EXECUTE on everything is all he needs to call everything.
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO regress_gxy_operator;
+SET ROLE regress_gxy_operator;
+SELECT statement FROM attempts WHERE pg_temp.outcome(statement) <> '42501';
+SELECT init_servers('gxy4'), server_state('gxy4');
 RESET ROLE;
 -- Monitoring sees the views and no more.
 SET ROLE regress_gxy_watch;
@@ -230,7 +237,7 @@ CREATE TEMPORARY TABLE balancer_sources (source pg_catalog.text, schema_name pg_
 CREATE TEMPORARY TABLE balancer_pins (room_id pg_catalog.text, server pg_catalog.text, expected_users int);
 CREATE TEMPORARY TABLE members (room_id pg_catalog.text, user_id pg_catalog.int8);
 SET search_path = pg_temp, evil, pg_catalog, public;
-SELECT public.init_servers('gxy4');
+SELECT public.init_servers('gxy5');
 SELECT public.get_or_assign_server('r'), public.get_or_assign_server(2171), public.room_server('r'), public.touch_room('r', 4);
 SELECT public.attach_sessions('public.members'), public.attach_rooms('public.members');
 INSERT INTO public.members VALUES ('s', 1, 'gxy3', pg_catalog.now(), 20);
@@ -238,10 +245,10 @@ SELECT public.get_or_assign_server('s'), public.clean_inactive_assignments('0');
 SELECT server, rooms, users_assigned, load, percent, bar FROM public.balancer_load;
 SELECT room_id, server, users FROM public.balancer_rooms;
 SELECT server, chosen FROM public.explain_assignment('s') WHERE chosen;
-INSERT INTO public.balancer_servers (name) VALUES ('gxy5') RETURNING name, position;
-UPDATE public.balancer_servers SET state = 'draining' WHERE name OPERATOR(pg_catalog.=) 'gxy5';
-SELECT public.server_state('gxy5');
-DELETE FROM public.balancer_servers WHERE name OPERATOR(pg_catalog.=) 'gxy5';
+INSERT INTO public.balancer_servers (name) VALUES ('gxy6') RETURNING name, position;
+UPDATE public.balancer_servers SET state = 'draining' WHERE name OPERATOR(pg_catalog.=) 'gxy6';
+SELECT public.server_state('gxy6');
+DELETE FROM public.balancer_servers WHERE name OPERATOR(pg_catalog.=) 'gxy6';
 INSERT INTO public.room_server_assignments (room_id, gateway_name) VALUES ('app', 'gxy1');
 SELECT public.release_room('app'), public.release_room('s'), public.attach_sessions(NULL), public.attach_rooms(NULL);
 SET search_path = pg_catalog, public;
@@ -288,5 +295,5 @@ REVOKE SET ON PARAMETER gxy_balancer.strategy FROM regress_gxy_api;
 SET client_min_messages = warning;
 DROP SCHEMA app, callers, evil CASCADE;
 RESET client_min_messages;
-DROP OWNED BY regress_gxy_api, regress_gxy_owner, regress_gxy_watch, regress_gxy_evil;
-DROP ROLE regress_gxy_api, regress_gxy_owner, regress_gxy_watch, regress_gxy_evil;
+DROP OWNED BY regress_gxy_api, regress_gxy_owner, regress_gxy_operator, regress_gxy_watch, regress_gxy_evil;
+DROP ROLE regress_gxy_api, regress_gxy_owner, regress_gxy_operator, regress_gxy_watch, regress_gxy_evil;

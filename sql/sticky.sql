@@ -220,6 +220,14 @@ SELECT room_id, gateway_name, reported_users FROM room_server_assignments ORDER 
 SELECT get_or_assign_server('y'), 1 / (length(get_or_assign_server('z')) - 4);
 SELECT count(*) FROM room_server_assignments;
 
+-- An open transaction holds the locks of an ordinary INSERT, and no other: none that all placements go through.
+BEGIN;
+SELECT get_or_assign_server('first'), get_or_assign_server('second'), release_room('first'), touch_room('second', 3);
+SELECT count(*) FILTER (WHERE locktype = 'transactionid') AS own, count(*) FILTER (WHERE locktype NOT IN ('virtualxid',
+	'transactionid') AND (locktype <> 'relation' OR mode NOT IN ('AccessShareLock', 'RowExclusiveLock'))) AS others
+FROM pg_locks WHERE pid = pg_backend_pid();
+ROLLBACK;
+
 -- At every isolation level.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT get_or_assign_server('r'), get_or_assign_server('rr'), get_or_assign_server('rr'), release_room('rr'),

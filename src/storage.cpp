@@ -309,7 +309,6 @@ Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported
 	return change;
 }
 
-/* Without waiting, heap_delete() gives up even on a lock of our own. */
 Assignments::Change
 Assignments::remove(ItemPointer tid, bool wait)
 {
@@ -319,14 +318,25 @@ Assignments::remove(ItemPointer tid, bool wait)
 										InvalidSnapshot, wait, &failure, false));
 }
 
+/* heap_delete() without waiting gives up on a lock of our own, which a renewal leaves behind. */
 Assignments::Change
-Assignments::lock_row(ItemPointer tid)
+Assignments::remove(ItemPointer tid)
+{
+	Change change = remove(tid, false);
+
+	if (change == Change::busy && lock_row(tid, LockWaitSkip) == Change::done)
+		change = remove(tid, true);
+	return change;
+}
+
+Assignments::Change
+Assignments::lock_row(ItemPointer tid, LockWaitPolicy policy)
 {
 	TupleTableSlot *row = table_slot_create(heap, nullptr);
 	TM_FailureData failure;
 	Change change =
 		change_of(table_tuple_lock(heap, tid, InvalidSnapshot, row, GetCurrentCommandId(true),
-								   LockTupleExclusive, LockWaitBlock, 0, &failure));
+								   LockTupleExclusive, policy, 0, &failure));
 
 	ExecDropSingleTupleTableSlot(row);
 	return change;

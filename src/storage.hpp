@@ -115,10 +115,10 @@ public:
 	Change renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users);
 
 	/* Deletes a row that nobody else has in hand. */
-	Change remove(ItemPointer tid) { return remove(tid, false); }
+	Change remove(ItemPointer tid);
 
 	/* Waits, in the lock manager, until this transaction has the row for itself; then remove_locked() deletes it. */
-	Change lock_row(ItemPointer tid);
+	Change lock_row(ItemPointer tid) { return lock_row(tid, LockWaitBlock); }
 	Change remove_locked(ItemPointer tid) { return remove(tid, true); }
 
 	/*
@@ -134,6 +134,7 @@ private:
 	using RowVisitor = void (*)(void *context, const Assignment &row, ItemPointer tid);
 
 	Change remove(ItemPointer tid, bool wait);
+	Change lock_row(ItemPointer tid, LockWaitPolicy policy);
 	void scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *context) const;
 	void visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
 						 void *context) const;

@@ -533,6 +533,53 @@ func waitForWaiter(db *sql.DB) error {
 	return errors.New("nobody waits")
 }
 
+// TestLatestSnapshot: a transaction that has looked around an hour ago still balances, and cleans, by what is true now.
+func TestLatestSnapshot(t *testing.T) {
+	db := open(t, "")
+	mustExec := func(query string) {
+		t.Helper()
+		if _, err := db.Exec(query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustExec("CREATE TABLE live (room_id text, user_id int, gateway_name text)")
+	mustExec("SELECT attach_sessions('live')")
+	defer mustExec("SELECT attach_sessions(NULL); DROP TABLE live")
+	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
+		mustExec("TRUNCATE live, room_server_assignments")
+		mustExec("INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('old', 'gxy1'), ('empty', 'gxy1')")
+		tx, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: level})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rooms := count(t, tx); rooms != 2 {
+			t.Errorf("%v: %d rooms to begin with", level, rooms)
+		}
+		mustExec(`INSERT INTO live SELECT 'r' || i % 3, i, 'gxy' || 1 + i % 3 FROM generate_series(1, 60) i`)
+		mustExec(`INSERT INTO live VALUES ('old', 1000, 'gxy1')`)
+		if server := mustAsk(t, tx, "SELECT get_or_assign_server($1)", "new"); server != "gxy4" {
+			t.Errorf("%v: the new room is on %s, where people are, not on gxy4", level, server)
+		}
+		mustExec(`INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('later', 'gxy2')`)
+		if server := mustAsk(t, tx, "SELECT get_or_assign_server($1)", "later"); server != "gxy2" {
+			t.Errorf("%v: a room that others have assigned meanwhile is on %s, not on gxy2", level, server)
+		}
+		var freed int
+		if err := tx.QueryRow("SELECT clean_inactive_assignments('0')").Scan(&freed); err != nil {
+			t.Fatal(err)
+		}
+		if freed != 3 {
+			t.Errorf("%v: %d rooms were freed, not empty, new and later", level, freed)
+		}
+		if server := mustAsk(t, tx, "SELECT get_or_assign_server($1)", "old"); server != "gxy1" {
+			t.Errorf("%v: the room that somebody has entered is on %s, not on gxy1", level, server)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestDeadlock: two transactions that first-call two rooms in opposite order. One gets 40P01, and may try again.
 func TestDeadlock(t *testing.T) {
 	db := open(t, "")

@@ -5,6 +5,7 @@
  *     createdb x && pg_prove -d x test/pgtap/surface.sql
  */
 BEGIN;
+SET LOCAL client_min_messages = warning;
 CREATE EXTENSION pgtap;
 CREATE SCHEMA balancer;
 CREATE EXTENSION gxy_balancer SCHEMA balancer;
@@ -33,7 +34,8 @@ CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel)
 	('explain_assignment', 'room bigint, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
 		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
 		|| 'OUT capacity integer, OUT expected integer, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
-		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[]', 'SETOF record', 'volatile', 'u');
+		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[]', 'SETOF record', 'volatile', 'u'),
+	('reset_balancer_stats', '', 'void', 'volatile', 'u');
 
 -- In their order: SELECT * and INSERT without a list of columns depend on it.
 CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
@@ -46,7 +48,12 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 	('balancer_load', 'v', 'server text, state text, rooms bigint, users_assigned bigint, users_connected bigint, '
 		|| 'expected_users bigint, load bigint, capacity integer, percent numeric, bar text'),
 	('balancer_rooms', 'v', 'room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, '
-		|| 'pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone');
+		|| 'pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone'),
+	('balancer_stats', 'v', 'assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, '
+		|| 'assigned_tier_3 bigint, assigned_tier_4 bigint, assigned_tier_5 bigint, assigned_tier_6 bigint, '
+		|| 'sticky bigint, renewed bigint, moved bigint, freed bigint, refused bigint, since timestamp with time zone, '
+		|| 'worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, '
+		|| 'last_error text, next_due timestamp with time zone');
 
 CREATE TEMPORARY TABLE keys (relation, columns) AS VALUES
 	('room_server_assignments', '{room_id}'::name[]), ('balancer_servers', '{name}'), ('balancer_pins', '{room_id}'),

@@ -12,6 +12,9 @@ namespace stress
 namespace
 {
 
+/* An eager one's calls all renew. */
+constexpr int clients_to_an_eager_one = 8;
+
 const char *
 sql_of(Level level)
 {
@@ -94,6 +97,8 @@ Client::connect()
 
 		PQclear(PQexec(connection, set.c_str()));
 		PQclear(PQexec(connection, "SET client_min_messages = error"));
+		if (number % clients_to_an_eager_one == 1)
+			PQclear(PQexec(connection, "SET gxy_balancer.touch_interval = 0"));
 	}
 	run->backends[static_cast<std::size_t>(number)] = PQbackendPID(connection);
 	is_lost = false;

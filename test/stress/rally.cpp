@@ -10,7 +10,7 @@ namespace
 
 constexpr int first_new_room = 150'000;
 constexpr int first_idle_room = 2'000;
-constexpr int idle_rooms = 12; /* in a group */
+constexpr int idle_rooms = 40; /* in a group */
 constexpr int groups = 24;	   /* so many that leases have run out before a group comes again */
 
 class Rally
@@ -23,17 +23,18 @@ public:
 
 	void take()
 	{
-		const bool cleans = static_cast<int>(number) % run->clients + 1 == client->number;
-
 		wait_for_others();
-		if (number % 3 == 0)
-			return meet_in_a_new_room();
-		if (cleans)
-			return clean();
-		for (int calls = 1 + dice.below(3); calls > 0; calls--)
+		switch (number % 4)
 		{
-			client->hold(dice.below(12'000));
-			call_for_an_idle_room();
+			case 0:
+				return meet_in_a_new_room();
+			case 1:
+				return sweep(-1);
+			case 2:
+				/* So small a grace that rooms just asked for are idle. */
+				return sweep(dice.below(run->grace / 2 + 1));
+			default:
+				return crowd();
 		}
 	}
 
@@ -56,11 +57,12 @@ private:
 			std::to_string(first_new_room + static_cast<int>(number) % (known_rooms - first_new_room));
 		const int kind = dice.below(100);
 
+		client->hold(dice.below(3000));
 		if (kind < 65)
 			(void) client->assign(room, nullptr, 0);
-		else if (kind < 85)
+		else if (kind < 80)
 			hold(room, kind % 3 == 0);
-		else if (kind < 93)
+		else if (kind < 92)
 			(void) client->upsert(
 				room, run->servers[static_cast<std::size_t>(
 						  dice.below(static_cast<int>(run->servers.size())))]);
@@ -88,24 +90,39 @@ private:
 		(void) (done && commit ? client->commit() : client->roll_back());
 	}
 
-	/* By the setting, or with so small a grace that rooms just asked for are idle. */
-	void clean()
+	/* One of them cleans; the others come in before, meanwhile and after. */
+	void sweep(int grace)
 	{
-		const int grace = number % 3 == 1 ? -1 : dice.below(run->grace / 2 + 1);
 		const bool commit = dice.per_mille(850);
 
-		client->hold(dice.below(6000));
+		if (static_cast<int>(number) % run->clients + 1 != client->number)
+		{
+			for (int calls = 1 + dice.below(2); calls > 0; calls--)
+			{
+				client->hold(dice.below(30'000));
+				call_for_an_idle_room();
+			}
+			return;
+		}
 		(void) client->scan();
 		if (!client->begin(Level::read_committed, true))
 			return;
 
 		const bool done = client->clean(grace);
 
-		client->hold(dice.below(25'000));
+		client->hold(10'000 + dice.below(20'000));
 		if (client->lost())
 			return;
 		(void) (done && commit ? client->commit() : client->roll_back());
 		(void) client->scan();
+	}
+
+	void crowd()
+	{
+		const std::string room = std::to_string(1 + dice.below(2));
+
+		for (int calls = 15; calls > 0; calls--)
+			(void) (dice.per_mille(300) ? client->touch(room) : client->assign(room, nullptr, 0));
 	}
 
 	void call_for_an_idle_room()

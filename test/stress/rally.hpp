@@ -2,8 +2,9 @@
  * rally.hpp: turns that all clients take at the same moment, in the same rooms.
  *
  * Races that need two calls within a few milliseconds are rare among a thousand rooms. So every now and then the
- * clients wait for each other, not for long, and then meet: all of them in a room that is new, or in a few whose leases
- * have run out while one of them cleans in a transaction that it holds open.
+ * clients wait for each other, not for long, and then meet: all of them in a room that is new; in a few rooms whose
+ * leases have run out, while one of them cleans in a transaction that it holds open; or again and again in one room
+ * that some of them renew with every call.
  */
 #pragma once
 
@@ -12,7 +13,7 @@
 namespace stress
 {
 
-constexpr std::uint64_t turns_between_rallies = 25;
+constexpr std::uint64_t turns_between_rallies = 12;
 
 void rally(Run *run, Client *client, std::uint64_t number);
 

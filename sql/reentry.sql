@@ -1,0 +1,71 @@
+/*
+ * reentry: an attached view whose code calls the balancer while the balancer reads it. Whatever is answered, the server
+ * survives, and what is remembered of the view is as good as before. Last in the list: if it fails, it fails loudly.
+ */
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set helpers :abs_srcdir '/sql/include/helpers.sql'
+\set ECHO none
+\i :helpers
+
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_gxy_loop;
+RESET client_min_messages;
+CREATE ROLE regress_gxy_loop;
+GRANT EXECUTE ON FUNCTION get_or_assign_server(text, text, int), explain_assignment(text, text, int),
+	clean_inactive_assignments(interval), attach_sessions(regclass), attach_rooms(regclass) TO regress_gxy_loop;
+CREATE SCHEMA app AUTHORIZATION regress_gxy_loop;
+SET ROLE regress_gxy_loop;
+CREATE TABLE app.members (room_id text, user_id text);
+INSERT INTO app.members SELECT 'busy', i FROM generate_series(1, 3) i;
+-- Does a statement when the view is read, once.
+CREATE FUNCTION app.act() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	statement text := current_setting('app.statement', true);
+BEGIN
+	IF coalesce(statement, '') <> '' THEN
+		PERFORM set_config('app.statement', '', true);
+		EXECUTE statement;
+	END IF;
+	RETURN true;
+END
+$$;
+CREATE VIEW app.live AS SELECT room_id, user_id FROM app.members WHERE app.act();
+SELECT attach_sessions('app.live');
+RESET ROLE;
+
+-- Each is done in the middle of reading the sessions for a new room; then everything works as before.
+CREATE PROCEDURE pg_temp.interfere(statement text) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('app.statement', statement, true);
+	BEGIN
+		PERFORM get_or_assign_server('outer');
+	EXCEPTION WHEN OTHERS THEN
+		NULL;
+	END;
+	PERFORM set_config('app.statement', '', true);
+	PERFORM get_or_assign_server('next'), get_or_assign_server('busy');
+	RAISE INFO 'users %, freed %', (SELECT users FROM balancer_rooms WHERE room_id = 'busy'),
+		clean_inactive_assignments('0') > 0;
+END
+$$;
+CALL pg_temp.interfere('SELECT public.get_or_assign_server(''inner'')');
+CALL pg_temp.interfere('SELECT count(*) FROM public.explain_assignment(''inner'')');
+CALL pg_temp.interfere('SELECT public.clean_inactive_assignments(''0'')');
+CALL pg_temp.interfere('SELECT public.attach_sessions(''app.live'')');
+-- With a change of the view in between, so that what was remembered of it is out of date.
+CALL pg_temp.interfere('DO $x$BEGIN GRANT SELECT ON app.live TO PUBLIC;
+	PERFORM public.get_or_assign_server(''inner''); END$x$');
+CALL pg_temp.interfere('DO $x$BEGIN REVOKE SELECT ON app.live FROM PUBLIC;
+	PERFORM count(*) FROM public.explain_assignment(''inner''); END$x$');
+CALL pg_temp.interfere('DO $x$BEGIN GRANT SELECT ON app.live TO PUBLIC;
+	PERFORM public.clean_inactive_assignments(''0''); END$x$');
+CALL pg_temp.interfere('DO $x$BEGIN PERFORM public.attach_sessions(''app.members'');
+	PERFORM public.get_or_assign_server(''inner''); END$x$');
+
+SELECT attach_sessions(NULL);
+TRUNCATE room_server_assignments;
+SET client_min_messages = warning;
+DROP SCHEMA app CASCADE;
+RESET client_min_messages;
+DROP OWNED BY regress_gxy_loop;
+DROP ROLE regress_gxy_loop;
