@@ -17,6 +17,7 @@ OBJS = \
 	src/catalog.o \
 	src/pool.o \
 	src/storage.o \
+	src/scan.o \
 	src/insertion.o \
 	src/wait.o \
 	src/sources.o \
@@ -127,19 +128,24 @@ clean:
 
 endif
 
-.PHONY: output-dirs unit test demo test-matrix check-objects check-includes check-lists check-version check-format \
+.PHONY: output-dirs unit test demo test-matrix stress check-objects check-includes check-lists check-version check-format \
 	format dist help
 
 # As many jobs as there are processors, unless the caller has said how many.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # In makes of their own: pg_config is there to be asked only after test/prepare.
-test demo:
-	@test/prepare $@
+RUN_demo = examples/demo
+RUN_test = test/run
+RUN_stress = test/stress/run --seconds $(SECONDS)
+SECONDS = 600
+
+test demo stress:
+	@test/prepare $(filter demo,$@)
 	@$(MAKE) -s --no-print-directory $(JOBS) all
 	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
 	$$sudo $(MAKE) -s --no-print-directory install PG_CONFIG='$(PG_CONFIG)' >/dev/null
-	@$(if $(filter demo,$@),examples/demo,test/run)
+	@$(RUN_$@)
 
 test-matrix:
 	@test/matrix
@@ -199,6 +205,7 @@ help:
 	@echo 'make demo             a guided tour on a throwaway server (examples/demo); installs what the machine lacks'
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
+	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
 	@echo 'make unit             tests of the placement policy alone'
 	@echo 'make check-objects    the built objects need no C++ runtime'
 	@echo 'make check-includes   includes point one way along the list of units'

@@ -137,7 +137,9 @@ BEGIN
 		set_config('gxy_balancer.overflow', (ARRAY['overcommit', 'error'])[1 + seed / 2 % 2], true),
 		set_config('gxy_balancer.load_metric', (ARRAY['users', 'users', 'rooms'])[1 + seed % 3], true);
 	DELETE FROM room_server_assignments;
-	TRUNCATE balancer_servers, balancer_pins, app_sessions;
+	DELETE FROM app_sessions;
+	DELETE FROM balancer_pins;
+	DELETE FROM balancer_servers;
 	INSERT INTO balancer_servers (name, position, priority, capacity, regions, pool, state)
 	SELECT 's' || i, pg_temp.number(s, 4), pg_temp.number(s + 1, 2), 20 + pg_temp.number(s + 2, 90),
 		(ARRAY[NULL, NULL, '{IL}', '{DE,IL}'])[1 + pg_temp.number(s + 3, 4)]::text[],
@@ -168,7 +170,7 @@ BEGIN
 END
 $$;
 BEGIN;
-SELECT attach_sessions('app_sessions');
+SELECT attach_sessions('app_sessions'), init_servers('one to be deleted');
 DO $$
 DECLARE
 	agree int := 0;

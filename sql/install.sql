@@ -62,6 +62,10 @@ WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig));
 -- It writes no rows itself, or a restore would find them twice.
 SELECT count(*) AS servers FROM balancer_servers;
 
+-- The counters answer, preloaded or not.
+SELECT count(*) FROM balancer_stats;
+SELECT reset_balancer_stats();
+
 -- The table has no index but its key: one on last_used_at would cost each renewal its heap-only update.
 SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 'room_server_assignments'::regclass;
 DROP VIEW members;

@@ -36,6 +36,7 @@ INSERT INTO attempts VALUES
 	($$SELECT * FROM explain_assignment('r')$$), ($$SELECT * FROM explain_assignment(1)$$),
 	($$SELECT server_state('gxy1')$$), ($$SELECT init_servers('x')$$), ($$SELECT attach_sessions(NULL)$$),
 	($$SELECT attach_rooms(NULL)$$), ($$SELECT * FROM _server_loads()$$), ($$SELECT * FROM _room_loads()$$),
+	($$SELECT * FROM _stats()$$), ($$SELECT reset_balancer_stats()$$), ($$SELECT * FROM balancer_stats$$),
 	($$SELECT _next_server_position()$$), ($$SELECT * FROM balancer_load$$), ($$SELECT * FROM balancer_rooms$$),
 	($$SELECT * FROM room_server_assignments$$), ($$SELECT * FROM balancer_servers$$),
 	($$SELECT * FROM balancer_pins$$), ($$SELECT * FROM balancer_sources$$),
@@ -276,6 +277,8 @@ SELECT name, pg_temp.outcome(format('SET gxy_balancer.%I = %L', name, value)) AS
 FROM settings;
 SET gxy_balancer.strategy = 'sequential';
 RESET ROLE;
+-- What drives the launcher, which serves all databases, is nobody's to set in a session.
+SELECT pg_temp.outcome('SET gxy_balancer.cleanup_interval = ''1h''');
 \c -
 SET ROLE regress_gxy_api;
 SET gxy_balancer.default_servers = 'evil';

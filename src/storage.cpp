@@ -6,15 +6,9 @@
  * - SnapshotSelf, in find(): the last committed version of a row, or this transaction's own, at every isolation level,
  *   without a predicate lock. It judges each version at the moment it meets it, so that a row updated behind its back
  *   can slip through: a hit is final, a miss is not.
- * - SnapshotAny plus a check of each version against a registered latest MVCC snapshot, in probe() and scan(): the
+ * - SnapshotAny plus a check of each version against a registered latest MVCC snapshot, in probe() and scan() (scan.cpp): the
  *   snapshot keeps the version it sees from being pruned, so nothing slips through, and since the scan itself is not
  *   an MVCC scan, a SERIALIZABLE caller still takes no predicate locks and owes nothing for having looked.
- * - A version that the snapshot does not see but SnapshotDirty does was inserted by a transaction that has not ended
- *   (or ended a moment ago). It counts if its room has no version that the snapshot sees; otherwise it is the new
- *   version of a row being updated.
- *
- * Writing goes through the table access method and ExecInsertIndexTuples: every index is kept, also those a DBA adds;
- * constraints are checked; triggers do not fire.
  */
 #include "storage.hpp"
 
@@ -24,38 +18,6 @@ namespace gxy
 {
 namespace
 {
-
-std::optional<int>
-optional_int(Datum value, bool is_null)
-{
-	return is_null ? std::nullopt : std::optional<int>(DatumGetInt32(value));
-}
-
-std::string_view
-optional_text(Datum value, bool is_null)
-{
-	return is_null ? std::string_view() : view_of(value);
-}
-
-/* Only the first columns are ours; a DBA may add more. */
-Assignment
-read_row(HeapTuple tuple, TupleDesc descriptor)
-{
-	Datum values[MaxHeapAttributeNumber];
-	bool nulls[MaxHeapAttributeNumber];
-
-	heap_deform_tuple(tuple, descriptor, values, nulls);
-	return Assignment{.room = view_of(values[column_room - 1]),
-					  .server = view_of(values[column_server - 1]),
-					  .region = optional_text(values[column_region - 1], nulls[column_region - 1]),
-					  .reason = optional_text(values[column_reason - 1], nulls[column_reason - 1]),
-					  .assigned_at = DatumGetTimestampTz(values[column_assigned_at - 1]),
-					  .last_used_at = DatumGetTimestampTz(values[column_last_used_at - 1]),
-					  .expected_users = optional_int(values[column_expected_users - 1],
-													 nulls[column_expected_users - 1]),
-					  .reported_users = optional_int(values[column_reported_users - 1],
-													 nulls[column_reported_users - 1])};
-}
 
 /* The other transaction, if any, that is deleting (not updating, not locking) a tuple just now. */
 TransactionId
@@ -85,42 +47,11 @@ deleter_in_progress(TupleTableSlot *slot)
 	return InvalidTransactionId;
 }
 
-/* What has become of a version whose inserter may not have ended. */
-enum class Fate
-{
-	current,
-	replaced,
-	deleted /* for good: by its inserter, or by a transaction that has committed */
-};
-
-Fate
-fate_of(HeapTuple tuple)
-{
-	HeapTupleHeader header = tuple->t_data;
-
-	if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
-		return Fate::current;
-
-	TransactionId changer = HeapTupleHeaderGetUpdateXid(header);
-
-	if (!TransactionIdIsValid(changer) || TransactionIdDidAbort(changer))
-		return Fate::current;
-	if (!ItemPointerEquals(&header->t_ctid, &tuple->t_self))
-		return Fate::replaced;
-	/* A deletion by somebody else may yet be rolled back. */
-	if (TransactionIdDidCommit(changer) ||
-		SubTransGetTopmostTransaction(changer) ==
-			SubTransGetTopmostTransaction(HeapTupleHeaderGetXmin(header)))
-		return Fate::deleted;
-	return Fate::current;
-}
-
 Found
 found_in(TupleTableSlot *slot)
 {
 	Found found;
 	Datum server;
-	bool is_null;
 
 	slot_getsomeattrs(slot, columns);
 	server = slot->tts_values[column_server - 1];
@@ -128,8 +59,8 @@ found_in(TupleTableSlot *slot)
 	found.server = text_of(view_of(server));
 	found.leased_from = std::max(DatumGetTimestampTz(slot->tts_values[column_assigned_at - 1]),
 								 DatumGetTimestampTz(slot->tts_values[column_last_used_at - 1]));
-	is_null = slot->tts_isnull[column_reported_users - 1];
-	found.reported_users = optional_int(slot->tts_values[column_reported_users - 1], is_null);
+	if (!slot->tts_isnull[column_reported_users - 1])
+		found.reported_users = DatumGetInt32(slot->tts_values[column_reported_users - 1]);
 	found.deleter = deleter_in_progress(slot);
 	return found;
 }
@@ -340,90 +271,6 @@ Assignments::lock_row(ItemPointer tid, LockWaitPolicy policy)
 
 	ExecDropSingleTupleTableSlot(row);
 	return change;
-}
-
-/*
- * Page by page, as a sequential scan does, with one lock a page. Versions that the snapshot does not see but that may
- * yet be committed are set aside.
- */
-void
-Assignments::scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *context) const
-{
-	TupleDesc descriptor = RelationGetDescr(heap);
-	BlockNumber blocks = RelationGetNumberOfBlocks(heap);
-	Array<HeapTuple> set_aside;
-
-	for (BlockNumber block = 0; block < blocks; block++)
-	{
-		CHECK_FOR_INTERRUPTS();
-
-		Buffer buffer = ReadBuffer(heap, block);
-
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-
-		Page page = BufferGetPage(buffer);
-		OffsetNumber last = PageGetMaxOffsetNumber(page);
-
-		for (OffsetNumber at = FirstOffsetNumber; at <= last; at++)
-		{
-			ItemId item = PageGetItemId(page, at);
-			HeapTupleData tuple;
-			SnapshotData dirty;
-
-			if (!ItemIdIsNormal(item))
-				continue;
-			tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
-			tuple.t_len = ItemIdGetLength(item);
-			tuple.t_tableOid = RelationGetRelid(heap);
-			ItemPointerSet(&tuple.t_self, block, at);
-
-			InitDirtySnapshot(dirty);
-			if (HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer))
-				visit(context, read_row(&tuple, descriptor), &tuple.t_self);
-			else if (uncommitted && HeapTupleSatisfiesVisibility(&tuple, &dirty, buffer))
-				set_aside.push(heap_copytuple(&tuple));
-		}
-		UnlockReleaseBuffer(buffer);
-	}
-	visit_set_aside(snapshot, set_aside, visit, context);
-}
-
-/*
- * A room whose versions were set aside counts once, unless the snapshot sees another version of it (then these are only
- * its new versions), or the transaction that inserted it has deleted it again (SnapshotDirty looks no further than an
- * inserter in progress). Of several versions the one that has not been replaced tells the server; but the scan may
- * have missed that one, written to a page behind it, so a replaced one stands in for it.
- */
-void
-Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
-							 void *context) const
-{
-	TupleDesc descriptor = RelationGetDescr(heap);
-	auto room_of = [descriptor](HeapTuple tuple) { return read_row(tuple, descriptor).room; };
-	int next;
-
-	std::sort(set_aside.begin(), set_aside.end(),
-			  [room_of](HeapTuple a, HeapTuple b) { return room_of(a) < room_of(b); });
-	for (int first = 0; first < set_aside.count; first = next)
-	{
-		HeapTuple latest = nullptr;
-		bool gone = false;
-		RoomKey room;
-
-		room.set(room_of(set_aside[first]));
-		for (next = first;
-			 next < set_aside.count && room_of(set_aside[next]) == room_of(set_aside[first]);
-			 next++)
-		{
-			Fate fate = fate_of(set_aside[next]);
-
-			gone = gone || fate == Fate::deleted;
-			if (latest == nullptr || fate == Fate::current)
-				latest = set_aside[next];
-		}
-		if (!gone && !probe(room, snapshot).visible)
-			visit(context, read_row(latest, descriptor), &latest->t_self);
-	}
 }
 
 } // namespace gxy

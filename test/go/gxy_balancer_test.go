@@ -683,3 +683,53 @@ func TestConcurrentCallers(t *testing.T) {
 		})
 	}
 }
+
+// TestConcurrentRooms: 16 transactions assign 16 new rooms at the same time, and all are open until all have done so. None
+// waits for another, and whatever their order the rooms are spread evenly.
+func TestConcurrentRooms(t *testing.T) {
+	const callers, rounds = 16, 25
+	db := open(t, "")
+	db.SetMaxOpenConns(callers + 1)
+	db.SetMaxIdleConns(callers + 1)
+	for round := 0; round < rounds; round++ {
+		failures := make(chan error, callers)
+		start := make(chan struct{})
+		var ready, assigned, all sync.WaitGroup
+		ready.Add(callers)
+		assigned.Add(callers)
+		all.Add(callers)
+		for caller := 0; caller < callers; caller++ {
+			go func(room int64) {
+				defer all.Done()
+				tx, err := db.Begin()
+				ready.Done()
+				<-start
+				if err == nil {
+					_, err = ask(tx, "SELECT get_or_assign_server($1)", room)
+				}
+				assigned.Done()
+				assigned.Wait()
+				if err == nil {
+					err = tx.Commit()
+				}
+				failures <- err
+			}(int64(round*callers + caller))
+		}
+		ready.Wait()
+		close(start)
+		all.Wait()
+		for caller := 0; caller < callers; caller++ {
+			if err := <-failures; err != nil {
+				t.Fatal(err)
+			}
+		}
+		var least, most int
+		err := db.QueryRow("SELECT min(rooms), max(rooms) FROM balancer_load").Scan(&least, &most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := (round + 1) * callers / servers; least != want || most != want {
+			t.Fatalf("after round %d the servers have %d to %d rooms, not %d", round, least, most, want)
+		}
+	}
+}

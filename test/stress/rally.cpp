@@ -9,9 +9,7 @@ namespace
 {
 
 constexpr int first_new_room = 150'000;
-constexpr int first_idle_room = 2'000;
-constexpr int idle_rooms = 40; /* in a group */
-constexpr int groups = 24;	   /* so many that leases have run out before a group comes again */
+constexpr int first_crossing = 180'000;
 
 class Rally
 {
@@ -27,12 +25,12 @@ public:
 		switch (number % 4)
 		{
 			case 0:
-				return meet_in_a_new_room();
+				return number % 16 == 0 ? cross() : meet_in_a_new_room();
 			case 1:
-				return sweep(-1);
+				return sweep(-1, cold_room);
 			case 2:
-				/* So small a grace that rooms just asked for are idle. */
-				return sweep(dice.below(run->grace / 2 + 1));
+				/* So small a grace that rooms are idle whose leases nobody renews yet. */
+				return sweep(dice.below(run->grace / 6 + 1), warm_room);
 			default:
 				return crowd();
 		}
@@ -58,18 +56,35 @@ private:
 		const int kind = dice.below(100);
 
 		client->hold(dice.below(3000));
-		if (kind < 65)
+		if (kind < 50)
 			(void) client->assign(room, nullptr, 0);
-		else if (kind < 80)
+		else if (kind < 65)
 			hold(room, kind % 3 == 0);
-		else if (kind < 92)
+		else if (kind < 87)
 			(void) client->upsert(
 				room, run->servers[static_cast<std::size_t>(
 						  dice.below(static_cast<int>(run->servers.size())))]);
-		else if (kind < 97)
+		else if (kind < 92)
 			(void) client->touch(room);
 		else
 			(void) client->release(room);
+	}
+
+	/* Two new rooms, and not everybody takes them in the same order: one of two has to give up. */
+	void cross()
+	{
+		const bool sorted = dice.per_mille(700);
+		const int first = first_crossing + 2 * static_cast<int>(number / 16);
+
+		if (!client->begin(Level::read_committed, sorted))
+			return;
+		for (int room : {sorted ? first : first + 1, sorted ? first + 1 : first})
+		{
+			if (!client->assign(std::to_string(room), nullptr, 0))
+				return (void) (client->lost() || client->roll_back());
+			client->hold(dice.below(3000));
+		}
+		(void) client->commit();
 	}
 
 	/* Asks in a transaction of its own, and keeps others waiting. */
@@ -91,7 +106,7 @@ private:
 	}
 
 	/* One of them cleans; the others come in before, meanwhile and after. */
-	void sweep(int grace)
+	void sweep(int grace, std::string (*room)(Dice *dice))
 	{
 		const bool commit = dice.per_mille(850);
 
@@ -100,7 +115,7 @@ private:
 			for (int calls = 1 + dice.below(2); calls > 0; calls--)
 			{
 				client->hold(dice.below(30'000));
-				call_for_an_idle_room();
+				call_for_idle(room(&dice));
 			}
 			return;
 		}
@@ -125,11 +140,8 @@ private:
 			(void) (dice.per_mille(300) ? client->touch(room) : client->assign(room, nullptr, 0));
 	}
 
-	void call_for_an_idle_room()
+	void call_for_idle(const std::string &room)
 	{
-		const int group = static_cast<int>(number) % groups;
-		const std::string room =
-			std::to_string(first_idle_room + group * idle_rooms + dice.below(idle_rooms));
 		const int kind = dice.below(100);
 
 		if (kind < 40)

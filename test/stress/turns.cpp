@@ -1,7 +1,7 @@
 /*
  * turns.cpp: the mix.
  *
- * Honest transactions take their rooms in one order, so that none deadlocks; they clean last, because who has cleaned
+ * Cleanups are rare, so that rooms whose leases have run out are there to be met. Honest transactions take their rooms in one order, so that none deadlocks; they clean last, because who has cleaned
  * has rooms in hand that he does not know. A few take theirs the other way round, and those may.
  */
 #include "rally.hpp"
@@ -47,7 +47,7 @@ public:
 			(void) client->kill(other_client());
 		else if (kind < 7)
 			edit_a_server();
-		else if (kind < 13)
+		else if (kind < 9)
 			clean();
 		else if (kind < 40)
 			(void) client->leave();
@@ -72,9 +72,9 @@ private:
 		if (kind < 20)
 			return std::to_string(1 + dice.below(hot_rooms));
 		if (kind < 55)
-			return std::to_string(1 + hot_rooms + dice.below(warm_rooms));
+			return warm_room(&dice);
 		if (kind < 90)
-			return std::to_string(1 + hot_rooms + warm_rooms + dice.below(cold_rooms));
+			return cold_room(&dice);
 		/* Clients are at about the same turn, so they ask for the same new rooms. */
 		return std::to_string(first_new_room +
 							  static_cast<int>(number / 8) % (known_rooms - first_new_room));
@@ -184,7 +184,7 @@ private:
 		for (const std::string &room : rooms)
 			if (!visit(room))
 				return give_up();
-		if (dice.per_mille(30))
+		if (dice.per_mille(8))
 		{
 			if (!client->clean(some_grace()))
 				return give_up();
@@ -267,6 +267,18 @@ void
 take_turn(Run *run, Client *client, std::uint64_t turn)
 {
 	Turn(run, client, turn).take();
+}
+
+std::string
+warm_room(Dice *dice)
+{
+	return std::to_string(1 + hot_rooms + dice->below(warm_rooms));
+}
+
+std::string
+cold_room(Dice *dice)
+{
+	return std::to_string(1 + hot_rooms + warm_rooms + dice->below(cold_rooms));
 }
 
 std::string

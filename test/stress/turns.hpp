@@ -23,6 +23,10 @@ void take_turn(Run *run, Client *client, std::uint64_t turn);
 /* As a user does: asks, connects to the answer, and some time leaves again. False if a call failed. */
 bool join(Client *client, Dice *dice, const std::string &room);
 
+/* One of those that live long, and of those that are asked for seldom. */
+std::string warm_room(Dice *dice);
+std::string cold_room(Dice *dice);
+
 /* A room of which nobody but this client has heard, for the phases of new rooms only. */
 std::string new_room(const Client &client, int number);
 

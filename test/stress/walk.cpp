@@ -17,6 +17,14 @@ is_yes(const Record &record)
 }
 
 bool
+cleans(const Story &story, const Transaction &transaction)
+{
+	return std::any_of(transaction.steps.begin(), transaction.steps.end(), [&story](int step) {
+		return story.steps[static_cast<std::size_t>(step)].record->operation == Operation::clean;
+	});
+}
+
+bool
 by_own_hand(const Visit &visit)
 {
 	return visit.standing.mine == Mine::present || visit.standing.mine == Mine::absent;
@@ -49,7 +57,9 @@ Walker::Walker(const Story &story, World *world, Check *own) : story(story), wor
 		if (step.record->operation != Operation::leave || !story.may_stand(step))
 			continue;
 
-		const Micros from = story.of(step).end.start;
+		/* A cleanup of the same transaction knows at once. */
+		const Micros from = cleans(story, story.of(step)) ? step.record->start
+														  : story.of(step).end.start;
 		auto [at, fresh] = left.try_emplace(std::string(step.record->argument("session")), from);
 
 		at->second = std::min(at->second, from);

@@ -1,0 +1,182 @@
+/*
+ * scan.cpp: every assignment there is, and every one that may yet be committed.
+ *
+ * Counting rooms exactly, without waiting for the transactions that are assigning others, needs both: the rows that a
+ * snapshot taken under the placement lock sees, and those that are in flight. A version that the snapshot does not see
+ * but SnapshotDirty does was inserted by a transaction that has not ended, or ended a moment ago. It counts if its room
+ * has no version that the snapshot sees; otherwise it is the new version of a row being updated.
+ */
+#include "storage.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+std::optional<int>
+optional_int(Datum value, bool is_null)
+{
+	return is_null ? std::nullopt : std::optional<int>(DatumGetInt32(value));
+}
+
+std::string_view
+optional_text(Datum value, bool is_null)
+{
+	return is_null ? std::string_view() : view_of(value);
+}
+
+/* Only the first columns are ours; a DBA may add more. */
+Assignment
+read_row(HeapTuple tuple, TupleDesc descriptor)
+{
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
+
+	heap_deform_tuple(tuple, descriptor, values, nulls);
+	return Assignment{.room = view_of(values[column_room - 1]),
+					  .server = view_of(values[column_server - 1]),
+					  .region = optional_text(values[column_region - 1], nulls[column_region - 1]),
+					  .reason = optional_text(values[column_reason - 1], nulls[column_reason - 1]),
+					  .assigned_at = DatumGetTimestampTz(values[column_assigned_at - 1]),
+					  .last_used_at = DatumGetTimestampTz(values[column_last_used_at - 1]),
+					  .expected_users = optional_int(values[column_expected_users - 1],
+													 nulls[column_expected_users - 1]),
+					  .reported_users = optional_int(values[column_reported_users - 1],
+													 nulls[column_reported_users - 1])};
+}
+
+/* What has become of a version whose inserter may not have ended. */
+enum class Fate
+{
+	current,
+	replaced,
+	deleted /* for good: by its inserter, or by a transaction that has committed */
+};
+
+Fate
+fate_of(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		return Fate::current;
+
+	TransactionId changer = HeapTupleHeaderGetUpdateXid(header);
+
+	if (!TransactionIdIsValid(changer) || TransactionIdDidAbort(changer))
+		return Fate::current;
+	if (!ItemPointerEquals(&header->t_ctid, &tuple->t_self))
+		return Fate::replaced;
+	/* A deletion by somebody else may yet be rolled back. */
+	if (TransactionIdDidCommit(changer) ||
+		SubTransGetTopmostTransaction(changer) ==
+			SubTransGetTopmostTransaction(HeapTupleHeaderGetXmin(header)))
+		return Fate::deleted;
+	return Fate::current;
+}
+
+/*
+ * Which of the versions of one room stands for it; nullptr if it has been deleted again (SnapshotDirty looks no further
+ * than an inserter in progress). The scan may have missed the current version, written to a page behind it: then one
+ * that has been replaced by none of those seen stands in.
+ */
+HeapTuple
+latest_of(HeapTuple *versions, int count)
+{
+	HeapTuple stand_in = nullptr;
+
+	for (int i = 0; i < count; i++)
+	{
+		Fate fate = fate_of(versions[i]);
+		ItemPointer successor = &versions[i]->t_data->t_ctid;
+		bool seen = std::any_of(versions, versions + count, [successor](HeapTuple other) {
+			return ItemPointerEquals(&other->t_self, successor);
+		});
+
+		if (fate == Fate::current)
+			return versions[i];
+		if (fate == Fate::replaced && !seen)
+			stand_in = versions[i];
+	}
+	return stand_in;
+}
+
+} // namespace
+
+/*
+ * Page by page, as a sequential scan does, with one lock a page. Versions that the snapshot does not see but that may
+ * yet be committed are set aside.
+ */
+void
+Assignments::scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *context) const
+{
+	TupleDesc descriptor = RelationGetDescr(heap);
+	BlockNumber blocks = RelationGetNumberOfBlocks(heap);
+	Array<HeapTuple> set_aside;
+
+	for (BlockNumber block = 0; block < blocks; block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+
+		Buffer buffer = ReadBuffer(heap, block);
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+
+		Page page = BufferGetPage(buffer);
+		OffsetNumber last = PageGetMaxOffsetNumber(page);
+
+		for (OffsetNumber at = FirstOffsetNumber; at <= last; at++)
+		{
+			ItemId item = PageGetItemId(page, at);
+			HeapTupleData tuple;
+			SnapshotData dirty;
+
+			if (!ItemIdIsNormal(item))
+				continue;
+			tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
+			tuple.t_len = ItemIdGetLength(item);
+			tuple.t_tableOid = RelationGetRelid(heap);
+			ItemPointerSet(&tuple.t_self, block, at);
+
+			InitDirtySnapshot(dirty);
+			if (HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer))
+				visit(context, read_row(&tuple, descriptor), &tuple.t_self);
+			else if (uncommitted && HeapTupleSatisfiesVisibility(&tuple, &dirty, buffer))
+				set_aside.push(heap_copytuple(&tuple));
+		}
+		UnlockReleaseBuffer(buffer);
+	}
+	visit_set_aside(snapshot, set_aside, visit, context);
+}
+
+/*
+ * A room whose versions were set aside counts once, unless the snapshot sees another version of it: then these are only
+ * its new versions.
+ */
+void
+Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
+							 void *context) const
+{
+	TupleDesc descriptor = RelationGetDescr(heap);
+	auto room_of = [descriptor](HeapTuple tuple) { return read_row(tuple, descriptor).room; };
+	int next;
+
+	std::sort(set_aside.begin(), set_aside.end(),
+			  [room_of](HeapTuple a, HeapTuple b) { return room_of(a) < room_of(b); });
+	for (int first = 0; first < set_aside.count; first = next)
+	{
+		RoomKey room;
+
+		room.set(room_of(set_aside[first]));
+		for (next = first + 1; next < set_aside.count && room_of(set_aside[next]) == room.view();
+			 next++)
+			;
+
+		HeapTuple latest = latest_of(set_aside.items + first, next - first);
+
+		if (latest != nullptr && !probe(room, snapshot).visible)
+			visit(context, read_row(latest, descriptor), &latest->t_self);
+	}
+}
+
+} // namespace gxy

@@ -1,0 +1,170 @@
+# 101_databases.pl: preload and CREATE EXTENSION is all.
+#
+# The launcher finds the databases that have the extension by itself: those that are there when it starts, those that
+# come later, those in which the extension is created later, dropped, created again or moved. It visits the others once,
+# and templates and databases that refuse connections not at all.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('databases', conf => "max_prepared_transactions = 2\n");
+
+# What only the worker moves, since nobody connects to these databases.
+sub transactions_in
+{
+	my (@databases) = @_;
+	my $list = join ',', map { "'$_'" } @databases;
+
+	return $node->safe_psql('postgres',
+		"SELECT string_agg(datname || ' ' || xact_commit, ', ' ORDER BY datname) FROM pg_stat_database WHERE datname IN ($list)"
+	);
+}
+
+sub wait_for_visit
+{
+	my ($database) = @_;
+
+	return $node->poll_query_until('postgres',
+		"SELECT xact_commit > 0 FROM pg_stat_database WHERE datname = '$database'");
+}
+
+$node->start;
+
+# An idle room is freed and one in use is kept, within two intervals. Neither has a lease any more.
+$node->safe_psql('postgres', 'CREATE DATABASE galaxy');
+create_extension($node, 'galaxy');
+wait_for_first_run($node, 'galaxy');
+attach_watched_sessions($node, 'galaxy');
+set_interval($node, '1s');
+wait_for_run_after($node, 'galaxy', server_time($node));
+$node->safe_psql('galaxy', q(INSERT INTO app.sessions VALUES ('live', 1), ('live', 2)));
+my $expired = $node->safe_psql('galaxy', <<'SQL');
+INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_used_at)
+	SELECT room, 'gxy1', now() - interval '1 day', now() - interval '1 day' FROM unnest('{idle,live}'::text[]) room;
+SELECT clock_timestamp();
+SQL
+ok(rooms_are($node, 'galaxy', 'live'), 'the idle room is freed, the one in use is kept');
+cmp_ok(
+	$node->safe_psql('galaxy', "SELECT count(DISTINCT pid) FROM app.looks WHERE at > '$expired' AND rooms = 2"),
+	'<=', 2, 'by one of the next two runs');
+set_interval($node, '1h');
+
+# The first round visits what is there. Nothing but a visit begins a transaction in a database without the extension.
+$node->safe_psql('postgres', 'CREATE DATABASE plain');
+$node->restart;
+ok(wait_for_visit('plain'), 'the first round visits a database without the extension');
+ok(wait_for_first_run($node, 'galaxy'), 'and one with it');
+
+# From here on the interval is an hour: what is noticed, is noticed at once.
+overdue($node, 'galaxy', 'idle');
+$node->safe_psql('plain', 'SELECT 1');
+create_extension($node, 'plain');
+ok(wait_for_first_run($node, 'plain'), 'the extension is created in a database that was visited without it');
+
+$node->safe_psql('postgres', 'CREATE DATABASE later');
+create_extension($node, 'later');
+ok(wait_for_first_run($node, 'later'), 'the extension is created in a database that came later');
+
+ok(rooms_are($node, 'galaxy', 'idle', 'live'), 'meanwhile others wait for their interval');
+
+# A copy of a database has the extension, and no CREATE EXTENSION tells of it.
+$node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE galaxy');
+is($node->safe_psql('copy', 'SELECT worker, last_run IS NULL FROM balancer_stats'), 'idle|t', 'a copied database is not known');
+$node->safe_psql('copy', q(SELECT get_or_assign_server('first')));
+ok(rooms_are($node, 'copy', 'first', 'live'), q(until a backend's first call));
+
+# Neither does a COMMIT PREPARED, which runs no callback.
+$node->safe_psql('postgres', 'CREATE DATABASE prepared');
+$node->safe_psql('prepared', <<'SQL');
+SET client_min_messages = warning;
+BEGIN;
+CREATE EXTENSION gxy_balancer;
+PREPARE TRANSACTION 'create';
+COMMIT PREPARED 'create';
+SQL
+overdue($node, 'prepared', 'idle');
+is($node->safe_psql('prepared', q(SELECT room_server('idle'))), 'gxy1', 'the first call after a prepared CREATE EXTENSION');
+ok(rooms_are($node, 'prepared'), 'is noticed as well');
+
+# One that ends in a rollback is none.
+$node->safe_psql('postgres', 'CREATE DATABASE undone');
+$node->safe_psql('undone', 'SET client_min_messages = warning; BEGIN; CREATE EXTENSION gxy_balancer; ROLLBACK');
+
+# CREATE EXTENSION while a visit that has found nothing is not settled yet: the launcher is stopped between the two.
+$node->safe_psql('postgres', 'CREATE DATABASE race');
+my $session = hold($node, 'race', 'LOCK pg_extension');
+set_interval($node, '30min');
+wait_for_blocked_worker($node, 'race');
+my $launcher = launcher_pid($node);
+kill 'STOP', $launcher;
+$session->query_safe('COMMIT');
+$node->poll_query_until('postgres',
+	q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer worker' AND datname = 'race'));
+$session->query_safe('SET client_min_messages = warning; CREATE EXTENSION gxy_balancer');
+kill 'CONT', $launcher;
+$session->quit;
+ok(wait_for_first_run($node, 'race'), 'the extension is created while a visit finds none');
+
+# Twenty databases without the extension, one closed and one a template, each with a room to be freed.
+$node->safe_psql('postgres', "CREATE DATABASE without$_") for 1 .. 20;
+create_database($node, 'closed');
+create_database($node, 'template');
+overdue($node, $_, 'idle') for 'closed', 'template';
+$node->safe_psql('postgres', 'ALTER DATABASE closed ALLOW_CONNECTIONS false');
+$node->safe_psql('postgres', 'ALTER DATABASE template IS_TEMPLATE true');
+my @without = map { "without$_" } 1 .. 20;
+my @untouched = ('closed', 'template', 'template0', 'template1');
+my $untouched_before = transactions_in(@untouched);
+my $log_before = log_size($node);
+
+set_interval($node, '250ms');
+ok(wait_for_visit($_), "$_ is visited") for @without;
+my $visits = transactions_in(@without, 'undone');
+for (1 .. 3)
+{
+	my $now = server_time($node);
+
+	wait_for_run_after($node, $_, $now) for 'galaxy', 'plain', 'later';
+}
+is(transactions_in(@without, 'undone'), $visits, 'databases without the extension are left alone after one visit');
+is(transactions_in(@untouched), $untouched_before, 'closed databases and templates are not visited');
+is(count_complaints($node, $log_before), 0, 'nor tried in vain');
+$node->safe_psql('postgres', 'ALTER DATABASE closed ALLOW_CONNECTIONS true');
+$node->safe_psql('postgres', 'ALTER DATABASE template IS_TEMPLATE false');
+ok(rooms_are($node, $_), "$_ is served once it is an ordinary one") for 'closed', 'template';
+
+# Dropped, created again elsewhere, moved.
+$log_before = log_size($node);
+$session = hold($node, 'later', 'DROP EXTENSION gxy_balancer');
+wait_for_blocked_worker($node, 'later');
+release($session);
+my $now = server_time($node);
+wait_for_run_after($node, 'galaxy', $now);
+$visits = transactions_in('later');
+wait_for_run_after($node, 'galaxy', server_time($node)) for 1 .. 3;
+is(transactions_in('later'), $visits, 'a database that has lost the extension is left alone');
+is(count_in_log($node, $log_before, qr/\] gxy_balancer worker ERROR:  (?!timed out)/),
+	0, 'and a run that meets a DROP EXTENSION is no error');
+
+$log_before = log_size($node);
+$node->safe_psql('later',
+	'SET client_min_messages = warning; CREATE SCHEMA one; CREATE EXTENSION gxy_balancer SCHEMA one');
+$node->safe_psql('postgres', 'ALTER DATABASE later SET search_path = one, two, public');
+overdue($node, 'later', 'idle');
+ok(rooms_are($node, 'later'), 'created again in another schema');
+overdue($node, 'later', 'idle');
+$node->safe_psql('later', 'ALTER SCHEMA one RENAME TO two');
+ok(rooms_are($node, 'later'), 'moved with its schema');
+overdue($node, 'later', 'idle');
+ok(rooms_are($node, 'later'), 'and served there');
+is(count_complaints($node, $log_before), 0, 'without a complaint in the log');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,113 @@
+# 102_run.pl: what one run does, and how it looks from outside.
+#
+# Batches in short transactions; no longer than about a second in the database, and back at once if work is left; a lock
+# is waited for no longer than a second, whatever the database's own settings are; the statistics that autovacuum goes by
+# learn of the rows; pg_stat_activity says who is there. A room in use outlives the loss of its sessions.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('run');
+$node->start;
+
+# 12 000 rooms at once: 5 000 a transaction.
+create_database($node, 'batches');
+attach_watched_sessions($node, 'batches');
+overdue($node, 'batches', 1 .. 12000);
+set_interval($node, '500ms');
+ok(rooms_are($node, 'batches'), 'all rooms are freed');
+is($node->safe_psql('batches', <<'SQL'), '5000,5000,2000', 'in batches, each a transaction');
+SELECT string_agg(freed::text, ',' ORDER BY xid)
+FROM (SELECT xid, max(rooms) - min(rooms) AS freed FROM app.looks GROUP BY xid) transactions
+WHERE freed > 0
+SQL
+ok( $node->poll_query_until('batches',
+		q(SELECT n_tup_del = 12000 FROM pg_stat_user_tables WHERE relname = 'room_server_assignments')),
+	'which the cumulative statistics learn');
+is($node->safe_psql('batches', 'SELECT freed FROM balancer_stats'), 12000, 'and balancer_stats');
+set_interval($node, '1h');
+
+# A view so slow that a batch takes a second: each run does one, and the next follows at once, not an hour later.
+$node->safe_psql('postgres', 'CREATE DATABASE heavy');
+$node->safe_psql('heavy',
+	    'SET client_min_messages = warning; BEGIN; CREATE EXTENSION gxy_balancer; '
+	  . watched_sessions(0.5)
+	  . overdue_rooms(1 .. 12000)
+	  . 'COMMIT');
+ok(rooms_are($node, 'heavy'), 'what a run leaves is not left for an hour');
+is($node->safe_psql('heavy', 'SELECT count(DISTINCT pid) FROM app.looks WHERE rooms > 0'),
+	3, 'each run does a part of it');
+set_interval($node, '500ms');
+
+# Somebody locks the table as a whole. The database's own lock_timeout does not apply.
+create_database($node, 'locked');
+overdue($node, 'locked', 'idle');
+$node->safe_psql('postgres', q(ALTER DATABASE locked SET lock_timeout = '1h'));
+my $log_before = log_size($node);
+my $session = hold($node, 'locked', 'LOCK room_server_assignments');
+ok(wait_for_blocked_worker($node, 'locked'), 'a run waits for a lock');
+is($node->safe_psql('postgres', <<'SQL'), "gxy_balancer launcher||\ngxy_balancer worker|locked|gxy_balancer: freeing inactive rooms",
+SELECT backend_type, datname, CASE WHEN state = 'active' THEN query END FROM pg_stat_activity
+WHERE backend_type LIKE 'gxy_balancer%' AND (datname = 'locked' OR datname IS NULL) ORDER BY 1
+SQL
+	'pg_stat_activity shows launcher and worker, and what it does');
+is($node->safe_psql('locked', 'SELECT worker FROM balancer_stats'), 'running', 'so does balancer_stats');
+ok($node->poll_query_until('locked', q(SELECT worker LIKE 'backing off: timed out waiting for %room_server_assignments%' FROM balancer_stats)),
+	'not for long, then it backs off');
+ok($node->poll_query_until('locked',
+		q(SELECT worker LIKE 'backing off: %' AND next_due - last_run - last_run_duration >= '1 s' FROM balancer_stats)),
+	'for longer each time');
+is(count_logged($node, $log_before, 'locked', 'ERROR: '), 1, 'and says so once');
+release($session);
+ok(rooms_are($node, 'locked'), 'it recovers');
+ok($node->poll_query_until('locked', q(SELECT worker = 'idle' AND last_error IS NULL FROM balancer_stats)),
+	'balancer_stats forgets the error');
+wait_for_run_after($node, 'locked', server_time($node));
+is(count_logged($node, $log_before, 'locked', 'LOG:  gxy_balancer: the cleanup works again'), 1, 'and says so once');
+is(count_complaints($node, $log_before), 1, 'and nothing else');
+
+# A row that somebody has in hand is passed over, not waited for.
+overdue($node, 'locked', 'in_hand', 'free');
+$session = hold($node, 'locked', q(SELECT 1 FROM room_server_assignments WHERE room_id = 'in_hand' FOR UPDATE));
+ok(rooms_are($node, 'locked', 'in_hand'), 'a locked row holds up nothing else');
+$session->quit;
+ok(rooms_are($node, 'locked'), 'and is freed when it is free');
+
+# What a database sets for its sessions is not for the worker: such a transaction waits for all others that write.
+create_database($node, 'settings');
+$node->safe_psql('settings', <<'SQL');
+ALTER DATABASE settings SET default_transaction_isolation = serializable;
+ALTER DATABASE settings SET default_transaction_read_only = on;
+ALTER DATABASE settings SET default_transaction_deferrable = on;
+SQL
+$session = hold($node, 'locked', 'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; CREATE TABLE anything ()');
+$node->safe_psql('settings',
+	'SET default_transaction_read_only = off; SET default_transaction_isolation = "read committed"; BEGIN; ' . overdue_rooms('idle') . 'COMMIT');
+local $ENV{PGOPTIONS} = '-c default_transaction_deferrable=off';
+ok(rooms_are($node, 'settings'), 'defaults for transactions do not hold it up');
+delete $ENV{PGOPTIONS};
+release($session);
+
+# The application truncates its sessions while a room is in use; every run before has renewed the room's lease.
+create_database($node, 'truncated');
+$node->safe_psql('postgres', q(ALTER DATABASE truncated SET gxy_balancer.assignment_grace = '1h'));
+attach_watched_sessions($node, 'truncated');
+$node->safe_psql('truncated', q(INSERT INTO app.sessions VALUES ('busy', 1)));
+overdue($node, 'truncated', 'busy', 'idle');
+ok(rooms_are($node, 'truncated', 'busy'), 'a room in use is kept');
+$node->safe_psql('truncated', 'TRUNCATE app.sessions');
+wait_for_run_after($node, 'truncated', server_time($node)) for 1 .. 2;
+is($node->safe_psql('truncated', 'SELECT room_id, gateway_name FROM room_server_assignments'),
+	'busy|gxy1', 'also by the runs after its sessions are gone');
+$node->safe_psql('truncated', q(UPDATE room_server_assignments SET last_used_at = now() - interval '61 min'));
+ok(rooms_are($node, 'truncated'), 'until its lease has run out');
+
+$node->stop;
+done_testing();

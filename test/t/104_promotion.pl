@@ -1,0 +1,43 @@
+# 104_promotion.pl: a standby has no launcher, and gets one when it is promoted.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# The log of the standby names the background workers it starts.
+my $primary = new_node('primary', init => { allows_streaming => 1 }, conf => "log_min_messages = debug1\n");
+my $started = qr/DEBUG:  starting background worker process "gxy_balancer/;
+
+$primary->start;
+create_database($primary, 'galaxy');
+$primary->safe_psql('galaxy', q(SELECT get_or_assign_server('mine')));
+overdue($primary, 'galaxy', 'idle');
+cmp_ok(count_in_log($primary, 0, $started), '>=', 2, 'the primary has launcher and workers');
+$primary->backup('copy');
+
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'copy', has_streaming => 1);
+$standby->append_conf('postgresql.conf', "gxy_balancer.cleanup_interval = '500ms'");
+$standby->start;
+
+# What the primary does now arrives: the standby is as far as it will get before its promotion.
+overdue($primary, 'galaxy', 'last');
+ok(rooms_are($standby, 'galaxy', 'idle', 'last', 'mine'), 'the standby follows');
+is($standby->safe_psql('galaxy', q(SELECT get_or_assign_server('mine'))), 'gxy1', 'and answers');
+is(count_in_log($standby, 0, $started), 0, 'without a launcher');
+is($standby->safe_psql('galaxy', 'SELECT worker, last_run FROM balancer_stats'), 'idle|', 'and without runs');
+
+$standby->promote;
+ok(rooms_are($standby, 'galaxy', 'mine'), 'its rooms are freed after its promotion');
+ok(launcher_pid($standby), 'by a launcher of its own');
+
+$primary->stop;
+$standby->stop;
+done_testing();

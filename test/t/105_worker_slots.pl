@@ -1,0 +1,61 @@
+# 105_worker_slots.pl: max_worker_processes is used up by others.
+#
+# One warning, and another try every second: the runs go on as soon as a slot is free. A parallel query that waits for a
+# lock has the only slot meanwhile.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use Test::More;
+
+my $node = new_node('slots', conf => <<'CONF');
+max_worker_processes = 2
+max_logical_replication_workers = 0
+CONF
+my $warning = qr/\] gxy_balancer launcher WARNING:  .*no background worker slot is free/;
+
+$node->start;
+create_database($node, 'galaxy');
+overdue($node, 'galaxy', 'idle');
+
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE numbers WITH (parallel_workers = 2) AS SELECT generate_series(1, 1000);
+CREATE FUNCTION wait() RETURNS boolean LANGUAGE plpgsql PARALLEL SAFE AS
+	'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN true; END';
+SQL
+my $holder = hold($node, 'postgres', 'SELECT pg_advisory_xact_lock(1)');
+my $query = $node->background_psql('postgres');
+$query->query_until(qr/started/, <<'SQL');
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET max_parallel_workers_per_gather = 2;
+SET parallel_leader_participation = off;
+\echo started
+SELECT count(*) FROM numbers WHERE wait();
+SQL
+ok( $node->poll_query_until('postgres',
+		q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND wait_event = 'advisory')),
+	'the last slot is taken');
+
+my $log_before = log_size($node);
+set_interval($node, '250ms');
+$node->wait_for_log($warning, $log_before);
+pass('the launcher warns');
+
+# Nothing tells of a try in vain, so there is only the clock to tell that there were some.
+my $since = server_time($node);
+$node->poll_query_until('postgres', "SELECT clock_timestamp() > timestamptz '$since' + interval '2.5 s'");
+is(count_in_log($node, $log_before, $warning), 1, 'once');
+ok(rooms_are($node, 'galaxy', 'idle'), 'no room is freed');
+
+release($holder);
+$query->quit;
+ok(rooms_are($node, 'galaxy'), 'until there is a slot');
+is(count_complaints($node, $log_before), 1, 'and there is nothing else to complain of');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,144 @@
+# 106_no_obstacle.pl: runs hold up nobody who wants to create, copy, drop, rename or move a database.
+#
+# Each of these statements needs a database to itself: it waits for those who are connected, five seconds, then it is an
+# error. That none of them waits over a second is a promise, so each is given that much more than it takes while there are
+# no runs. DROP DATABASE also waits until every process has answered a signal, the launcher included, however long its
+# interval is.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use Time::HiRes qw(time);
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('obstacle', conf => "log_min_messages = debug1\n");
+my $started = qr/DEBUG:  starting background worker process "gxy_balancer worker"/;
+my $limit = 60;
+my ($log_before, @complaints);
+
+# What a statement has to say if it fails, or takes longer than the limit.
+sub complaint_of
+{
+	my ($database, $statement) = @_;
+	my $stderr;
+
+	local $ENV{PGOPTIONS} = "-c client_min_messages=warning -c statement_timeout=${limit}s";
+	return $node->psql($database, $statement, stderr => \$stderr) ? "$statement: $stderr" : ();
+}
+
+$node->start;
+create_database($node, $_) for 'galaxy', 'moving', 'slow', 'stuck1', 'stuck2', 'stuck3';
+
+# While the launcher sleeps for an hour; that it answers signals nevertheless shows in that this ends at all.
+my $slowest = 0;
+for my $i (1 .. 5)
+{
+	for my $statement ('CREATE DATABASE alone TEMPLATE galaxy', 'DROP DATABASE alone')
+	{
+		my $start = time;
+
+		push @complaints, complaint_of('postgres', $statement);
+		$slowest = time - $start if $slowest < time - $start;
+	}
+}
+is_deeply(\@complaints, [], 'CREATE DATABASE and DROP DATABASE while the launcher sleeps');
+$limit = 1 + 2 * $slowest;
+note "limit: $limit s";
+
+set_interval($node, '1s');
+$log_before = log_size($node);
+for my $i (1 .. 50)
+{
+	push @complaints, complaint_of('postgres', "CREATE DATABASE loop$i");
+	push @complaints, complaint_of("loop$i", 'CREATE EXTENSION gxy_balancer');
+	push @complaints, complaint_of('postgres', "DROP DATABASE loop$i");
+}
+is_deeply(\@complaints, [], 'fifty times CREATE DATABASE, CREATE EXTENSION, DROP DATABASE');
+cmp_ok(count_in_log($node, $log_before, $started), '>', 25, 'with runs meanwhile');
+
+@complaints = ();
+for my $i (1 .. 50)
+{
+	push @complaints, complaint_of('postgres', 'CREATE DATABASE copy TEMPLATE galaxy');
+	push @complaints, complaint_of('postgres', 'DROP DATABASE copy');
+}
+is_deeply(\@complaints, [], 'fifty times CREATE DATABASE ... TEMPLATE of a database with the extension');
+
+# From here on a run every tenth of a second, to meet more of them.
+set_interval($node, '100ms');
+@complaints = ();
+$log_before = log_size($node);
+for my $i (1 .. 20)
+{
+	push @complaints, complaint_of('postgres', 'ALTER DATABASE moving RENAME TO moved');
+	push @complaints, complaint_of('postgres', 'ALTER DATABASE moved RENAME TO moving');
+}
+is_deeply(\@complaints, [], 'forty times ALTER DATABASE ... RENAME');
+
+# It takes as long as the copy and two checkpoints do; those who wait for others give up by themselves.
+my $location = PostgreSQL::Test::Utils::tempdir;
+$node->safe_psql('postgres', "CREATE TABLESPACE elsewhere LOCATION '$location'");
+$limit = 60;
+for my $i (1 .. 5)
+{
+	push @complaints, complaint_of('postgres', 'ALTER DATABASE moving SET TABLESPACE elsewhere');
+	push @complaints, complaint_of('postgres', 'ALTER DATABASE moving SET TABLESPACE pg_default');
+}
+is_deeply(\@complaints, [], 'ten times ALTER DATABASE ... SET TABLESPACE');
+cmp_ok(count_in_log($node, $log_before, $started), '>', 25, 'with runs meanwhile');
+overdue($node, 'moving', 'idle');
+ok(rooms_are($node, 'moving'), 'and afterwards');
+
+# A run in the middle of something is no obstacle for FORCE. The launcher may not know yet that the database is gone, and
+# send one more worker there, but no other.
+for my $i (1 .. 10)
+{
+	$node->safe_psql('postgres', 'CREATE DATABASE short TEMPLATE galaxy');
+	$node->safe_psql('short', q(SELECT room_server('first')));
+	push @complaints, complaint_of('postgres', 'DROP DATABASE short WITH (FORCE)');
+}
+is_deeply(\@complaints, [], 'ten times DROP DATABASE ... WITH (FORCE)');
+$node->safe_psql('postgres', 'CREATE DATABASE held TEMPLATE galaxy');
+my $session = hold($node, 'held', 'LOCK room_server_assignments');
+ok(wait_for_blocked_worker($node, 'held'), 'a run waits in the database');
+is(complaint_of('postgres', 'DROP DATABASE held WITH (FORCE)'), undef, 'and is thrown out');
+$session->{run}->finish;
+my $gone = log_size($node);
+wait_for_run_after($node, 'galaxy', server_time($node)) for 1 .. 5;
+cmp_ok(count_complaints($node, $gone), '<=', 1, 'for good');
+
+# A slow view: the run gives up before those who wait do, and leaves them time before it tries again.
+set_interval($node, '1s');
+$node->safe_psql('slow', <<'SQL');
+CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
+SELECT attach_sessions('live');
+CREATE OR REPLACE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id FROM pg_sleep(600);
+SQL
+ok( $node->poll_query_until('postgres',
+		q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'slow' AND wait_event = 'PgSleep')),
+	'a run reads a view without end');
+is(complaint_of('postgres', 'DROP DATABASE slow'), undef, 'which does not hold up DROP DATABASE');
+complaint_of('postgres', 'DROP DATABASE IF EXISTS slow WITH (FORCE)');
+set_interval($node, '100ms');
+
+# Workers that cannot even start, because somebody has their databases locked, hold up no other database.
+my @sessions = map { hold($node, 'postgres', "ALTER DATABASE stuck$_ RENAME TO stuck${_}_renamed") } 1 .. 3;
+ok( $node->poll_query_until('postgres', <<'SQL'), 'three workers wait for their databases');
+SELECT count(*) = 3 FROM pg_locks WHERE NOT granted AND locktype = 'object' AND classid = 'pg_database'::regclass
+SQL
+overdue($node, 'galaxy', 'idle');
+ok(rooms_are($node, 'galaxy'), 'the others are served');
+$node->safe_psql('postgres', 'CREATE DATABASE short');
+is(complaint_of('postgres', 'DROP DATABASE short'), undef, 'and dropped');
+release($_) for @sessions;
+overdue($node, 'stuck1_renamed', 'idle');
+ok(rooms_are($node, 'stuck1_renamed'), 'and they are served when their databases are free');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,125 @@
+# 108_rights.pl: no application code runs with the worker's rights, and no trigger fires for it.
+#
+# A worker is connected as a superuser. The attached view is read as its owner, with nothing of his within reach to become
+# more than that, and nothing that his code sets outlives the look. What an administrator sets for a database, the worker
+# follows there.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('rights');
+$node->start;
+create_database($node, 'galaxy');
+
+# A view whose owner tries what he can.
+$node->safe_psql('galaxy', <<'SQL');
+CREATE ROLE app;
+CREATE ROLE other;
+GRANT SELECT ON room_server_assignments TO app;
+CREATE SCHEMA app AUTHORIZATION app;
+CREATE TABLE secrets AS SELECT 'secret' AS secret;
+SET ROLE app;
+CREATE TABLE app.seen (pid int, number serial, role name, superuser boolean, search_path text, work_mem text,
+	lock_timeout text, idle boolean);
+CREATE TABLE app.tried (what text, error text);
+CREATE FUNCTION app.try(what text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE what;
+	INSERT INTO app.tried VALUES (what, 'none');
+EXCEPTION WHEN OTHERS THEN
+	INSERT INTO app.tried VALUES (what, SQLSTATE);
+END
+$$;
+CREATE FUNCTION app.look() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO app.seen
+		SELECT pg_backend_pid(), nextval('app.seen_number_seq'), current_user, rolsuper, current_setting('search_path'),
+			current_setting('work_mem'), current_setting('lock_timeout'),
+			EXISTS (SELECT FROM public.room_server_assignments WHERE room_id = 'idle')
+		FROM pg_roles WHERE rolname = current_user;
+	PERFORM app.try(what) FROM unnest(ARRAY['SET ROLE NONE', 'SET ROLE postgres', 'SET SESSION AUTHORIZATION DEFAULT',
+		'ALTER ROLE app SUPERUSER', 'SELECT * FROM public.secrets', 'CREATE TEMP TABLE room_server_assignments (a int)',
+		'SET gxy_balancer.assignment_grace = 0']) what;
+	PERFORM set_config('search_path', 'app', false), set_config('work_mem', '64kB', false),
+		set_config('lock_timeout', '0', false);
+	RETURN true;
+END
+$$;
+CREATE VIEW app.live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE (SELECT NOT app.look());
+RESET ROLE;
+SELECT attach_sessions('app.live');
+SQL
+
+# The application's triggers on the table, one of each kind, would keep every room if they were asked.
+$node->safe_psql('galaxy', <<'SQL');
+CREATE TABLE fired (how text);
+CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO fired VALUES (format('%s %s %s as %s', TG_WHEN, TG_OP, TG_LEVEL, current_user));
+	RETURN NULL;
+END
+$$;
+CREATE TRIGGER a BEFORE UPDATE OR DELETE ON room_server_assignments FOR EACH ROW EXECUTE FUNCTION fire();
+CREATE TRIGGER b AFTER UPDATE OR DELETE ON room_server_assignments FOR EACH ROW EXECUTE FUNCTION fire();
+CREATE TRIGGER c BEFORE UPDATE OR DELETE ON room_server_assignments FOR EACH STATEMENT EXECUTE FUNCTION fire();
+ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER a;
+ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER b;
+SQL
+
+# How much a database gives its rooms.
+create_database($node, 'patient');
+$node->safe_psql('postgres', q(ALTER DATABASE patient SET gxy_balancer.assignment_grace = '1h'));
+for my $database ('galaxy', 'patient')
+{
+	$node->safe_psql($database, <<'SQL');
+INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_used_at)
+	SELECT room, 'gxy1', now() - age, now() - age
+	FROM (VALUES ('idle', interval '50 min'), ('older', '70 min')) rooms (room, age);
+SQL
+}
+
+$node->safe_psql('galaxy', 'TRUNCATE app.seen, app.tried');
+my $log_before = log_size($node);
+set_interval($node, '250ms');
+ok(rooms_are($node, 'galaxy'), 'rooms are freed by the default grace');
+ok(rooms_are($node, 'patient', 'idle'), q(and by a database's own));
+is($node->safe_psql('galaxy', 'SELECT count(*) FROM fired'), 0, 'no trigger fires');
+
+my $now = server_time($node);
+wait_for_run_after($node, $_, $now) for 'galaxy', 'patient';
+ok(rooms_are($node, 'patient', 'idle'), 'which the next run remembers');
+set_interval($node, '1h');
+
+is($node->safe_psql('galaxy', 'SELECT DISTINCT role, superuser, search_path FROM app.seen'),
+	'app|f|pg_catalog, pg_temp', q(the view is read as its owner, with nothing else in the path));
+is($node->safe_psql('galaxy', 'SELECT what, error FROM app.tried GROUP BY 1, 2 ORDER BY 1'), <<'TRIED' =~ s/\n$//r, 'who gets no further');
+ALTER ROLE app SUPERUSER|42501
+CREATE TEMP TABLE room_server_assignments (a int)|42501
+SELECT * FROM public.secrets|42501
+SET ROLE NONE|42501
+SET ROLE postgres|42501
+SET SESSION AUTHORIZATION DEFAULT|42501
+SET gxy_balancer.assignment_grace = 0|42501
+TRIED
+cmp_ok($node->safe_psql('galaxy', 'SELECT max(count) FROM (SELECT count(*) FROM app.seen GROUP BY pid) looks'),
+	'>', 1, 'the run that freed a room looked twice');
+is($node->safe_psql('galaxy', 'SELECT DISTINCT work_mem, lock_timeout FROM app.seen'),
+	'4MB|1s', 'and what the first look had set was gone by the second');
+is(count_complaints($node, $log_before), 0, 'without a complaint in the log');
+
+# The same for whoever calls a function.
+is($node->safe_psql('galaxy', <<'SQL'), "gxy1\n\"\$user\", public|4MB|0", 'nor does it stay in the session of a caller');
+SET search_path = DEFAULT;
+SELECT get_or_assign_server('new');
+SELECT current_setting('search_path'), current_setting('work_mem'), current_setting('lock_timeout');
+SQL
+
+$node->stop;
+done_testing();

@@ -1,0 +1,182 @@
+# 109_stats.pl: balancer_stats, and what CREATE EXTENSION says of the preload.
+#
+# Counts are kept by each backend and summed by the reader: those of backends that are there and that have ended, of this
+# database and no other, since the server's start or the last reset. Without preload there is nothing to count with.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('stats');
+my $counts = join ', ',
+  (map { "assigned_tier_$_" } 0 .. 6), 'sticky', 'renewed', 'moved', 'freed', 'refused';
+
+# The counts of a database, those that are zero left out.
+sub counts_in
+{
+	my ($database) = @_;
+	my $row = $node->safe_psql($database, "SELECT $counts FROM balancer_stats");
+	my @names = map { s/assigned_//r } split /, /, $counts;
+	my @values = split /\|/, $row;
+
+	return join ' ', map { $values[$_] ? "$names[$_]=$values[$_]" : () } 0 .. $#names;
+}
+
+$node->start;
+create_database($node, 'galaxy');
+create_database($node, 'other');
+is(counts_in('galaxy'), '', 'nothing is counted at first');
+is($node->safe_psql('galaxy', q(SELECT since < now() AND since > now() - interval '10 min' FROM balancer_stats)),
+	't', 'since the start of the server');
+
+# One server for each reason there is. Each call is a backend that has ended by the next.
+$node->safe_psql('galaxy', <<'SQL');
+CREATE TABLE sessions (room_id text, user_id int, gateway_name text);
+CREATE ROLE app;
+ALTER TABLE sessions OWNER TO app;
+SELECT attach_sessions('sessions');
+INSERT INTO sessions VALUES ('started', 1, 'general');
+INSERT INTO balancer_servers (name, capacity, regions, pool) VALUES
+	('local', 10, '{IL}', 'primary'), ('general', 20, NULL, 'primary'), ('spare', 100, NULL, 'standby');
+SQL
+my @calls = (
+	[ q(get_or_assign_server('started')), 'tier_0=1' ],
+	[ q(get_or_assign_server('here', 'IL')), 'tier_0=1 tier_1=1' ],
+	[ q(get_or_assign_server('anywhere')), 'tier_0=1 tier_1=1 tier_2=1' ],
+	[ q(get_or_assign_server('full')), 'tier_0=1 tier_1=1 tier_2=1 tier_3=1' ],
+	[ q(get_or_assign_server('full')), 'tier_0=1 tier_1=1 tier_2=1 tier_3=1 sticky=1' ],
+	[ q(room_server('full')), 'tier_0=1 tier_1=1 tier_2=1 tier_3=1 sticky=1' ],
+	[ q(touch_room('full')), 'tier_0=1 tier_1=1 tier_2=1 tier_3=1 sticky=1' ],
+);
+for my $call (@calls)
+{
+	$node->safe_psql('galaxy', "SELECT $call->[0]");
+	is(counts_in('galaxy'), $call->[1], $call->[0]);
+}
+
+my $stderr;
+isnt($node->psql('galaxy', q(SET gxy_balancer.overflow = error; SELECT get_or_assign_server('refused'))), 0, 'full');
+like(counts_in('galaxy'), qr/sticky=1 refused=1$/, 'a refused call');
+$node->safe_psql('galaxy', <<'SQL');
+UPDATE balancer_servers SET state = 'draining' WHERE name = 'general';
+SELECT get_or_assign_server('elsewhere');
+UPDATE balancer_servers SET state = 'draining';
+SELECT get_or_assign_server('drained');
+UPDATE balancer_servers SET state = 'offline';
+SELECT get_or_assign_server('dark');
+SQL
+is(counts_in('galaxy'), 'tier_0=1 tier_1=1 tier_2=1 tier_3=1 tier_4=1 tier_5=1 tier_6=1 sticky=1 refused=1',
+	'tiers 4 to 6');
+
+# A lease that is old enough is renewed, by a call and by a touch.
+for my $call (q(get_or_assign_server('full')), q(touch_room('full')))
+{
+	$node->safe_psql('galaxy',
+		"UPDATE room_server_assignments SET last_used_at = now() - interval '1 min', assigned_at = now() - interval '1 min'");
+	$node->safe_psql('galaxy', "SELECT $call");
+}
+like(counts_in('galaxy'), qr/sticky=2 renewed=2 refused=1$/, 'renewals');
+
+# Freed by a function, and by the worker.
+overdue($node, 'galaxy', 'idle1', 'idle2');
+is($node->safe_psql('galaxy', q(SELECT clean_inactive_assignments('1h'))), 2, 'two rooms are freed by a call');
+like(counts_in('galaxy'), qr/renewed=2 freed=2 refused=1$/, 'and counted');
+overdue($node, 'galaxy', 'idle1', 'idle2', 'idle3');
+is($node->safe_psql('galaxy', q(SELECT next_due - last_run FROM balancer_stats)), '01:00:00', 'the next run is an hour after the last');
+set_interval($node, '200ms');
+ok($node->poll_query_until('galaxy', 'SELECT freed = 5 FROM balancer_stats'), 'and three by the worker');
+set_interval($node, '1h');
+wait_for_first_run($node, 'galaxy');
+is($node->safe_psql('galaxy', <<'SQL'), 'idle||t|t', 'the worker in words and numbers');
+SELECT worker, last_error, last_run_duration BETWEEN '0' AND '10 min', last_run BETWEEN since AND now() FROM balancer_stats
+SQL
+
+# A call that is rolled back was a call all the same.
+$node->safe_psql('galaxy', q(BEGIN; SELECT get_or_assign_server('undone'); ROLLBACK));
+like(counts_in('galaxy'), qr/tier_6=2/, 'counts are of calls, also of those rolled back');
+
+# Backends that are there count as well; a second one is not mistaken for the first.
+my $first = $node->background_psql('galaxy');
+my $second = $node->background_psql('galaxy');
+my $sticky = $node->safe_psql('galaxy', 'SELECT sticky FROM balancer_stats');
+$first->query_safe(q(SELECT get_or_assign_server('full') FROM generate_series(1, 10)));
+$second->query_safe(q(SELECT get_or_assign_server('full') FROM generate_series(1, 20)));
+is($node->safe_psql('galaxy', 'SELECT sticky FROM balancer_stats'), $sticky + 30, 'backends that are there');
+$first->quit;
+is($node->safe_psql('galaxy', 'SELECT sticky FROM balancer_stats'), $sticky + 30, 'one of them ends');
+is(counts_in('other'), '', 'other databases have counts of their own');
+$node->safe_psql('other', q(SELECT get_or_assign_server('other')));
+is(counts_in('other'), 'tier_2=1', 'which they keep to themselves');
+
+# A reset, with a backend there that has counted and goes on.
+my $since = $node->safe_psql('galaxy', 'SELECT clock_timestamp()');
+$node->safe_psql('galaxy', 'SELECT reset_balancer_stats()');
+is(counts_in('galaxy'), '', 'after a reset all is zero');
+is($node->safe_psql('galaxy', "SELECT since BETWEEN '$since' AND clock_timestamp() FROM balancer_stats"), 't', 'since now');
+is(counts_in('other'), 'tier_2=1', 'in this database alone');
+$second->query_safe(q(SELECT get_or_assign_server('full')));
+is(counts_in('galaxy'), 'sticky=1', 'and the counting goes on');
+$second->quit;
+is(counts_in('galaxy'), 'sticky=1', 'also when that backend has ended');
+
+# The extension is dropped, the worker finds it gone, and it is created again: nothing comes back, though a backend that
+# had counted before the last reset is still there.
+my $third = $node->background_psql('galaxy');
+$third->query_safe(q(SELECT get_or_assign_server('full') FROM generate_series(1, 5)));
+$node->safe_psql('galaxy', 'SELECT reset_balancer_stats()');
+$node->safe_psql('galaxy', 'DROP EXTENSION gxy_balancer');
+set_interval($node, '200ms');
+wait_for_run_after($node, 'other', server_time($node)) for 1 .. 3;
+set_interval($node, '1h');
+create_extension($node, 'galaxy');
+ok(wait_for_first_run($node, 'galaxy'), 'an extension created anew');
+is(counts_in('galaxy'), '', 'begins at zero');
+$third->quit;
+is(counts_in('galaxy'), '', 'and stays there');
+
+# Many backends, ten at a time: a slot that is used again is counted once.
+my $script = PostgreSQL::Test::Utils::tempdir . '/script.sql';
+append_to_file($script, q(SELECT get_or_assign_server('full');));
+$node->safe_psql('galaxy', q(SELECT get_or_assign_server('full'), reset_balancer_stats()));
+$node->command_ok([ 'pgbench', '-n', '-C', '-c', 10, '-t', 20, '-f', $script, 'galaxy' ], 'two hundred backends');
+is(counts_in('galaxy'), 'sticky=200', 'are all counted');
+
+# Preloaded, CREATE EXTENSION has nothing to say.
+$node->safe_psql('postgres', 'CREATE DATABASE quiet');
+is($node->psql('quiet', 'CREATE EXTENSION gxy_balancer', stderr => \$stderr), 0, 'CREATE EXTENSION');
+is($stderr, '', 'is silent where the library is preloaded');
+
+# Without preload.
+$node->adjust_conf('postgresql.conf', 'shared_preload_libraries', q(''));
+$node->append_conf('postgresql.conf', q(shared_preload_libraries = ''));
+$node->restart;
+is( $node->safe_psql('galaxy', "SELECT worker, coalesce($counts), last_run, next_due, since FROM balancer_stats"),
+	'not preloaded||||', 'without preload there are no counts, and no worker');
+is($node->psql('galaxy', q(SELECT reset_balancer_stats(), get_or_assign_server('full'))), 0, 'and no error');
+for my $level ('notice', 'warning', 'error', 'log', 'debug1', 'info')
+{
+	my $told = $level !~ /warning|error/;
+
+	$node->safe_psql('postgres', "CREATE DATABASE $level");
+	$node->psql($level, "SET client_min_messages = $level; CREATE EXTENSION gxy_balancer; SHOW client_min_messages",
+		stdout => \my $stdout, stderr => \$stderr);
+	if ($told)
+	{
+		like($stderr, qr/^(?:psql:\S+ )?NOTICE:  gxy_balancer is not preloaded.*\nHINT:  .*shared_preload_libraries = 'gxy_balancer'/m,
+			"CREATE EXTENSION at $level says what to add");
+	}
+	else
+	{
+		is($stderr, '', "CREATE EXTENSION at $level is silent");
+	}
+	is($stdout, $level, "and leaves $level in force");
+}
+
+$node->stop;
+done_testing();

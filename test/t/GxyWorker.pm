@@ -1,0 +1,236 @@
+# GxyWorker.pm: what the tests of the background worker share.
+#
+# A run of the worker cannot be called, only waited for, and what it did in transactions that have ended cannot be seen
+# from outside. So a database can be given a view that writes down every look a run takes at the sessions: who took it,
+# in which transaction, and how many rooms there were. Leases are made to run out by writing old times, so that no test
+# waits for a grace. Every wait is for a state, and ends with the time-out of PostgreSQL::Test.
+
+package GxyWorker;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(new_node set_interval create_extension create_database watched_sessions attach_watched_sessions
+  overdue_rooms overdue rooms_are wait_for_first_run wait_for_run_after server_time launcher_pid hold release
+  wait_for_blocked_worker log_size count_complaints count_logged count_in_log);
+
+# The library preloaded, and a run an hour, so that whatever happens sooner has a reason. Autovacuum is off because its
+# workers connect to databases, too.
+sub new_node
+{
+	my ($name, %params) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(%{ $params{init} // {} });
+	$node->append_conf('postgresql.conf', <<'CONF');
+shared_preload_libraries = 'gxy_balancer'
+gxy_balancer.cleanup_interval = '1h'
+autovacuum = off
+restart_after_crash = on
+log_line_prefix = '%m [%p] %b '
+CONF
+	$node->append_conf('postgresql.conf', $params{conf}) if defined $params{conf};
+	return $node;
+}
+
+# As a DBA does it: edit and reload.
+sub set_interval
+{
+	my ($node, $interval) = @_;
+
+	$node->append_conf('postgresql.conf', "gxy_balancer.cleanup_interval = '$interval'");
+	$node->reload;
+	return;
+}
+
+sub create_extension
+{
+	my ($node, $database) = @_;
+
+	$node->safe_psql($database, 'SET client_min_messages = warning; CREATE EXTENSION gxy_balancer');
+	return;
+}
+
+# A database with the extension, whose first run has ended: nothing but the interval calls for another.
+sub create_database
+{
+	my ($node, $database) = @_;
+
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	create_extension($node, $database);
+	wait_for_first_run($node, $database) or die "no run in $database";
+	return;
+}
+
+# SQL that attaches app.sessions, a table for the test to fill, through a view of the role app that adds a row to
+# app.looks whenever it is read, and is as slow as is asked for, in seconds.
+sub watched_sessions
+{
+	my ($pause) = @_;
+
+	$pause //= 0;
+	return <<"SQL";
+SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app') AS missing \\gset
+\\if :missing
+CREATE ROLE app;
+\\endif
+GRANT SELECT ON room_server_assignments TO app;
+CREATE SCHEMA app AUTHORIZATION app;
+SET ROLE app;
+CREATE TABLE app.sessions (room_id text, user_id int);
+CREATE TABLE app.looks (pid int, xid xid8, rooms bigint, at timestamptz);
+CREATE FUNCTION app.look() RETURNS boolean LANGUAGE plpgsql VOLATILE AS \$\$
+BEGIN
+	INSERT INTO app.looks
+		SELECT pg_backend_pid(), pg_current_xact_id(), count(*), clock_timestamp() FROM public.room_server_assignments;
+	PERFORM pg_sleep($pause);
+	RETURN true;
+END
+\$\$;
+CREATE VIEW app.live AS SELECT room_id, user_id FROM app.sessions WHERE (SELECT app.look());
+RESET ROLE;
+SELECT attach_sessions('app.live');
+TRUNCATE app.looks;
+SQL
+}
+
+sub attach_watched_sessions
+{
+	my ($node, $database) = @_;
+
+	$node->safe_psql($database, watched_sessions());
+	return;
+}
+
+# SQL that adds rooms whose leases ran out long ago.
+sub overdue_rooms
+{
+	my $rooms = join ',', @_;
+
+	return <<"SQL";
+INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_used_at)
+	SELECT room, 'gxy1', now() - interval '1 day', now() - interval '1 day' FROM unnest('{$rooms}'::text[]) room;
+SQL
+}
+
+sub overdue
+{
+	my ($node, $database, @rooms) = @_;
+
+	$node->safe_psql($database, overdue_rooms(@rooms));
+	return;
+}
+
+# Waits until the database has just these rooms; false if that does not come about.
+sub rooms_are
+{
+	my ($node, $database, @rooms) = @_;
+
+	return $node->poll_query_until($database,
+		q(SELECT coalesce(string_agg(room_id, ',' ORDER BY room_id), '') FROM room_server_assignments),
+		join(',', sort @rooms));
+}
+
+# Ended, and the next one planned.
+sub wait_for_first_run
+{
+	my ($node, $database) = @_;
+
+	return $node->poll_query_until($database, q(SELECT worker = 'idle' AND next_due > last_run FROM balancer_stats));
+}
+
+# A run that began after a time of the server, and ended well.
+sub wait_for_run_after
+{
+	my ($node, $database, $time) = @_;
+
+	return $node->poll_query_until($database,
+		"SELECT worker = 'idle' AND last_run > '$time' FROM balancer_stats");
+}
+
+sub server_time
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+}
+
+# Waits for one that is not the given one.
+sub launcher_pid
+{
+	my ($node, $other) = @_;
+	my $is_launcher = q(backend_type = 'gxy_balancer launcher' AND pid <> ) . ($other // 0);
+
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE $is_launcher")
+	  or die 'no launcher';
+	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $is_launcher");
+}
+
+# A session with a transaction left open after the statement.
+sub hold
+{
+	my ($node, $database, $statement) = @_;
+	my $session = $node->background_psql($database);
+
+	$session->query_safe("BEGIN; $statement");
+	return $session;
+}
+
+sub release
+{
+	my ($session) = @_;
+
+	$session->query_safe('COMMIT');
+	$session->quit;
+	return;
+}
+
+sub wait_for_blocked_worker
+{
+	my ($node, $database) = @_;
+
+	return $node->poll_query_until('postgres', <<"SQL");
+SELECT count(*) = 1 FROM pg_stat_activity
+WHERE backend_type = 'gxy_balancer worker' AND datname = '$database' AND wait_event_type = 'Lock'
+SQL
+}
+
+sub log_size
+{
+	my ($node) = @_;
+
+	return -s $node->logfile;
+}
+
+# How often one of our processes has complained since a position in the log.
+sub count_complaints
+{
+	my ($node, $offset) = @_;
+
+	return count_in_log($node, $offset, qr/\] gxy_balancer \w+ (?:WARNING|ERROR|FATAL|PANIC): /);
+}
+
+# How often a worker has logged a message (a pattern, level included) with the name of its database as the context.
+sub count_logged
+{
+	my ($node, $offset, $database, $message) = @_;
+	my $more = qr/(?:[^\n]* (?:DETAIL|HINT|QUERY|CONTEXT):  [^\n]*\n|\t[^\n]*\n)*?/;
+
+	return count_in_log($node, $offset,
+		qr/\] gxy_balancer worker $message[^\n]*\n$more[^\n]*gxy_balancer worker in database "$database"\n/);
+}
+
+# How often a pattern occurs in the log since a position. Statements are logged as well, so it has to say what it means.
+sub count_in_log
+{
+	my ($node, $offset, $pattern) = @_;
+	my @found = slurp_file($node->logfile, $offset) =~ /$pattern/g;
+
+	return scalar @found;
+}
+
+1;
