@@ -331,9 +331,12 @@ reload(Launcher *launcher, TimestampTz now)
 	{
 		std::optional<DatabaseStatus> status = status_of(database.oid);
 
-		if (!status || status->state != WorkerState::waiting)
+		if (status && status->state == WorkerState::waiting)
+			status->next_due = status->last_start + microseconds(setting::cleanup_interval);
+		else if (status && status->state == WorkerState::failed)
+			status->next_due = status->last_start + delay_after(status->failures);
+		else
 			continue;
-		status->next_due = status->last_start + microseconds(setting::cleanup_interval);
 		(void) update_status(*status);
 	}
 }
