@@ -116,6 +116,16 @@ add_up(Oid database, int place, std::int64_t *sums)
 				sums[i] += shared->backends[backend].value[i];
 }
 
+/* Whether anything has been counted for a database; under the lock. */
+bool
+has_counted(int place)
+{
+	std::int64_t sums[counters];
+
+	add_up(shared->databases[place].status.database, place, sums);
+	return std::any_of(sums, sums + counters, [](std::int64_t sum) { return sum != 0; });
+}
+
 } // namespace
 
 extern "C"
@@ -276,7 +286,14 @@ drop_status(Oid database)
 	int place = place_of(database, false);
 
 	if (place >= 0 && !shared->databases[place].status.called_for)
+	{
+		/* Its counters stay: backends may still be adding to them. */
+		bool counted = has_counted(place);
+
 		shared->databases[place] = Database();
+		if (counted)
+			shared->databases[place].status.database = database;
+	}
 	LWLockRelease(shared->lock);
 }
 

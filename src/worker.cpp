@@ -22,9 +22,17 @@ namespace
 
 constexpr int batch_limit = 5000;
 constexpr TimestampTz time_budget = 1 * USECS_PER_SEC;
+/* Milliseconds. DROP DATABASE waits five seconds for those who are connected: a slow view must not outlast that. */
+constexpr int batch_timeout = 4000;
 
 bool announced = false; /* CREATE EXTENSION ran in this transaction */
 bool listening = false;
+
+bool
+is_installed()
+{
+	return OidIsValid(get_extension_oid("gxy_balancer", true));
+}
 
 /* One transaction; false if the extension is not installed. */
 bool
@@ -34,9 +42,10 @@ clean_batch(Cleaned *cleaned)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	enable_timeout_after(STATEMENT_TIMEOUT, batch_timeout);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, "gxy_balancer: freeing inactive rooms");
-	installed = OidIsValid(get_extension_oid("gxy_balancer", true));
+	installed = is_installed();
 	if (installed)
 	{
 		Oid user;
@@ -49,6 +58,7 @@ clean_batch(Cleaned *cleaned)
 		SetUserIdAndSecContext(user, context);
 	}
 	PopActiveSnapshot();
+	disable_timeout(STATEMENT_TIMEOUT, false);
 	CommitTransactionCommand();
 	/* Without this autovacuum would never learn of the rows that were freed. */
 	(void) pgstat_report_stat(true);
@@ -119,26 +129,56 @@ name_database()
 	return name;
 }
 
-/* Inside PG_CATCH: ends the transaction, keeps the error, and logs it unless the last run ended with the same. */
+/* Logs an error that was caught before. */
+void
+log_error(ErrorData *error)
+{
+	PG_TRY();
+	{
+		ReThrowError(error);
+	}
+	PG_CATCH();
+	{
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Inside PG_CATCH: ends the transaction and keeps the error; logs it unless the last run ended with the same. A run that
+ * met a DROP EXTENSION has not failed.
+ */
 void
 note_failure(DatabaseStatus *status, const char *last_error)
 {
 	MemoryContextSwitchTo(TopMemoryContext);
 
 	ErrorData *error = CopyErrorData();
-
-	status->state = WorkerState::failed;
-	status->failures++;
-	status->more_work = false;
 	int length = pg_mbcliplen(error->message, static_cast<int>(std::strlen(error->message)),
 							  error_length - 1);
 
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	AbortCurrentTransaction();
+	FlushErrorState();
+
+	StartTransactionCommand();
+	bool installed = is_installed();
+
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+	status->more_work = false;
+	if (!installed)
+	{
+		status->state = WorkerState::absent;
+		return;
+	}
+	status->state = WorkerState::failed;
+	status->failures++;
 	std::memcpy(status->error, error->message, length);
 	status->error[length] = '\0';
 	if (std::strcmp(status->error, last_error) != 0)
-		EmitErrorReport();
-	AbortCurrentTransaction();
-	FlushErrorState();
+		log_error(error);
 }
 
 } // namespace

@@ -292,10 +292,10 @@ Client::clean(int grace)
 				{grace < 0 ? nullptr : milliseconds.c_str()});
 }
 
-/* A row as the history has it. */
+/* A row as the history has it. A version that was locked when it was made has kept that as its xmax. */
 #define ROW \
 	"gateway_name || '@' || (extract(epoch FROM assigned_at) * 1000000)::bigint" \
-	" || CASE WHEN xmax::text = '0' THEN '' ELSE '*' END"
+	" || CASE WHEN xmax::text IN ('0', xmin::text) THEN '' ELSE '*' END"
 
 bool
 Client::look(const std::string &room)

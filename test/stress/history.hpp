@@ -19,8 +19,8 @@
  *     assign level= region= expected=      the server; level is given where the call is its own transaction
  *     touch; release                       t or f
  *     clean grace=                         in milliseconds, absent: the setting's; how many were freed
- *     look                                 the application's SELECT: server@assigned_at, with a * behind it if the row
- *                                          has an xmax; or nothing
+ *     look                                 the application's SELECT: server@assigned_at, with a * behind it if
+ *                                          somebody may have begun to delete the row; or nothing
  *     scan                                 the same of the whole table: room=server@assigned_at;...
  *     enter session=,server=; leave session=            a session of the room: rows written
  *     upsert server=; delete; wipe         the application's own statements: rows written; wipe: of all rooms

@@ -74,6 +74,7 @@ public:
 
 private:
 	static constexpr int rooms_each = 40;
+	static constexpr Micros nap = 5000;
 
 	/* A client of SERIALIZABLE could be refused, and then its room would be missing. */
 	static Next hold_new_room(Client *client, int first, int turn)
@@ -140,6 +141,7 @@ private:
 		const Micros start = journal->now();
 		std::atomic<bool> over = false;
 		std::atomic<int> busy = run->clients;
+		std::atomic<int> running = run->clients;
 		std::vector<std::thread> threads;
 
 		for (int number = 1; number <= run->clients; number++)
@@ -156,9 +158,13 @@ private:
 					if (before == Next::more && next != Next::more)
 						busy--;
 				}
+				running--;
 			});
 		attend(name, start, start + length, &busy);
 		over = true;
+		/* Somebody may still be waiting for a prepared transaction. */
+		for (; running > 0; keeper.hold(nap))
+			end_prepared(forever);
 		for (std::thread &thread : threads)
 			thread.join();
 		keeper.note({.operation = Operation::phase,
@@ -171,7 +177,6 @@ private:
 	void attend(const std::string &name, Micros start, Micros end, const std::atomic<int> *busy)
 	{
 		constexpr Micros second = 1'000'000;
-		constexpr Micros nap = 5000;
 		Micros next = start + second;
 
 		while (journal->now() < end && *busy > 0 && !run->failed)

@@ -36,7 +36,7 @@ struct Visit
 	bool kept = true;
 };
 
-/* server@assigned_at, and a * if the row had an xmax; or nothing. */
+/* As look has it in history.hpp. */
 Observation seen_in(std::string_view answer, World *world);
 
 class Walker
