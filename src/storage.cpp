@@ -6,9 +6,9 @@
  * - SnapshotSelf, in find(): the last committed version of a row, or this transaction's own, at every isolation level,
  *   without a predicate lock. It judges each version at the moment it meets it, so that a row updated behind its back
  *   can slip through: a hit is final, a miss is not.
- * - SnapshotAny plus a check of each version against a registered latest MVCC snapshot, in probe() and scan() (scan.cpp): the
- *   snapshot keeps the version it sees from being pruned, so nothing slips through, and since the scan itself is not
- *   an MVCC scan, a SERIALIZABLE caller still takes no predicate locks and owes nothing for having looked.
+ * - SnapshotAny plus a check of each version against a registered latest MVCC snapshot, in probe() and in scan()
+ *   (scan.cpp): the snapshot keeps the version it sees from being pruned, so nothing slips through, and since the scan
+ *   itself is not an MVCC scan, a SERIALIZABLE caller still takes no predicate locks and owes nothing for having looked.
  */
 #include "storage.hpp"
 
