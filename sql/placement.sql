@@ -233,8 +233,9 @@ UPDATE balancer_servers SET state = 'draining' WHERE name = 'any';
 SELECT pg_temp.assign(4, 'IL');
 SELECT reason FROM room_server_assignments WHERE room_id = '4';
 SELECT get_or_assign_server('german', 'DE');
--- When none is online, the least bad goes first: of the right region, and not a standby.
-UPDATE balancer_servers SET state = 'draining', position = CASE name WHEN 'any' THEN 9 ELSE 1 END;
+-- When none is online, the least bad goes first, loaded or not: of the right region, and not a standby.
+UPDATE room_server_assignments SET gateway_name = 'any';
+UPDATE balancer_servers SET state = 'draining';
 SELECT get_or_assign_server('draining', 'IL');
 UPDATE balancer_servers SET state = 'offline';
 SELECT get_or_assign_server('offline', 'IL');

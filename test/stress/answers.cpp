@@ -68,10 +68,10 @@ public:
 
 	bool has_author(const Observation &seen) const
 	{
-		return seen.creates || seen.seen != Seen::server ||
-			   room.creations.any(
-				   {-forever, seen.span.end},
-				   [&seen](const Creation &made) { return made.server == seen.server; });
+		return seen.creates || seen.seen == Seen::nothing ||
+			   room.creations.any({-forever, seen.span.end}, [&seen](const Creation &made) {
+				   return seen.seen == Seen::something || made.server == seen.server;
+			   });
 	}
 
 private:
@@ -169,7 +169,8 @@ private:
 			}
 			authored->looked();
 			if (!judge.has_author(seen))
-				authored->found("a server that nobody can have assigned", {&world.record(seen.step)});
+				authored->found("room " + room.name + ": an assignment that nobody can have made",
+								{&world.record(seen.step)});
 		}
 	}
 
@@ -193,9 +194,11 @@ private:
 			one_server->found(prefix + "two servers, and nothing that can have ended the first",
 							  std::move(lines));
 		else if (finding.judgement == Judgement::vanished)
-			kept->found(prefix + "an assignment is gone, and nothing can have ended it", std::move(lines));
+			kept->found(prefix + "an assignment is gone, and nothing can have ended it",
+						std::move(lines));
 		else
-			authored->found(prefix + "an assignment, and nobody who can have made it", std::move(lines));
+			authored->found(prefix + "an assignment, and nobody who can have made it",
+							std::move(lines));
 	}
 
 	void add_end_of(const Observation &seen, std::vector<const Record *> *lines) const

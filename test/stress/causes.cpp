@@ -22,9 +22,9 @@ template <typename F>
 bool
 any_before(const Room &room, Micros time, F f)
 {
-	auto after = std::upper_bound(
-		room.observations.begin(), room.observations.end(), time,
-		[](Micros at, const Observation &seen) { return at < seen.span.start; });
+	auto after =
+		std::upper_bound(room.observations.begin(), room.observations.end(), time,
+						 [](Micros at, const Observation &seen) { return at < seen.span.start; });
 
 	while (after != room.observations.begin())
 		if (f(*--after))

@@ -244,15 +244,14 @@ Client::prepare(Micros due, bool commit)
 bool
 Client::end_prepared(const Run::Prepared &prepared)
 {
-	const std::string sql =
-		(prepared.commit ? "COMMIT PREPARED '" : "ROLLBACK PREPARED '") + prepared.transaction + "'";
+	const std::string sql = (prepared.commit ? "COMMIT PREPARED '" : "ROLLBACK PREPARED '") +
+							prepared.transaction + "'";
 
 	if (is_lost)
 		connect();
 	transaction = prepared.transaction;
-	return end_transaction(prepared.commit ? Operation::commit_prepared
-										   : Operation::rollback_prepared,
-						   sql.c_str());
+	return end_transaction(
+		prepared.commit ? Operation::commit_prepared : Operation::rollback_prepared, sql.c_str());
 }
 
 bool
@@ -293,8 +292,8 @@ Client::clean(int grace)
 }
 
 /* A row as the history has it. A version that was locked when it was made has kept that as its xmax. */
-#define ROW \
-	"gateway_name || '@' || (extract(epoch FROM assigned_at) * 1000000)::bigint" \
+#define ROW                                                                                        \
+	"gateway_name || '@' || (extract(epoch FROM assigned_at) * 1000000)::bigint"                   \
 	" || CASE WHEN xmax::text IN ('0', xmin::text) THEN '' ELSE '*' END"
 
 bool
@@ -308,7 +307,8 @@ bool
 Client::scan()
 {
 	return call(Operation::scan, "-", with_level(""),
-				"SELECT string_agg(room_id || '=' || " ROW ", ';') FROM room_server_assignments", {});
+				"SELECT string_agg(room_id || '=' || " ROW ", ';') FROM room_server_assignments",
+				{});
 }
 
 bool
@@ -372,8 +372,8 @@ Client::edit_server(const std::string &server, const std::string &change, int pr
 					"INSERT INTO balancer_servers (name) VALUES ($1) ON CONFLICT DO NOTHING",
 					{server.c_str()});
 	if (change == "drop")
-		return call(Operation::server, "-", arguments, "DELETE FROM balancer_servers WHERE name = $1",
-					{server.c_str()});
+		return call(Operation::server, "-", arguments,
+					"DELETE FROM balancer_servers WHERE name = $1", {server.c_str()});
 	if (change == "priority")
 		return call(Operation::server, "-", arguments,
 					"UPDATE balancer_servers SET priority = $2::int WHERE name = $1",
@@ -386,8 +386,7 @@ Client::edit_server(const std::string &server, const std::string &change, int pr
 bool
 Client::kill(int client)
 {
-	const std::string pid =
-		std::to_string(run->backends[static_cast<std::size_t>(client)].load());
+	const std::string pid = std::to_string(run->backends[static_cast<std::size_t>(client)].load());
 
 	return call(Operation::kill, "-", "client=" + std::to_string(client),
 				"SELECT pg_terminate_backend($1::int)", {pid.c_str()});

@@ -34,8 +34,8 @@ struct Run
 	std::vector<std::string> servers;
 	std::vector<std::atomic<int>> backends; /* of each client, 0: none */
 	std::vector<int> transactions;			/* begun by each client, in all phases */
-	std::atomic<int> rallied = 0;			/* clients that have come to a rally, summed up over all */
-	std::atomic<bool> failed = false;		/* no client can go on */
+	std::atomic<int> rallied = 0;	  /* clients that have come to a rally, summed up over all */
+	std::atomic<bool> failed = false; /* no client can go on */
 
 	std::mutex mutex;
 	std::vector<Prepared> prepared;

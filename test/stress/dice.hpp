@@ -13,7 +13,8 @@ class Dice
 {
 public:
 	Dice(std::uint64_t seed, int client, std::uint64_t turn)
-		: state(mixed(seed) ^ mixed(static_cast<std::uint64_t>(client) << 32 | 1) ^ mixed(turn << 1))
+		: state(mixed(seed) ^ mixed(static_cast<std::uint64_t>(client) << 32 | 1) ^
+				mixed(turn << 1))
 	{
 	}
 

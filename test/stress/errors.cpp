@@ -133,8 +133,7 @@ private:
 		const Transaction &transaction = world.story->of(step);
 
 		return !transaction.autocommit && step.record->room != "-" &&
-			   (!transaction.sorted ||
-				unsorted.any({transaction.begin, step.record->end}));
+			   (!transaction.sorted || unsorted.any({transaction.begin, step.record->end}));
 	}
 
 	std::string complaint_about_timeout(const Step &step) const

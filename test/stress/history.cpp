@@ -13,10 +13,13 @@ namespace
 {
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(Operation::count)> names = {
-	"setting", "phase",	  "connect", "kill",			"begin",			 "savepoint", "rollback_to",
-	"commit",  "rollback", "prepare", "commit_prepared", "rollback_prepared", "assign",	  "touch",
-	"release", "clean",	  "look",	 "enter",			"leave",			 "upsert",	  "delete",
-	"wipe",	   "server",  "scan",	 "load"};
+	"setting",	"phase",	 "connect",			"kill",
+	"begin",	"savepoint", "rollback_to",		"commit",
+	"rollback", "prepare",	 "commit_prepared", "rollback_prepared",
+	"assign",	"touch",	 "release",			"clean",
+	"look",		"enter",	 "leave",			"upsert",
+	"delete",	"wipe",		 "server",			"scan",
+	"load"};
 
 template <typename T>
 bool

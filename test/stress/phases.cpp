@@ -40,7 +40,8 @@ level_of(int client)
 class Course
 {
 public:
-	Course(Run *run, Journal *journal) : run(run), journal(journal), keeper(run, journal, 0, Level::read_committed)
+	Course(Run *run, Journal *journal)
+		: run(run), journal(journal), keeper(run, journal, 0, Level::read_committed)
 	{
 	}
 
@@ -54,9 +55,8 @@ public:
 			(void) client->assign(new_room(*client, turn), nullptr, 0);
 			return turn + 1 < rooms_each ? Next::more : Next::done;
 		});
-		phase("spread_held", tenth, [](Client *client, int turn) {
-			return hold_new_room(client, rooms_each, turn);
-		});
+		phase("spread_held", tenth,
+			  [](Client *client, int turn) { return hold_new_room(client, rooms_each, turn); });
 		phase("spread_renewed", tenth, [this](Client *client, int turn) {
 			return client->number % 4 != 0 ? hold_new_room(client, 2 * rooms_each, turn)
 										   : hold_renewed_rooms(client, turn);
@@ -114,10 +114,11 @@ private:
 		/* Settings are known only once the library is loaded. */
 		(void) keeper.query("SELECT count(*) FROM balancer_load");
 
-		const auto names = keeper.query("SELECT string_agg(name, ' ' ORDER BY position) FROM balancer_servers");
-		const auto values = keeper.query(
-			"SELECT replace(name, 'gxy_balancer.', ''), setting FROM pg_settings "
-			"WHERE name LIKE 'gxy\\_balancer.%' AND unit = 'ms'");
+		const auto names =
+			keeper.query("SELECT string_agg(name, ' ' ORDER BY position) FROM balancer_servers");
+		const auto values =
+			keeper.query("SELECT replace(name, 'gxy_balancer.', ''), setting FROM pg_settings "
+						 "WHERE name LIKE 'gxy\\_balancer.%' AND unit = 'ms'");
 
 		for (const auto &row : values)
 			set(row[0], row[1]);
@@ -199,9 +200,9 @@ private:
 
 		{
 			const std::lock_guard<std::mutex> lock(run->mutex);
-			const auto first = std::partition(
-				run->prepared.begin(), run->prepared.end(),
-				[due](const Run::Prepared &prepared) { return prepared.due > due; });
+			const auto first =
+				std::partition(run->prepared.begin(), run->prepared.end(),
+							   [due](const Run::Prepared &prepared) { return prepared.due > due; });
 
 			ready.assign(first, run->prepared.end());
 			run->prepared.erase(first, run->prepared.end());

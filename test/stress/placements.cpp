@@ -72,7 +72,8 @@ private:
 			!story.may_stand(step) || (record.answered() && record.answer == "0"))
 			return;
 		edits[std::string(record.argument("name"))].push_back(
-			{story.of(step).end, story.stands(step), change == "online" || change == "add", &record});
+			{story.of(step).end, story.stands(step), change == "online" || change == "add",
+			 &record});
 	}
 
 	static bool superseded(const Edit &edit, const std::vector<Edit> &all, Micros by,

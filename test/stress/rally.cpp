@@ -51,8 +51,8 @@ private:
 
 	void meet_in_a_new_room()
 	{
-		const std::string room =
-			std::to_string(first_new_room + static_cast<int>(number) % (known_rooms - first_new_room));
+		const std::string room = std::to_string(
+			first_new_room + static_cast<int>(number) % (known_rooms - first_new_room));
 		const int kind = dice.below(100);
 
 		client->hold(dice.below(3000));
@@ -61,9 +61,8 @@ private:
 		else if (kind < 65)
 			hold(room, kind % 3 == 0);
 		else if (kind < 87)
-			(void) client->upsert(
-				room, run->servers[static_cast<std::size_t>(
-						  dice.below(static_cast<int>(run->servers.size())))]);
+			(void) client->upsert(room, run->servers[static_cast<std::size_t>(
+											dice.below(static_cast<int>(run->servers.size())))]);
 		else if (kind < 92)
 			(void) client->touch(room);
 		else
@@ -91,8 +90,7 @@ private:
 	void hold(const std::string &room, bool renew_only)
 	{
 		const bool commit = dice.per_mille(750);
-		const Level level =
-			dice.per_mille(500) ? Level::read_committed : Level::repeatable_read;
+		const Level level = dice.per_mille(500) ? Level::read_committed : Level::repeatable_read;
 
 		if (!client->begin(level, true))
 			return;

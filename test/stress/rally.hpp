@@ -13,7 +13,7 @@
 namespace stress
 {
 
-constexpr std::uint64_t turns_between_rallies = 12;
+constexpr std::uint64_t turns_between_rallies = 8;
 
 void rally(Run *run, Client *client, std::uint64_t number);
 

@@ -47,7 +47,8 @@ public:
 		for (std::size_t i = 0; i < transaction->steps.size(); i++)
 			take(i);
 		if (!ended && prepare_was_lost)
-			finish(Fate::aborted, prepared_at); /* the run ends every prepared transaction it finds */
+			finish(Fate::aborted,
+				   prepared_at); /* the run ends every prepared transaction it finds */
 		else if (!ended)
 			finish(Fate::unknown, {last_end, forever});
 		if (transaction->fate == Fate::committed)
@@ -82,7 +83,7 @@ private:
 		const Span span = {record.start, record.end};
 
 		if (transaction->autocommit)
-			finish(record.answered()					  ? Fate::committed
+			finish(record.answered()				   ? Fate::committed
 				   : record.outcome == Outcome::failed ? Fate::aborted
 													   : Fate::unknown,
 				   span);

@@ -54,8 +54,8 @@ struct Transaction
 struct Step
 {
 	const Record *record = nullptr;
-	int transaction = -1;	   /* -1: none, as a phase */
-	bool undone = false;	   /* by ROLLBACK TO, in a transaction that may have committed */
+	int transaction = -1;		/* -1: none, as a phase */
+	bool undone = false;		/* by ROLLBACK TO, in a transaction that may have committed */
 	Micros void_from = forever; /* when what it did may have begun to be undone */
 
 	Span span() const { return {record->start, record->end}; }
@@ -71,10 +71,7 @@ struct Story
 	{
 		return transactions[static_cast<std::size_t>(step.transaction)];
 	}
-	bool stands(const Step &step) const
-	{
-		return !step.undone && of(step).fate == Fate::committed;
-	}
+	bool stands(const Step &step) const { return !step.undone && of(step).fate == Fate::committed; }
 	bool may_stand(const Step &step) const
 	{
 		return !step.undone && of(step).fate != Fate::aborted;

@@ -20,9 +20,8 @@ public:
 	{
 		Micros furthest = -forever;
 
-		std::stable_sort(items.begin(), items.end(), [](const T &a, const T &b) {
-			return a.span.start < b.span.start;
-		});
+		std::stable_sort(items.begin(), items.end(),
+						 [](const T &a, const T &b) { return a.span.start < b.span.start; });
 		reach.clear();
 		for (const T &item : items)
 		{
@@ -32,12 +31,11 @@ public:
 	}
 
 	/* Whether holds(item) for any item that meets the window; the latest are asked first. */
-	template <typename F>
-	bool any(Span window, F holds) const
+	template <typename F> bool any(Span window, F holds) const
 	{
-		auto after = std::upper_bound(
-			items.begin(), items.end(), window.end,
-			[](Micros end, const T &item) { return end < item.span.start; });
+		auto after =
+			std::upper_bound(items.begin(), items.end(), window.end,
+							 [](Micros end, const T &item) { return end < item.span.start; });
 
 		for (std::size_t i = static_cast<std::size_t>(after - items.begin()); i-- > 0;)
 		{

@@ -82,8 +82,8 @@ private:
 
 	const std::string &some_server()
 	{
-		return run->servers[static_cast<std::size_t>(
-			dice.below(static_cast<int>(run->servers.size())))];
+		return run
+			->servers[static_cast<std::size_t>(dice.below(static_cast<int>(run->servers.size())))];
 	}
 
 	int some_grace()

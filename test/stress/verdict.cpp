@@ -36,8 +36,8 @@ Check::found(std::string what, std::vector<const Record *> lines)
 void
 Check::print(std::ostream &to) const
 {
-	to << (count == 0 ? "ok - " : "not ok - ") << title << ": " << examined << " examined, " << count
-	   << " violations";
+	to << (count == 0 ? "ok - " : "not ok - ") << title << ": " << examined << " examined, "
+	   << count << " violations";
 	if (count > 0)
 		to << ", the first after " << first << " operations";
 	to << '\n';

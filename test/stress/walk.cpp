@@ -58,8 +58,8 @@ Walker::Walker(const Story &story, World *world, Check *own) : story(story), wor
 			continue;
 
 		/* A cleanup of the same transaction knows at once. */
-		const Micros from = cleans(story, story.of(step)) ? step.record->start
-														  : story.of(step).end.start;
+		const Micros from =
+			cleans(story, story.of(step)) ? step.record->start : story.of(step).end.start;
 		auto [at, fresh] = left.try_emplace(std::string(step.record->argument("session")), from);
 
 		at->second = std::min(at->second, from);
@@ -71,7 +71,8 @@ Walker::expect(bool true_to_it, const Visit &visit)
 {
 	own->looked();
 	if (!true_to_it)
-		own->found("a transaction was shown something else than it had written itself", visit.lines);
+		own->found("a transaction was shown something else than it had written itself",
+				   visit.lines);
 }
 
 void
@@ -150,8 +151,8 @@ Span
 Walker::span_of_snapshot(const Step &step) const
 {
 	const Transaction &transaction = story.of(step);
-	const bool fresh = transaction.level == Level::read_committed ||
-					   step.record->operation == Operation::release;
+	const bool fresh =
+		transaction.level == Level::read_committed || step.record->operation == Operation::release;
 
 	return {fresh ? step.record->start : transaction.begin, step.record->end};
 }
@@ -167,8 +168,7 @@ Walker::free(const Step &step, int number, Room *room, Visit *visit)
 		observe(step, number, room, visit,
 				{.seen = Seen::something, .void_from = step.record->start});
 	else
-		observe(step, number, room, visit,
-				{.seen = Seen::nothing, .span = span_of_snapshot(step)});
+		observe(step, number, room, visit, {.seen = Seen::nothing, .span = span_of_snapshot(step)});
 	if (!gone)
 		return;
 	end(step, number, room, visit, no_server);

@@ -109,8 +109,7 @@ World::room_named(const std::string &name, int step)
 int
 World::server_named(std::string_view name)
 {
-	return server_numbers
-		.try_emplace(std::string(name), static_cast<int>(server_numbers.size()))
+	return server_numbers.try_emplace(std::string(name), static_cast<int>(server_numbers.size()))
 		.first->second;
 }
 

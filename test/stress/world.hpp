@@ -32,9 +32,9 @@ constexpr int no_server = -1;
 struct Observation
 {
 	Seen seen = Seen::nothing;
-	bool creates = false; /* the call may have made what it saw */
-	bool renews = false;  /* the call had to see to it that the lease is young */
-	bool stands = false;  /* its transaction committed */
+	bool creates = false;	/* the call may have made what it saw */
+	bool renews = false;	/* the call had to see to it that the lease is young */
+	bool stands = false;	/* its transaction committed */
 	bool untouched = false; /* nobody had begun to delete the row */
 	int server = no_server;
 	int step = 0;

@@ -26,10 +26,11 @@ sub new_server
 }
 
 # Runs statements in a session of their own, which ends with the first error. Gives what was printed, and the error's
-# SQLSTATE, or '' if there was none, and its text with detail and hint.
+# SQLSTATE, or '' if there was none, and its text with detail and hint. What waits for ever is cancelled.
 sub attempt
 {
 	my ($node, $sql, %more) = @_;
+	local $ENV{PGOPTIONS} = '-c statement_timeout=60s';
 	my ($status, $out, $err) = $node->psql($more{dbname} // 'postgres', $sql,
 		extra_params => [ '--set=VERBOSITY=verbose', @{ $more{extra_params} // [] } ]);
 	my ($state) = $err =~ /(?:ERROR|FATAL):  ([0-9A-Z]{5}):/;
