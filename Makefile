@@ -95,8 +95,9 @@ FORMATTED = $(wildcard src/*.cpp src/*.hpp test/unit/*.cpp test/unit/*.hpp)
 CLANG_FORMAT ?= clang-format-14
 PG_CONFIG ?= pg_config
 
+# Both, because Debian has PGXS in the client's package and the headers in that of the server's development files.
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
-ifneq (,$(PGXS))
+ifneq (,$(and $(PGXS),$(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)))
 
 # Bitcode is for inlining by the JIT; a machine without the server's own clang does without.
 SERVER_CLANG := $(shell sed -n 's/^CLANG *= *//p' $(dir $(PGXS))../Makefile.global)
