@@ -11,6 +11,7 @@ DATA = $(EXTENSION)--$(EXTVERSION).sql $(wildcard $(EXTENSION)--*--*.sql)
 
 OBJS = \
 	src/policy.o \
+	src/learning.o \
 	src/guc.o \
 	src/deadline.o \
 	src/shmem.o \
@@ -151,8 +152,9 @@ test demo stress:
 test-matrix:
 	@test/matrix
 
-# The policy and its tests, without PostgreSQL.
-UNIT_OBJS = build/policy.o $(patsubst test/unit/%.cpp,build/%.o,$(wildcard test/unit/*.cpp))
+# The policy, what is learned of rooms, and the tests of both, without PostgreSQL.
+PURE_OBJS = build/policy.o build/learning.o
+UNIT_OBJS = $(PURE_OBJS) $(patsubst test/unit/%.cpp,build/%.o,$(wildcard test/unit/*.cpp))
 COMPILE_UNIT = $(CXX) $(CXX_STANDARD) -O1 -g $(WARNINGS) -Isrc -c
 
 unit: build/unit
@@ -161,9 +163,9 @@ unit: build/unit
 build/unit: $(UNIT_OBJS)
 	$(CXX) -o $@ $^ -lgtest_main -lgtest -pthread
 
-$(UNIT_OBJS): src/policy.hpp $(wildcard test/unit/*.hpp) Makefile | build
+$(UNIT_OBJS): src/policy.hpp src/learning.hpp $(wildcard test/unit/*.hpp) Makefile | build
 
-build/policy.o: src/policy.cpp
+$(PURE_OBJS): build/%.o: src/%.cpp
 	$(COMPILE_UNIT) -o $@ $<
 
 build/%.o: test/unit/%.cpp
@@ -207,7 +209,7 @@ help:
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
-	@echo 'make unit             tests of the placement policy alone'
+	@echo 'make unit             tests of the placement policy and of the learning rule alone'
 	@echo 'make check-objects    the built objects need no C++ runtime'
 	@echo 'make check-includes   includes point one way along the list of units'
 	@echo 'make check-lists      every source and test is listed in the Makefile'
