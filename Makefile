@@ -17,6 +17,7 @@ OBJS = \
 	src/shmem.o \
 	src/catalog.o \
 	src/pool.o \
+	src/heap.o \
 	src/storage.o \
 	src/scan.o \
 	src/insertion.o \

@@ -1,10 +1,8 @@
 /*
  * insertion.cpp: the insertion of a new assignment.
  *
- * A speculative insertion, as INSERT ... ON CONFLICT does it: should another row of the room get in at the same moment,
- * which only an application's own statement can bring about, the row is withdrawn and nobody is waited for. It goes
- * through the table access method and ExecInsertIndexTuples: every index is kept, also those a DBA adds; constraints
- * are checked; triggers do not fire.
+ * Speculative (heap.hpp): should another row of the room get in at the same moment, which only an application's own
+ * statement can bring about, the row is withdrawn and nobody is waited for.
  */
 #include "insertion.hpp"
 
@@ -64,17 +62,7 @@ Insertion::insert(const RoomKey &room, const Assignment &row)
 	if (row.expected_users)
 		set(column_expected_users, Int32GetDatum(*row.expected_users));
 	ExecStoreVirtualTuple(slot);
-	slot->tts_tableOid = RelationGetRelid(heap);
-	ExecConstraints(target, slot, estate);
-
-	std::uint32_t token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-	bool conflict = false;
-
-	table_tuple_insert_speculative(heap, slot, GetCurrentCommandId(true), 0, nullptr, token);
-	compat::insert_index_tuples(target, slot, estate, false, false, &conflict);
-	table_tuple_complete_speculative(heap, slot, token, !conflict);
-	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
-	return !conflict;
+	return insert_row(target, slot, estate);
 }
 
 void

@@ -103,49 +103,22 @@ latest_of(HeapTuple *versions, int count)
 
 } // namespace
 
-/*
- * Page by page, as a sequential scan does, with one lock a page. Versions that the snapshot does not see but that may
- * yet be committed are set aside.
- */
+/* Versions that the snapshot does not see but that may yet be committed are set aside. */
 void
 Assignments::scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *context) const
 {
 	TupleDesc descriptor = RelationGetDescr(heap);
-	BlockNumber blocks = RelationGetNumberOfBlocks(heap);
 	Array<HeapTuple> set_aside;
 
-	for (BlockNumber block = 0; block < blocks; block++)
-	{
-		CHECK_FOR_INTERRUPTS();
+	for_each_tuple(heap, false, [&](HeapTuple tuple, Buffer buffer) {
+		SnapshotData dirty;
 
-		Buffer buffer = ReadBuffer(heap, block);
-
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-
-		Page page = BufferGetPage(buffer);
-		OffsetNumber last = PageGetMaxOffsetNumber(page);
-
-		for (OffsetNumber at = FirstOffsetNumber; at <= last; at++)
-		{
-			ItemId item = PageGetItemId(page, at);
-			HeapTupleData tuple;
-			SnapshotData dirty;
-
-			if (!ItemIdIsNormal(item))
-				continue;
-			tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
-			tuple.t_len = ItemIdGetLength(item);
-			tuple.t_tableOid = RelationGetRelid(heap);
-			ItemPointerSet(&tuple.t_self, block, at);
-
-			InitDirtySnapshot(dirty);
-			if (HeapTupleSatisfiesVisibility(&tuple, snapshot, buffer))
-				visit(context, read_row(&tuple, descriptor), &tuple.t_self);
-			else if (uncommitted && HeapTupleSatisfiesVisibility(&tuple, &dirty, buffer))
-				set_aside.push(heap_copytuple(&tuple));
-		}
-		UnlockReleaseBuffer(buffer);
-	}
+		InitDirtySnapshot(dirty);
+		if (HeapTupleSatisfiesVisibility(tuple, snapshot, buffer))
+			visit(context, read_row(tuple, descriptor), &tuple->t_self);
+		else if (uncommitted && HeapTupleSatisfiesVisibility(tuple, &dirty, buffer))
+			set_aside.push(heap_copytuple(tuple));
+	});
 	visit_set_aside(snapshot, set_aside, visit, context);
 }
 

@@ -65,50 +65,16 @@ found_in(TupleTableSlot *slot)
 	return found;
 }
 
-/* One index descent; visit(slot) returns true to go on to the next version. */
-template <typename F>
-void
-for_each_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot, F visit)
-{
-	ScanKeyData equals_room;
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(heap), &TTSOpsBufferHeapTuple);
-	IndexScanDesc scan = compat::index_beginscan(heap, key, snapshot, 1);
-
-	ScanKeyEntryInitialize(&equals_room, 0, 1, BTEqualStrategyNumber, InvalidOid,
-						   key->rd_indcollation[0], F_TEXTEQ, room.as_datum());
-	index_rescan(scan, &equals_room, 1, nullptr, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot) && visit(slot))
-		;
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-}
-
 std::optional<Found>
 first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot)
 {
 	std::optional<Found> found;
 
-	for_each_version(heap, key, room, snapshot, [&found](TupleTableSlot *slot) {
+	for_each_version(heap, key, room.as_datum(), snapshot, [&found](TupleTableSlot *slot) {
 		found = found_in(slot);
 		return false;
 	});
 	return found;
-}
-
-Assignments::Change
-change_of(TM_Result result)
-{
-	switch (result)
-	{
-		case TM_Ok:
-			return Assignments::Change::done;
-		case TM_Updated:
-		case TM_Deleted:
-			return Assignments::Change::outdated;
-		default:
-			/* Being changed by another transaction, or by the very statement that is calling us. */
-			return Assignments::Change::busy;
-	}
 }
 
 } // namespace
@@ -168,95 +134,50 @@ Assignments::probe(const RoomKey &room, Snapshot snapshot) const
 {
 	Probe probe;
 
-	for_each_version(heap, key, room, SnapshotAny, [&probe, snapshot](TupleTableSlot *slot) {
-		BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
-		HeapTuple tuple = buffered->base.tuple;
-		SnapshotData dirty;
+	for_each_version(
+		heap, key, room.as_datum(), SnapshotAny, [&probe, snapshot](TupleTableSlot *slot) {
+			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+			HeapTuple tuple = buffered->base.tuple;
+			SnapshotData dirty;
 
-		InitDirtySnapshot(dirty);
-		LockBuffer(buffered->buffer, BUFFER_LOCK_SHARE);
+			InitDirtySnapshot(dirty);
+			LockBuffer(buffered->buffer, BUFFER_LOCK_SHARE);
 
-		bool visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffered->buffer);
-		bool alive = visible || HeapTupleSatisfiesVisibility(tuple, &dirty, buffered->buffer);
+			bool visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffered->buffer);
+			bool alive = visible || HeapTupleSatisfiesVisibility(tuple, &dirty, buffered->buffer);
 
-		LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
-		if (visible)
-			probe.visible = true;
-		if (visible || (alive && !TransactionIdIsValid(dirty.xmin)))
-			probe.committed = true;
-		else if (alive)
-		{
-			probe.holder = dirty.xmin;
-			probe.token = dirty.speculativeToken;
-		}
-		return !probe.visible;
-	});
+			LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
+			if (visible)
+				probe.visible = true;
+			if (visible || (alive && !TransactionIdIsValid(dirty.xmin)))
+				probe.committed = true;
+			else if (alive)
+			{
+				probe.holder = dirty.xmin;
+				probe.token = dirty.speculativeToken;
+			}
+			return !probe.visible;
+		});
 	return probe;
 }
 
 Assignments::Change
 Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users)
 {
-	TupleTableSlot *old_row = table_slot_create(heap, nullptr);
-	TM_FailureData failure;
-	Change change =
-		change_of(table_tuple_lock(heap, tid, InvalidSnapshot, old_row, GetCurrentCommandId(true),
-								   LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure));
+	static constexpr int renewed[] = {column_last_used_at, column_reported_users};
+	const Datum values[] = {TimestampTzGetDatum(now), Int32GetDatum(reported_users.value_or(0))};
 
-	if (change == Change::done)
-	{
-		bool nulls[2] = {};
-		int which[2] = {column_last_used_at, column_reported_users};
-		Datum renewed[2] = {TimestampTzGetDatum(now), Int32GetDatum(reported_users.value_or(0))};
-		HeapTuple tuple = heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(old_row, false, nullptr),
-													RelationGetDescr(heap), reported_users ? 2 : 1,
-													which, renewed, nulls);
-		TupleTableSlot *new_row =
-			MakeSingleTupleTableSlot(RelationGetDescr(heap), &TTSOpsHeapTuple);
-		LockTupleMode mode;
-		compat::IndexUpdates updates;
-
-		ExecForceStoreHeapTuple(tuple, new_row, false);
-		new_row->tts_tableOid = RelationGetRelid(heap);
-		change = change_of(table_tuple_update(heap, tid, new_row, GetCurrentCommandId(true),
-											  InvalidSnapshot, InvalidSnapshot, true, &failure,
-											  &mode, &updates.which));
-		if (change == Change::done && updates.any())
-		{
-			EState *estate = CreateExecutorState();
-			ResultRelInfo *target = makeNode(ResultRelInfo);
-
-			InitResultRelInfo(target, heap, 0, nullptr, 0);
-			ExecOpenIndices(target, false);
-			compat::insert_index_tuples(target, new_row, estate, true, updates.only_summarizing(),
-										nullptr);
-			ExecCloseIndices(target);
-			FreeExecutorState(estate);
-		}
-		ExecDropSingleTupleTableSlot(new_row);
-		CommandCounterIncrement();
-	}
-	ExecDropSingleTupleTableSlot(old_row);
-	return change;
-}
-
-Assignments::Change
-Assignments::remove(ItemPointer tid, bool wait)
-{
-	TM_FailureData failure;
-
-	return change_of(table_tuple_delete(heap, tid, GetCurrentCommandId(true), InvalidSnapshot,
-										InvalidSnapshot, wait, &failure, false));
+	return change_columns(heap, tid, std::span(renewed, reported_users ? 2 : 1), values);
 }
 
 /* heap_delete() without waiting gives up on a lock of our own, which a renewal leaves behind. */
 Assignments::Change
 Assignments::remove(ItemPointer tid)
 {
-	Change change = remove(tid, false);
+	Change change = delete_row(heap, tid, false);
 
 	if (change == Change::busy && lock_row(tid, LockWaitSkip) == Change::done)
-		change = remove(tid, true);
+		change = delete_row(heap, tid, true);
 	return change;
 }
 

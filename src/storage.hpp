@@ -9,6 +9,7 @@
 
 #include "array.hpp"
 #include "guc.hpp"
+#include "heap.hpp"
 
 namespace gxy
 {
@@ -104,12 +105,7 @@ public:
 	/* Whether the room has a row, for certain as of the snapshot, which has to be a latest one and registered. */
 	Probe probe(const RoomKey &room, Snapshot snapshot) const;
 
-	enum class Change
-	{
-		done,
-		busy,	 /* another transaction in progress has the row; nobody was waited for */
-		outdated /* the row is gone or has a newer version: look again */
-	};
+	using Change = gxy::Change;
 
 	/* Renews the lease: sets last_used_at, and reported_users if given. */
 	Change renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users);
@@ -119,7 +115,7 @@ public:
 
 	/* Waits, in the lock manager, until this transaction has the row for itself; then remove_locked() deletes it. */
 	Change lock_row(ItemPointer tid) { return lock_row(tid, LockWaitBlock); }
-	Change remove_locked(ItemPointer tid) { return remove(tid, true); }
+	Change remove_locked(ItemPointer tid) { return delete_row(heap, tid, true); }
 
 	/*
 	 * Calls visit(const Assignment &) once for every room that has a row committed by the time of the snapshot or
@@ -133,7 +129,6 @@ public:
 private:
 	using RowVisitor = void (*)(void *context, const Assignment &row, ItemPointer tid);
 
-	Change remove(ItemPointer tid, bool wait);
 	Change lock_row(ItemPointer tid, LockWaitPolicy policy);
 	void scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *context) const;
 	void visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
