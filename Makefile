@@ -21,10 +21,12 @@ OBJS = \
 	src/storage.o \
 	src/scan.o \
 	src/insertion.o \
+	src/room_sizes.o \
 	src/wait.o \
 	src/sources.o \
 	src/attach.o \
 	src/census.o \
+	src/learner.o \
 	src/load.o \
 	src/placement.o \
 	src/lease.o \
@@ -49,7 +51,8 @@ REGRESS = \
 	security \
 	explain \
 	app_dml \
-	reentry
+	reentry \
+	learning
 ISOLATION = \
 	app-delete \
 	app-insert \
@@ -66,6 +69,7 @@ ISOLATION = \
 	cleanup-holds \
 	cleanup-snapshot \
 	cleanup-spares \
+	learning \
 	old-snapshot \
 	pool-edit \
 	release-assign \

@@ -98,6 +98,34 @@ COMMENT ON COLUMN balancer_sources.schema_name IS 'schema of the attached relati
 COMMENT ON COLUMN balancer_sources.relation_name IS 'name of the attached relation';
 SELECT pg_catalog.pg_extension_config_dump('balancer_sources', '');
 
+/*
+ * Written when an occasion begins and when it grows, by cleanups, which never look for rows by time; hence heap-only
+ * updates. Rows beyond gxy_balancer.max_learned_rooms go, the oldest updated_at first.
+ */
+CREATE TABLE balancer_room_sizes (
+	room_id text PRIMARY KEY CHECK (octet_length(room_id) BETWEEN 1 AND 255),
+	size real NOT NULL DEFAULT 0 CHECK (size BETWEEN 0 AND 1000000),
+	occasions int NOT NULL DEFAULT 0 CHECK (occasions >= 0),
+	peak int NOT NULL DEFAULT 0 CHECK (peak BETWEEN 0 AND 1000000),
+	assigned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) USING heap WITH (
+	fillfactor = 70,
+	autovacuum_vacuum_scale_factor = 0.05,
+	autovacuum_analyze_scale_factor = 0.2
+);
+REVOKE ALL ON balancer_room_sizes FROM PUBLIC;
+COMMENT ON TABLE balancer_room_sizes IS 'how large rooms were on earlier occasions, an occasion being one assignment''s life: what a new assignment expects when nobody says how many will come';
+COMMENT ON COLUMN balancer_room_sizes.room_id IS 'the room';
+COMMENT ON COLUMN balancer_room_sizes.size IS 'weighted mean of the peaks of its occasions before the latest, recent ones weighing more';
+COMMENT ON COLUMN balancer_room_sizes.occasions IS 'how many those were';
+COMMENT ON COLUMN balancer_room_sizes.peak IS 'most users that a cleanup saw in it at once on the latest occasion';
+COMMENT ON COLUMN balancer_room_sizes.assigned_at IS 'which assignment the latest occasion belongs to';
+COMMENT ON COLUMN balancer_room_sizes.opened_at IS 'when users were first seen on the latest occasion';
+COMMENT ON COLUMN balancer_room_sizes.updated_at IS 'when the row was last written; the rooms written longest ago are forgotten first';
+SELECT pg_catalog.pg_extension_config_dump('balancer_room_sizes', '');
+
 /* ENABLE ALWAYS: logical replication applies rows with ordinary triggers off, and its changes count as well. */
 CREATE FUNCTION _forget_backend_copies() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_forget_backend_copies';
@@ -203,7 +231,7 @@ COMMENT ON FUNCTION server_state(text) IS 'the state in force of a server: onlin
 
 CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
-		OUT load bigint, OUT capacity int, OUT expected int, OUT score numeric, OUT rooms bigint,
+		OUT load bigint, OUT capacity int, OUT expected int, OUT expected_from text, OUT score numeric, OUT rooms bigint,
 		OUT room_sessions bigint, OUT priority int, OUT state text, OUT pool text, OUT regions text[])
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment';
@@ -212,7 +240,7 @@ COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_s
 
 CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
-		OUT load bigint, OUT capacity int, OUT expected int, OUT score numeric, OUT rooms bigint,
+		OUT load bigint, OUT capacity int, OUT expected int, OUT expected_from text, OUT score numeric, OUT rooms bigint,
 		OUT room_sessions bigint, OUT priority int, OUT state text, OUT pool text, OUT regions text[])
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment_bigint';
@@ -319,7 +347,7 @@ REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
 GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats() TO pg_monitor;
-GRANT SELECT ON balancer_load, balancer_rooms, balancer_stats TO pg_monitor;
+GRANT SELECT ON balancer_load, balancer_rooms, balancer_stats, balancer_room_sizes TO pg_monitor;
 
 /* Tells the launcher of this database once the transaction commits, and the DBA if there is no launcher. */
 CREATE FUNCTION _extension_created() RETURNS void

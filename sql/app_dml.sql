@@ -159,11 +159,13 @@ BEGIN
 	RAISE INFO 'assigned %', pg_temp.check_indexes();
 END
 $$;
+SET gxy_balancer.max_learned_rooms = 0;	-- rooms to go where they went the first time
 CALL pg_temp.work();
 -- One that only summarizes, over rows that are there already.
 DROP INDEX by_time;
 CREATE INDEX by_brin ON room_server_assignments USING brin (last_used_at);
 CALL pg_temp.work();
+RESET gxy_balancer.max_learned_rooms;
 DROP INDEX by_brin, by_users, by_length, of_a_region, by_server;
 TRUNCATE room_server_assignments;
 

@@ -85,6 +85,7 @@ DECLARE
 		SELECT t::text || ctid || xmin FROM room_server_assignments t UNION ALL
 		SELECT t::text || ctid || xmin FROM balancer_servers t UNION ALL
 		SELECT t::text || ctid || xmin FROM balancer_pins t UNION ALL
+		SELECT t::text || ctid || xmin FROM balancer_room_sizes t UNION ALL
 		SELECT t::text || ctid || xmin FROM balancer_sources t) x (x)';
 BEGIN
 	BEGIN

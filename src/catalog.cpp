@@ -38,6 +38,13 @@ constexpr Column pins_columns[] = {
 	{"room_id", TEXTOID, true}, {"server", TEXTOID, true}, {"expected_users", INT4OID, false}};
 constexpr Column sources_columns[] = {
 	{"source", TEXTOID, true}, {"schema_name", TEXTOID, true}, {"relation_name", TEXTOID, true}};
+constexpr Column room_sizes_columns[] = {{"room_id", TEXTOID, true},
+										 {"size", FLOAT4OID, true},
+										 {"occasions", INT4OID, true},
+										 {"peak", INT4OID, true},
+										 {"assigned_at", TIMESTAMPTZOID, true},
+										 {"opened_at", TIMESTAMPTZOID, true},
+										 {"updated_at", TIMESTAMPTZOID, true}};
 
 Relations known;
 bool valid = false;
@@ -101,9 +108,9 @@ primary_key_of(Oid table)
 	table_close(catalog, AccessShareLock);
 	if (!OidIsValid(index))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("table room_server_assignments has lost its primary key"),
-						errhint("Add it again: ALTER TABLE room_server_assignments ADD PRIMARY KEY "
-								"(room_id).")));
+						errmsg("table %s has lost its primary key", get_rel_name(table)),
+						errhint("Add it again: ALTER TABLE %s ADD PRIMARY KEY (room_id).",
+								get_rel_name(table))));
 	return index;
 }
 
@@ -169,13 +176,16 @@ relations()
 	found.servers = find_table(schema, "balancer_servers");
 	found.pins = find_table(schema, "balancer_pins");
 	found.sources = find_table(schema, "balancer_sources");
+	found.room_sizes = find_table(schema, "balancer_room_sizes");
 
 	found.assignments_key = primary_key_of(found.assignments);
+	found.room_sizes_key = primary_key_of(found.room_sizes);
 	found.owner = owner_of(found.assignments);
 	check_columns(found.assignments, assignments_columns);
 	check_columns(found.servers, servers_columns);
 	check_columns(found.pins, pins_columns);
 	check_columns(found.sources, sources_columns);
+	check_columns(found.room_sizes, room_sizes_columns);
 	if (!reported && is_preloaded() && !status_of(MyDatabaseId))
 		call_for_run(MyDatabaseId);
 	reported = true;
@@ -191,7 +201,8 @@ forget_relations(Oid relation)
 		changes++;
 	else if (relation == InvalidOid || relation == known.assignments ||
 			 relation == known.assignments_key || relation == known.servers ||
-			 relation == known.pins || relation == known.sources)
+			 relation == known.pins || relation == known.sources || relation == known.room_sizes ||
+			 relation == known.room_sizes_key)
 		valid = false;
 }
 

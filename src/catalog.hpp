@@ -15,7 +15,9 @@ struct Relations
 	Oid servers;
 	Oid pins;
 	Oid sources;
-	Oid owner; /* of the tables */
+	Oid room_sizes;
+	Oid room_sizes_key; /* its primary key index */
+	Oid owner;			/* of the tables */
 };
 
 /*

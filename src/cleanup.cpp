@@ -7,6 +7,8 @@
  * deletion is always older than the look that justifies it, rows that others have in hand are passed over, and what is
  * still locked at the end is exactly what was freed, however long the caller's transaction goes on.
  *
+ * The same look at the sessions tells how large the rooms in use are, which is remembered (learner.hpp).
+ *
  * Rooms found in use have their leases renewed, so that sessions which vanish from the application's table (a nightly
  * TRUNCATE) do not take the rooms with them before the grace is over. Not so in a transaction block, see
  * renew_used().
@@ -14,6 +16,7 @@
 #include "lease.hpp"
 
 #include "delays.hpp"
+#include "learner.hpp"
 #include "shmem.hpp"
 
 namespace gxy
@@ -22,6 +25,8 @@ namespace
 {
 
 constexpr int batch_size = 10000;
+/* Rows that one cleanup adds to, changes in and takes from what is remembered of rooms, each. */
+constexpr int learning_limit = 5000;
 
 struct Idle
 {
@@ -36,8 +41,8 @@ struct Sweep
 };
 
 Sweep
-look_around(const Assignments &assignments, const Census &census, std::int64_t grace,
-			TimestampTz now)
+look_around(const Assignments &assignments, const Census &census, Learner *learner,
+			std::int64_t grace, TimestampTz now)
 {
 	Sweep sweep;
 	std::int64_t renewal = std::min(microseconds(setting::touch_interval),
@@ -46,8 +51,11 @@ look_around(const Assignments &assignments, const Census &census, std::int64_t g
 
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
 		std::int64_t unused = now - row.leased_from();
+		std::int64_t users = census.users_in(row.room);
 
-		if (census.users_in(row.room) > 0)
+		learner->sample(row.room, row.assigned_at,
+						census.attached() ? users : row.reported_users.value_or(0));
+		if (users > 0)
 		{
 			if (unused >= renewal)
 				sweep.in_use.push(*tid);
@@ -176,7 +184,8 @@ clean(std::int64_t grace, int limit)
 	const Pool &current = pool(deadline);
 	Census census = Census::take(current.sessions, now, deadline);
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
-	Sweep sweep = look_around(assignments, census, grace, now);
+	Learner learner = Learner::prepare(now, std::min(limit, learning_limit));
+	Sweep sweep = look_around(assignments, census, &learner, grace, now);
 
 	pause_here();
 
@@ -196,7 +205,7 @@ clean(std::int64_t grace, int limit)
 			freed = 0;
 		cleaned.freed += freed;
 	}
-	cleaned.more_work = renewed == limit || next < sweep.idle.count;
+	cleaned.more_work = learner.finish() || renewed == limit || next < sweep.idle.count;
 	assignments.close();
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);

@@ -21,6 +21,7 @@ int assign_timeout;
 int assignment_grace;
 int dead_session_timeout;
 int cleanup_interval;
+int max_learned_rooms;
 } // namespace setting
 
 namespace
@@ -226,6 +227,12 @@ define_settings(void (*servers_changed)())
 							"Users expected in a room of which nothing is known.", nullptr,
 							&avg_room_occupancy, 10, 1, max_expected_users, PGC_SUSET, 0, nullptr,
 							nullptr, nullptr);
+
+	/* Ids may be used once and never again: whoever was not seen for longest is forgotten first. */
+	DefineCustomIntVariable(
+		"gxy_balancer.max_learned_rooms", "How many rooms' sizes are remembered.",
+		"0: none, and those remembered before are not gone by.", &setting::max_learned_rooms,
+		100000, 0, 1000000, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 
 	define_times();
 	define_debug_delay();

@@ -23,6 +23,7 @@ extern int assign_timeout;
 extern int assignment_grace;
 extern int dead_session_timeout; /* 0: sessions never die */
 extern int cleanup_interval;
+extern int max_learned_rooms; /* 0: nothing is learned */
 } // namespace setting
 
 /* servers_changed is called when default_servers is about to change. */

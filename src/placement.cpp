@@ -3,8 +3,37 @@
  */
 #include "placement.hpp"
 
+#include "room_sizes.hpp"
+
 namespace gxy
 {
+
+namespace
+{
+
+/* Whoever said so first is right. */
+void
+expect(Prospect *prospect, ExpectedFrom from, std::optional<int> users)
+{
+	if (prospect->expected_users || !users)
+		return;
+	prospect->expected_users = users;
+	prospect->expected_from = from;
+}
+
+void
+expect_from_past(Prospect *prospect, const RoomKey &room)
+{
+	RoomHistory history = recall(room);
+
+	prospect->occasions = static_cast<int>(occasions_seen(history));
+	if (prospect->occasions > 0)
+		expect(prospect, ExpectedFrom::learned,
+			   static_cast<int>(std::min<std::int64_t>(
+				   learned_size(history, prospect->rules.avg_room_occupancy), max_expected_users)));
+}
+
+} // namespace
 
 Prospect
 look_ahead(const PlacementRequest &request)
@@ -14,12 +43,9 @@ look_ahead(const PlacementRequest &request)
 
 	prospect.pool = &pool(request.deadline);
 	prospect.rules = current_rules();
-	prospect.expected_users = request.expected_users;
-
-	const Pin *pin = prospect.pool->pin_of(room);
-
-	if (!prospect.expected_users && pin != nullptr)
-		prospect.expected_users = pin->expected_users;
+	expect(&prospect, ExpectedFrom::caller, request.expected_users);
+	if (const Pin *pin = prospect.pool->pin_of(room))
+		expect(&prospect, ExpectedFrom::pin, pin->expected_users);
 	if (prospect.pool->rooms.exists())
 	{
 		RoomFacts facts = look_up_room(prospect.pool->rooms, *request.room, request.deadline);
@@ -31,9 +57,10 @@ look_ahead(const PlacementRequest &request)
 					 errhint("Add it to %s, or detach that with attach_rooms(NULL).",
 							 quote_qualified_identifier(prospect.pool->rooms.schema,
 														prospect.pool->rooms.relation))));
-		if (!prospect.expected_users)
-			prospect.expected_users = facts.expected_users;
+		expect(&prospect, ExpectedFrom::rooms, facts.expected_users);
 	}
+	if (!prospect.expected_users)
+		expect_from_past(&prospect, *request.room);
 	prospect.census = Census::take(prospect.pool->sessions, request.now, request.deadline);
 	return prospect;
 }

@@ -19,14 +19,25 @@ struct PlacementRequest
 	Deadline deadline;
 };
 
+/* Who says how many users a room will hold, in the order in which they are asked. */
+enum class ExpectedFrom : std::uint8_t
+{
+	caller,
+	pin,
+	rooms, /* the attached ones */
+	learned,
+	average
+};
+
 /* Everything that is read before the placement lock is taken. */
 struct Prospect
 {
 	const Pool *pool = nullptr;
 	Rules rules;
 	Census census;
-	std::optional<int>
-		expected_users; /* from the caller, a pin or the application; empty: the average */
+	std::optional<int> expected_users; /* empty: the average */
+	ExpectedFrom expected_from = ExpectedFrom::average;
+	int occasions = 0; /* that a learned expectation rests on */
 
 	/* Users the policy reckons with. */
 	std::int64_t expected() const

@@ -122,13 +122,34 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 	return "reserved for pins and moves";
 }
 
+const char *
+expected_from_in_words(const Prospect &prospect)
+{
+	switch (prospect.expected_from)
+	{
+		case ExpectedFrom::caller:
+			return "caller";
+		case ExpectedFrom::pin:
+			return "pin";
+		case ExpectedFrom::rooms:
+			return "rooms";
+		case ExpectedFrom::learned:
+			return psprintf("learned from %d occasion%s", prospect.occasions,
+							prospect.occasions == 1 ? "" : "s");
+		case ExpectedFrom::average:
+			break;
+	}
+	return "average";
+}
+
 /* The columns of an explanation that do not depend on the choice. */
 void
-add_numbers(Row *row, const Server &server, const PoolServer &known, std::int64_t expected)
+add_numbers(Row *row, const Server &server, const PoolServer &known, const Prospect &prospect)
 {
 	row->add(server.load);
 	row->add(static_cast<int>(server.capacity));
-	row->add(static_cast<int>(expected));
+	row->add(static_cast<int>(prospect.expected()));
+	row->add(expected_from_in_words(prospect));
 	row->add(score_of(server));
 	row->add(server.rooms);
 	row->add(server.room_sessions);
@@ -195,7 +216,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 		row.add(has_it ? "the room is assigned here"
 				: wins ? reason_of(decision, server, request, prospect.rules)
 					   : standing_in_words(server, known, verdicts[i], circumstances));
-		add_numbers(&row, server, known, prospect.expected());
+		add_numbers(&row, server, known, prospect);
 		row.put();
 	}
 	assignments.close();

@@ -29,11 +29,11 @@ CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel)
 	('server_state', 'server text', 'text', 'stable', 'u'),
 	('explain_assignment', 'room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
 		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
-		|| 'OUT capacity integer, OUT expected integer, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
+		|| 'OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
 		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[]', 'SETOF record', 'volatile', 'u'),
 	('explain_assignment', 'room bigint, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
 		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
-		|| 'OUT capacity integer, OUT expected integer, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
+		|| 'OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
 		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[]', 'SETOF record', 'volatile', 'u'),
 	('reset_balancer_stats', '', 'void', 'volatile', 'u');
 
@@ -45,6 +45,8 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'pool text, state text'),
 	('balancer_pins', 'r', 'room_id text, server text, expected_users integer, pinned_at timestamp with time zone'),
 	('balancer_sources', 'r', 'source text, schema_name text, relation_name text'),
+	('balancer_room_sizes', 'r', 'room_id text, size real, occasions integer, peak integer, '
+		|| 'assigned_at timestamp with time zone, opened_at timestamp with time zone, updated_at timestamp with time zone'),
 	('balancer_load', 'v', 'server text, state text, rooms bigint, users_assigned bigint, users_connected bigint, '
 		|| 'expected_users bigint, load bigint, capacity integer, percent numeric, bar text'),
 	('balancer_rooms', 'v', 'room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, '
@@ -57,13 +59,16 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 
 CREATE TEMPORARY TABLE keys (relation, columns) AS VALUES
 	('room_server_assignments', '{room_id}'::name[]), ('balancer_servers', '{name}'), ('balancer_pins', '{room_id}'),
-	('balancer_sources', '{source}');
+	('balancer_sources', '{source}'), ('balancer_room_sizes', '{room_id}');
 
 CREATE TEMPORARY TABLE defaults (relation, col, value) AS VALUES
 	('room_server_assignments', 'assigned_at', 'clock_timestamp()'),
 	('room_server_assignments', 'last_used_at', 'clock_timestamp()'),
 	('balancer_servers', 'position', 'balancer._next_server_position()'), ('balancer_servers', 'priority', '0'),
-	('balancer_servers', 'pool', 'primary'), ('balancer_servers', 'state', 'online');
+	('balancer_servers', 'pool', 'primary'), ('balancer_servers', 'state', 'online'),
+	('balancer_room_sizes', 'size', '0'), ('balancer_room_sizes', 'occasions', '0'), ('balancer_room_sizes', 'peak', '0'),
+	('balancer_room_sizes', 'assigned_at', 'clock_timestamp()'), ('balancer_room_sizes', 'opened_at', 'clock_timestamp()'),
+	('balancer_room_sizes', 'updated_at', 'clock_timestamp()');
 
 -- The same by catalog.
 CREATE TEMPORARY VIEW found AS

@@ -1,5 +1,5 @@
-# Dump and restore: servers, pins, sources and assignments come back once each, and the restored database answers as the
-# dumped one did. With the default pool, of which nothing is written, and with a written one, in a schema of its own,
+# Dump and restore: servers, pins, sources, assignments and what was learned of rooms come back once each, and the restored
+# database answers as the dumped one did. With the default pool, of which nothing is written, and with a written one, in a schema of its own,
 # whose sources are attached views; through plain and custom dumps, pg_dumpall, and pg_upgrade.
 use strict;
 use warnings FATAL => 'all';
@@ -23,6 +23,9 @@ $source->safe_psql('unwritten', q{
 	CREATE EXTENSION gxy_balancer;
 	SELECT get_or_assign_server(n) FROM generate_series(1, 5) n;
 	UPDATE room_server_assignments SET assigned_at = now() - interval '1 day', last_used_at = now() - interval '1 day';
+	SELECT touch_room(5, 8);
+	SELECT clean_inactive_assignments('1 year');
+	INSERT INTO balancer_room_sizes (room_id, size, occasions) VALUES ('77', 64, 3);
 });
 $source->safe_psql('written', q{
 	CREATE SCHEMA "the balancer";
@@ -62,7 +65,7 @@ sub tables
 	return join "\n", map {
 		$node->safe_psql($dbname, "SET search_path = $path{$dbname =~ /unwritten/ ? 'unwritten' : 'written'}; "
 			. "SELECT '$_', t::text FROM $_ t ORDER BY t::text COLLATE \"C\"")
-	} qw(room_server_assignments balancer_servers balancer_pins balancer_sources);
+	} qw(room_server_assignments balancer_servers balancer_pins balancer_sources balancer_room_sizes);
 }
 
 # What callers are answered, those of a room that is yet to be assigned last.
@@ -97,6 +100,8 @@ sub is_restored
 	is(answers($node, $dbname), $answers{$kind}, "$how: the answers are the same ($kind pool)");
 	if ($kind eq 'unwritten')
 	{
+		is($node->safe_psql($dbname, 'SELECT DISTINCT n, expected_from FROM unnest(ARRAY[5, 77]) n, explain_assignment(n) ORDER BY 1'),
+			"5|learned from 1 occasion\n77|learned from 3 occasions", "$how: what was learned is known");
 		is($node->safe_psql($dbname, 'BEGIN; SELECT init_servers(); SELECT count(*) FROM balancer_servers; ROLLBACK'),
 			"12\n12", "$how: the default pool can still be written, once");
 		return;
