@@ -1,0 +1,154 @@
+# 110_learning.pl: the worker learns how large rooms get, from one run to the next.
+#
+# Over several occasions of a room, with everything between them that may come between: runs, a release, a crash. Growth
+# costs heap-only updates and standstill none. What is written at once and what is remembered at all is bounded.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('learning');
+$node->start;
+set_interval($node, '200ms');
+create_database($node, 'school');
+attach_watched_sessions($node, 'school');
+
+# As many people in a room as said, nobody anywhere else.
+sub only
+{
+	my ($room, $people) = @_;
+
+	$node->safe_psql('school',
+		"BEGIN; DELETE FROM app.sessions; INSERT INTO app.sessions SELECT '$room', i FROM generate_series(1, $people) i; COMMIT");
+	return;
+}
+
+# Waits until a room's row reads so: mean of the peaks before, how many, peak of the latest assignment.
+sub remembered
+{
+	my ($room, $expected) = @_;
+
+	return $node->poll_query_until('school', <<"SQL", $expected);
+SELECT size, occasions, peak FROM balancer_room_sizes JOIN room_server_assignments USING (room_id, assigned_at)
+WHERE room_id = '$room'
+SQL
+}
+
+sub expectation
+{
+	my ($room) = @_;
+
+	return $node->safe_psql('school', "SELECT DISTINCT expected_from FROM explain_assignment('$room')");
+}
+
+sub assign
+{
+	my ($room) = @_;
+
+	$node->safe_psql('school', "SELECT get_or_assign_server('$room')");
+	return;
+}
+
+# Freed as rooms are: everybody has gone, the lease runs out, a run comes by.
+sub wait_until_freed
+{
+	my ($room) = @_;
+
+	only($room, 0);
+	$node->safe_psql('school', "UPDATE room_server_assignments SET last_used_at = now() - interval '1 day'");
+	# An application's own old time for the assignment would be another assignment.
+	$node->safe_psql('school', "UPDATE room_server_assignments SET assigned_at = now() - interval '1 day'");
+	return rooms_are($node, 'school');
+}
+
+# Three weeks.
+assign('weekly');
+only('weekly', 12);
+ok(remembered('weekly', '0|0|12'), 'a run sees how many users there are');
+only('weekly', 20);
+ok(remembered('weekly', '0|0|20'), 'a later one, that there are more');
+only('weekly', 16);
+wait_for_run_after($node, 'school', server_time($node)) for 1 .. 2;
+ok(remembered('weekly', '0|0|20'), 'the peak stays when some have left');
+ok(wait_until_freed('weekly'), 'the first occasion ends');
+is(expectation('weekly'), 'learned from 1 occasion', 'and counts');
+assign('weekly');
+only('weekly', 20);
+ok(remembered('weekly', '20|1|20'), 'the second');
+ok(wait_until_freed('weekly'), 'ends');
+assign('weekly');
+is($node->safe_psql('school', q(SELECT expected_users BETWEEN 11 AND 20 FROM room_server_assignments)),
+	't', 'the third is assigned with what was learned');
+only('weekly', 20);
+ok(remembered('weekly', '20|2|20'), 'the third');
+
+# Released and assigned anew, with people in it, between two runs or not: it makes no difference.
+$node->safe_psql('school', q(SELECT release_room('weekly'); SELECT get_or_assign_server('weekly')));
+ok(remembered('weekly', '20|3|20'), 'an occasion ends with a release, too');
+
+# A crash in the middle of an occasion: nothing of what was seen is lost, and the occasion is still the same.
+my $before = $node->safe_psql('school', 'SELECT s FROM balancer_room_sizes s');
+$node->stop('immediate');
+$node->start;
+wait_for_run_after($node, 'school', server_time($node)) for 1 .. 2;
+is($node->safe_psql('school', 'SELECT s FROM balancer_room_sizes s'), $before, 'a crash leaves what was learned');
+
+# A room grows by one and one: each run writes, and no write costs an index entry. Then it stands still.
+my ($seen, $last) = (21, 40);
+my $statistics = q(FROM pg_stat_user_tables WHERE relname = 'balancer_room_sizes');
+for my $people ($seen .. $last)
+{
+	only('weekly', $people);
+	remembered('weekly', "20|3|$people") or die "never $people";
+}
+wait_for_run_after($node, 'school', server_time($node)) for 1 .. 2;
+ok($node->poll_query_until('school', "SELECT n_tup_upd >= $last - $seen + 1 $statistics"), 'growth is written');
+is($node->safe_psql('school', "SELECT n_tup_upd - n_tup_hot_upd $statistics"), '0', 'by heap-only updates');
+is($node->safe_psql('school', "SELECT n_tup_upd <= $last - $seen + 1 $statistics"), 't', 'and nothing else is');
+set_interval($node, '1h');
+
+# More rooms than a run writes at once: the rest is not left for an hour.
+$node->safe_psql('postgres', 'CREATE DATABASE many');
+$node->safe_psql('many', <<'SQL');
+SET client_min_messages = warning;
+BEGIN;
+CREATE EXTENSION gxy_balancer;
+INSERT INTO room_server_assignments (room_id, gateway_name, reported_users) SELECT i, 'gxy1', 1 + i % 50 FROM generate_series(1, 12000) i;
+COMMIT;
+SQL
+ok($node->poll_query_until('many', 'SELECT count(*) = 12000 FROM balancer_room_sizes'), 'all rooms are learned');
+is($node->safe_psql('many', 'SELECT max(rooms), count(*) FROM (SELECT count(*) AS rooms FROM balancer_room_sizes GROUP BY xmin) batches'),
+	'5000|3', 'in batches, each a transaction');
+
+# Fewer rooms are to be remembered than are: the oldest go, in batches too. The look tells how many there still are.
+create_database($node, 'few');
+attach_watched_sessions($node, 'few');
+$node->safe_psql('few', <<'SQL');
+GRANT SELECT ON balancer_room_sizes TO app;
+CREATE OR REPLACE FUNCTION app.look() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+	INSERT INTO app.looks
+		SELECT pg_backend_pid(), pg_current_xact_id(), count(*), clock_timestamp() FROM public.balancer_room_sizes;
+	RETURN true;
+END
+$$;
+INSERT INTO balancer_room_sizes (room_id, size, occasions, updated_at)
+	SELECT i, 9, 1, now() - (i * 7919 % 12000) * interval '1 hour' FROM generate_series(1, 12000) i;
+TRUNCATE app.looks;
+ALTER DATABASE few SET gxy_balancer.max_learned_rooms = 100;
+SQL
+set_interval($node, '500ms');
+ok($node->poll_query_until('few', 'SELECT count(*) = 100 FROM balancer_room_sizes'), 'no more are remembered than wanted');
+is($node->safe_psql('few', q(SELECT string_agg(DISTINCT rooms::text, ',') FROM app.looks WHERE rooms > 100)),
+	'12000,2000,7000', 'the others go in batches');
+is($node->safe_psql('few', q(SELECT bool_and(updated_at > now() - interval '101 hours') FROM balancer_room_sizes)),
+	't', 'those not seen for longest');
+
+$node->stop;
+done_testing();
