@@ -15,6 +15,8 @@ OBJS = \
 	src/guc.o \
 	src/deadline.o \
 	src/shmem.o \
+	src/board.o \
+	src/ledger.o \
 	src/catalog.o \
 	src/pool.o \
 	src/heap.o \
@@ -29,6 +31,7 @@ OBJS = \
 	src/learner.o \
 	src/load.o \
 	src/placement.o \
+	src/recount.o \
 	src/lease.o \
 	src/cleanup.o \
 	src/worker.o \

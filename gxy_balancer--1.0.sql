@@ -147,6 +147,24 @@ CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balanc
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_sources ENABLE ALWAYS TRIGGER _forget_backend_copies;
 
+/* What the extension itself writes fires no trigger. A renewal moves nothing, so it is not worth a call. */
+CREATE FUNCTION _note_change() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_note_change';
+REVOKE ALL ON FUNCTION _note_change() FROM PUBLIC;
+COMMENT ON FUNCTION _note_change() IS 'tells the load of what the application''s own statements do to assignments';
+
+CREATE TRIGGER _note_change AFTER INSERT OR DELETE ON room_server_assignments
+	FOR EACH ROW EXECUTE FUNCTION _note_change();
+ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER _note_change;
+CREATE TRIGGER _note_move AFTER UPDATE ON room_server_assignments
+	FOR EACH ROW WHEN (OLD.gateway_name IS DISTINCT FROM NEW.gateway_name OR OLD.room_id IS DISTINCT FROM NEW.room_id
+		OR OLD.expected_users IS DISTINCT FROM NEW.expected_users OR OLD.assigned_at IS DISTINCT FROM NEW.assigned_at)
+	EXECUTE FUNCTION _note_change();
+ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER _note_move;
+CREATE TRIGGER _note_truncation AFTER TRUNCATE ON room_server_assignments
+	FOR EACH STATEMENT EXECUTE FUNCTION _note_change();
+ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER _note_truncation;
+
 CREATE TRIGGER _guard_unwritten_pool BEFORE DELETE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _guard_unwritten_pool_after AFTER UPDATE ON balancer_servers
@@ -266,6 +284,13 @@ CREATE FUNCTION _room_loads(OUT room_id text, OUT server text, OUT users bigint,
 REVOKE ALL ON FUNCTION _room_loads() FROM PUBLIC;
 COMMENT ON FUNCTION _room_loads() IS 'rows of balancer_rooms, counted now';
 
+CREATE FUNCTION _check_board(OUT server text, OUT usable boolean, OUT board_rooms bigint, OUT rooms bigint,
+		OUT board_load bigint, OUT load bigint)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_check_board';
+REVOKE ALL ON FUNCTION _check_board() FROM PUBLIC;
+COMMENT ON FUNCTION _check_board() IS 'compares what shared memory says each server carries (see gxy_balancer.load_max_age) with a count made now; no rows without preload';
+
 /*
  * An operator of mixed types is not found in pg_catalog to the letter, and somebody may have put a closer match into the
  * schema the extension goes to: so that schema is out of sight here.
@@ -346,7 +371,7 @@ CREATE FUNCTION reset_balancer_stats() RETURNS void
 REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
-GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _check_board() TO pg_monitor;
 GRANT SELECT ON balancer_load, balancer_rooms, balancer_stats, balancer_room_sizes TO pg_monitor;
 
 /* Tells the launcher of this database once the transaction commits, and the DBA if there is no launcher. */

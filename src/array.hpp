@@ -19,10 +19,16 @@ template <typename T> struct Array
 	int count = 0;
 	int space = 0;
 
-	T &push(const T &item)
+	/* The next push() cannot fail. */
+	void make_space()
 	{
 		if (count == space)
 			grow();
+	}
+
+	T &push(const T &item)
+	{
+		make_space();
 		items[count] = item;
 		return items[count++];
 	}

@@ -31,13 +31,16 @@ constexpr int learning_limit = 5000;
 struct Idle
 {
 	ItemPointerData tid;
+	int server; /* see Sweep::servers */
+	std::int64_t load;
 	std::string_view room;
 };
 
 struct Sweep
 {
 	Array<Idle> idle;
-	Array<ItemPointerData> in_use; /* whose leases are due to be renewed */
+	Array<std::string_view> servers; /* of the idle ones */
+	Array<ItemPointerData> in_use;	 /* whose leases are due to be renewed */
 };
 
 Sweep
@@ -48,7 +51,10 @@ look_around(const Assignments &assignments, const Census &census, Learner *learn
 	std::int64_t renewal = std::min(microseconds(setting::touch_interval),
 									microseconds(setting::assignment_grace) / 3);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Rules rules = current_rules();
+	Numbering servers;
 
+	servers.prepare();
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
 		std::int64_t unused = now - row.leased_from();
 		std::int64_t users = census.users_in(row.room);
@@ -61,7 +67,17 @@ look_around(const Assignments &assignments, const Census &census, Learner *learn
 				sweep.in_use.push(*tid);
 		}
 		else if (unused >= grace)
-			sweep.idle.push(Idle{.tid = *tid, .room = copy_of(row.room)});
+		{
+			bool fresh;
+			int server = servers.number(row.server, &fresh);
+
+			if (fresh)
+				sweep.servers.push(copy_of(row.server));
+			sweep.idle.push(Idle{.tid = *tid,
+								 .server = server,
+								 .load = burden_of(row, rules, now).load,
+								 .room = copy_of(row.room)});
+		}
 	});
 	UnregisterSnapshot(snapshot);
 	return sweep;
@@ -102,20 +118,36 @@ in_subtransaction(F f)
 	PG_END_TRY();
 }
 
+/* Deletes a batch as far as nobody else has its rows in hand, and tells the board; how many. */
+std::int64_t
+free_batch(Assignments *assignments, const Array<std::string_view> &servers, Array<Idle> *batch)
+{
+	Burden *freed = static_cast<Burden *>(palloc0(sizeof(Burden) * (servers.count + 1)));
+	std::int64_t rooms = 0;
+
+	for (Idle &idle : *batch)
+		if (assignments->remove(&idle.tid) == Change::done)
+		{
+			freed[idle.server] += Burden{.load = idle.load, .rooms = 1};
+			rooms++;
+		}
+	for (int i = 0; i < servers.count; i++)
+		if (freed[i].rooms > 0)
+			note_change(servers[i], -freed[i]);
+	return rooms;
+}
+
 /* Deletes the batch and keeps that if nobody is in its rooms afterwards; otherwise empties the batch of those. */
 bool
-free_unless_used(Assignments *assignments, const Pool &pool, Array<Idle> *batch,
-				 std::int64_t *freed)
+free_unless_used(Assignments *assignments, const Pool &pool, const Array<std::string_view> &servers,
+				 Array<Idle> *batch, std::int64_t *freed)
 {
 	bool keep = true;
 
 	in_subtransaction([&] {
 		Array<Idle> still_idle;
 
-		*freed = 0;
-		for (Idle &idle : *batch)
-			if (assignments->remove(&idle.tid) == Assignments::Change::done)
-				(*freed)++;
+		*freed = free_batch(assignments, servers, batch);
 		CommandCounterIncrement();
 		pause_here();
 		if (!pool.sessions.exists())
@@ -201,7 +233,8 @@ clean(std::int64_t grace, int limit)
 
 		while (next < sweep.idle.count && batch.count < size)
 			batch.push(sweep.idle[next++]);
-		while (batch.count > 0 && !free_unless_used(&assignments, current, &batch, &freed))
+		while (batch.count > 0 &&
+			   !free_unless_used(&assignments, current, sweep.servers, &batch, &freed))
 			freed = 0;
 		cleaned.freed += freed;
 	}

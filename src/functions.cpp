@@ -323,6 +323,13 @@ extern "C"
 		return Datum(0);
 	}
 
+	PG_FUNCTION_INFO_V1(gxy_check_board);
+	Datum gxy_check_board(PG_FUNCTION_ARGS)
+	{
+		gxy::report_board(fcinfo);
+		return Datum(0);
+	}
+
 	PG_FUNCTION_INFO_V1(gxy_room_loads);
 	Datum gxy_room_loads(PG_FUNCTION_ARGS)
 	{

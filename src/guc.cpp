@@ -22,6 +22,7 @@ int assignment_grace;
 int dead_session_timeout;
 int cleanup_interval;
 int max_learned_rooms;
+int load_max_age;
 } // namespace setting
 
 namespace
@@ -177,6 +178,15 @@ define_times()
 	define_milliseconds("gxy_balancer.assign_timeout",
 						"How long a call waits for other transactions, from its start.",
 						&setting::assign_timeout, 5 * 1000, 1);
+
+	/*
+	 * Sessions come and go by themselves, so they have to be counted; but not for every new room. Rooms are exact at any
+	 * age: those assigned since the count are known without it.
+	 */
+	define_milliseconds(
+		"gxy_balancer.load_max_age",
+		"How old a count of the load may be that new rooms are placed by; 0 counts for each.",
+		&setting::load_max_age, 0, 0);
 
 	/* Once a minute is often enough for a grace of a minute and a half. The launcher serves all databases alike. */
 	DefineCustomIntVariable("gxy_balancer.cleanup_interval",

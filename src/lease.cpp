@@ -12,6 +12,7 @@
 #include "lease.hpp"
 
 #include "delays.hpp"
+#include "recount.hpp"
 #include "shmem.hpp"
 
 namespace gxy
@@ -121,10 +122,92 @@ struct Placing
 	Assignments::Probe in_the_way;
 };
 
+/* The users the room adds to its server's load, as far as they are not there yet. */
+Burden
+burden_of(const PlacementRequest &request, const Prospect &prospect)
+{
+	const Pin *pin = prospect.pool->pin_of(request.room->view());
+	RoomUse use;
+
+	use.active = prospect.census.users_in(request.room->view());
+	use.active_known = prospect.pool->sessions.exists();
+	use.expected = prospect.expected();
+	use.pinned_size = pin != nullptr && pin->expected_users;
+	use.leased = true;
+	return gxy::burden_of(use, prospect.rules);
+}
+
+/* False if another row of the room got in first. */
+bool
+insert_room(const PlacementRequest &request, const Prospect &prospect, const Decision &decision,
+			const Server &chosen, Insertion *insertion)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Assignment row = {.room = request.room->view(),
+					  .server = chosen.name,
+					  .region = request.region,
+					  .reason = reason_of(decision, chosen, request, prospect.rules),
+					  .assigned_at = now,
+					  .last_used_at = now,
+					  .expected_users = prospect.expected_users,
+					  .reported_users = std::nullopt};
+
+	pause_here();
+	if (!insertion->insert(*request.room, row))
+		return false;
+	count(static_cast<Counter>(tier(decision.verdict.standing)));
+	return true;
+}
+
+/*
+ * Reserves by the board, which is one step; the row follows, and should somebody else have been first, the reservation
+ * is taken back. False if the board has no count to go by.
+ */
+bool
+reserve_by_board(const PlacementRequest &request, Prospect *prospect, Board *board,
+				 const Assignments &assignments, Insertion *insertion, Placing *placing)
+{
+	const int *places = places_of(board, *prospect->pool);
+	Server *servers = list_servers(request, *prospect);
+	Decision decision;
+	Reserved reserved = Reserved::suspect;
+
+	for (bool examined = false; reserved == Reserved::suspect; examined = true)
+	{
+		if (examined)
+		{
+			take_census(request, prospect);
+			servers = list_servers(request, *prospect);
+		}
+		reserved = places == nullptr
+					   ? Reserved::no_count
+					   : reserve(board,
+								 ReserveRequest{.basis = basis_of(*prospect->pool, prospect->rules),
+												.room = board_hash(request.room->view()),
+												.room_examined = examined,
+												.expected = prospect->expected(),
+												.burden = burden_of(request, *prospect),
+												.rules = &prospect->rules},
+								 servers, places, prospect->pool->servers.count, &decision);
+	}
+	if (reserved == Reserved::no_count)
+		return false;
+	if (reserved == Reserved::refused)
+		refuse(decision, request, *prospect);
+	if (insert_room(request, *prospect, decision, servers[decision.server], insertion))
+		placing->server = text_of(servers[decision.server].name);
+	else
+	{
+		take_back_reservation();
+		placing->in_the_way = probe_now(assignments, *request.room);
+	}
+	return true;
+}
+
 /* Counts and reserves as one step. Holds the placement lock, and waits for nothing meanwhile. */
 Placing
-reserve(const PlacementRequest &request, const Prospect &prospect, const Assignments &assignments,
-		Insertion *insertion)
+reserve_by_count(const PlacementRequest &request, const Prospect &prospect,
+				 const Assignments &assignments, Insertion *insertion)
 {
 	Placing placing;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -149,21 +232,11 @@ reserve(const PlacementRequest &request, const Prospect &prospect, const Assignm
 	}
 
 	const Server &chosen = servers[decision.server];
-	TimestampTz now = GetCurrentTimestamp();
-	Assignment row = {.room = request.room->view(),
-					  .server = chosen.name,
-					  .region = request.region,
-					  .reason = reason_of(decision, chosen, request, prospect.rules),
-					  .assigned_at = now,
-					  .last_used_at = now,
-					  .expected_users = prospect.expected_users,
-					  .reported_users = std::nullopt};
 
-	pause_here();
-	if (insertion->insert(*request.room, row))
+	if (insert_room(request, prospect, decision, chosen, insertion))
 	{
 		placing.server = text_of(chosen.name);
-		count(static_cast<Counter>(tier(decision.verdict.standing)));
+		note_change(chosen.name, burden_of(request, prospect));
 	}
 	return placing;
 }
@@ -180,14 +253,19 @@ place(const PlacementRequest &request)
 
 	Prospect prospect = look_ahead(request);
 	Assignments assignments = open_assignments(RowExclusiveLock, request.deadline);
+	Board *board = fresh_board(request, prospect, assignments);
 	Insertion insertion = prepare_insertion(assignments, request.deadline);
+	Placing placing;
 
-	wait_for_placement_lock(*request.room, request.deadline);
-
-	Placing placing = reserve(request, prospect, assignments, &insertion);
-
-	pause_here();
-	release_placement_lock();
+	if (board == nullptr ||
+		!reserve_by_board(request, &prospect, board, assignments, &insertion, &placing))
+	{
+		take_census(request, &prospect);
+		wait_for_placement_lock(*request.room, request.deadline);
+		placing = reserve_by_count(request, prospect, assignments, &insertion);
+		pause_here();
+		release_placement_lock();
+	}
 	insertion.finish();
 	assignments.close();
 	MemoryContextSwitchTo(caller);
@@ -201,6 +279,19 @@ place(const PlacementRequest &request)
 		wait_for_holder(placing.in_the_way.holder, placing.in_the_way.token, *request.room,
 						request.deadline);
 	return placing.server;
+}
+
+/* Its sessions, if it has any, are counted where they are. */
+void
+note_freed(const RoomKey &room, const Found &found)
+{
+	Assignment row;
+
+	row.assigned_at = found.assigned_at;
+	row.expected_users = found.expected_users;
+	note_change(view_of(found.server),
+				-gxy::burden_of(row, current_rules(), GetCurrentTimestamp()));
+	note_lost_room(room.view());
 }
 
 enum class Stick
@@ -337,8 +428,9 @@ release(const RoomKey &room)
 							errhint("Release it in a statement of its own.")));
 		if (locked != Assignments::Change::done)
 			continue;
-		if (assignments.remove_locked(&found->tid) == Assignments::Change::done)
+		if (assignments.remove_locked(&found->tid) == Change::done)
 		{
+			note_freed(room, *found);
 			released = true;
 			CommandCounterIncrement();
 			break;

@@ -96,19 +96,20 @@ static_assert(std::is_trivially_destructible_v<UserCount>);
 
 } // namespace
 
-Tally
-Tally::count(const Assignments &assignments, const Pool &pool, const Census &census,
-			 const Rules &rules, Snapshot snapshot, TimestampTz now)
+/* scan(visit) calls visit(const Assignment &) for every room that counts. */
+template <typename S>
+void
+Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, TimestampTz now,
+				  bool note_unassigned, S scan)
 {
 	const CensusTables *tables = census.details();
 	int servers = pool.servers.count;
-	Tally tally;
 	Numbering server_numbers;
 	bool fresh;
 	int *server_of_room = nullptr;
 	int *server_of_gateway = nullptr;
 
-	tally.loads = static_cast<ServerLoad *>(palloc0(sizeof(ServerLoad) * std::max(servers, 1)));
+	loads = static_cast<ServerLoad *>(palloc0(sizeof(ServerLoad) * std::max(servers, 1)));
 	server_numbers.prepare();
 	for (const PoolServer &server : pool.servers)
 		(void) server_numbers.number(server.name, &fresh);
@@ -121,7 +122,7 @@ Tally::count(const Assignments &assignments, const Pool &pool, const Census &cen
 			server_of_gateway[i] = server_numbers.find(tables->gateways[i]);
 	}
 
-	assignments.for_each_room(snapshot, [&](const Assignment &row) {
+	scan([&](const Assignment &row) {
 		int server = server_numbers.find(row.server);
 		int room = tables != nullptr ? tables->room_numbers.find(row.room) : none;
 
@@ -132,16 +133,61 @@ Tally::count(const Assignments &assignments, const Pool &pool, const Census &cen
 
 		RoomUse use = room_use(row, pool, census, rules, now);
 
-		tally.loads[server].rooms++;
-		tally.loads[server].expected +=
-			std::max<std::int64_t>(0, room_load(use, rules) - use.active);
+		loads[server].rooms++;
+		loads[server].expected += std::max<std::int64_t>(0, room_load(use, rules) - use.active);
 		if (tables == nullptr)
-			tally.loads[server].users += use.active;
+			loads[server].users += use.active;
 	});
 	if (tables != nullptr)
-		UserCount(tables, server_of_room, server_of_gateway, std::max(servers, 1), tally.loads)
-			.run();
+		UserCount(tables, server_of_room, server_of_gateway, std::max(servers, 1), loads).run();
+	if (tables == nullptr || !note_unassigned)
+		return;
+	tables->room_numbers.for_each([&](std::string_view room, int number) {
+		if (server_of_room[number] == UserCount::unassigned)
+			unassigned_rooms.push(board_hash(room));
+	});
+}
+
+Tally
+Tally::count(const Assignments &assignments, const Pool &pool, const Census &census,
+			 const Rules &rules, Snapshot snapshot, TimestampTz now)
+{
+	Tally tally;
+
+	tally.count_with(pool, census, rules, now, false, [&assignments, snapshot](auto visit) {
+		assignments.for_each_room(snapshot, visit);
+	});
 	return tally;
+}
+
+Tally
+Tally::count_for_board(const Assignments &assignments, const Pool &pool, const Census &census,
+					   const Rules &rules, Snapshot snapshot, TimestampTz now)
+{
+	Tally tally;
+
+	tally.count_with(pool, census, rules, now, true, [&assignments, snapshot](auto visit) {
+		assignments.for_each_row_of_others(snapshot, visit);
+	});
+	return tally;
+}
+
+Burden
+burden_of(const RoomUse &use, const Rules &rules)
+{
+	return Burden{.load = std::max<std::int64_t>(0, room_load(use, rules) - use.active),
+				  .rooms = 1};
+}
+
+Burden
+burden_of(const Assignment &row, const Rules &rules, TimestampTz now)
+{
+	RoomUse use;
+
+	use.active_known = true;
+	use.expected = row.expected_users ? *row.expected_users : rules.avg_room_occupancy;
+	use.age = now - row.assigned_at;
+	return burden_of(use, rules);
 }
 
 } // namespace gxy

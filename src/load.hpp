@@ -8,6 +8,7 @@
 #pragma once
 
 #include "census.hpp"
+#include "ledger.hpp"
 #include "storage.hpp"
 
 namespace gxy
@@ -35,14 +36,34 @@ public:
 	static Tally count(const Assignments &assignments, const Pool &pool, const Census &census,
 					   const Rules &rules, Snapshot snapshot, TimestampTz now);
 
+	/* Counts the rooms that the snapshot would see without this transaction's changes: what the board's count rests on. */
+	static Tally count_for_board(const Assignments &assignments, const Pool &pool,
+								 const Census &census, const Rules &rules, Snapshot snapshot,
+								 TimestampTz now);
+
+	/* Rooms with live sessions for which no assignment was counted. */
+	const Array<std::uint64_t> &unassigned() const { return unassigned_rooms; }
+
 	const ServerLoad &operator[](int server) const { return loads[server]; }
 
 private:
+	template <typename S>
+	void count_with(const Pool &pool, const Census &census, const Rules &rules, TimestampTz now,
+					bool note_unassigned, S scan);
+
 	ServerLoad *loads = nullptr;
+	Array<std::uint64_t> unassigned_rooms; /* hashes, for the board */
 };
 
 /* What is known of one assigned room's use. */
 RoomUse room_use(const Assignment &row, const Pool &pool, const Census &census, const Rules &rules,
 				 TimestampTz now);
+
+/*
+ * What a room adds to its server beyond the sessions that are in it: those, the next count of the board sees. active:
+ * users in it, as far as they are known.
+ */
+Burden burden_of(const RoomUse &use, const Rules &rules);
+Burden burden_of(const Assignment &row, const Rules &rules, TimestampTz now);
 
 } // namespace gxy

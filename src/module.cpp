@@ -1,6 +1,7 @@
 /*
  * module.cpp: what happens when the server loads the library.
  */
+#include "board.hpp"
 #include "catalog.hpp"
 #include "guc.hpp"
 #include "pool.hpp"
@@ -25,6 +26,7 @@ extern "C"
 		if (process_shared_preload_libraries_in_progress)
 		{
 			gxy::request_shared_memory();
+			gxy::request_boards();
 			gxy::register_launcher();
 		}
 		CacheRegisterRelcacheCallback(relation_changed, Datum(0));

@@ -70,6 +70,16 @@ public:
 		return entry != nullptr ? entry->number : -1;
 	}
 
+	/* Calls visit(name, number) for every name. */
+	template <typename F> void for_each(F visit) const
+	{
+		numbering::names_iterator iterator;
+
+		numbering::names_start_iterate(table, &iterator);
+		while (numbering::NameEntry *entry = numbering::names_iterate(table, &iterator))
+			visit(entry->name, entry->number);
+	}
+
 private:
 	numbering::names_hash *table = nullptr;
 };

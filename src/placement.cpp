@@ -61,19 +61,21 @@ look_ahead(const PlacementRequest &request)
 	}
 	if (!prospect.expected_users)
 		expect_from_past(&prospect, *request.room);
-	prospect.census = Census::take(prospect.pool->sessions, request.now, request.deadline);
 	return prospect;
 }
 
+void
+take_census(const PlacementRequest &request, Prospect *prospect)
+{
+	prospect->census = Census::take(prospect->pool->sessions, request.now, request.deadline);
+}
+
 Server *
-count_servers(const PlacementRequest &request, const Prospect &prospect,
-			  const Assignments &assignments, Snapshot snapshot)
+list_servers(const PlacementRequest &request, const Prospect &prospect)
 {
 	const Pool &pool = *prospect.pool;
 	std::string_view room = request.room->view();
 	const Pin *pin = pool.pin_of(room);
-	Tally tally =
-		Tally::count(assignments, pool, prospect.census, prospect.rules, snapshot, request.now);
 	Server *servers = static_cast<Server *>(
 		palloc(sizeof(Server) * static_cast<Size>(std::max(pool.servers.count, 1))));
 
@@ -85,13 +87,29 @@ count_servers(const PlacementRequest &request, const Prospect &prospect,
 							.position = known.position,
 							.priority = known.priority,
 							.capacity = known.capacity_in_force(),
-							.load = tally[i].load(prospect.rules),
-							.rooms = tally[i].rooms,
+							.load = 0,
+							.rooms = 0,
 							.room_sessions = prospect.census.sessions_naming(room, known.name),
 							.pool = known.pool,
 							.state = known.state,
 							.region = known.fit(request.region),
 							.pinned = pin != nullptr && pin->server == known.name};
+	}
+	return servers;
+}
+
+Server *
+count_servers(const PlacementRequest &request, const Prospect &prospect,
+			  const Assignments &assignments, Snapshot snapshot)
+{
+	Server *servers = list_servers(request, prospect);
+	Tally tally = Tally::count(assignments, *prospect.pool, prospect.census, prospect.rules,
+							   snapshot, request.now);
+
+	for (int i = 0; i < prospect.pool->servers.count; i++)
+	{
+		servers[i].load = tally[i].load(prospect.rules);
+		servers[i].rooms = tally[i].rooms;
 	}
 	return servers;
 }

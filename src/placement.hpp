@@ -34,7 +34,7 @@ struct Prospect
 {
 	const Pool *pool = nullptr;
 	Rules rules;
-	Census census;
+	Census census;					   /* once it has been taken */
 	std::optional<int> expected_users; /* empty: the average */
 	ExpectedFrom expected_from = ExpectedFrom::average;
 	int occasions = 0; /* that a learned expectation rests on */
@@ -47,12 +47,18 @@ struct Prospect
 };
 
 /*
- * Raises P0002 for a room that is not among the attached rooms, 55000 for a source that cannot be read. Allocates in
+ * Without the census. Raises P0002 for a room that is not among the attached rooms, 55000 for a source that cannot be read. Allocates in
  * the current memory context.
  */
 Prospect look_ahead(const PlacementRequest &request);
 
-/* The servers as the policy takes them, in the pool's order, loads counted as of the snapshot. */
+/* Reads the sessions into the prospect. */
+void take_census(const PlacementRequest &request, Prospect *prospect);
+
+/* The servers as the policy takes them, in the pool's order, without their loads. */
+Server *list_servers(const PlacementRequest &request, const Prospect &prospect);
+
+/* The same with their loads, counted as of the snapshot. */
 Server *count_servers(const PlacementRequest &request, const Prospect &prospect,
 					  const Assignments &assignments, Snapshot snapshot);
 

@@ -3,6 +3,7 @@
  */
 #include "reports.hpp"
 
+#include "recount.hpp"
 #include "shmem.hpp"
 
 namespace gxy
@@ -180,6 +181,9 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 	Assignments assignments = open_assignments(AccessShareLock, request.deadline);
 	std::optional<Found> current = assignments.find(room);
 	Prospect prospect = look_ahead(request);
+
+	take_census(request, &prospect);
+
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Server *servers = count_servers(request, prospect, assignments, snapshot);
 	int count = prospect.pool->servers.count;
@@ -265,6 +269,43 @@ report_server_loads(FunctionCallInfo fcinfo)
 		row.add(load.expected);
 		row.add(load.load(rules));
 		row.add(server.capacity_in_force());
+		row.put();
+	}
+	assignments.close();
+}
+
+void
+report_board(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Deadline deadline = Deadline::of_call(now);
+	const Pool &current = pool(deadline);
+	Rules rules = current_rules();
+	Board *board = board_here();
+	const int *places = board != nullptr ? places_of(board, current) : nullptr;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (places == nullptr)
+		return;
+
+	Census census = Census::take(current.sessions, now, deadline);
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Tally tally = Tally::count(assignments, current, census, rules, snapshot, now);
+	int count = current.servers.count;
+	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
+	bool usable = read_board(board, basis_of(current, rules), places, burdens, count);
+	Row row(fcinfo);
+
+	UnregisterSnapshot(snapshot);
+	for (int i = 0; i < count; i++)
+	{
+		row.add(current.servers[i].name);
+		row.add(usable);
+		row.add(burdens[i].rooms);
+		row.add(tally[i].rooms);
+		row.add(burdens[i].load);
+		row.add(tally[i].users + tally[i].expected);
 		row.put();
 	}
 	assignments.close();

@@ -13,6 +13,8 @@ void report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::strin
 						std::optional<int> expected_users);
 void report_server_loads(FunctionCallInfo fcinfo);
 void report_room_loads(FunctionCallInfo fcinfo);
+/* The board beside a count made now; no rows without a board. */
+void report_board(FunctionCallInfo fcinfo);
 void report_stats(FunctionCallInfo fcinfo);
 
 /* Rooms assigned to a server, also by transactions that have not ended. */

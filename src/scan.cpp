@@ -25,9 +25,11 @@ optional_text(Datum value, bool is_null)
 	return is_null ? std::string_view() : view_of(value);
 }
 
+} // namespace
+
 /* Only the first columns are ours; a DBA may add more. */
 Assignment
-read_row(HeapTuple tuple, TupleDesc descriptor)
+assignment_of(HeapTuple tuple, TupleDesc descriptor)
 {
 	Datum values[MaxHeapAttributeNumber];
 	bool nulls[MaxHeapAttributeNumber];
@@ -44,6 +46,9 @@ read_row(HeapTuple tuple, TupleDesc descriptor)
 					  .reported_users = optional_int(values[column_reported_users - 1],
 													 nulls[column_reported_users - 1])};
 }
+
+namespace
+{
 
 /* What has become of a version whose inserter may not have ended. */
 enum class Fate
@@ -101,11 +106,66 @@ latest_of(HeapTuple *versions, int count)
 	return stand_in;
 }
 
+/* Whether a row version is there for a snapshot as if this transaction had changed nothing. */
+bool
+is_seen_by_others(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)))
+		return false;
+	if (HeapTupleSatisfiesVisibility(tuple, snapshot, buffer))
+		return true;
+	if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
+		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header)))
+		return false;
+
+	/* Deleted or replaced by ourselves: as it was before that. */
+	HeapTupleHeaderData before = *header;
+	HeapTupleData undone = *tuple;
+
+	before.t_infomask |= HEAP_XMAX_INVALID;
+	undone.t_data = &before;
+	return HeapTupleSatisfiesVisibility(&undone, snapshot, buffer);
+}
+
+/* Whether a room was inserted by a transaction that is prepared and in progress for the snapshot. */
+bool
+is_prepared_insertion(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
+{
+	HeapTupleHeader header = tuple->t_data;
+	TransactionId inserter = HeapTupleHeaderGetXmin(header);
+
+	if (!TransactionIdIsNormal(inserter) || header->t_infomask & HEAP_UPDATED ||
+		HeapTupleHeaderXminCommitted(header) ||
+		HeapTupleSatisfiesVisibility(tuple, snapshot, buffer) ||
+		!TransactionIdIsInProgress(inserter))
+		return false;
+	inserter = SubTransGetTopmostTransaction(inserter);
+	/* In this order: no backend has the transaction and then it is in progress, so it is prepared. */
+	return BackendXidGetPid(inserter) == 0 && TransactionIdIsInProgress(inserter) &&
+		   fate_of(tuple) != Fate::deleted;
+}
+
 } // namespace
+
+bool
+Assignments::is_one_of(Rows rows, HeapTuple tuple, Snapshot snapshot, Buffer buffer)
+{
+	switch (rows)
+	{
+		case Rows::of_others:
+			return is_seen_by_others(tuple, snapshot, buffer);
+		case Rows::prepared:
+			return is_prepared_insertion(tuple, snapshot, buffer);
+		default:
+			return HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
+	}
+}
 
 /* Versions that the snapshot does not see but that may yet be committed are set aside. */
 void
-Assignments::scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *context) const
+Assignments::scan(Snapshot snapshot, Rows rows, RowVisitor visit, void *context) const
 {
 	TupleDesc descriptor = RelationGetDescr(heap);
 	Array<HeapTuple> set_aside;
@@ -114,9 +174,9 @@ Assignments::scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *c
 		SnapshotData dirty;
 
 		InitDirtySnapshot(dirty);
-		if (HeapTupleSatisfiesVisibility(tuple, snapshot, buffer))
-			visit(context, read_row(tuple, descriptor), &tuple->t_self);
-		else if (uncommitted && HeapTupleSatisfiesVisibility(tuple, &dirty, buffer))
+		if (is_one_of(rows, tuple, snapshot, buffer))
+			visit(context, assignment_of(tuple, descriptor), tuple);
+		else if (rows == Rows::uncommitted && HeapTupleSatisfiesVisibility(tuple, &dirty, buffer))
 			set_aside.push(heap_copytuple(tuple));
 	});
 	visit_set_aside(snapshot, set_aside, visit, context);
@@ -131,7 +191,7 @@ Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowV
 							 void *context) const
 {
 	TupleDesc descriptor = RelationGetDescr(heap);
-	auto room_of = [descriptor](HeapTuple tuple) { return read_row(tuple, descriptor).room; };
+	auto room_of = [descriptor](HeapTuple tuple) { return assignment_of(tuple, descriptor).room; };
 	int next;
 
 	std::sort(set_aside.begin(), set_aside.end(),
@@ -148,7 +208,7 @@ Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowV
 		HeapTuple latest = latest_of(set_aside.items + first, next - first);
 
 		if (latest != nullptr && !probe(room, snapshot).visible)
-			visit(context, read_row(latest, descriptor), &latest->t_self);
+			visit(context, assignment_of(latest, descriptor), latest);
 	}
 }
 

@@ -57,8 +57,11 @@ found_in(TupleTableSlot *slot)
 	server = slot->tts_values[column_server - 1];
 	found.tid = slot->tts_tid;
 	found.server = text_of(view_of(server));
-	found.leased_from = std::max(DatumGetTimestampTz(slot->tts_values[column_assigned_at - 1]),
-								 DatumGetTimestampTz(slot->tts_values[column_last_used_at - 1]));
+	found.assigned_at = DatumGetTimestampTz(slot->tts_values[column_assigned_at - 1]);
+	found.leased_from =
+		std::max(found.assigned_at, DatumGetTimestampTz(slot->tts_values[column_last_used_at - 1]));
+	if (!slot->tts_isnull[column_expected_users - 1])
+		found.expected_users = DatumGetInt32(slot->tts_values[column_expected_users - 1]);
 	if (!slot->tts_isnull[column_reported_users - 1])
 		found.reported_users = DatumGetInt32(slot->tts_values[column_reported_users - 1]);
 	found.deleter = deleter_in_progress(slot);

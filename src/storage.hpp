@@ -70,10 +70,15 @@ struct Found
 	ItemPointerData tid;
 	text *server = nullptr; /* palloc'd */
 	TimestampTz leased_from = 0;
+	TimestampTz assigned_at = 0;
+	std::optional<int> expected_users;
 	std::optional<int> reported_users;
 	TransactionId deleter =
 		InvalidTransactionId; /* another transaction in progress that is deleting the row */
 };
+
+/* The row of the table that a tuple holds; text points into the tuple. */
+Assignment assignment_of(HeapTuple tuple, TupleDesc descriptor);
 
 /* The table, opened with its key index; closed by close(), or by the end of the transaction after an error. */
 class Assignments
@@ -126,11 +131,29 @@ public:
 	/* Calls visit(const Assignment &, ItemPointer) for every row the snapshot sees; runs under a page lock as well. */
 	template <typename F> void for_each_row(Snapshot snapshot, F visit) const;
 
+	/* The same for every row that the snapshot would see if this transaction had changed nothing. */
+	template <typename F> void for_each_row_of_others(Snapshot snapshot, F visit) const;
+
+	/*
+	 * Calls visit(const Assignment &, TransactionId) for every row that a prepared transaction, which the snapshot sees
+	 * in progress, has inserted.
+	 */
+	template <typename F> void for_each_prepared_row(Snapshot snapshot, F visit) const;
+
 private:
-	using RowVisitor = void (*)(void *context, const Assignment &row, ItemPointer tid);
+	enum class Rows
+	{
+		seen,		 /* by the snapshot */
+		uncommitted, /* those, and rooms that may yet be committed */
+		of_others,	 /* as seen without this transaction's changes */
+		prepared	 /* inserted by prepared transactions that the snapshot sees in progress */
+	};
+	static bool is_one_of(Rows rows, HeapTuple tuple, Snapshot snapshot, Buffer buffer);
+
+	using RowVisitor = void (*)(void *context, const Assignment &row, HeapTuple tuple);
 
 	Change lock_row(ItemPointer tid, LockWaitPolicy policy);
-	void scan(Snapshot snapshot, bool uncommitted, RowVisitor visit, void *context) const;
+	void scan(Snapshot snapshot, Rows rows, RowVisitor visit, void *context) const;
 	void visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
 						 void *context) const;
 
@@ -143,10 +166,8 @@ void
 Assignments::for_each_room(Snapshot snapshot, F visit) const
 {
 	scan(
-		snapshot, true,
-		[](void *context, const Assignment &row, ItemPointer) {
-			(*static_cast<F *>(context))(row);
-		},
+		snapshot, Rows::uncommitted,
+		[](void *context, const Assignment &row, HeapTuple) { (*static_cast<F *>(context))(row); },
 		&visit);
 }
 
@@ -155,9 +176,33 @@ void
 Assignments::for_each_row(Snapshot snapshot, F visit) const
 {
 	scan(
-		snapshot, false,
-		[](void *context, const Assignment &row, ItemPointer tid) {
-			(*static_cast<F *>(context))(row, tid);
+		snapshot, Rows::seen,
+		[](void *context, const Assignment &row, HeapTuple tuple) {
+			(*static_cast<F *>(context))(row, &tuple->t_self);
+		},
+		&visit);
+}
+
+template <typename F>
+void
+Assignments::for_each_row_of_others(Snapshot snapshot, F visit) const
+{
+	scan(
+		snapshot, Rows::of_others,
+		[](void *context, const Assignment &row, HeapTuple) { (*static_cast<F *>(context))(row); },
+		&visit);
+}
+
+template <typename F>
+void
+Assignments::for_each_prepared_row(Snapshot snapshot, F visit) const
+{
+	scan(
+		snapshot, Rows::prepared,
+		[](void *context, const Assignment &row, HeapTuple tuple) {
+			TransactionId inserter = HeapTupleHeaderGetXmin(tuple->t_data);
+
+			(*static_cast<F *>(context))(row, SubTransGetTopmostTransaction(inserter));
 		},
 		&visit);
 }

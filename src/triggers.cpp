@@ -66,6 +66,31 @@ trigger_data(FunctionCallInfo fcinfo)
 	return reinterpret_cast<TriggerData *>(fcinfo->context);
 }
 
+/* Tells the board what the application's own statement has done to a row. */
+void
+note_row(TriggerData *trigger)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	Rules rules = current_rules();
+	TimestampTz now = GetCurrentTimestamp();
+	bool updated = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
+		Assignment row = assignment_of(trigger->tg_trigtuple, descriptor);
+
+		note_change(row.server, -burden_of(row, rules, now));
+		note_lost_room(row.room);
+	}
+	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
+		Assignment row =
+			assignment_of(updated ? trigger->tg_newtuple : trigger->tg_trigtuple, descriptor);
+
+		note_change(row.server, burden_of(row, rules, now));
+	}
+}
+
 } // namespace
 } // namespace gxy
 
@@ -92,5 +117,19 @@ extern "C"
 		}
 		gxy::guard_server_with_rooms(trigger);
 		return gxy::result_of_row_trigger(trigger);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_note_change);
+	Datum gxy_note_change(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		if (gxy::board_here() == nullptr)
+			return PointerGetDatum(nullptr);
+		if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+			gxy::note_truncation();
+		else
+			gxy::note_row(trigger);
+		return PointerGetDatum(nullptr);
 	}
 }
