@@ -5,7 +5,9 @@
  *
  *     counted          as of the snapshot S of the last count,
  *     + settled        by transactions that have committed and that S did not see,
- *     + in flight      by transactions that have not ended.
+ *     + in flight      added by transactions that have not ended.
+ *
+ * What a transaction takes away counts for itself only, until it is committed: it may yet be rolled back.
  *
  * A new room is placed by reading these sums, deciding, and adding the room to what is in flight, in one step under the
  * board's lock. So of any number of callers each sees every reservation before its own, and rooms of equal size are
@@ -85,7 +87,8 @@ struct Prepared
 {
 	TransactionId transaction;
 	int place; /* -1: it has emptied the table */
-	Burden burden;
+	Burden gain;
+	Burden loss;
 };
 
 /* Which transactions the snapshot of the running count sees. */
@@ -231,14 +234,20 @@ is_seen(const Seen &seen, TransactionId transaction)
 }
 
 void
-settle(Board *board, TransactionId transaction, int place, Burden burden)
+settle(Board *board, TransactionId transaction, int place, Burden gain, Burden loss)
 {
 	bool counted = board->counting && is_seen(board->seen, transaction);
 
 	if (place < 0)
+	{
 		board->usable = false;
-	else
-		board->servers[place].settled[board->epoch ^ (counted ? 1 : 0)] += burden;
+		return;
+	}
+
+	Burden &settled = board->servers[place].settled[board->epoch ^ (counted ? 1 : 0)];
+
+	settled += gain;
+	settled += loss;
 }
 
 /* What is known of a transaction that is no longer in progress; false if it is too long ago to be told. */
@@ -274,9 +283,9 @@ settle_prepared(Board *board)
 		if (!has_committed(change.transaction, &committed))
 			board->usable = false;
 		if (change.place >= 0)
-			board->servers[change.place].in_flight += -change.burden;
+			board->servers[change.place].in_flight += -change.gain;
 		if (committed)
-			settle(board, change.transaction, change.place, change.burden);
+			settle(board, change.transaction, change.place, change.gain, change.loss);
 	}
 	board->prepared_count = kept;
 }
@@ -287,7 +296,7 @@ lose_prepared(Board *board)
 {
 	for (int i = 0; i < board->prepared_count; i++)
 		if (board->prepared[i].place >= 0)
-			board->servers[board->prepared[i].place].in_flight += -board->prepared[i].burden;
+			board->servers[board->prepared[i].place].in_flight += -board->prepared[i].gain;
 	board->prepared_count = 0;
 	board->prepared_known = false;
 	board->usable = false;
@@ -393,7 +402,7 @@ add_prepared(Board *board, const Array<PreparedRow> &rows)
 		});
 
 		if (same != end)
-			same->burden += row.burden;
+			same->gain += row.burden;
 		else if (std::any_of(board->prepared + told, end,
 							 [&row](const Prepared &change) {
 								 return change.transaction == row.transaction;
@@ -405,8 +414,8 @@ add_prepared(Board *board, const Array<PreparedRow> &rows)
 				lose_prepared(board);
 				return;
 			}
-			*end =
-				Prepared{.transaction = row.transaction, .place = row.place, .burden = row.burden};
+			*end = Prepared{
+				.transaction = row.transaction, .place = row.place, .gain = row.burden, .loss = {}};
 			board->prepared_count++;
 		}
 		else
@@ -544,11 +553,11 @@ place_on_board(Board *board, std::string_view server)
 }
 
 void
-write_on_board(Board *board, TransactionId transaction, int place, Burden burden)
+write_on_board(Board *board, TransactionId transaction, const BoardChange &change)
 {
 	locked(board, LW_EXCLUSIVE, [=] {
 		my_transaction() = transaction;
-		board->servers[place].in_flight += burden;
+		board->servers[change.place].in_flight += change.gain;
 	});
 }
 
@@ -558,7 +567,7 @@ take_from_board(Board *board, const BoardChange *changes, int count, bool transa
 	locked(board, LW_EXCLUSIVE, [=] {
 		for (int i = 0; i < count; i++)
 			if (changes[i].place >= 0)
-				board->servers[changes[i].place].in_flight += -changes[i].burden;
+				board->servers[changes[i].place].in_flight += -changes[i].gain;
 		if (transaction_ends)
 			my_transaction() = InvalidTransactionId;
 	});
@@ -571,8 +580,8 @@ settle_on_board(Board *board, TransactionId transaction, const BoardChange *chan
 		for (int i = 0; i < count; i++)
 		{
 			if (changes[i].place >= 0)
-				board->servers[changes[i].place].in_flight += -changes[i].burden;
-			settle(board, transaction, changes[i].place, changes[i].burden);
+				board->servers[changes[i].place].in_flight += -changes[i].gain;
+			settle(board, transaction, changes[i].place, changes[i].gain, changes[i].loss);
 		}
 		my_transaction() = InvalidTransactionId;
 	});
@@ -591,9 +600,10 @@ leave_on_board(Board *board, TransactionId transaction, const BoardChange *chang
 			if (fits)
 				board->prepared[board->prepared_count++] = Prepared{.transaction = transaction,
 																	.place = changes[i].place,
-																	.burden = changes[i].burden};
+																	.gain = changes[i].gain,
+																	.loss = changes[i].loss};
 			else if (changes[i].place >= 0)
-				board->servers[changes[i].place].in_flight += -changes[i].burden;
+				board->servers[changes[i].place].in_flight += -changes[i].gain;
 		if (!fits)
 			lose_prepared(board);
 		my_transaction() = InvalidTransactionId;
@@ -622,6 +632,9 @@ reserve_on_board(Board *board, const ReserveRequest &request, Server *servers, c
 		{
 			Burden sum = board->servers[places[i]].sum();
 
+			for (const BoardChange &change : request.own)
+				if (change.place == places[i])
+					sum += change.loss;
 			servers[i].rooms = std::max<std::int64_t>(sum.rooms, 0);
 			servers[i].load = request.rules->metric == LoadMetric::rooms
 								  ? servers[i].rooms * request.rules->avg_room_occupancy

@@ -42,13 +42,21 @@ int place_on_board(Board *board, std::string_view server);
 /* By how much a transaction has changed what a server carries. */
 struct BoardChange
 {
-	int place; /* -1: the table has been emptied */
-	int level; /* nest level of the (sub)transaction */
-	Burden burden;
+	int place;	 /* -1: the table has been emptied */
+	int level;	 /* nest level of the (sub)transaction */
+	Burden gain; /* counts for everybody from the start */
+	Burden loss; /* negative; counts for others once it is committed */
+
+	static BoardChange of(int place, int level, Burden burden)
+	{
+		bool gains = burden.rooms > 0;
+
+		return {place, level, gains ? burden : Burden(), gains ? Burden() : burden};
+	}
 };
 
 /* The current transaction, which has the top-level id, changes something; it is going to say how it ended. */
-void write_on_board(Board *board, TransactionId transaction, int place, Burden burden);
+void write_on_board(Board *board, TransactionId transaction, const BoardChange &change);
 
 /* The same for what turned out not to be, or was rolled back. */
 void take_from_board(Board *board, const BoardChange *changes, int count, bool transaction_ends);
@@ -84,6 +92,7 @@ struct ReserveRequest
 	std::int64_t expected;
 	Burden burden; /* of the room, on whichever server */
 	const Rules *rules;
+	std::span<const BoardChange> own; /* of this transaction */
 };
 
 /*

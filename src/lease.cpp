@@ -187,7 +187,8 @@ reserve_by_board(const PlacementRequest &request, Prospect *prospect, Board *boa
 												.room_examined = examined,
 												.expected = prospect->expected(),
 												.burden = burden_of(request, *prospect),
-												.rules = &prospect->rules},
+												.rules = &prospect->rules,
+												.own = {}},
 								 servers, places, prospect->pool->servers.count, &decision);
 	}
 	if (reserved == Reserved::no_count)

@@ -31,15 +31,16 @@ make_space()
 }
 
 void
-enter(int place, int level, Burden burden)
+enter(const BoardChange &change)
 {
-	for (int i = changes.count - 1; i >= 0 && changes[i].level == level; i--)
-		if (changes[i].place == place)
+	for (int i = changes.count - 1; i >= 0 && changes[i].level == change.level; i--)
+		if (changes[i].place == change.place)
 		{
-			changes[i].burden += burden;
+			changes[i].gain += change.gain;
+			changes[i].loss += change.loss;
 			return;
 		}
-	changes.push(BoardChange{.place = place, .level = level, .burden = burden});
+	changes.push(change);
 }
 
 /* The end of a transaction that cannot or must not undo anything any more. */
@@ -156,8 +157,11 @@ note_change(std::string_view server, Burden burden)
 
 	make_space();
 	transaction = GetTopTransactionId();
-	write_on_board(board, transaction, place, burden);
-	enter(place, GetCurrentTransactionNestLevel(), burden);
+
+	BoardChange change = BoardChange::of(place, GetCurrentTransactionNestLevel(), burden);
+
+	write_on_board(board, transaction, change);
+	enter(change);
 }
 
 void
@@ -180,7 +184,7 @@ note_truncation()
 
 	make_space();
 	transaction = GetTopTransactionId();
-	enter(-1, level, {});
+	enter(BoardChange::of(-1, level, {}));
 	if (truncated_level == 0)
 		truncated_level = level;
 }
@@ -192,21 +196,21 @@ has_truncated()
 }
 
 Reserved
-reserve(Board *board, const ReserveRequest &request, Server *servers, const int *places, int count,
+reserve(Board *board, ReserveRequest request, Server *servers, const int *places, int count,
 		Decision *decision)
 {
 	listen();
 	make_space();
+	request.own = {changes.items, static_cast<std::size_t>(changes.count)};
 
 	Reserved reserved = reserve_on_board(board, request, servers, places, count, decision);
 
 	if (reserved == Reserved::yes)
 	{
-		reservation = BoardChange{.place = places[decision->server],
-								  .level = GetCurrentTransactionNestLevel(),
-								  .burden = request.burden};
+		reservation = BoardChange::of(places[decision->server], GetCurrentTransactionNestLevel(),
+									  request.burden);
 		transaction = GetTopTransactionId();
-		enter(reservation.place, reservation.level, reservation.burden);
+		enter(reservation);
 	}
 	return reserved;
 }
@@ -214,7 +218,10 @@ reserve(Board *board, const ReserveRequest &request, Server *servers, const int 
 void
 take_back_reservation()
 {
-	enter(reservation.place, reservation.level, -reservation.burden);
+	BoardChange back = reservation;
+
+	back.gain = -back.gain;
+	enter(back);
 	take_from_board(board_here(), &reservation, 1, false);
 }
 

@@ -24,7 +24,7 @@ void note_truncation();
 bool has_truncated();
 
 /* reserve_on_board(), and take_back_reservation() when the room was somebody else's after all. */
-Reserved reserve(Board *board, const ReserveRequest &request, Server *servers, const int *places,
+Reserved reserve(Board *board, ReserveRequest request, Server *servers, const int *places,
 				 int count, Decision *decision);
 void take_back_reservation();
 
