@@ -46,13 +46,6 @@ struct BoardChange
 	int level;	 /* nest level of the (sub)transaction */
 	Burden gain; /* counts for everybody from the start */
 	Burden loss; /* negative; counts for others once it is committed */
-
-	static BoardChange of(int place, int level, Burden burden)
-	{
-		bool gains = burden.rooms > 0;
-
-		return {place, level, gains ? burden : Burden(), gains ? Burden() : burden};
-	}
 };
 
 /* The current transaction, which has the top-level id, changes something; it is going to say how it ended. */

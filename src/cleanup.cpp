@@ -133,7 +133,7 @@ free_batch(Assignments *assignments, const Array<std::string_view> &servers, Arr
 		}
 	for (int i = 0; i < servers.count; i++)
 		if (freed[i].rooms > 0)
-			note_change(servers[i], -freed[i]);
+			note_loss(servers[i], freed[i]);
 	return rooms;
 }
 

@@ -24,7 +24,7 @@ extern int assignment_grace;
 extern int dead_session_timeout; /* 0: sessions never die */
 extern int cleanup_interval;
 extern int max_learned_rooms; /* 0: nothing is learned */
-extern int load_max_age; /* 0: none is reused */
+extern int load_max_age;	  /* 0: none is reused */
 } // namespace setting
 
 /* servers_changed is called when default_servers is about to change. */

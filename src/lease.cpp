@@ -237,7 +237,7 @@ reserve_by_count(const PlacementRequest &request, const Prospect &prospect,
 	if (insert_room(request, prospect, decision, chosen, insertion))
 	{
 		placing.server = text_of(chosen.name);
-		note_change(chosen.name, burden_of(request, prospect));
+		note_room(chosen.name, burden_of(request, prospect));
 	}
 	return placing;
 }
@@ -290,8 +290,8 @@ note_freed(const RoomKey &room, const Found &found)
 
 	row.assigned_at = found.assigned_at;
 	row.expected_users = found.expected_users;
-	note_change(view_of(found.server),
-				-gxy::burden_of(row, current_rules(), GetCurrentTimestamp()));
+	note_loss(view_of(found.server), gxy::burden_of(row, current_rules(), GetCurrentTimestamp()),
+			  found.inserter);
 	note_lost_room(room.view());
 }
 

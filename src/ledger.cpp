@@ -145,8 +145,8 @@ listen()
 	listening = true;
 }
 
-void
-note_change(std::string_view server, Burden burden)
+static void
+note(std::string_view server, Burden gain, Burden loss)
 {
 	Board *board = board_here();
 	int place = board != nullptr ? place_on_board(board, server) : -1;
@@ -154,14 +154,28 @@ note_change(std::string_view server, Burden burden)
 	if (place < 0)
 		return;
 	listen();
-
 	make_space();
 	transaction = GetTopTransactionId();
 
-	BoardChange change = BoardChange::of(place, GetCurrentTransactionNestLevel(), burden);
+	BoardChange change = {place, GetCurrentTransactionNestLevel(), gain, loss};
 
 	write_on_board(board, transaction, change);
 	enter(change);
+}
+
+void
+note_room(std::string_view server, Burden burden)
+{
+	note(server, burden, {});
+}
+
+void
+note_loss(std::string_view server, Burden burden, TransactionId inserter)
+{
+	if (TransactionIdIsCurrentTransactionId(inserter))
+		note(server, -burden, {});
+	else
+		note(server, {}, -burden);
 }
 
 void
@@ -184,7 +198,7 @@ note_truncation()
 
 	make_space();
 	transaction = GetTopTransactionId();
-	enter(BoardChange::of(-1, level, {}));
+	enter(BoardChange{.place = -1, .level = level, .gain = {}, .loss = {}});
 	if (truncated_level == 0)
 		truncated_level = level;
 }
@@ -207,8 +221,10 @@ reserve(Board *board, ReserveRequest request, Server *servers, const int *places
 
 	if (reserved == Reserved::yes)
 	{
-		reservation = BoardChange::of(places[decision->server], GetCurrentTransactionNestLevel(),
-									  request.burden);
+		reservation = BoardChange{.place = places[decision->server],
+								  .level = GetCurrentTransactionNestLevel(),
+								  .gain = request.burden,
+								  .loss = {}};
 		transaction = GetTopTransactionId();
 		enter(reservation);
 	}

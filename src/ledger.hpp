@@ -11,8 +11,12 @@
 namespace gxy
 {
 
-/* A server carries more, or less, from now on. */
-void note_change(std::string_view server, Burden change);
+/* A server has got a room. */
+void note_room(std::string_view server, Burden burden);
+
+/* It has lost rooms. inserter: of the row, if it may have been this transaction; then nobody ever needs to count it. */
+void note_loss(std::string_view server, Burden burden,
+			   TransactionId inserter = InvalidTransactionId);
 
 /* A room that may have live sessions has lost its assignment. */
 void note_lost_room(std::string_view room);

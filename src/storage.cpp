@@ -64,6 +64,7 @@ found_in(TupleTableSlot *slot)
 		found.expected_users = DatumGetInt32(slot->tts_values[column_expected_users - 1]);
 	if (!slot->tts_isnull[column_reported_users - 1])
 		found.reported_users = DatumGetInt32(slot->tts_values[column_reported_users - 1]);
+	found.inserter = first_inserter(reinterpret_cast<BufferHeapTupleTableSlot *>(slot)->base.tuple);
 	found.deleter = deleter_in_progress(slot);
 	return found;
 }

@@ -73,9 +73,19 @@ struct Found
 	TimestampTz assigned_at = 0;
 	std::optional<int> expected_users;
 	std::optional<int> reported_users;
+	TransactionId inserter =
+		InvalidTransactionId; /* invalid if it is not the first version of the row */
 	TransactionId deleter =
 		InvalidTransactionId; /* another transaction in progress that is deleting the row */
 };
+
+/* Who inserted a row, if this is its first version; invalid for a later one. */
+inline TransactionId
+first_inserter(HeapTuple tuple)
+{
+	return tuple->t_data->t_infomask & HEAP_UPDATED ? InvalidTransactionId
+													: HeapTupleHeaderGetXmin(tuple->t_data);
+}
 
 /* The row of the table that a tuple holds; text points into the tuple. */
 Assignment assignment_of(HeapTuple tuple, TupleDesc descriptor);

@@ -79,7 +79,7 @@ note_row(TriggerData *trigger)
 	{
 		Assignment row = assignment_of(trigger->tg_trigtuple, descriptor);
 
-		note_change(row.server, -burden_of(row, rules, now));
+		note_loss(row.server, burden_of(row, rules, now), first_inserter(trigger->tg_trigtuple));
 		note_lost_room(row.room);
 	}
 	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
@@ -87,7 +87,7 @@ note_row(TriggerData *trigger)
 		Assignment row =
 			assignment_of(updated ? trigger->tg_newtuple : trigger->tg_trigtuple, descriptor);
 
-		note_change(row.server, burden_of(row, rules, now));
+		note_room(row.server, burden_of(row, rules, now));
 	}
 }
 
