@@ -100,7 +100,7 @@ CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)
 
 EXTRA_CLEAN = build test/output
 OUR_HEADERS = $(wildcard src/*.hpp)
-FORMATTED = $(wildcard src/*.cpp src/*.hpp test/unit/*.cpp test/unit/*.hpp)
+FORMATTED = $(wildcard src/*.cpp src/*.hpp test/unit/*.cpp test/unit/*.hpp test/sim/*.cpp test/sim/*.hpp)
 CLANG_FORMAT ?= clang-format-14
 PG_CONFIG ?= pg_config
 
@@ -138,7 +138,7 @@ clean:
 
 endif
 
-.PHONY: output-dirs unit test demo test-matrix stress check-objects check-includes check-lists check-version check-format \
+.PHONY: output-dirs unit simulate test demo test-matrix stress check-objects check-includes check-lists check-version check-format \
 	format dist help
 
 # As many jobs as there are processors, unless the caller has said how many.
@@ -159,6 +159,11 @@ test demo stress:
 
 test-matrix:
 	@test/matrix
+
+# Balance, measured: the policy against traces and other policies, and the sweep that the defaults come from.
+simulate:
+	@test/prepare simulate
+	@$(MAKE) -s --no-print-directory $(JOBS) -C test/sim simulate WERROR=$(WERROR)
 
 # The policy, what is learned of rooms, and the tests of both, without PostgreSQL.
 PURE_OBJS = build/policy.o build/learning.o
@@ -217,6 +222,7 @@ help:
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
+	@echo 'make simulate         how evenly the policy balances, against other policies: tables and plots (SEEDS=4: sooner)'
 	@echo 'make unit             tests of the placement policy and of the learning rule alone'
 	@echo 'make check-objects    the built objects need no C++ runtime'
 	@echo 'make check-includes   includes point one way along the list of units'

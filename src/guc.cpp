@@ -35,6 +35,9 @@ int avg_room_occupancy;
 int join_window;
 void (*on_servers_changed)();
 
+/* The simulator, which has found the best of them, plays with the same. */
+constexpr Rules standard = {};
+
 template <typename E>
 constexpr int
 value(E option)
@@ -157,7 +160,7 @@ define_times()
 	/* Users join in the minutes after their room was assigned; until then its expected size counts. */
 	define_milliseconds("gxy_balancer.join_window",
 						"How long after its assignment a room counts with its expected users.",
-						&join_window, 15 * 60 * 1000, 0);
+						&join_window, static_cast<int>(standard.join_window / 1000), 0);
 
 	/* A media server that dies leaves its sessions behind: without news they stop counting. */
 	define_milliseconds("gxy_balancer.dead_session_timeout",
@@ -235,8 +238,8 @@ define_settings(void (*servers_changed)())
 	/* What a room is taken to hold when nothing better is known. */
 	DefineCustomIntVariable("gxy_balancer.avg_room_occupancy",
 							"Users expected in a room of which nothing is known.", nullptr,
-							&avg_room_occupancy, 10, 1, max_expected_users, PGC_SUSET, 0, nullptr,
-							nullptr, nullptr);
+							&avg_room_occupancy, static_cast<int>(standard.avg_room_occupancy), 1,
+							max_expected_users, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 
 	/* Ids may be used once and never again: whoever was not seen for longest is forgotten first. */
 	DefineCustomIntVariable(

@@ -229,8 +229,20 @@ room_load(const RoomUse &room, const Rules &rules)
 	if (!room.active_known)
 		return room.leased || room.pinned_size ? expected : 0;
 
-	const bool joining = age < rules.join_window || room.pinned_size;
-	return std::max<std::int64_t>(room.active, joining ? expected : 0);
+	const std::int64_t active = std::max<std::int64_t>(room.active, 0);
+	const std::int64_t missing = expected - active;
+	if (missing <= 0)
+		return active;
+	if (room.pinned_size)
+		return expected;
+	if (age >= rules.join_window)
+		return active;
+	/* Who fills servers to the brim must leave room for everybody. */
+	if (rules.strategy == Strategy::sequential)
+		return expected;
+	/* To the nearest whole user. */
+	return active +
+		   static_cast<std::int64_t>((2 * Wide{missing} * missing + expected) / (2 * expected));
 }
 
 } // namespace gxy

@@ -56,14 +56,14 @@ enum class Overflow : std::uint8_t
 	error
 };
 
-/* The settings that shape a decision. */
+/* The settings that shape a decision; the numbers are the defaults, found by simulation: doc/balance.md. */
 struct Rules
 {
 	Strategy strategy = Strategy::least_loaded;
 	LoadMetric metric = LoadMetric::users;
 	Overflow overflow = Overflow::overcommit;
-	std::int64_t avg_room_occupancy = 10; /* users, >= 1 */
-	std::int64_t join_window = 0;		  /* microseconds, >= 0 */
+	std::int64_t avg_room_occupancy = 10;			  /* users, >= 1 */
+	std::int64_t join_window = 10 * 60 * 1'000'000LL; /* microseconds, >= 0 */
 };
 
 /* One server as it stands at the moment of the decision. */
@@ -157,9 +157,12 @@ struct RoomUse
 };
 
 /*
- * The users a room stands for, >= 0: those in it or, within join_window after its assignment, those
- * expected if more. Without the second, every room of a burst would go to one server, because its
- * users have not joined yet. A negative age, from a clock that was set back, counts as 0.
+ * The users a room stands for, >= 0: those in it and, within join_window after its assignment, of
+ * those still missing from the expected as large a share as is missing. Without the second, every
+ * room of a burst would go to one server, because its users have not joined yet; and a room that has
+ * filled shows its size itself, so that the rest of a mistaken expectation should not count in full.
+ * A size that a pin names counts in full, and so does every expectation if servers are to be filled
+ * in order: a server that takes a room too many has no room for those who come. A negative age, from a clock that was set back, counts as 0.
  */
 std::int64_t room_load(const RoomUse &room, const Rules &rules);
 

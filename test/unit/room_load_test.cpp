@@ -25,23 +25,48 @@ check(std::int64_t join_window, std::initializer_list<Case> cases)
 		EXPECT_EQ(room_load(item.room, {.join_window = join_window}), item.load) << item.rule;
 }
 
-TEST(RoomLoad, WithinTheJoinWindowARoomCountsThoseExpectedIfMoreThanThoseInIt)
+TEST(RoomLoad, WithinTheJoinWindowThoseMissingCountByTheShareThatIsMissing)
 {
-	check(30 * second,
-		  {
-			  {"just assigned, no one in it yet",
-			   {.active = 0, .active_known = true, .expected = 10, .age = 0},
-			   10},
-			  {"filling",
-			   {.active = 4, .active_known = true, .expected = 10, .age = 20 * second},
-			   10},
-			  {"fuller than expected",
-			   {.active = 25, .active_known = true, .expected = 10, .age = 20 * second},
-			   25},
-			  {"the last moment of the window",
-			   {.active = 4, .active_known = true, .expected = 10, .age = 30 * second - 1},
-			   10},
-		  });
+	check(
+		30 * second,
+		{
+			{"just assigned, no one in it yet",
+			 {.active = 0, .active_known = true, .expected = 10, .age = 0},
+			 10},
+			{"filling: 6 of 10 missing, of them six tenths count",
+			 {.active = 4, .active_known = true, .expected = 10, .age = 20 * second},
+			 8},
+			{"half full",
+			 {.active = 50, .active_known = true, .expected = 100, .age = 20 * second},
+			 75},
+			{"all but full",
+			 {.active = 9, .active_known = true, .expected = 10, .age = 20 * second},
+			 9},
+			{"half a user is one",
+			 {.active = 1, .active_known = true, .expected = 2, .age = 20 * second},
+			 2},
+			{"full", {.active = 10, .active_known = true, .expected = 10, .age = 20 * second}, 10},
+			{"more than 64 bits hold",
+			 {.active = 0, .active_known = true, .expected = std::int64_t{1} << 61, .age = 0},
+			 std::int64_t{1} << 61},
+			{"fuller than expected",
+			 {.active = 25, .active_known = true, .expected = 10, .age = 20 * second},
+			 25},
+			{"the last moment of the window",
+			 {.active = 4, .active_known = true, .expected = 10, .age = 30 * second - 1},
+			 8},
+		});
+}
+
+TEST(RoomLoad, WhereServersAreFilledInOrderThoseMissingCountInFull)
+{
+	const Rules rules = {.strategy = Strategy::sequential, .join_window = 30 * second};
+	const RoomUse young = {
+		.active = 4, .active_known = true, .expected = 10, .age = 30 * second - 1};
+	const RoomUse old = {.active = 4, .active_known = true, .expected = 10, .age = 30 * second};
+
+	EXPECT_EQ(room_load(young, rules), 10);
+	EXPECT_EQ(room_load(old, rules), 4);
 }
 
 TEST(RoomLoad, AfterTheJoinWindowARoomCountsOnlyThoseInIt)
@@ -121,7 +146,7 @@ TEST(RoomLoad, ARoomAssignedInTheFutureIsAsIfJustAssigned)
 {
 	check(30 * second, {{"a clock set back an hour",
 						 {.active = 4, .active_known = true, .expected = 10, .age = -3600 * second},
-						 10}});
+						 8}});
 }
 
 TEST(RoomLoad, IsNeverNegative)

@@ -1,0 +1,49 @@
+/*
+ * contender.hpp: the policies that are compared.
+ */
+#pragma once
+
+#include "learning.hpp"
+#include "policy.hpp"
+#include "trace.hpp"
+
+namespace sim
+{
+
+enum class Method : std::uint8_t
+{
+	ours,		/* decide() and room_load(), as linked into the extension */
+	users_only, /* fewest distinct users in sessions, then by position */
+	scalelite, /* a floor of 15 users for 15 minutes, polled each minute; a new room counts 1 till then */
+	two_choices, /* of two servers at random, the one with fewer users */
+	round_robin
+};
+
+/* Where ours takes expected(r) from. */
+enum class Expectation : std::uint8_t
+{
+	constant, /* avg_room_occupancy */
+	learned,
+	oracle /* the peak that the room is going to have */
+};
+
+struct Contender
+{
+	std::string name;
+	Method method = Method::ours;
+	Expectation expectation = Expectation::learned;
+	gxy::Rules rules = {};
+	gxy::LearningRules learning = {};
+	bool peer = false; /* what the default has to beat */
+};
+
+/* The settings as the extension ships them. */
+gxy::Rules default_rules();
+
+/* The default, the oracle, the peers, and the default with one setting changed. */
+std::vector<Contender> contenders();
+
+inline constexpr const char *default_name = "ours: learned sizes";
+inline constexpr const char *oracle_name = "oracle: knows every size";
+
+} // namespace sim

@@ -1,0 +1,32 @@
+/*
+ * figures.hpp: what is told of a run, and of many runs.
+ */
+#pragma once
+
+#include "world.hpp"
+
+namespace sim
+{
+
+/* Of one run, over its busy hours: when at least half as many users are in as at the peak. */
+struct Figures
+{
+	double mean = 0; /* of busiest/mean */
+	double p99 = 0;
+	double worst = 0;
+	double over = 0; /* users over capacity, mean */
+	double moved = 0;
+};
+
+Figures figures_of(const Playback &run);
+
+/* A mean and the half-width of its 95% confidence interval (Student's t). */
+struct Estimate
+{
+	double mean = 0;
+	double half = 0;
+};
+
+Estimate estimate(const std::vector<double> &values);
+
+} // namespace sim

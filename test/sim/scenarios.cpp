@@ -1,0 +1,343 @@
+/*
+ * scenarios.cpp: see scenarios.hpp.
+ *
+ * All are made of rooms that meet again and again. A room has a size of its own, log-normal and heavy-tailed (480 rooms
+ * of 10 on average: half have fewer than 6, the largest 150), which varies from one meeting to the next. A day
+ * here is its busy hours only: nothing happens at night, when every room has long been freed.
+ */
+#include "scenarios.hpp"
+
+#include "dice.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+namespace sim
+{
+
+namespace
+{
+
+/* When the users of a room ask, and how soon they are in. */
+struct Arrivals
+{
+	double ask_spread;	   /* seconds, mean: after the first has asked */
+	double join_after;	   /* seconds from asking to the session */
+	double join_spread;	   /* seconds, mean: more */
+	double latecomers = 0; /* share of the users */
+	double host_early = 0; /* seconds, at most: the first is in before all others */
+};
+
+constexpr Arrivals at_once = {.ask_spread = 5, .join_after = 0, .join_spread = 0};
+constexpr Arrivals late = {.ask_spread = 5, .join_after = 20, .join_spread = 20, .latecomers = 0.1};
+constexpr Arrivals trickling = {
+	.ask_spread = 90, .join_after = 10, .join_spread = 10, .latecomers = 0.15};
+constexpr Arrivals awaited = {.ask_spread = 60,
+							  .join_after = 10,
+							  .join_spread = 10,
+							  .latecomers = 0.15,
+							  .host_early = 9 * 60};
+constexpr double lateness = 5 * 60; /* seconds, mean: of latecomers */
+
+struct Shape
+{
+	int rooms = 480;
+	int servers = 12;
+	int days = 10;
+	int measured_days = 5;	  /* the last ones */
+	double size = 10;		  /* mean */
+	double spread = 1.1;	  /* sigma of the logarithm of rooms' sizes */
+	double attendance = 0.85; /* chance that one of its people comes */
+	double variation = 0.15;  /* sigma: what a meeting is more or less popular than usual */
+	double drift = 0;		  /* the same, that stays */
+	double meets = 0.9;		  /* chance that a room meets on a day */
+	double length = 50 * 60;  /* seconds, mean */
+	double rush = 0.8;		  /* share of the rooms that open with the slot, the others trail in */
+	double rush_width = 15;	  /* seconds */
+	double trail = 240;		  /* seconds, mean */
+	int slots = 1;
+	double slot_distance = 30 * 60; /* seconds */
+	Time day_length = 4 * hour;
+	Arrivals arrivals = late;
+};
+
+Time
+seconds(double value)
+{
+	return std::llround(value * second);
+}
+
+class Author
+{
+public:
+	Author(const char *name, std::uint64_t seed, const Shape &shape) : shape(shape), dice(seed, 1)
+	{
+		trace.name = name;
+		trace.servers = equal_servers(shape.servers, 400);
+		trace.measure_from = (shape.days - shape.measured_days) * shape.day_length;
+		for (int i = 0; i < shape.rooms; i++)
+			add_room(i);
+		for (int day = 0; day < shape.days; day++)
+			for (int i = 0; i < shape.rooms; i++)
+				if (dice.chance(shape.meets))
+					meet(i, day);
+		for (Room &room : rooms)
+		{
+			room.first_user = trace.users;
+			trace.users += room.most;
+		}
+		for (Event &event : trace.events)
+			event.user += rooms[static_cast<std::size_t>(event.room)].first_user;
+	}
+
+	Trace finish()
+	{
+		arrange(&trace);
+		return std::move(trace);
+	}
+
+	/* What happens to a server on each of the measured days, a time after the first slot opens. */
+	void happens(Kind kind, Time at, std::function<int()> server)
+	{
+		for (int day = shape.days - shape.measured_days; day < shape.days; day++)
+			trace.events.push_back({day * shape.day_length + opening + at, kind, server(), 0});
+	}
+
+	Trace trace;
+
+private:
+	static constexpr Time opening = 10 * minute;
+
+	struct Room
+	{
+		double size;
+		int slot;
+		int most = 0; /* users of its largest meeting: the same people come again */
+		int first_user = 0;
+	};
+
+	void add_room(int number)
+	{
+		rooms.push_back({.size = std::min(dice.lognormal(shape.size, shape.spread), 150.0),
+						 .slot = dice.below(shape.slots)});
+		trace.rooms.push_back({.name = std::to_string(1000 + number)});
+	}
+
+	double start_in_slot()
+	{
+		if (dice.chance(shape.rush))
+			return shape.rush_width * dice.unit();
+		return dice.exponential(shape.trail);
+	}
+
+	void meet(int number, int day)
+	{
+		Room &room = rooms[static_cast<std::size_t>(number)];
+		room.size *= std::exp(shape.drift * dice.normal());
+		const int users = attendance(room.size * dice.lognormal(1, shape.variation));
+		const Time start = day * shape.day_length + opening +
+						   seconds(room.slot * shape.slot_distance + start_in_slot());
+		const Time end = start + seconds(std::max(dice.lognormal(shape.length, 0.4), 300.0));
+
+		room.most = std::max(room.most, users);
+		for (int user = 0; user < users; user++)
+			attend(number, user, start, end);
+	}
+
+	/* Of people enough for the size on average, each comes by his own decision. */
+	int attendance(double size)
+	{
+		int users = 0;
+
+		for (int people = static_cast<int>(std::lround(size / shape.attendance)); people > 0;
+			 people--)
+			users += dice.chance(shape.attendance);
+		return std::clamp(users, 1, 250);
+	}
+
+	/* The first opens the room; most stay to the end. */
+	void attend(int room, int user, Time start, Time end)
+	{
+		const Arrivals &arrivals = shape.arrivals;
+		const bool comes_late = dice.chance(arrivals.latecomers);
+		const double after = dice.exponential(comes_late ? lateness : arrivals.ask_spread);
+		const Time ask = start + seconds(user == 0 ? -arrivals.host_early * dice.unit() : after);
+		const Time join = ask + seconds(arrivals.join_after +
+										std::min(dice.exponential(arrivals.join_spread), 60.0));
+		const Time stay = dice.chance(0.85) ? end - start + seconds(dice.exponential(60))
+											: seconds((end - start) / double(second) * dice.unit());
+
+		trace.events.push_back({ask, Kind::ask, room, user});
+		trace.events.push_back({join, Kind::join, room, user});
+		trace.events.push_back({std::max(join + second, start + stay), Kind::leave, room, user});
+	}
+
+	const Shape shape;
+	Dice dice;
+	std::vector<Room> rooms;
+};
+
+Trace
+rush_late(std::uint64_t seed)
+{
+	return Author("rush-late", seed, {}).finish();
+}
+
+Trace
+rush_at_once(std::uint64_t seed)
+{
+	return Author("rush-at-once", seed, {.arrivals = at_once}).finish();
+}
+
+/* Hosts open their rooms well before the others come. */
+Trace
+early_hosts(std::uint64_t seed)
+{
+	return Author("early-hosts", seed, {.slots = 2, .arrivals = awaited}).finish();
+}
+
+/* Four working weeks; sizes wander, rooms meet in eight slots of a day. */
+Trace
+weeks(std::uint64_t seed)
+{
+	return Author("weeks", seed,
+				  {.days = 20,
+				   .variation = 0.25,
+				   .drift = 0.08,
+				   .meets = 0.8,
+				   .rush = 0.5,
+				   .rush_width = 60,
+				   .trail = 300,
+				   .slots = 4,
+				   .day_length = 5 * hour,
+				   .arrivals = trickling})
+		.finish();
+}
+
+Trace
+small_rooms(std::uint64_t seed)
+{
+	return Author("small-rooms", seed,
+				  {.rooms = 2400,
+				   .measured_days = 2,
+				   .size = 3,
+				   .spread = 0.7,
+				   .meets = 0.7,
+				   .length = 30 * 60,
+				   .rush = 0.3,
+				   .rush_width = 60,
+				   .trail = 600,
+				   .slots = 6,
+				   .day_length = 5 * hour,
+				   .arrivals = trickling})
+		.finish();
+}
+
+Trace
+hundred_rooms(std::uint64_t seed)
+{
+	return Author("100-in-10s", seed,
+				  {.rooms = 100,
+				   .size = 30,
+				   .spread = 0.8,
+				   .meets = 1,
+				   .rush = 1,
+				   .rush_width = 10,
+				   .day_length = 3 * hour})
+		.finish();
+}
+
+/* What the traces with incidents have in common: slots that overlap, so that rooms come and go all the time. */
+constexpr Shape eventful = {.days = 9,
+							.measured_days = 4,
+							.rush = 0.5,
+							.rush_width = 60,
+							.trail = 300,
+							.slots = 4,
+							.day_length = 5 * hour};
+
+/* At the peak of each day a server is gone, for most of an hour. */
+Trace
+failure(std::uint64_t seed)
+{
+	Author author("failure", seed, eventful);
+	Dice down(seed, 2);
+	Dice up = down; /* the same ones */
+
+	author.happens(Kind::server_down, 95 * minute, [&] { return down.below(eventful.servers); });
+	author.happens(Kind::server_up, 145 * minute, [&] { return up.below(eventful.servers); });
+	return author.finish();
+}
+
+/* A 13th server is put in each day, and taken out at night. */
+Trace
+server_added(std::uint64_t seed)
+{
+	Author author("server-added", seed, eventful);
+	const auto added = [] { return eventful.servers; };
+
+	author.trace.servers.push_back({.name = "gxy13", .present = false});
+	author.happens(Kind::server_up, 45 * minute, added);
+	author.happens(Kind::server_down, eventful.day_length - 15 * minute, added);
+	return author.finish();
+}
+
+/* Two regions with servers of their own and two in ten users each; the rest is for all others. */
+Trace
+regions(std::uint64_t seed)
+{
+	Author author("regions", seed, eventful);
+	Dice dice(seed, 3);
+
+	for (int i = 0; i < 3; i++)
+	{
+		author.trace.servers[static_cast<std::size_t>(i)].region = "IL";
+		author.trace.servers[static_cast<std::size_t>(i + 3)].region = "US";
+	}
+	for (TraceRoom &room : author.trace.rooms)
+	{
+		const int share = dice.below(10);
+		room.region = share < 2 ? "IL" : share < 4 ? "US" : "";
+	}
+	return author.finish();
+}
+
+/* The first day of a new installation: no room has been seen before. */
+Trace
+no_history(std::uint64_t seed)
+{
+	return Author("no-history", seed, {.days = 1, .measured_days = 1}).finish();
+}
+
+} // namespace
+
+const std::vector<Scenario> &
+scenarios()
+{
+	static const std::vector<Scenario> all = {
+		{"rush-late", "480 rooms open within seconds, users join 20 s after asking", rush_late},
+		{"rush-at-once", "the same, users join at once", rush_at_once},
+		{"early-hosts", "hosts are in up to 9 minutes before all others", early_hosts},
+		{"weeks", "recurring rooms over four weeks, eight slots a day", weeks},
+		{"small-rooms", "a long tail of 2400 rooms of 3", small_rooms},
+		{"100-in-10s", "100 rooms open in 10 s", hundred_rooms},
+		{"failure", "a server fails at the peak and comes back", failure},
+		{"server-added", "a 13th server comes in amid the busy hours", server_added},
+		{"regions", "two regions with three servers each, and six general ones", regions},
+		{"no-history", "rush-late on the first day: nothing is known of any room", no_history,
+		 false},
+	};
+	return all;
+}
+
+const Scenario *
+scenario_named(const std::string &name)
+{
+	for (const Scenario &scenario : scenarios())
+		if (name == scenario.name)
+			return &scenario;
+	return nullptr;
+}
+
+} // namespace sim

@@ -1,0 +1,36 @@
+/*
+ * study.hpp: plays many traces against many policies, on all processors.
+ */
+#pragma once
+
+#include "figures.hpp"
+#include "scenarios.hpp"
+
+#include <map>
+
+namespace sim
+{
+
+struct Study
+{
+	std::vector<Scenario> scenarios;
+	std::vector<Contender> contenders;
+	int seeds = 20;
+	int threads = 1;
+	bool progress = true; /* on stderr */
+};
+
+/* By scenario, contender and seed. The same study gives the same figures, whatever the threads. */
+using Findings = std::vector<std::vector<std::vector<Figures>>>;
+
+Findings carry_out(const Study &study);
+
+/* All contenders on one trace. */
+std::vector<Figures> compare(const Trace &trace, const std::vector<Contender> &contenders,
+							 std::uint64_t seed);
+
+/* One figure of a contender, over the seeds; as a ratio to another's, seed by seed, if there is one. */
+Estimate over_seeds(const std::vector<Figures> &figures, double Figures::*which);
+Estimate ratio(const std::vector<Figures> &a, const std::vector<Figures> &b);
+
+} // namespace sim

@@ -1,0 +1,83 @@
+/*
+ * trace.hpp: what users do, whatever the policy: who asks for, joins and leaves which room when, and
+ * which servers come and go.
+ */
+#pragma once
+
+#include <cstdint>
+#include <istream>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace sim
+{
+
+using Time = std::int64_t; /* microseconds, as in the policy */
+
+inline constexpr Time second = 1'000'000;
+inline constexpr Time minute = 60 * second;
+inline constexpr Time hour = 60 * minute;
+
+/* At one time things happen in this order. */
+enum class Kind : std::uint8_t
+{
+	leave,
+	server_down,
+	server_up, /* back again, or added */
+	ask,	   /* a user asks which server the room is on */
+	join	   /* his session appears */
+};
+
+struct Event
+{
+	Time at = 0;
+	Kind kind = Kind::ask;
+	int room = 0; /* a server, for server_down and server_up */
+	int user = 0;
+};
+
+struct TraceServer
+{
+	std::string name;
+	std::int64_t capacity = 400;
+	std::string region = {};
+	bool present = true; /* from the start */
+};
+
+struct TraceRoom
+{
+	std::string name;
+	std::string region = {};
+};
+
+struct Trace
+{
+	std::string name;
+	std::vector<TraceServer> servers;
+	std::vector<TraceRoom> rooms;
+	int users = 0;
+	std::vector<Event> events; /* after arrange(): by time */
+	Time measure_from = 0;	   /* before is what makes the history */
+	Time sample_interval = minute;
+};
+
+/*
+ * Sorts the events and leaves one session of each user in a room: a second one, from another device,
+ * is no second user; a leave counts when the last session ends.
+ */
+void arrange(Trace *trace);
+
+/* n equal servers, gxy1 and so on. */
+std::vector<TraceServer> equal_servers(int count, std::int64_t capacity);
+
+/*
+ * Reads lines "time,room,user,what": time in seconds or as YYYY-MM-DD HH:MM:SS, what is join or leave, or ask
+ * where the log has it; without one, a user asks ask_before ahead of his join. Lines that start with # and a head
+ * line are skipped. False, with a complaint, if it cannot be read.
+ */
+bool read_csv(std::istream &in, Time ask_before, Trace *trace, std::string *complaint);
+
+void write_csv(const Trace &trace, std::ostream &out);
+
+} // namespace sim

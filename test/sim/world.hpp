@@ -1,0 +1,115 @@
+/*
+ * world.hpp: plays a trace against a policy.
+ *
+ * What the extension does around a decision is done here in its plainest form: an assignment is
+ * sticky, the worker comes by once a minute, samples the rooms in use and frees those that nobody
+ * has used for the grace; rooms of a failed server are placed anew after the delay. Decisions and
+ * weights are the extension's own code.
+ */
+#pragma once
+
+#include "contender.hpp"
+#include "dice.hpp"
+
+namespace sim
+{
+
+/* The fleet at a moment of the measured time. */
+struct Sample
+{
+	Time at = 0;
+	double ratio = 1; /* busiest/mean; with regions, the mean over them by users */
+	std::int64_t users = 0;
+	std::int64_t over = 0; /* users over capacity */
+};
+
+/* The most users of each meeting, by room. */
+using Peaks = std::vector<std::vector<int>>;
+
+struct Playback
+{
+	std::vector<Sample> samples;
+	Peaks peaks;
+	std::int64_t placed = 0;
+	std::int64_t moved = 0; /* rooms, away from failed servers */
+	std::int64_t users_at_end = 0;
+};
+
+class World
+{
+public:
+	/* peaks: what the oracle knows; of a run of the same trace. */
+	World(const Trace &trace, const Contender &contender, const Peaks *peaks, std::uint64_t seed);
+
+	Playback run();
+	Playback run_until(Time end);
+
+	static constexpr Time grace = 90 * second;
+	static constexpr Time worker_interval = minute;
+	static constexpr Time failover_delay = 5 * second;
+
+private:
+	struct Room
+	{
+		int server = -1;
+		Time assigned_at = 0;
+		Time used_at = 0;
+		std::int64_t expected = 0;
+		std::vector<int> users = {};
+		gxy::RoomHistory history = {};
+	};
+
+	struct Machine
+	{
+		bool up = true;
+		std::vector<std::uint16_t> presence = {}; /* in how many of its rooms each user is */
+		std::int64_t users = 0;
+		std::int64_t rooms = 0;
+		std::int64_t polled = 0;
+	};
+
+	struct Failover
+	{
+		Time due;
+		int server;
+	};
+
+	void take(const Event &event);
+	void ask(int room, Time now);
+	void join(const Event &event);
+	void leave(const Event &event);
+	void enter(Machine *machine, int user);
+	void exit(Machine *machine, int user);
+
+	void assign(int room, Time now);
+	void free_room(int room);
+	void move_rooms(int server, Time now);
+	void work(Time now);
+	void poll(Time now);
+	void sample(Time now);
+	Time next_stop(Time now) const;
+
+	std::int64_t expected(int room) const;
+	int choose(int room, Time now);
+	int ours(int room, Time now);
+	std::vector<gxy::Server> counted(int room, Time now) const;
+	std::vector<int> takers(int room) const;
+	gxy::RoomUse use_of(const Room &room, Time now) const;
+	gxy::RegionFit fit(int server, int room) const;
+
+	const Trace &trace;
+	const Contender &contender;
+	const Peaks *known;
+	Dice dice;
+	std::vector<Room> rooms;
+	std::vector<int> assigned;
+	std::vector<Machine> machines;
+	std::vector<Failover> failovers;
+	std::size_t turn = 0;
+	Time worker_due = 0;
+	Time sample_due = 0;
+	std::size_t next = 0; /* event */
+	Playback result;
+};
+
+} // namespace sim

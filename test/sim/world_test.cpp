@@ -1,0 +1,204 @@
+/* The world: what it keeps, and figures that can be checked by hand. */
+#include <gtest/gtest.h>
+
+#include "report.hpp"
+
+#include <sstream>
+
+namespace sim
+{
+
+namespace
+{
+
+const Contender by_learning = {.name = default_name, .rules = default_rules()};
+const Contender in_turn = {.name = "in turn", .method = Method::round_robin};
+
+/* Users who ask and join at one time, and all leave at another. */
+void
+fill(Trace *trace, int room, int users, Time from, Time until)
+{
+	while (static_cast<int>(trace->rooms.size()) <= room)
+		trace->rooms.push_back({.name = std::to_string(trace->rooms.size())});
+	for (int i = 0; i < users; i++)
+	{
+		trace->events.push_back({from, Kind::ask, room, trace->users});
+		trace->events.push_back({from, Kind::join, room, trace->users});
+		trace->events.push_back({until, Kind::leave, room, trace->users++});
+	}
+}
+
+Trace
+with_servers(int count)
+{
+	return {.name = "by hand", .servers = equal_servers(count, 40), .rooms = {}, .events = {}};
+}
+
+TEST(World, TheFiguresOfATraceMadeByHand)
+{
+	Trace trace = with_servers(3);
+
+	/* gxy1 gets 60 users, gxy2 and gxy3 none and 30: 60 to a mean of 30, and 20 over capacity. */
+	fill(&trace, 0, 60, 0, 10 * minute);
+	fill(&trace, 1, 0, 0, 0);
+	trace.events.push_back({1, Kind::ask, 1, 0});
+	fill(&trace, 2, 30, 2, 10 * minute);
+	arrange(&trace);
+
+	const Playback run = World(trace, in_turn, nullptr, 1).run();
+	const Figures figures = figures_of(run);
+
+	EXPECT_EQ(run.placed, 3);
+	EXPECT_DOUBLE_EQ(figures.mean, 2);
+	EXPECT_DOUBLE_EQ(figures.p99, 2);
+	EXPECT_DOUBLE_EQ(figures.worst, 2);
+	EXPECT_DOUBLE_EQ(figures.over, 20);
+	EXPECT_EQ(run.peaks[0].at(0), 60);
+}
+
+TEST(World, NoUserIsLostOrInvented)
+{
+	for (const Scenario &scenario : scenarios())
+	{
+		Trace trace = scenario.make(1);
+		std::int64_t inside = 0;
+		Time until = trace.events[trace.events.size() * 9 / 10].at;
+
+		/* Cut off in the middle of things. */
+		std::erase_if(trace.events, [&](const Event &event) { return event.at > until; });
+		for (const Event &event : trace.events)
+			inside += (event.kind == Kind::join) - (event.kind == Kind::leave);
+		for (const Contender &contender : contenders())
+		{
+			/* Users who stay keep their rooms for ever: the end of the trace is the end of time. */
+			const Playback run = World(trace, contender, nullptr, 1).run_until(until);
+			EXPECT_EQ(run.users_at_end, inside) << scenario.name << ", " << contender.name;
+		}
+	}
+}
+
+TEST(World, ASeedGivesTheSameFiguresWithAnyNumberOfThreads)
+{
+	Study study{.scenarios = {*scenario_named("failure"), *scenario_named("no-history")},
+				.contenders = contenders(),
+				.seeds = 3,
+				.threads = 1,
+				.progress = false};
+	std::ostringstream once;
+	std::ostringstream again;
+
+	print_table(study, carry_out(study), once);
+	study.threads = 4;
+	print_table(study, carry_out(study), again);
+	EXPECT_EQ(once.str(), again.str());
+}
+
+TEST(World, ARoomIsFreedAfterTheGraceAndNotBefore)
+{
+	for (const auto &[pause, placed] : {std::pair{World::grace - second, 1}, {5 * minute, 2}})
+	{
+		Trace trace = with_servers(2);
+
+		fill(&trace, 0, 5, 0, 10 * minute);
+		fill(&trace, 0, 5, 10 * minute + pause, 30 * minute);
+		arrange(&trace);
+		EXPECT_EQ(World(trace, by_learning, nullptr, 1).run().placed, placed);
+	}
+}
+
+TEST(World, ASecondMeetingIsExpectedToBeAsLargeAsTheFirst)
+{
+	Trace trace = with_servers(2);
+
+	/* The first two rooms open before anybody is in: only who knows their sizes parts 35 from the rest. */
+	fill(&trace, 0, 35, 0, 10 * minute);
+	fill(&trace, 1, 2, 0, 10 * minute);
+	fill(&trace, 2, 2, 0, 10 * minute);
+	for (int room = 0; room < 3; room++)
+		trace.events.push_back({hour + room, Kind::ask, room, 0});
+	fill(&trace, 0, 35, hour + minute, 2 * hour);
+	fill(&trace, 1, 2, hour + minute, 2 * hour);
+	fill(&trace, 2, 2, hour + minute, 2 * hour);
+	trace.measure_from = hour + 2 * minute;
+	arrange(&trace);
+
+	Contender forgetful = by_learning;
+	forgetful.expectation = Expectation::constant;
+	EXPECT_DOUBLE_EQ(figures_of(World(trace, by_learning, nullptr, 1).run()).mean, 35 / 19.5);
+	EXPECT_DOUBLE_EQ(figures_of(World(trace, forgetful, nullptr, 1).run()).mean, 37 / 19.5);
+}
+
+TEST(World, RoomsOfAFailedServerMoveAfterTheDelay)
+{
+	Trace trace = with_servers(2);
+
+	fill(&trace, 0, 5, 0, hour);
+	fill(&trace, 1, 5, 1, hour);
+	trace.events.push_back({10 * minute, Kind::server_down, 0, 0});
+	trace.events.push_back({20 * minute, Kind::server_up, 0, 0});
+	trace.events.push_back({30 * minute, Kind::server_down, 1, 0});
+	trace.events.push_back({30 * minute + World::failover_delay / 2, Kind::server_up, 1, 0});
+	arrange(&trace);
+
+	const Playback run = World(trace, by_learning, nullptr, 1).run();
+	EXPECT_EQ(run.moved, 1);
+	EXPECT_DOUBLE_EQ(run.samples.back().ratio, 2); /* moved rooms stay */
+}
+
+TEST(World, RoomsOfARegionStayOnItsServers)
+{
+	Trace trace = with_servers(4);
+
+	trace.servers[3].region = "IL";
+	for (int room = 0; room < 6; room++)
+		fill(&trace, room, 5, room, hour);
+	trace.rooms[0].region = trace.rooms[1].region = "IL";
+	arrange(&trace);
+	for (const Contender &contender : contenders())
+		if (contender.method != Method::two_choices)
+		{
+			/* 10 users on one server, and 20 on three: the mean of both ratios, by users. */
+			const double ratio = World(trace, contender, nullptr, 1).run().samples.back().ratio;
+			EXPECT_GE(ratio, (10 + 3 * 10) / 30.0 - 1e-9) << contender.name;
+		}
+	EXPECT_DOUBLE_EQ(World(trace, by_learning, nullptr, 1).run().samples.back().ratio, 40 / 30.0);
+}
+
+TEST(Figures, TheIntervalOfAFewNumbers)
+{
+	const Estimate three = estimate({1, 2, 3});
+
+	EXPECT_DOUBLE_EQ(three.mean, 2);
+	EXPECT_NEAR(three.half, 4.30 / std::sqrt(3), 0.01);
+	EXPECT_EQ(estimate({5}).half, 0);
+	EXPECT_EQ(estimate({}).mean, 0);
+}
+
+TEST(Verdicts, ADefaultThatLosesToAPeerOrStraysFromTheOracleIsNotOk)
+{
+	const Study study{.scenarios = {*scenario_named("rush-late"), *scenario_named("no-history")},
+					  .contenders = contenders()};
+	const auto findings = [&](double ours, double oracle, double peers) {
+		Findings made(2);
+		for (auto &scenario : made)
+			for (const Contender &contender : study.contenders)
+			{
+				const double mean = contender.name == default_name	? ours
+									: contender.name == oracle_name ? oracle
+																	: peers;
+				scenario.push_back({{.mean = mean}, {.mean = mean}});
+			}
+		return made;
+	};
+	std::ostringstream out;
+
+	EXPECT_TRUE(print_verdicts(study, findings(1.2, 1.2, 1.2), out));
+	EXPECT_TRUE(print_verdicts(study, findings(1.22, 1.2, 1.3), out));
+	EXPECT_EQ(out.str().find("no-history"), std::string::npos);
+	EXPECT_FALSE(print_verdicts(study, findings(1.3, 1.3, 1.2), out));
+	EXPECT_FALSE(print_verdicts(study, findings(1.3, 1.2, 1.4), out));
+}
+
+} // namespace
+
+} // namespace sim
