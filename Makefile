@@ -138,8 +138,8 @@ clean:
 
 endif
 
-.PHONY: output-dirs unit simulate test demo test-matrix stress check-objects check-includes check-lists check-version check-format \
-	format dist help
+.PHONY: output-dirs unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
+	check-version check-format format dist help
 
 # As many jobs as there are processors, unless the caller has said how many.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -149,9 +149,10 @@ RUN_demo = examples/demo
 RUN_test = test/run
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
+RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
 
-test demo stress:
-	@test/prepare $(filter demo,$@)
+test demo stress bench:
+	@test/prepare $(filter demo bench,$@)
 	@$(MAKE) -s --no-print-directory $(JOBS) all
 	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
 	$$sudo $(MAKE) -s --no-print-directory install PG_CONFIG='$(PG_CONFIG)' >/dev/null
@@ -222,6 +223,7 @@ help:
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
+	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows'
 	@echo 'make simulate         how evenly the policy balances, against other policies: tables and plots (SEEDS=4: sooner)'
 	@echo 'make unit             tests of the placement policy and of the learning rule alone'
 	@echo 'make check-objects    the built objects need no C++ runtime'

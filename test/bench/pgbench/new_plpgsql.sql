@@ -1,0 +1,3 @@
+\set n :n + 1
+\set room :base + permute(:n * :clients + :client_id, :size, :base)
+SELECT bench_plpgsql(:room);

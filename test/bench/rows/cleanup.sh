@@ -1,0 +1,92 @@
+# Cleanup of a million assignments, a tenth of them inactive, against one DELETE with an anti-join over a table like it;
+# and what callers notice of it: sticky calls come at a fixed rate, before and meanwhile. The other nine tenths hold a
+# live session each. Once with leases that need no renewal, and once, for the record, with all of them due.
+rooms=${CLEANUP_ROOMS:-1000000} servers=12 clients=8 rate=2000
+idle=$((rooms / 10)) active=$((rooms - rooms / 10))
+rounds=$((full ? 5 : 3))
+
+make_database bench_cleanup $active 0 $active $servers
+query bench_cleanup "ALTER DATABASE bench_cleanup SET gxy_balancer.touch_interval = '1h';
+	ALTER DATABASE bench_cleanup SET gxy_balancer.assignment_grace = '3h'"
+
+# The inactive ones again, spread over the rooms' ids as the others are; what the last round left dead is removed.
+make_idle() {
+	local table
+	for table in room_server_assignments bare; do
+		query bench_cleanup "INSERT INTO $table (room_id, gateway_name, assigned_at, last_used_at, reason)
+			SELECT i || 'x', 'gxy1', now() - interval '4h', now() - interval '4h', 'least loaded'
+			FROM generate_series(1, $idle) i ON CONFLICT DO NOTHING"
+		query bench_cleanup "VACUUM (ANALYZE) $table"
+	done
+}
+
+clean='SELECT clean_inactive_assignments()'
+anti_join="WITH freed AS (DELETE FROM bare a WHERE a.last_used_at < now() - interval '3h' AND NOT EXISTS (
+		SELECT FROM live_sessions s WHERE s.room_id = a.room_id AND s.last_seen_at > now() - interval '90s')
+	RETURNING 1) SELECT count(*) FROM freed"
+
+# Rooms freed a second.
+timed() {
+	local from=$EPOCHREALTIME freed
+	freed=$(query bench_cleanup "$1")
+	((freed == idle)) || die "freed $freed rooms, not $idle"
+	awk -v from="$from" -v to="$EPOCHREALTIME" -v rooms="$idle" 'BEGIN { print rooms / (to - from) }'
+}
+
+# Odd rounds begin with the cleanup, even ones with the DELETE; what is inactive is made before both.
+for ((round = 1; round <= rounds; round++)); do
+	make_idle
+	order='clean anti_join'
+	((round % 2)) || order='anti_join clean'
+	for side in $order; do
+		printf 'cleanup\t%s\t%s\t%s\n' "$side" "$round" "$(timed "${!side}")" >>"$results/rates.tsv"
+	done
+	say "cleanup: round $round of $rounds"
+done
+verdict cleanup clean anti_join '>=0.7' "cleanup of $rooms, a tenth inactive" 'one DELETE with an anti-join'
+
+# p99_between FROM TO FOLDER: of the calls that ended then.
+p99_between() {
+	cat "$3"/log* | awk -v from="$1" -v to="$2" '{ at = $5 + $6 / 1e6 } at >= from && at <= to { print $3 }' | percentiles
+}
+
+# disturbed STATEMENT: the percentiles of sticky calls idle, and while the statement is repeated.
+disturbed() {
+	local folder from before after i caller
+	folder=$(mktemp -d "$work/latency.XXXXXX")
+	make_idle
+	query bench_cleanup 'CHECKPOINT'
+	bench bench_cleanup sticky $clients -T 10 -R $rate -D rooms=$active -l --log-prefix="$folder/log" >"$folder/rate" &
+	caller=$!
+	sleep 1
+	from=$EPOCHREALTIME
+	sleep 4
+	before=$EPOCHREALTIME
+	query bench_cleanup "$1" >/dev/null
+	after=$EPOCHREALTIME
+	wait $caller
+	idle_figures=$(p99_between "$from" "$before" "$folder")
+	busy_figures=$(p99_between "$before" "$after" "$folder")
+	rm -r "$folder"
+}
+for side in clean anti_join; do
+	ratios=()
+	for ((round = 1; round <= (rounds + 1) / 2; round++)); do
+		disturbed "${!side}"
+		fact cleanup "sticky at $rate/s, p50, p99, p99.9, idle / during $side" "$idle_figures / $busy_figures us"
+		ratios+=("$(awk -v a="$(cut -d' ' -f2 <<<"$busy_figures")" -v b="$(cut -d' ' -f2 <<<"$idle_figures")" 'BEGIN { print a / b }')")
+	done
+	read -r median least most < <(printf '%s\n' "${ratios[@]}" | spread)
+	if [[ $side == clean ]]; then
+		note_verdict "sticky p99 during the cleanup, $rate/s" 'idle' "$median" "$least" "$most" '<=2'
+	else
+		note_verdict "sticky p99 during that DELETE, $rate/s" 'idle' "$median" "$least" "$most" ''
+	fi
+done
+
+# As the worker meets it where nobody calls between two runs: every lease is due and is renewed as well.
+make_idle
+query bench_cleanup "ALTER DATABASE bench_cleanup SET gxy_balancer.touch_interval = '1ms'"
+fact cleanup "rooms freed a second with $active leases to renew besides" "$(timed "$clean" | cut -d. -f1)"
+fact cleanup 'size of the table afterwards, and of the one that was deleted from' "$(query bench_cleanup "
+	SELECT pg_size_pretty(pg_table_size('room_server_assignments')) || ', ' || pg_size_pretty(pg_table_size('bare'))")"

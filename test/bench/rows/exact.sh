@@ -1,0 +1,37 @@
+# New rooms with an exact count (load_max_age = 0), 5 000 live sessions among 205 000, at 8 clients, against the service's
+# own statements: as deployed it has no index of live sessions; with the one that the extension recommends; and as its
+# latest version has them, which counts assignments and no users.
+rooms=500 servers=12 clients=8 calls=$((full ? 250 : 100))
+
+make_database bench_exact 5000 200000 $rooms $servers
+make_database bench_deployed 5000 200000 $rooms $servers
+query bench_deployed 'DROP INDEX sessions_live_idx'
+
+# The same number of rooms on every side: a fast one must not be slowed by its own success.
+exact() {
+	refill "$1" $rooms $servers
+	bench "$1" "$2" $clients -t "${4:-$calls}" -D base="$3"0000000
+}
+side_exact() { exact bench_exact new "$1"; }
+side_exact_no_index() { exact bench_deployed new "$1"; }
+side_go_deployed() { exact bench_deployed new_go "$1"; }
+side_go_index() { exact bench_exact new_go "$1"; }
+side_go_latest() { exact bench_exact new_go_rooms "$1"; }
+side_plpgsql() { exact bench_exact new_plpgsql "$1"; }
+
+alternate exact go_deployed exact go_index exact_no_index go_latest plpgsql
+verdict exact exact go_deployed '>=3' 'new room, exact' "the Go service's three statements, as deployed"
+verdict exact exact go_index '>=1.2' 'new room, exact' 'the same statements, our index on both sides'
+verdict exact exact_no_index go_deployed '' 'new room, exact, without our index' 'the same statements, as deployed'
+verdict exact exact go_latest '' 'new room, exact' "the service's latest version: counts rooms, not users"
+verdict exact exact plpgsql '' 'new room, exact' 'plpgsql with an advisory lock, our index'
+
+refill bench_exact $rooms $servers
+fact exact "latency of an exact new room, $clients clients: p50, p99, p99.9" \
+	"$(latencies bench_exact new $clients -t $calls -D base=70000000) us"
+fact exact "latency of the service's statements, our index: p50, p99, p99.9" \
+	"$(latencies bench_exact new_go $clients -t $calls -D base=80000000) us"
+# In a backend that has placed a room before.
+fact exact 'buffers touched by an exact new room' "$(query bench_exact "SELECT get_or_assign_server('one');
+	EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) SELECT get_or_assign_server('another')" |
+	sed -n 's/^ *Buffers: shared hit=\([0-9]*\).*/\1/p' | head -n 1)"

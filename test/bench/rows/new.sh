@@ -1,0 +1,36 @@
+# New rooms with a load that may be a second old, against the bare durable INSERT into a table like the extension's.
+rooms=500 servers=12
+
+make_database bench_new 5000 200000 $rooms $servers
+if ! have_setting bench_new load_max_age; then
+	for clients in 1 8 32; do
+		skip "new room, $clients clients" 'bare INSERT ... ON CONFLICT DO NOTHING' '>=0.9' 'this build has no load_max_age'
+	done
+	return 0
+fi
+query bench_new "ALTER DATABASE bench_new SET gxy_balancer.load_max_age = '1s'"
+
+# Tables begin each measurement as small as they were.
+new_rooms() {
+	refill bench_new $rooms $servers
+	bench bench_new "$1" "$clients" -T "$seconds" -D base="$2"0000000
+}
+side_new() { new_rooms new "$1"; }
+side_bare() { new_rooms new_bare "$1"; }
+
+for clients in 1 8 32; do
+	alternate "new.$clients" bare new
+	verdict "new.$clients" new bare '>=0.9' "new room, $clients clients" 'bare INSERT ... ON CONFLICT DO NOTHING'
+done
+clients=8
+for script in new_bare new; do
+	refill bench_new $rooms $servers
+	fact new "latency of $script, $clients clients: p50, p99, p99.9" \
+		"$(latencies bench_new $script $clients -T "$seconds" -D base=70000000) us"
+	refill bench_new $rooms $servers
+	bytes=$(wal_of bench bench_new $script $clients -t 2500 -D base=80000000)
+	fact new "WAL of $script" "$((bytes / 20000)) bytes"
+done
+# The rooms that one server has more than another, of those that were assigned last.
+fact new 'rooms of the fullest and of the emptiest server, expected within 1 of each other in users' "$(query bench_new "SELECT max(n), min(n)
+	FROM (SELECT count(*) AS n FROM room_server_assignments GROUP BY gateway_name) s")"
