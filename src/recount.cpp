@@ -101,6 +101,7 @@ basis_of(const Pool &pool, const Rules &rules)
 		relations().assignments,
 		static_cast<std::uint64_t>(rules.avg_room_occupancy),
 		static_cast<std::uint64_t>(rules.join_window),
+		static_cast<std::uint64_t>(rules.strategy),
 		static_cast<std::uint64_t>(setting::assignment_grace),
 		static_cast<std::uint64_t>(setting::dead_session_timeout),
 		board_hash(name(pool.sessions.schema)),

@@ -331,6 +331,18 @@ scenarios()
 	return all;
 }
 
+Trace
+replay_trace(std::uint64_t seed)
+{
+	return Author("replay", seed,
+				  {.days = 4,
+				   .measured_days = 1,
+				   .length = 15 * 60,
+				   .trail = 120,
+				   .day_length = 55 * minute})
+		.finish();
+}
+
 const Scenario *
 scenario_named(const std::string &name)
 {

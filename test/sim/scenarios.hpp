@@ -18,6 +18,9 @@ struct Scenario
 
 const std::vector<Scenario> &scenarios();
 
+/* Four short days of the late rush, for a replay at speed; the last one is measured. */
+Trace replay_trace(std::uint64_t seed);
+
 /* nullptr if there is none of this name. */
 const Scenario *scenario_named(const std::string &name);
 

@@ -1,5 +1,5 @@
 /*
- * simulate.cpp: the program. See usage below; test/sim/README.md tells what it is for.
+ * simulate.cpp: the program. See usage below; doc/balance.md tells what it is for.
  */
 #include "report.hpp"
 #include "sweep.hpp"
