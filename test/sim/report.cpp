@@ -107,15 +107,15 @@ print_verdicts(const Study &study, const Findings &findings, std::ostream &out)
 void
 print_data(const Study &study, const Findings &findings, std::ostream &out)
 {
-	out << "policy";
-	for (const Scenario &scenario : study.scenarios)
-		out << '\t' << scenario.name << "\t+-";
-	for (std::size_t j = 0; j < study.contenders.size(); j++)
+	out << "trace";
+	for (const Contender &contender : study.contenders)
+		out << "\t\"" << contender.name << "\"\t+-";
+	for (std::size_t i = 0; i < findings.size(); i++)
 	{
-		out << "\n\"" << study.contenders[j].name << '"';
-		for (const auto &scenario : findings)
+		out << '\n' << study.scenarios[i].name;
+		for (const auto &figures : findings[i])
 		{
-			const Estimate mean = over_seeds(scenario[j], &Figures::mean);
+			const Estimate mean = over_seeds(figures, &Figures::mean);
 			out << formatted("\t%.4f\t%.4f", mean.mean, mean.half);
 		}
 	}

@@ -18,7 +18,7 @@ void print_table(const Study &study, const Findings &findings, std::ostream &out
  */
 bool print_verdicts(const Study &study, const Findings &findings, std::ostream &out);
 
-/* A line for each contender, a column and its half-width for each scenario. */
+/* A line for each scenario, a column and its half-width for each contender. */
 void print_data(const Study &study, const Findings &findings, std::ostream &out);
 
 } // namespace sim

@@ -197,7 +197,7 @@ early_hosts(std::uint64_t seed)
 	return Author("early-hosts", seed, {.slots = 2, .arrivals = awaited}).finish();
 }
 
-/* Four working weeks; sizes wander, rooms meet in eight slots of a day. */
+/* Four working weeks; sizes wander, rooms meet in four slots of a day. */
 Trace
 weeks(std::uint64_t seed)
 {
@@ -319,7 +319,7 @@ scenarios()
 		{"rush-late", "480 rooms open within seconds, users join 20 s after asking", rush_late},
 		{"rush-at-once", "the same, users join at once", rush_at_once},
 		{"early-hosts", "hosts are in up to 9 minutes before all others", early_hosts},
-		{"weeks", "recurring rooms over four weeks, eight slots a day", weeks},
+		{"weeks", "recurring rooms over four weeks, four slots a day", weeks},
 		{"small-rooms", "a long tail of 2400 rooms of 3", small_rooms},
 		{"100-in-10s", "100 rooms open in 10 s", hundred_rooms},
 		{"failure", "a server fails at the peak and comes back", failure},

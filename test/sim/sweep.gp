@@ -1,5 +1,5 @@
 # What each setting does, one at a time: gnuplot -e "data='…'; image='…'" sweep.gp
-set terminal pngcairo size 1300,900 font ',11'
+set terminal pngcairo size 1300,900 noenhanced font ',11'
 set output image
 set multiplot layout 2,2 title 'Busiest/mean as a multiple of what an oracle with the default settings gets (geometric mean over the traces)'
 set logscale x 2
