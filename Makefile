@@ -12,15 +12,19 @@ DATA = $(EXTENSION)--$(EXTVERSION).sql $(wildcard $(EXTENSION)--*--*.sql)
 OBJS = \
 	src/policy.o \
 	src/learning.o \
+	src/silence.o \
 	src/guc.o \
 	src/deadline.o \
 	src/shmem.o \
 	src/board.o \
 	src/ledger.o \
 	src/catalog.o \
+	src/statement.o \
+	src/event.o \
 	src/pool.o \
 	src/heap.o \
 	src/storage.o \
+	src/arguments.o \
 	src/scan.o \
 	src/insertion.o \
 	src/room_sizes.o \
@@ -30,9 +34,14 @@ OBJS = \
 	src/census.o \
 	src/learner.o \
 	src/load.o \
+	src/health.o \
 	src/placement.o \
 	src/recount.o \
+	src/failover.o \
+	src/fleet.o \
+	src/move.o \
 	src/lease.o \
+	src/orders.o \
 	src/cleanup.o \
 	src/worker.o \
 	src/launcher.o \
@@ -166,8 +175,8 @@ simulate:
 	@test/prepare simulate
 	@$(MAKE) -s --no-print-directory $(JOBS) -C test/sim simulate WERROR=$(WERROR)
 
-# The policy, what is learned of rooms, and the tests of both, without PostgreSQL.
-PURE_OBJS = build/policy.o build/learning.o
+# The pure units, and their tests, without PostgreSQL.
+PURE_OBJS = build/policy.o build/learning.o build/silence.o
 UNIT_OBJS = $(PURE_OBJS) $(patsubst test/unit/%.cpp,build/%.o,$(wildcard test/unit/*.cpp))
 COMPILE_UNIT = $(CXX) $(CXX_STANDARD) -O1 -g $(WARNINGS) -Isrc -c
 
@@ -177,7 +186,7 @@ unit: build/unit
 build/unit: $(UNIT_OBJS)
 	$(CXX) -o $@ $^ -lgtest_main -lgtest -pthread
 
-$(UNIT_OBJS): src/policy.hpp src/learning.hpp $(wildcard test/unit/*.hpp) Makefile | build
+$(UNIT_OBJS): src/policy.hpp src/learning.hpp src/silence.hpp $(wildcard test/unit/*.hpp) Makefile | build
 
 $(PURE_OBJS): build/%.o: src/%.cpp
 	$(COMPILE_UNIT) -o $@ $<

@@ -7,6 +7,12 @@
  */
 \echo Use "CREATE EXTENSION gxy_balancer" to load this file. \quit
 
+/* Before anything else: where the application already has a table of this name, the error says how to take it over. */
+CREATE FUNCTION _refuse_existing_table() RETURNS void
+	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_refuse_existing_table';
+SELECT _refuse_existing_table();
+DROP FUNCTION _refuse_existing_table();
+
 --
 -- Tables
 --
@@ -126,6 +132,55 @@ COMMENT ON COLUMN balancer_room_sizes.opened_at IS 'when users were first seen o
 COMMENT ON COLUMN balancer_room_sizes.updated_at IS 'when the row was last written; the rooms written longest ago are forgotten first';
 SELECT pg_catalog.pg_extension_config_dump('balancer_room_sizes', '');
 
+/* Its rows change with every heartbeat: room for heap-only updates, which backends are not told of. */
+CREATE TABLE balancer_health (
+	server text PRIMARY KEY CHECK (octet_length(server) BETWEEN 1 AND 255),
+	healthy boolean NOT NULL,
+	since timestamptz NOT NULL,
+	last_heartbeat timestamptz NOT NULL,
+	counts_from timestamptz NOT NULL
+) USING heap WITH (fillfactor = 50);
+REVOKE ALL ON balancer_health FROM PUBLIC;
+COMMENT ON TABLE balancer_health IS 'what monitors reported of each server with server_heartbeat()';
+COMMENT ON COLUMN balancer_health.server IS 'the server';
+COMMENT ON COLUMN balancer_health.healthy IS 'as last reported; false: it counts as offline, whatever balancer_servers.state says';
+COMMENT ON COLUMN balancer_health.since IS 'since when it has been healthy, or not';
+COMMENT ON COLUMN balancer_health.last_heartbeat IS 'when it was last reported, to a second or so';
+COMMENT ON COLUMN balancer_health.counts_from IS 'silence is counted from here: the last heartbeat, or when the monitor came back to work';
+SELECT pg_catalog.pg_extension_config_dump('balancer_health', '');
+
+/* Keyed by time rather than by a number, and without a unique index on what is active: a restore must not trip. */
+CREATE TABLE balancer_failovers (
+	from_server text CHECK (octet_length(from_server) BETWEEN 1 AND 255),
+	to_server text CHECK (octet_length(to_server) BETWEEN 1 AND 255),
+	declared_at timestamptz,
+	due_at timestamptz NOT NULL,
+	cause text NOT NULL CHECK (cause IN ('set offline', 'reported unhealthy', 'silent')),
+	rooms bigint NOT NULL DEFAULT 0 CHECK (rooms >= 0),
+	outcome text NOT NULL DEFAULT 'pending'
+		CHECK (outcome IN ('pending', 'moved', 'spread', 'cancelled', 'interrupted')),
+	finished_at timestamptz,
+	recovered_at timestamptz,
+	PRIMARY KEY (from_server, declared_at)
+) USING heap;
+REVOKE ALL ON balancer_failovers FROM PUBLIC;
+COMMENT ON TABLE balancer_failovers IS 'servers that went offline, and what became of their rooms; a row without recovered_at is in force, older ones may be deleted';
+COMMENT ON COLUMN balancer_failovers.from_server IS 'the server that went offline';
+COMMENT ON COLUMN balancer_failovers.to_server IS 'the standby that takes its rooms; NULL: none was free, the policy spreads them';
+COMMENT ON COLUMN balancer_failovers.declared_at IS 'when it went offline';
+COMMENT ON COLUMN balancer_failovers.due_at IS 'from when its rooms are elsewhere: gxy_balancer.failover_delay later';
+COMMENT ON COLUMN balancer_failovers.cause IS 'set offline by people, reported unhealthy, or silent';
+COMMENT ON COLUMN balancer_failovers.rooms IS 'rooms moved so far';
+COMMENT ON COLUMN balancer_failovers.outcome IS 'pending; moved to the standby; spread by the policy; cancelled: it came back before the delay was over; interrupted: it came back before all rooms were moved';
+COMMENT ON COLUMN balancer_failovers.finished_at IS 'when the last room was moved, or the failover called off';
+COMMENT ON COLUMN balancer_failovers.recovered_at IS 'when the server came back, or left the pool';
+SELECT pg_catalog.pg_extension_config_dump('balancer_failovers', '');
+
+CREATE SEQUENCE balancer_events;
+REVOKE ALL ON SEQUENCE balancer_events FROM PUBLIC;
+COMMENT ON SEQUENCE balancer_events IS 'numbers the notifications of channel gxy_balancer';
+SELECT pg_catalog.pg_extension_config_dump('balancer_events', '');
+
 /* ENABLE ALWAYS: logical replication applies rows with ordinary triggers off, and its changes count as well. */
 CREATE FUNCTION _forget_backend_copies() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_forget_backend_copies';
@@ -164,6 +219,33 @@ ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER _note_move;
 CREATE TRIGGER _note_truncation AFTER TRUNCATE ON room_server_assignments
 	FOR EACH STATEMENT EXECUTE FUNCTION _note_change();
 ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER _note_truncation;
+
+CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balancer_failovers
+	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
+ALTER TABLE balancer_failovers ENABLE ALWAYS TRIGGER _forget_backend_copies;
+CREATE TRIGGER _forget_backend_copies AFTER INSERT OR DELETE ON balancer_health
+	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
+ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies;
+CREATE TRIGGER _forget_backend_copies_at_news AFTER UPDATE ON balancer_health
+	FOR EACH ROW WHEN (old.healthy <> new.healthy OR old.server <> new.server)
+	EXECUTE FUNCTION _forget_backend_copies();
+ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_at_news;
+
+/*
+ * Not at INSERT: a restored server that is offline has its failover restored as well. What these have not seen, the
+ * worker finds.
+ */
+CREATE FUNCTION _settle_failovers() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_settle_failovers';
+REVOKE ALL ON FUNCTION _settle_failovers() FROM PUBLIC;
+COMMENT ON FUNCTION _settle_failovers() IS 'declares and ends failovers when servers change their state or leave the pool, and tells listeners of it';
+
+CREATE TRIGGER _lock_fleet BEFORE UPDATE OF state ON balancer_servers
+	FOR EACH STATEMENT EXECUTE FUNCTION _settle_failovers();
+CREATE TRIGGER _settle_failovers AFTER UPDATE OR DELETE ON balancer_servers
+	FOR EACH STATEMENT EXECUTE FUNCTION _settle_failovers();
+CREATE TRIGGER _tell_state AFTER UPDATE ON balancer_servers
+	FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION _settle_failovers();
 
 CREATE TRIGGER _guard_unwritten_pool BEFORE DELETE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
@@ -247,6 +329,51 @@ CREATE FUNCTION server_state(server text) RETURNS text
 REVOKE ALL ON FUNCTION server_state(text) FROM PUBLIC;
 COMMENT ON FUNCTION server_state(text) IS 'the state in force of a server: online, draining or offline';
 
+CREATE FUNCTION set_server_state(server text, state text) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_set_server_state';
+REVOKE ALL ON FUNCTION set_server_state(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION set_server_state(text, text) IS 'what people want of a server: online, draining or offline; the state they wanted before';
+
+CREATE FUNCTION server_heartbeat(server text, healthy boolean DEFAULT true) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_heartbeat';
+REVOKE ALL ON FUNCTION server_heartbeat(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION server_heartbeat(text, boolean) IS 'what a monitor reports of a server; whether its health has changed, false for a server not in the pool';
+
+CREATE FUNCTION pin_room(room text, server text, expected_users int DEFAULT NULL) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room';
+REVOKE ALL ON FUNCTION pin_room(text, text, int) FROM PUBLIC;
+COMMENT ON FUNCTION pin_room(text, text, int) IS 'sends the room to a server when it is next assigned; where it is now';
+
+CREATE FUNCTION unpin_room(room text) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_unpin_room';
+REVOKE ALL ON FUNCTION unpin_room(text) FROM PUBLIC;
+COMMENT ON FUNCTION unpin_room(text) IS 'takes the pin of a room away; false if it had none';
+
+CREATE FUNCTION move_room(room text, server text) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_move_room';
+REVOKE ALL ON FUNCTION move_room(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION move_room(text, text) IS 'moves a room, which splits it until its users reconnect; its previous server, NULL if it has no assignment';
+
+CREATE FUNCTION pin_room(room bigint, server text, expected_users int DEFAULT NULL) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room_bigint';
+REVOKE ALL ON FUNCTION pin_room(bigint, text, int) FROM PUBLIC;
+COMMENT ON FUNCTION pin_room(bigint, text, int) IS 'sends the room to a server when it is next assigned; where it is now';
+
+CREATE FUNCTION unpin_room(room bigint) RETURNS boolean
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_unpin_room_bigint';
+REVOKE ALL ON FUNCTION unpin_room(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION unpin_room(bigint) IS 'takes the pin of a room away; false if it had none';
+
+CREATE FUNCTION move_room(room bigint, server text) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_move_room_bigint';
+REVOKE ALL ON FUNCTION move_room(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION move_room(bigint, text) IS 'moves a room, which splits it until its users reconnect; its previous server, NULL if it has no assignment';
+
+CREATE FUNCTION evacuate_server(server text, target text DEFAULT NULL, max_rooms int DEFAULT NULL) RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_evacuate_server';
+REVOKE ALL ON FUNCTION evacuate_server(text, text, int) FROM PUBLIC;
+COMMENT ON FUNCTION evacuate_server(text, text, int) IS 'sets a server draining and moves its rooms, smallest first: to the target, or spread by the policy; how many';
+
 CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
 		OUT load bigint, OUT capacity int, OUT expected int, OUT expected_from text, OUT score numeric, OUT rooms bigint,
@@ -270,7 +397,7 @@ COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign
 --
 
 CREATE FUNCTION _server_loads(OUT server text, OUT state text, OUT rooms bigint, OUT users_assigned bigint,
-		OUT users_connected bigint, OUT expected_users bigint, OUT load bigint, OUT capacity int)
+		OUT users_connected bigint, OUT expected_users bigint, OUT load bigint, OUT capacity int, OUT note text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_loads';
 REVOKE ALL ON FUNCTION _server_loads() FROM PUBLIC;
@@ -300,7 +427,8 @@ CREATE VIEW @extschema@.balancer_load AS
 	SELECT l.server, l.state, l.rooms, l.users_assigned, l.users_connected, l.expected_users, l.load, l.capacity,
 		round(100.0 * l.load / l.capacity, 1) AS percent,
 		rpad(repeat('#', least(20, (20 * l.load + l.capacity - 1) / l.capacity)::int), 20, '.')
-			|| CASE WHEN l.load > l.capacity THEN '>' ELSE '' END AS bar
+			|| CASE WHEN l.load > l.capacity THEN '>' ELSE '' END AS bar,
+		l.note
 	FROM @extschema@._server_loads() l;
 SET LOCAL search_path = @extschema@, pg_temp;
 REVOKE ALL ON balancer_load FROM PUBLIC;
@@ -315,6 +443,7 @@ COMMENT ON COLUMN balancer_load.load IS 'what placement compares: by default use
 COMMENT ON COLUMN balancer_load.capacity IS 'in users';
 COMMENT ON COLUMN balancer_load.percent IS '100 x load / capacity';
 COMMENT ON COLUMN balancer_load.bar IS 'the same as a bar of 20; > beyond it: over capacity';
+COMMENT ON COLUMN balancer_load.note IS 'what a failover has to do with it: whose rooms it takes, or where its own go';
 
 CREATE VIEW balancer_rooms AS
 	SELECT r.room_id, r.server, r.users, r.users_elsewhere, r.expected_users, r.pinned, r.reason, r.assigned_at,

@@ -20,7 +20,7 @@ SELECT object FROM members WHERE obj_description(objid, classid::regclass::name)
 -- Every column of every relation, too: no rows.
 SELECT m.object, a.attname
 FROM members m JOIN pg_attribute a ON a.attrelid = m.objid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE m.classid = 'pg_class'::regclass AND col_description(a.attrelid, a.attnum) IS NULL;
+WHERE m.classid = 'pg_class'::regclass AND m.object NOT LIKE 'sequence%' AND col_description(a.attrelid, a.attnum) IS NULL;
 
 -- What a user should not see is named so: no rows.
 SELECT object

@@ -45,6 +45,20 @@ constexpr Column room_sizes_columns[] = {{"room_id", TEXTOID, true},
 										 {"assigned_at", TIMESTAMPTZOID, true},
 										 {"opened_at", TIMESTAMPTZOID, true},
 										 {"updated_at", TIMESTAMPTZOID, true}};
+constexpr Column health_columns[] = {{"server", TEXTOID, true},
+									 {"healthy", BOOLOID, true},
+									 {"since", TIMESTAMPTZOID, true},
+									 {"last_heartbeat", TIMESTAMPTZOID, true},
+									 {"counts_from", TIMESTAMPTZOID, true}};
+constexpr Column failovers_columns[] = {{"from_server", TEXTOID, true},
+										{"to_server", TEXTOID, false},
+										{"declared_at", TIMESTAMPTZOID, true},
+										{"due_at", TIMESTAMPTZOID, true},
+										{"cause", TEXTOID, true},
+										{"rooms", INT8OID, true},
+										{"outcome", TEXTOID, true},
+										{"finished_at", TIMESTAMPTZOID, false},
+										{"recovered_at", TIMESTAMPTZOID, false}};
 
 Relations known;
 bool valid = false;
@@ -177,6 +191,9 @@ relations()
 	found.pins = find_table(schema, "balancer_pins");
 	found.sources = find_table(schema, "balancer_sources");
 	found.room_sizes = find_table(schema, "balancer_room_sizes");
+	found.health = find_table(schema, "balancer_health");
+	found.failovers = find_table(schema, "balancer_failovers");
+	found.events = find_table(schema, "balancer_events");
 
 	found.assignments_key = primary_key_of(found.assignments);
 	found.room_sizes_key = primary_key_of(found.room_sizes);
@@ -186,6 +203,8 @@ relations()
 	check_columns(found.pins, pins_columns);
 	check_columns(found.sources, sources_columns);
 	check_columns(found.room_sizes, room_sizes_columns);
+	check_columns(found.health, health_columns);
+	check_columns(found.failovers, failovers_columns);
 	if (!reported && is_preloaded() && !status_of(MyDatabaseId))
 		call_for_run(MyDatabaseId);
 	reported = true;
@@ -202,7 +221,8 @@ forget_relations(Oid relation)
 	else if (relation == InvalidOid || relation == known.assignments ||
 			 relation == known.assignments_key || relation == known.servers ||
 			 relation == known.pins || relation == known.sources || relation == known.room_sizes ||
-			 relation == known.room_sizes_key)
+			 relation == known.room_sizes_key || relation == known.health ||
+			 relation == known.failovers || relation == known.events)
 		valid = false;
 }
 

@@ -17,7 +17,20 @@ struct Relations
 	Oid sources;
 	Oid room_sizes;
 	Oid room_sizes_key; /* its primary key index */
-	Oid owner;			/* of the tables */
+	Oid health;
+	Oid failovers;
+	Oid events; /* the sequence that numbers notifications */
+	Oid owner;	/* of the tables */
+};
+
+/* The columns of balancer_health, which two units read. */
+enum HealthColumn
+{
+	health_server = 1,
+	health_healthy,
+	health_since,
+	health_last_heartbeat,
+	health_counts_from
 };
 
 /*

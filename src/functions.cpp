@@ -4,6 +4,7 @@
  * Each reads and checks its arguments, so that nothing inside has to, and hands over. Every function that takes a room
  * has a text and a bigint form; a template makes both from one body.
  */
+#include "arguments.hpp"
 #include "attach.hpp"
 #include "reports.hpp"
 #include "shmem.hpp"
@@ -13,45 +14,6 @@ namespace gxy
 {
 namespace
 {
-
-[[noreturn]] void
-report_null(const char *what)
-{
-	ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", what)));
-	pg_unreachable();
-}
-
-RoomKey
-text_room(FunctionCallInfo fcinfo)
-{
-	RoomKey room;
-
-	if (PG_ARGISNULL(0))
-		report_null("room");
-
-	std::string_view id = view_of(PG_GETARG_DATUM(0));
-
-	if (id.empty() || id.size() > max_name_length)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						id.empty() ? errmsg("room must not be empty") : errmsg("room is too long"),
-						errdetail("It has %zu bytes.", id.size()),
-						errhint("A room's id is text of 1 to %d bytes.", max_name_length)));
-	room.set(id);
-	return room;
-}
-
-RoomKey
-bigint_room(FunctionCallInfo fcinfo)
-{
-	RoomKey room;
-
-	if (PG_ARGISNULL(0))
-		report_null("room");
-	room.set(PG_GETARG_INT64(0));
-	return room;
-}
-
-using RoomArgument = RoomKey (*)(FunctionCallInfo fcinfo);
 
 /* A region of '' is none. */
 std::string_view
@@ -65,29 +27,6 @@ region_argument(FunctionCallInfo fcinfo, int number)
 						errdetail("It has %zu bytes.", region.size()),
 						errhint("A region is text of at most %d bytes.", max_name_length)));
 	return region;
-}
-
-std::optional<int>
-users_argument(FunctionCallInfo fcinfo, int number, const char *name, int least)
-{
-	if (PG_ARGISNULL(number))
-		return std::nullopt;
-
-	int users = PG_GETARG_INT32(number);
-
-	if (users < least || users > max_expected_users)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s must be between %d and %d", name, least, max_expected_users),
-						errdetail("It is %d.", users), errhint("Pass NULL if it is not known.")));
-	return users;
-}
-
-Datum
-text_or_null(FunctionCallInfo fcinfo, text *value)
-{
-	if (value == nullptr)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(value);
 }
 
 template <RoomArgument room_argument>
@@ -177,21 +116,27 @@ write_pool(FunctionCallInfo fcinfo)
 	return write_servers(names);
 }
 
-const char *
-state_of_server(FunctionCallInfo fcinfo)
+/* Called in the install script, when the table of this name can only be the application's. */
+void
+refuse_existing_table()
 {
-	if (PG_ARGISNULL(0))
-		report_null("server");
+	List *path = fetch_search_path(false);
+	Oid schema = linitial_oid(path);
+	const char *table = "room_server_assignments";
 
-	const Pool &current = pool(Deadline::of_call_starting_now());
-	std::string_view name = view_of(PG_GETARG_DATUM(0));
-	int server = current.find(name);
-
-	if (server < 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("server \"%s\" is not in the pool", copy_of(name).data()),
-						errhint("balancer_load lists the servers of the pool.")));
-	return name_of(current.servers[server].state);
+	if (!OidIsValid(get_relname_relid(table, schema)))
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DUPLICATE_TABLE),
+		 errmsg("table %s exists already",
+				quote_qualified_identifier(get_namespace_name(schema), table)),
+		 errdetail("The extension brings a table of this name, with the same first five columns."),
+		 errhint("In one transaction: ALTER TABLE %s RENAME TO old_assignments; CREATE EXTENSION "
+				 "gxy_balancer; INSERT INTO room_server_assignments SELECT ... FROM "
+				 "old_assignments (timestamps AT TIME ZONE 'UTC'); DROP TABLE old_assignments. "
+				 "The statements are in the README, under \"Taking over\".",
+				 table)));
 }
 
 /*
@@ -310,12 +255,6 @@ extern "C"
 		PG_RETURN_INT32(gxy::write_pool(fcinfo));
 	}
 
-	PG_FUNCTION_INFO_V1(gxy_server_state);
-	Datum gxy_server_state(PG_FUNCTION_ARGS)
-	{
-		PG_RETURN_TEXT_P(cstring_to_text(gxy::state_of_server(fcinfo)));
-	}
-
 	PG_FUNCTION_INFO_V1(gxy_server_loads);
 	Datum gxy_server_loads(PG_FUNCTION_ARGS)
 	{
@@ -352,11 +291,19 @@ extern "C"
 		PG_RETURN_VOID();
 	}
 
+	PG_FUNCTION_INFO_V1(gxy_refuse_existing_table);
+	Datum gxy_refuse_existing_table(PG_FUNCTION_ARGS)
+	{
+		(void) fcinfo;
+		gxy::refuse_existing_table();
+		PG_RETURN_VOID();
+	}
+
 	PG_FUNCTION_INFO_V1(gxy_extension_created);
 	Datum gxy_extension_created(PG_FUNCTION_ARGS)
 	{
 		(void) fcinfo;
-		gxy::announce_extension();
+		gxy::call_for_run_at_commit();
 		gxy::notice_missing_preload();
 		PG_RETURN_VOID();
 	}

@@ -23,6 +23,8 @@ int dead_session_timeout;
 int cleanup_interval;
 int max_learned_rooms;
 int load_max_age;
+int failover_delay;
+int heartbeat_timeout;
 } // namespace setting
 
 namespace
@@ -190,6 +192,16 @@ define_times()
 		"gxy_balancer.load_max_age",
 		"How old a count of the load may be that new rooms are placed by; 0 counts for each.",
 		&setting::load_max_age, 0, 0);
+
+	/* A server that restarts within seconds keeps its rooms; users reconnect to it by themselves. */
+	define_milliseconds("gxy_balancer.failover_delay",
+						"How long a server is offline before its rooms are moved.",
+						&setting::failover_delay, 5 * 1000, 0);
+
+	/* A monitor that watches a server from within it dies with it, and says nothing. */
+	define_milliseconds("gxy_balancer.heartbeat_timeout",
+						"A server not heard of for longer is unhealthy; 0: never.",
+						&setting::heartbeat_timeout, 0, 0);
 
 	/* Once a minute is often enough for a grace of a minute and a half. The launcher serves all databases alike. */
 	DefineCustomIntVariable("gxy_balancer.cleanup_interval",

@@ -25,6 +25,8 @@ extern int dead_session_timeout; /* 0: sessions never die */
 extern int cleanup_interval;
 extern int max_learned_rooms; /* 0: nothing is learned */
 extern int load_max_age;	  /* 0: none is reused */
+extern int failover_delay;
+extern int heartbeat_timeout; /* 0: silence says nothing */
 } // namespace setting
 
 /* servers_changed is called when default_servers is about to change. */

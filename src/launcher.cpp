@@ -11,10 +11,10 @@
  *     unvisited --- a worker finds the extension -----> waiting
  *     unvisited --- a worker finds none --------------> without      (forgotten but for its OID)
  *     without   --- CREATE EXTENSION commits there, or a backend calls a function -> waiting, due at once
- *     waiting   --- its time has come, or it is called for -> running
+ *     waiting   --- its time has come, a failover is due, or it is called for -> running
  *     running   --- the worker ends well -------------> waiting, due after the interval, or at once if work is left
  *     running   --- it ends with an error, or dies ---> failed, due after a doubling delay
- *     failed    --- its time has come ----------------> running
+ *     failed    --- its time has come, or a failover is due (put off a little) -> running
  *     any       --- the database is gone -------------> forgotten
  *     any       --- a worker finds no extension ------> without
  *
@@ -37,6 +37,8 @@ constexpr int max_running = 3;
 constexpr TimestampTz startup_patience = 2 * USECS_PER_SEC;
 constexpr TimestampTz longest_delay = 10 * USECS_PER_MINUTE;
 constexpr TimestampTz retry_delay = 1 * USECS_PER_SEC;
+/* For a failover that is due after a run that failed: the delay between cleanups would leave users without a server. */
+constexpr TimestampTz failover_retry_delay = 2 * USECS_PER_SEC;
 
 struct Database
 {
@@ -199,6 +201,8 @@ settle(Database *database, TimestampTz now)
 			[[fallthrough]];
 		case WorkerState::failed:
 			status->next_due = now + delay_after(status->failures);
+			if (status->next_failover != 0)
+				status->next_failover = std::max(status->next_failover, now + failover_retry_delay);
 			break;
 	}
 	(void) update_status(*status);
@@ -223,6 +227,8 @@ due(const Database &database)
 		return DT_NOEND;
 	if (status && status->called_for)
 		return DT_NOBEGIN;
+	if (status && status->next_failover != 0)
+		return std::min(status->next_due, status->next_failover);
 	if (status)
 		return status->next_due;
 	return database.unvisited ? DT_NOBEGIN : DT_NOEND;
@@ -362,6 +368,7 @@ extern "C"
 		BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
 		before_shmem_exit(forget_launcher, Datum(0));
 		set_launcher_latch(MyLatch);
+		note_writable();
 
 		MemoryContextSwitchTo(TopMemoryContext);
 		for (;;)

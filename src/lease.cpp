@@ -11,7 +11,9 @@
  */
 #include "lease.hpp"
 
+#include "catalog.hpp"
 #include "delays.hpp"
+#include "move.hpp"
 #include "recount.hpp"
 #include "shmem.hpp"
 
@@ -299,12 +301,79 @@ enum class Stick
 {
 	answered,
 	absent,
+	stranded, /* its server has failed, and no standby has claimed it */
 	again
 };
 
 /*
- * Looks for the row of a room and renews its lease if that is due, or users are to be noted. again: something came in
- * between, and has been waited for.
+ * Where to send the callers of a room: what its row says, unless its server has failed. A claim is the answer whether or
+ * not the row can be rewritten just now; nobody is waited for, and if somebody has locked the pool as a whole the row
+ * has to do.
+ */
+Stick
+route(Assignments *assignments, Found *found, TimestampTz now, text **server)
+{
+	const Pool *current = pool_at_hand();
+	std::string_view named = view_of(found->server);
+
+	*server = found->server;
+	if (current == nullptr)
+		return Stick::answered;
+
+	Whereabouts where = current->whereabouts(named, found->assigned_at, now);
+
+	if (where.stranded && may_write())
+		return Stick::stranded;
+	if (!where.moved)
+		return Stick::answered;
+	*server = text_of(current->servers[where.server].name);
+	/* A SERIALIZABLE transaction may be owed an error for writing; the worker rewrites the row as well. */
+	if (!may_write() || IsolationIsSerializable() ||
+		!ConditionalLockRelationOid(RelationGetRelid(assignments->table()), RowExclusiveLock))
+		return Stick::answered;
+	if (send_to(assignments, found, view_of(*server), reason_of_move("failover", named)) ==
+		Change::outdated)
+		return Stick::again;
+	return Stick::answered;
+}
+
+/* Has the policy move a stranded room. False if it stays: somebody has its row in hand, or there is nowhere to go. */
+bool
+rehouse(const RoomKey &room, Deadline deadline)
+{
+	if (!ConditionalLockRelationOid(relations().assignments, RowExclusiveLock))
+		return false;
+
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context =
+		AllocSetContextCreate(caller, "gxy_balancer move", ALLOCSET_DEFAULT_SIZES);
+
+	MemoryContextSwitchTo(context);
+
+	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
+	std::optional<Found> found = assignments.find(room);
+	std::optional<Assignment> row = found ? assignments.read(&found->tid) : std::nullopt;
+	bool looks_again = true;
+
+	if (row)
+	{
+		Array<Assignment> rooms;
+
+		rooms.push(*row);
+
+		Moved moved = move_rooms(&assignments, rooms, std::string_view(), "failover", deadline);
+
+		looks_again = !moved.busy && !moved.stuck;
+	}
+	assignments.close();
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return looks_again;
+}
+
+/*
+ * Looks for the row of a room and renews its lease if that is due, or users are to be noted; finds out where its callers
+ * are to be sent if server is given. again: something came in between, and has been waited for.
  */
 Stick
 stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline deadline,
@@ -316,7 +385,10 @@ stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline d
 
 	if (!found)
 		result = probe_now(assignments, room).committed ? Stick::again : Stick::absent;
-	else if (may_write() && is_due(*found, now, users) && !is_ending(*found, now))
+	else if (server != nullptr && !(may_write() && is_ending(*found, now)))
+		result = route(&assignments, &*found, now, server);
+	if (found && result == Stick::answered && may_write() && is_due(*found, now, users) &&
+		!is_ending(*found, now))
 	{
 		pause_here();
 
@@ -336,8 +408,6 @@ stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline d
 		wait_for_holder(found->deleter, 0, room, deadline);
 		result = Stick::again;
 	}
-	if (found && server != nullptr)
-		*server = found->server;
 	return result;
 }
 
@@ -362,6 +432,11 @@ get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> e
 			case Stick::answered:
 				count(Counter::sticky);
 				return server;
+			case Stick::stranded:
+				if (rehouse(room, deadline))
+					continue;
+				count(Counter::sticky);
+				return server;
 			case Stick::again:
 				continue;
 			case Stick::absent:
@@ -376,6 +451,12 @@ get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> e
 		if (server != nullptr)
 			return server;
 	}
+}
+
+bool
+is_assigned(const Assignments &assignments, const RoomKey &room)
+{
+	return probe_now(assignments, room).committed;
 }
 
 bool
@@ -449,7 +530,16 @@ look_up(const RoomKey &room)
 	std::optional<Found> found = assignments.find_visible(room);
 
 	assignments.close();
-	return found ? found->server : nullptr;
+	if (!found)
+		return nullptr;
+
+	const Pool *current = pool_at_hand();
+	Whereabouts where;
+
+	if (current != nullptr)
+		where =
+			current->whereabouts(view_of(found->server), found->assigned_at, GetCurrentTimestamp());
+	return where.moved ? text_of(current->servers[where.server].name) : found->server;
 }
 
 } // namespace gxy

@@ -21,6 +21,9 @@ bool touch(const RoomKey &room, std::optional<int> users);
 /* Frees a room at once; false if it has no assignment. */
 bool release(const RoomKey &room);
 
+/* Whether a room has a row for certain, after find() missed it. */
+bool is_assigned(const Assignments &assignments, const RoomKey &room);
+
 /* The server of a room as the active snapshot sees it; nullptr if it has none. */
 text *look_up(const RoomKey &room);
 

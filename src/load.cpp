@@ -100,30 +100,26 @@ static_assert(std::is_trivially_destructible_v<UserCount>);
 template <typename S>
 void
 Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, TimestampTz now,
-				  bool note_unassigned, S scan)
+				  bool for_board, S scan)
 {
 	const CensusTables *tables = census.details();
 	int servers = pool.servers.count;
-	Numbering server_numbers;
-	bool fresh;
 	int *server_of_room = nullptr;
 	int *server_of_gateway = nullptr;
 
 	loads = static_cast<ServerLoad *>(palloc0(sizeof(ServerLoad) * std::max(servers, 1)));
-	server_numbers.prepare();
-	for (const PoolServer &server : pool.servers)
-		(void) server_numbers.number(server.name, &fresh);
 	if (tables != nullptr)
 	{
 		server_of_room = static_cast<int *>(palloc(sizeof(int) * (tables->rooms.count + 1)));
 		std::fill_n(server_of_room, tables->rooms.count, UserCount::unassigned);
 		server_of_gateway = static_cast<int *>(palloc(sizeof(int) * (tables->gateways.count + 1)));
 		for (int i = 0; i < tables->gateways.count; i++)
-			server_of_gateway[i] = server_numbers.find(tables->gateways[i]);
+			server_of_gateway[i] = pool.find(tables->gateways[i]);
 	}
 
 	scan([&](const Assignment &row) {
-		int server = server_numbers.find(row.server);
+		int server = for_board ? pool.find(row.server)
+							   : pool.whereabouts(row.server, row.assigned_at, now).server;
 		int room = tables != nullptr ? tables->room_numbers.find(row.room) : none;
 
 		if (room != none)
@@ -140,7 +136,7 @@ Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, Ti
 	});
 	if (tables != nullptr)
 		UserCount(tables, server_of_room, server_of_gateway, std::max(servers, 1), loads).run();
-	if (tables == nullptr || !note_unassigned)
+	if (tables == nullptr || !for_board)
 		return;
 	tables->room_numbers.for_each([&](std::string_view room, int number) {
 		if (server_of_room[number] == UserCount::unassigned)

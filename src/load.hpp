@@ -25,7 +25,7 @@ struct ServerLoad
 	std::int64_t load(const Rules &rules) const;
 };
 
-/* The load of every server of a pool, in the pool's order. */
+/* The load of every server of a pool, in the pool's order; a claimed room counts at the standby that has claimed it. */
 class Tally
 {
 public:
@@ -36,7 +36,10 @@ public:
 	static Tally count(const Assignments &assignments, const Pool &pool, const Census &census,
 					   const Rules &rules, Snapshot snapshot, TimestampTz now);
 
-	/* Counts the rooms that the snapshot would see without this transaction's changes: what the board's count rests on. */
+	/*
+	 * Counts the rooms that the snapshot would see without this transaction's changes: what the board's count rests on.
+	 * Each at the server that its row names, so that the board can be told of every row that is moved.
+	 */
 	static Tally count_for_board(const Assignments &assignments, const Pool &pool,
 								 const Census &census, const Rules &rules, Snapshot snapshot,
 								 TimestampTz now);
@@ -46,10 +49,17 @@ public:
 
 	const ServerLoad &operator[](int server) const { return loads[server]; }
 
+	/* Reckons with a room that was put on a server since the count. */
+	void add(int server, std::int64_t room_load)
+	{
+		loads[server].rooms++;
+		loads[server].expected += room_load;
+	}
+
 private:
 	template <typename S>
 	void count_with(const Pool &pool, const Census &census, const Rules &rules, TimestampTz now,
-					bool note_unassigned, S scan);
+					bool for_board, S scan);
 
 	ServerLoad *loads = nullptr;
 	Array<std::uint64_t> unassigned_rooms; /* hashes, for the board */

@@ -3,6 +3,7 @@
  */
 #include "placement.hpp"
 
+#include "health.hpp"
 #include "room_sizes.hpp"
 
 namespace gxy
@@ -61,6 +62,22 @@ look_ahead(const PlacementRequest &request)
 	}
 	if (!prospect.expected_users)
 		expect_from_past(&prospect, *request.room);
+	prospect.silent = silent_servers(*prospect.pool, request.now, request.deadline);
+	return prospect;
+}
+
+Prospect
+look_ahead_for_move(TimestampTz now, Deadline deadline)
+{
+	Prospect prospect;
+
+	prospect.pool = &pool(deadline);
+	prospect.rules = current_rules();
+	/* Sequence and limits are for new rooms; these have nowhere to stay. */
+	prospect.rules.strategy = Strategy::least_loaded;
+	prospect.rules.overflow = Overflow::overcommit;
+	prospect.census = Census::take(prospect.pool->sessions, now, deadline);
+	prospect.silent = silent_servers(*prospect.pool, now, deadline);
 	return prospect;
 }
 
@@ -70,18 +87,18 @@ take_census(const PlacementRequest &request, Prospect *prospect)
 	prospect->census = Census::take(prospect->pool->sessions, request.now, request.deadline);
 }
 
-Server *
-list_servers(const PlacementRequest &request, const Prospect &prospect)
+void
+describe_servers(const PlacementRequest &request, const Prospect &prospect, Server *servers)
 {
 	const Pool &pool = *prospect.pool;
 	std::string_view room = request.room->view();
 	const Pin *pin = pool.pin_of(room);
-	Server *servers = static_cast<Server *>(
-		palloc(sizeof(Server) * static_cast<Size>(std::max(pool.servers.count, 1))));
 
 	for (int i = 0; i < pool.servers.count; i++)
 	{
 		const PoolServer &known = pool.servers[i];
+		bool gone =
+			known.name == request.leaving || (prospect.silent != nullptr && prospect.silent[i]);
 
 		servers[i] = Server{.name = known.name,
 							.position = known.position,
@@ -89,12 +106,23 @@ list_servers(const PlacementRequest &request, const Prospect &prospect)
 							.capacity = known.capacity_in_force(),
 							.load = 0,
 							.rooms = 0,
-							.room_sessions = prospect.census.sessions_naming(room, known.name),
+							.room_sessions = request.leaving.empty()
+												 ? prospect.census.sessions_naming(room, known.name)
+												 : 0,
 							.pool = known.pool,
-							.state = known.state,
+							.state = gone ? ServerState::offline : known.state,
 							.region = known.fit(request.region),
 							.pinned = pin != nullptr && pin->server == known.name};
 	}
+}
+
+Server *
+list_servers(const PlacementRequest &request, const Prospect &prospect)
+{
+	Server *servers = static_cast<Server *>(
+		palloc(sizeof(Server) * static_cast<Size>(std::max(prospect.pool->servers.count, 1))));
+
+	describe_servers(request, prospect, servers);
 	return servers;
 }
 
@@ -112,6 +140,12 @@ count_servers(const PlacementRequest &request, const Prospect &prospect,
 		servers[i].rooms = tally[i].rooms;
 	}
 	return servers;
+}
+
+bool
+is_refuge(const Decision &decision)
+{
+	return decision.outcome == Outcome::placed && decision.verdict.standing < Standing::draining;
 }
 
 const char *

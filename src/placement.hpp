@@ -17,6 +17,8 @@ struct PlacementRequest
 	std::optional<int> expected_users;
 	TimestampTz now;
 	Deadline deadline;
+	/* The server an assigned room is to leave, which then counts as offline; empty for a new room. */
+	std::string_view leaving = {};
 };
 
 /* Who says how many users a room will hold, in the order in which they are asked. */
@@ -26,7 +28,8 @@ enum class ExpectedFrom : std::uint8_t
 	pin,
 	rooms, /* the attached ones */
 	learned,
-	average
+	average,
+	use /* a room that is moved: what it holds now */
 };
 
 /* Everything that is read before the placement lock is taken. */
@@ -37,7 +40,8 @@ struct Prospect
 	Census census;					   /* once it has been taken */
 	std::optional<int> expected_users; /* empty: the average */
 	ExpectedFrom expected_from = ExpectedFrom::average;
-	int occasions = 0; /* that a learned expectation rests on */
+	int occasions = 0;			  /* that a learned expectation rests on */
+	const bool *silent = nullptr; /* servers not heard of for too long; nullptr: none */
 
 	/* Users the policy reckons with. */
 	std::int64_t expected() const
@@ -52,15 +56,22 @@ struct Prospect
  */
 Prospect look_ahead(const PlacementRequest &request);
 
+/* The same for rooms that have to leave their server, with the census: any server that is online will do. */
+Prospect look_ahead_for_move(TimestampTz now, Deadline deadline);
+
 /* Reads the sessions into the prospect. */
 void take_census(const PlacementRequest &request, Prospect *prospect);
 
-/* The servers as the policy takes them, in the pool's order, without their loads. */
+/* The servers as the policy takes them, in the pool's order, without their loads; list_servers() allocates them. */
+void describe_servers(const PlacementRequest &request, const Prospect &prospect, Server *servers);
 Server *list_servers(const PlacementRequest &request, const Prospect &prospect);
 
 /* The same with their loads, counted as of the snapshot. */
 Server *count_servers(const PlacementRequest &request, const Prospect &prospect,
 					  const Assignments &assignments, Snapshot snapshot);
+
+/* Whether a room that is to leave its server has somewhere to go. */
+bool is_refuge(const Decision &decision);
 
 /* Why a room was placed as it was, in words; palloc'd. */
 const char *reason_of(const Decision &decision, const Server &server,

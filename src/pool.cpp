@@ -3,12 +3,15 @@
  *
  * The servers change a few times a day and are needed by every new room, so each backend keeps a copy in its memory.
  * Triggers on the tables (ENABLE ALWAYS, for logical replication) send a relcache invalidation with every change; it
- * reaches every backend when the change commits, its own at once, and again if it rolls back. A copy that is out of
+ * reaches every backend when the change commits, its own at once, and again if it rolls back. The same holds for the
+ * servers' health, of which only a turn for the better or worse is told, and for their failovers. A copy that is out of
  * date is not freed but handed to the transaction, so that nobody is left holding a dangling name.
  */
 #include "pool.hpp"
 
 #include "catalog.hpp"
+#include "rows.hpp"
+#include "statement.hpp"
 
 namespace gxy
 {
@@ -40,6 +43,19 @@ enum SourcesColumn
 	sources_relation
 };
 
+enum FailoversColumn
+{
+	failovers_from = 1,
+	failovers_to,
+	failovers_declared_at,
+	failovers_due_at,
+	failovers_cause,
+	failovers_rooms,
+	failovers_outcome,
+	failovers_finished_at,
+	failovers_recovered_at
+};
+
 struct Copy
 {
 	MemoryContext context;
@@ -52,66 +68,19 @@ Copy *copy = nullptr;
 bool valid = false;
 std::uint64_t changes = 0; /* seen while none was valid */
 
-/* Calls visit(slot) for every row of a table that a latest snapshot sees, the caller's own changes included. */
-template <typename F>
-void
-for_each_row(Oid table, Deadline deadline, F visit)
-{
-	lock_relation(table, AccessShareLock, deadline);
-
-	Relation relation = table_open(table, NoLock);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);
-	TupleTableSlot *slot = table_slot_create(relation, nullptr);
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		slot_getallattrs(slot);
-		visit(slot);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(relation, NoLock);
-}
-
-bool
-is_null(TupleTableSlot *slot, int column)
-{
-	return slot->tts_isnull[column - 1];
-}
-
-Datum
-value(TupleTableSlot *slot, int column)
-{
-	return slot->tts_values[column - 1];
-}
-
-std::string_view
-text_value(TupleTableSlot *slot, int column)
-{
-	return copy_of(view_of(value(slot, column)));
-}
-
-int
-int_value(TupleTableSlot *slot, int column, int if_null)
-{
-	return is_null(slot, column) ? if_null : DatumGetInt32(value(slot, column));
-}
-
 Array<std::string_view>
-read_regions(TupleTableSlot *slot)
+read_regions(const RowView &row)
 {
 	Array<std::string_view> regions;
 
-	if (is_null(slot, servers_regions))
+	if (row.is_null(servers_regions))
 		return regions;
 
 	Datum *elements;
 	bool *nulls;
 	int count;
 
-	deconstruct_array(DatumGetArrayTypeP(value(slot, servers_regions)), TEXTOID, -1, false,
+	deconstruct_array(DatumGetArrayTypeP(row.datum(servers_regions)), TEXTOID, -1, false,
 					  TYPALIGN_INT, &elements, &nulls, &count);
 	for (int i = 0; i < count; i++)
 		if (!nulls[i] && !view_of(elements[i]).empty())
@@ -119,54 +88,65 @@ read_regions(TupleTableSlot *slot)
 	return regions;
 }
 
-void
-read_servers(Pool *pool, Deadline deadline)
+PoolServer
+read_server(const RowView &row)
 {
-	for_each_row(relations().servers, deadline, [pool](TupleTableSlot *slot) {
-		std::string_view pool_name = view_of(value(slot, servers_pool));
-		std::string_view state = view_of(value(slot, servers_state));
-		PoolServer server;
+	std::string_view pool_name = row.peek(servers_pool);
+	std::string_view state = row.peek(servers_state);
+	PoolServer server;
 
-		server.name = text_value(slot, servers_name);
-		server.position = int_value(slot, servers_position, 0);
-		server.priority = int_value(slot, servers_priority, 0);
-		server.capacity = int_value(slot, servers_capacity, 0);
-		server.pool = pool_name == "primary"   ? ServerPool::primary
-					  : pool_name == "standby" ? ServerPool::standby
-											   : ServerPool::reserved;
-		server.state = state == "online"	 ? ServerState::online
-					   : state == "draining" ? ServerState::draining
-											 : ServerState::offline;
-		server.regions = read_regions(slot);
-		pool->servers.push(server);
-	});
-	pool->written = pool->servers.count > 0;
-	if (pool->written)
-		return;
-
-	NameList names(setting::default_servers);
-	std::string_view name;
-
-	while (names.next(&name))
-	{
-		PoolServer server;
-
-		server.name = copy_of(name);
-		server.position = pool->servers.count + 1;
-		pool->servers.push(server);
-	}
+	server.name = row.text(servers_name);
+	server.position = row.integer(servers_position, 0);
+	server.priority = row.integer(servers_priority, 0);
+	server.capacity = row.integer(servers_capacity, 0);
+	server.pool = pool_name == "primary"   ? ServerPool::primary
+				  : pool_name == "standby" ? ServerPool::standby
+										   : ServerPool::reserved;
+	server.wanted = state == "online"	  ? ServerState::online
+					: state == "draining" ? ServerState::draining
+										  : ServerState::offline;
+	server.state = server.wanted;
+	server.regions = read_regions(row);
+	return server;
 }
 
 void
-read_pins(Pool *pool, Deadline deadline)
+read_servers(Pool *pool)
 {
-	for_each_row(relations().pins, deadline, [pool](TupleTableSlot *slot) {
+	bool fresh;
+
+	for_each_row_of(relations().servers,
+					[pool](const RowView &row) { pool->servers.push(read_server(row)); });
+	pool->written = pool->servers.count > 0;
+	if (!pool->written)
+	{
+		NameList names(setting::default_servers);
+		std::string_view name;
+
+		while (names.next(&name))
+		{
+			PoolServer server;
+
+			server.name = copy_of(name);
+			server.position = pool->servers.count + 1;
+			pool->servers.push(server);
+		}
+	}
+	pool->numbers.prepare();
+	for (const PoolServer &server : pool->servers)
+		(void) pool->numbers.number(server.name, &fresh);
+}
+
+void
+read_pins(Pool *pool)
+{
+	for_each_row_of(relations().pins, [pool](const RowView &row) {
 		Pin pin;
 
-		pin.room = text_value(slot, pins_room);
-		pin.server = text_value(slot, pins_server);
-		if (!is_null(slot, pins_expected_users))
-			pin.expected_users = DatumGetInt32(value(slot, pins_expected_users));
+		pin.room = row.text(pins_room);
+		pin.server = row.text(pins_server);
+		if (!row.is_null(pins_expected_users))
+			pin.expected_users = row.integer(pins_expected_users, 0);
 		pool->pins.push(pin);
 	});
 	std::sort(pool->pins.begin(), pool->pins.end(),
@@ -174,21 +154,89 @@ read_pins(Pool *pool, Deadline deadline)
 }
 
 void
-read_sources(Pool *pool, Deadline deadline)
+read_sources(Pool *pool)
 {
-	for_each_row(relations().sources, deadline, [pool](TupleTableSlot *slot) {
-		bool sessions = view_of(value(slot, sources_source)) == "sessions";
+	for_each_row_of(relations().sources, [pool](const RowView &row) {
+		bool sessions = row.peek(sources_source) == "sessions";
 
 		(sessions ? pool->sessions : pool->rooms) =
-			Attachment{.schema = text_value(slot, sources_schema).data(),
-					   .relation = text_value(slot, sources_relation).data()};
+			Attachment{.schema = row.text(sources_schema).data(),
+					   .relation = row.text(sources_relation).data()};
 	});
+}
+
+void
+read_health(Pool *pool)
+{
+	for_each_row_of(relations().health, [pool](const RowView &row) {
+		int at = pool->find(row.peek(health_server));
+
+		if (at < 0)
+			return;
+
+		PoolServer &server = pool->servers[at];
+
+		server.reported = true;
+		server.healthy = row.boolean(health_healthy);
+		if (!server.healthy)
+			server.state = ServerState::offline;
+	});
+}
+
+/* Of several active failovers of one server the latest counts; a restore may have brought the others back. */
+void
+read_failovers(Pool *pool)
+{
+	for_each_row_of(relations().failovers, [pool](const RowView &row) {
+		if (!row.is_null(failovers_recovered_at))
+			return;
+
+		int at = pool->find(row.peek(failovers_from));
+		TimestampTz declared_at = row.time(failovers_declared_at);
+
+		if (at < 0)
+		{
+			pool->has_orphans = true;
+			return;
+		}
+
+		Failover &failover = pool->servers[at].failover;
+
+		pool->has_doubles = pool->has_doubles || failover.active;
+		if (failover.active && failover.declared_at > declared_at)
+			return;
+		failover = Failover();
+		failover.active = true;
+		failover.pending = row.peek(failovers_outcome) == "pending";
+		failover.declared_at = declared_at;
+		failover.due_at = row.time(failovers_due_at);
+		if (!row.is_null(failovers_to))
+		{
+			failover.target = row.text(failovers_to);
+			failover.standby = pool->find(failover.target);
+		}
+	});
+}
+
+/* False if one cannot be had without waiting and there is no deadline to wait for. */
+bool
+lock_tables(const Relations &known, const Deadline *deadline)
+{
+	for (Oid table : {known.servers, known.pins, known.sources, known.health, known.failovers})
+		if (deadline != nullptr)
+			lock_relation(table, AccessShareLock, *deadline);
+		else if (!ConditionalLockRelationOid(table, AccessShareLock))
+			return false;
+	return true;
 }
 
 /* Nothing is left behind in permanent memory when reading fails: the context becomes permanent last. */
 Copy *
-read_copy(Deadline deadline)
+read_copy(const Deadline *deadline)
 {
+	if (!lock_tables(relations(), deadline))
+		return nullptr;
+
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer pool", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
@@ -196,9 +244,11 @@ read_copy(Deadline deadline)
 
 	fresh->context = context;
 	fresh->read_from = relations();
-	read_servers(&fresh->pool, deadline);
-	read_pins(&fresh->pool, deadline);
-	read_sources(&fresh->pool, deadline);
+	read_servers(&fresh->pool);
+	read_pins(&fresh->pool);
+	read_sources(&fresh->pool);
+	read_health(&fresh->pool);
+	read_failovers(&fresh->pool);
 	MemoryContextSwitchTo(caller);
 	MemoryContextSetParent(context, TopMemoryContext);
 	return fresh;
@@ -223,15 +273,6 @@ PoolServer::fit(std::string_view caller_region) const
 	return RegionFit::foreign;
 }
 
-int
-Pool::find(std::string_view server) const
-{
-	for (int i = 0; i < servers.count; i++)
-		if (servers[i].name == server)
-			return i;
-	return -1;
-}
-
 const Pin *
 Pool::pin_of(std::string_view room) const
 {
@@ -242,53 +283,87 @@ Pool::pin_of(std::string_view room) const
 	return at != pins.end() && at->room == room ? at : nullptr;
 }
 
-const Pool &
-pool(Deadline deadline)
+Whereabouts
+Pool::whereabouts(std::string_view server, TimestampTz assigned_at, TimestampTz now) const
+{
+	Whereabouts where = {.server = find(server)};
+	bool known = where.server >= 0;
+
+	if (known && servers[where.server].state != ServerState::offline)
+		return where;
+
+	/* Not in the pool, or written into it as offline: as if its failover had been declared with the room. */
+	if (!known || !servers[where.server].failover.active)
+	{
+		where.stranded = now - assigned_at >= microseconds(setting::failover_delay);
+		return where;
+	}
+
+	const Failover &failover = servers[where.server].failover;
+
+	if (now < failover.due_at)
+		return where;
+	where.moved = failover.standby >= 0 && servers[failover.standby].state == ServerState::online;
+	where.stranded = !where.moved;
+	if (where.moved)
+		where.server = failover.standby;
+	return where;
+}
+
+/* nullptr if there is no deadline and somebody would have to be waited for. */
+static const Pool *
+current_pool(const Deadline *deadline)
 {
 	AcceptInvalidationMessages();
 	if (valid)
-		return copy->pool;
+		return &copy->pool;
 
 	std::uint64_t changes_before = changes;
 	Copy *fresh = read_copy(deadline);
 
+	if (fresh == nullptr)
+		return nullptr;
 	if (copy != nullptr)
 		MemoryContextSetParent(copy->context, TopTransactionContext);
 	copy = fresh;
 	valid = changes == changes_before;
-	return copy->pool;
+	return &copy->pool;
+}
+
+const Pool &
+pool(Deadline deadline)
+{
+	return *current_pool(&deadline);
+}
+
+const Pool *
+pool_at_hand()
+{
+	return current_pool(nullptr);
 }
 
 int
 write_servers(const char *names)
 {
-	Oid caller;
-	int context;
-	Relations known = relations();
-	const char *table = quote_qualified_identifier(
-		get_namespace_name(get_rel_namespace(known.servers)), get_rel_name(known.servers));
-	const char *insert =
-		psprintf("INSERT INTO %s (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", table);
-	Oid types[] = {TEXTOID};
+	Oid table = relations().servers;
 	NameList list(names);
 	std::string_view name;
 	int written = 0;
 
 	/* Two writers at once would both start at position 1. */
-	LockRelationOid(known.servers, ShareRowExclusiveLock);
-	GetUserIdAndSecContext(&caller, &context);
-	SetUserIdAndSecContext(known.owner, context | SECURITY_LOCAL_USERID_CHANGE);
-	SPI_connect();
+	LockRelationOid(table, ShareRowExclusiveLock);
 	while (list.next(&name))
-	{
-		Datum values[] = {PointerGetDatum(text_of(name))};
-
-		SPI_execute_with_args(insert, 1, types, values, nullptr, false, 0);
-		written += static_cast<int>(SPI_processed);
-	}
-	SPI_finish();
-	SetUserIdAndSecContext(caller, context);
+		written += static_cast<int>(
+			run_as_owner(table, "INSERT INTO %s (name) VALUES ($1) ON CONFLICT (name) DO NOTHING",
+						 {Argument::of(name)}));
 	return written;
+}
+
+void
+write_pool_if_unwritten(Deadline deadline)
+{
+	if (!pool(deadline).written)
+		(void) write_servers(setting::default_servers);
 }
 
 void
@@ -297,7 +372,8 @@ forget_pool(Oid relation)
 	if (!valid)
 		changes++;
 	else if (relation == InvalidOid || relation == copy->read_from.servers ||
-			 relation == copy->read_from.pins || relation == copy->read_from.sources)
+			 relation == copy->read_from.pins || relation == copy->read_from.sources ||
+			 relation == copy->read_from.health || relation == copy->read_from.failovers)
 		valid = false;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "reports.hpp"
 
+#include "move.hpp"
 #include "recount.hpp"
 #include "shmem.hpp"
 
@@ -137,6 +138,8 @@ expected_from_in_words(const Prospect &prospect)
 		case ExpectedFrom::learned:
 			return psprintf("learned from %d occasion%s", prospect.occasions,
 							prospect.occasions == 1 ? "" : "s");
+		case ExpectedFrom::use:
+			return "in the room";
 		case ExpectedFrom::average:
 			break;
 	}
@@ -163,6 +166,75 @@ add_numbers(Row *row, const Server &server, const PoolServer &known, const Prosp
 		row->add_null();
 }
 
+/* What get_or_assign() would do with a room. */
+struct Outlook
+{
+	Prospect prospect;
+	Server *servers = nullptr;
+	int chosen = -1; /* index into the servers, -1: none of them */
+	const char *reason = nullptr;
+};
+
+/* For a room that has no server, or has lost it. */
+void
+foresee_placement(const PlacementRequest &request, const Assignments &assignments, Outlook *outlook)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	outlook->servers = count_servers(request, outlook->prospect, assignments, snapshot);
+	UnregisterSnapshot(snapshot);
+
+	Decision decision = decide(outlook->servers, outlook->prospect.pool->servers.count,
+							   outlook->prospect.expected(), outlook->prospect.rules);
+
+	if (!request.leaving.empty() && !is_refuge(decision))
+		return;
+	outlook->chosen = decision.server;
+	if (decision.server < 0)
+		return;
+	outlook->reason = request.leaving.empty()
+						  ? reason_of(decision, outlook->servers[decision.server], request,
+									  outlook->prospect.rules)
+						  : reason_of_move("failover", request.leaving);
+}
+
+Outlook
+foresee(const PlacementRequest &request, const Assignments &assignments)
+{
+	Outlook outlook;
+	std::optional<Found> current = assignments.find(*request.room);
+	std::optional<Assignment> row = current ? assignments.read(&current->tid) : std::nullopt;
+	Whereabouts where;
+
+	if (row)
+		where = pool(request.deadline).whereabouts(row->server, row->assigned_at, request.now);
+	if (where.stranded)
+	{
+		PlacementRequest move = request;
+
+		move.region = row->region;
+		move.leaving = row->server;
+		outlook.prospect = look_ahead_for_move(request.now, request.deadline);
+		expect_what_it_holds(&outlook.prospect, *row, request.now);
+		foresee_placement(move, assignments, &outlook);
+	}
+	else
+	{
+		outlook.prospect = look_ahead(request);
+		take_census(request, &outlook.prospect);
+		foresee_placement(request, assignments, &outlook);
+	}
+	if (row && !(where.stranded && outlook.chosen >= 0))
+	{
+		outlook.chosen = where.server;
+		outlook.reason = where.moved ? reason_of_move("failover", row->server)
+						 : where.stranded
+							 ? "the room is assigned here, and no other server is online"
+							 : "the room is assigned here";
+	}
+	return outlook;
+}
+
 } // namespace
 
 void
@@ -179,28 +251,24 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 	InitMaterializedSRF(fcinfo, 0);
 
 	Assignments assignments = open_assignments(AccessShareLock, request.deadline);
-	std::optional<Found> current = assignments.find(room);
-	Prospect prospect = look_ahead(request);
-
-	take_census(request, &prospect);
-
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Server *servers = count_servers(request, prospect, assignments, snapshot);
-	int count = prospect.pool->servers.count;
-	Circumstances circumstances = survey(servers, count, prospect.expected(), prospect.rules);
-	Decision decision = decide(servers, count, prospect.expected(), prospect.rules);
+	Outlook outlook = foresee(request, assignments);
+	const Pool &pool = *outlook.prospect.pool;
+	const Server *servers = outlook.servers;
+	int count = pool.servers.count;
+	Circumstances circumstances =
+		survey(servers, count, outlook.prospect.expected(), outlook.prospect.rules);
 	Verdict *verdicts =
 		static_cast<Verdict *>(palloc(sizeof(Verdict) * static_cast<Size>(count + 1)));
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
 
-	UnregisterSnapshot(snapshot);
+	assignments.close();
 	for (int i = 0; i < count; i++)
 	{
 		verdicts[i] = judge(servers[i], circumstances);
 		order[i] = i;
 	}
 	std::sort(order, order + count, [&](int a, int b) {
-		return precedes(servers[a], verdicts[a], servers[b], verdicts[b], prospect.rules);
+		return precedes(servers[a], verdicts[a], servers[b], verdicts[b], outlook.prospect.rules);
 	});
 
 	Row row(fcinfo);
@@ -208,23 +276,44 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 	for (int rank = 0; rank < count; rank++)
 	{
 		int i = order[rank];
-		const Server &server = servers[i];
-		const PoolServer &known = prospect.pool->servers[i];
-		bool has_it = current && view_of(current->server) == server.name;
-		bool wins = !current && decision.server == i;
 
 		row.add(rank + 1);
-		row.add(server.name);
-		row.add(has_it || wins);
+		row.add(servers[i].name);
+		row.add(outlook.chosen == i);
 		row.add(tier(verdicts[i].standing));
-		row.add(has_it ? "the room is assigned here"
-				: wins ? reason_of(decision, server, request, prospect.rules)
-					   : standing_in_words(server, known, verdicts[i], circumstances));
-		add_numbers(&row, server, known, prospect);
+		row.add(outlook.chosen == i
+					? outlook.reason
+					: standing_in_words(servers[i], pool.servers[i], verdicts[i], circumstances));
+		add_numbers(&row, servers[i], pool.servers[i], outlook.prospect);
 		row.put();
 	}
-	assignments.close();
 }
+
+namespace
+{
+
+/* What failovers have to do with a server. */
+const char *
+failover_note(const Pool &pool, int index, TimestampTz now)
+{
+	const Failover &own = pool.servers[index].failover;
+	StringInfoData note;
+
+	initStringInfo(&note);
+	if (own.active && own.pending)
+	{
+		appendStringInfoString(&note, now < own.due_at ? "rooms will move" : "rooms are moving");
+		if (!own.target.empty())
+			appendStringInfo(&note, " to %s", copy_of(own.target).data());
+	}
+	for (const PoolServer &server : pool.servers)
+		if (server.failover.active && server.failover.standby == index)
+			appendStringInfo(&note, "%sstands in for %s", note.len > 0 ? "; " : "",
+							 copy_of(server.name).data());
+	return note.data;
+}
+
+} // namespace
 
 void
 report_server_loads(FunctionCallInfo fcinfo)
@@ -269,6 +358,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 		row.add(load.expected);
 		row.add(load.load(rules));
 		row.add(server.capacity_in_force());
+		row.add_optional(failover_note(current, order[rank], now));
 		row.put();
 	}
 	assignments.close();
@@ -326,14 +416,8 @@ report_room_loads(FunctionCallInfo fcinfo)
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	assignments.for_each_row(snapshot, [&rooms](const Assignment &row, ItemPointer) {
-		Assignment copy = row;
-
-		copy.room = copy_of(row.room);
-		copy.server = copy_of(row.server);
-		copy.reason = copy_of(row.reason);
-		rooms.push(copy);
-	});
+	assignments.for_each_row(
+		snapshot, [&rooms](const Assignment &row, ItemPointer) { rooms.push(copy_of(row)); });
 	UnregisterSnapshot(snapshot);
 	assignments.close();
 
@@ -344,13 +428,16 @@ report_room_loads(FunctionCallInfo fcinfo)
 		RoomUse use = room_use(room, current, census, rules, now);
 		const Pin *pin = current.pin_of(room.room);
 
+		Whereabouts where = current.whereabouts(room.server, room.assigned_at, now);
+		std::string_view server = where.moved ? current.servers[where.server].name : room.server;
+
 		row.add(room.room);
-		row.add(room.server);
+		row.add(server);
 		if (use.active_known)
 			row.add(use.active);
 		else
 			row.add_null();
-		row.add(census.users_elsewhere(room.room, room.server));
+		row.add(census.users_elsewhere(room.room, server));
 		row.add(static_cast<int>(use.expected));
 		row.add_optional(pin != nullptr ? pin->server : std::string_view());
 		row.add_optional(room.reason);

@@ -38,6 +38,7 @@ struct Shared
 	LWLock *lock;
 	Latch *launcher;
 	TimestampTz started;
+	TimestampTz writable_since; /* 0: the launcher has not run yet */
 	Database databases[max_databases];
 	DatabaseCounts counts[max_databases];
 	BackendCounts backends[FLEXIBLE_ARRAY_MEMBER];
@@ -45,6 +46,8 @@ struct Shared
 
 Shared *shared = nullptr;
 BackendCounts *mine = nullptr;
+bool call_at_end = false; /* of this transaction */
+bool listening = false;
 
 shmem_request_hook_type previous_request_hook = nullptr;
 shmem_startup_hook_type previous_startup_hook = nullptr;
@@ -153,6 +156,14 @@ extern "C"
 			shared->started = GetCurrentTimestamp();
 		}
 		LWLockRelease(AddinShmemInitLock);
+	}
+
+	static void call_at_commit(XactEvent event, void *)
+	{
+		if (call_at_end && event == XACT_EVENT_COMMIT)
+			call_for_run(MyDatabaseId);
+		if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+			call_at_end = false;
 	}
 
 	static void leave_slot(int, Datum)
@@ -325,6 +336,33 @@ call_for_run(Oid database)
 	if (shared->launcher != nullptr)
 		SetLatch(shared->launcher);
 	LWLockRelease(shared->lock);
+}
+
+void
+call_for_run_at_commit()
+{
+	if (shared == nullptr)
+		return;
+	if (!listening)
+		RegisterXactCallback(call_at_commit, nullptr);
+	listening = true;
+	call_at_end = true;
+}
+
+/* The launcher starts when recovery has ended. Without it, the postmaster's start has to do. */
+TimestampTz
+writable_since()
+{
+	if (shared == nullptr)
+		return PgStartTime;
+	return shared->writable_since != 0 ? shared->writable_since : GetCurrentTimestamp();
+}
+
+void
+note_writable()
+{
+	if (shared->writable_since == 0)
+		shared->writable_since = GetCurrentTimestamp();
 }
 
 void

@@ -68,14 +68,16 @@ struct DatabaseStatus
 {
 	Oid database;
 	WorkerState state;
-	bool called_for;		  /* a backend wants a run, the sooner the better */
-	bool more_work;			  /* the last run left some for want of time */
-	int failures;			  /* in a row */
-	TimestampTz last_start;	  /* 0: none yet */
-	std::int64_t duration;	  /* of the last run, microseconds */
-	std::int64_t freed;		  /* by the last run */
-	TimestampTz next_due;	  /* 0: not planned */
-	char error[error_length]; /* of the last run, empty if it went well */
+	bool called_for;		   /* a backend wants a run, the sooner the better */
+	bool more_work;			   /* the last run left some for want of time */
+	int failures;			   /* in a row */
+	TimestampTz last_start;	   /* 0: none yet */
+	std::int64_t duration;	   /* of the last run, microseconds */
+	std::int64_t freed;		   /* by the last run */
+	TimestampTz next_due;	   /* 0: not planned */
+	TimestampTz next_failover; /* when a failover falls due or a silence counts; 0: none in sight */
+	bool monitor_lost;		   /* the servers' silence has been put down to their monitor */
+	char error[error_length];  /* of the last run, empty if it went well */
 };
 
 /* The status of a database, if it has one. */
@@ -95,6 +97,13 @@ void keep_only(const Oid *databases, int count);
 
 /* Calls for a run in a database, which thereby is known to have the extension, and wakes the launcher. */
 void call_for_run(Oid database);
+
+/* The same when this transaction commits; not if it is prepared, when nothing has come about yet. */
+void call_for_run_at_commit();
+
+/* Since when the server has been open for writing: its start, the end of a crash recovery, or its promotion. */
+TimestampTz writable_since();
+void note_writable();
 
 /* Of the launcher, so that it can be woken; nullptr when it ends. */
 void set_launcher_latch(Latch *latch);

@@ -102,6 +102,18 @@ RoomKey::set(std::int64_t id)
 	SET_VARSIZE(&datum, VARHDRSZ + length);
 }
 
+Assignment
+copy_of(const Assignment &row)
+{
+	Assignment copy = row;
+
+	copy.room = copy_of(row.room);
+	copy.server = copy_of(row.server);
+	copy.region = copy_of(row.region);
+	copy.reason = copy_of(row.reason);
+	return copy;
+}
+
 Assignments
 Assignments::open()
 {
@@ -172,6 +184,32 @@ Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported
 	const Datum values[] = {TimestampTzGetDatum(now), Int32GetDatum(reported_users.value_or(0))};
 
 	return change_columns(heap, tid, std::span(renewed, reported_users ? 2 : 1), values);
+}
+
+/* A compare-and-set: the version at tid has to be the latest. */
+Assignments::Change
+Assignments::move(ItemPointer tid, std::string_view server, std::string_view reason,
+				  TimestampTz now)
+{
+	static constexpr int moved[] = {column_server, column_assigned_at, column_last_used_at,
+									column_reason};
+	const Datum values[] = {PointerGetDatum(text_of(server)), TimestampTzGetDatum(now),
+							TimestampTzGetDatum(now), PointerGetDatum(text_of(reason))};
+
+	return change_columns(heap, tid, moved, values);
+}
+
+std::optional<Assignment>
+Assignments::read(ItemPointer tid) const
+{
+	TupleTableSlot *slot = table_slot_create(heap, nullptr);
+	std::optional<Assignment> row;
+
+	if (table_tuple_fetch_row_version(heap, tid, SnapshotSelf, slot))
+		row = copy_of(
+			assignment_of(ExecFetchSlotHeapTuple(slot, false, nullptr), RelationGetDescr(heap)));
+	ExecDropSingleTupleTableSlot(slot);
+	return row;
 }
 
 /* heap_delete() without waiting gives up on a lock of our own, which a renewal leaves behind. */

@@ -64,13 +64,16 @@ struct Assignment
 	TimestampTz leased_from() const { return std::max(assigned_at, last_used_at); }
 };
 
+/* The same with text of its own. */
+Assignment copy_of(const Assignment &row);
+
 /* The committed row of a room, as a sticky call needs it. */
 struct Found
 {
 	ItemPointerData tid;
 	text *server = nullptr; /* palloc'd */
-	TimestampTz leased_from = 0;
 	TimestampTz assigned_at = 0;
+	TimestampTz leased_from = 0;
 	std::optional<int> expected_users;
 	std::optional<int> reported_users;
 	TransactionId inserter =
@@ -124,6 +127,12 @@ public:
 
 	/* Renews the lease: sets last_used_at, and reported_users if given. */
 	Change renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users);
+
+	/* Sends the room to another server, as if assigned there now. */
+	Change move(ItemPointer tid, std::string_view server, std::string_view reason, TimestampTz now);
+
+	/* The row that find() has found, palloc'd; none if it is gone meanwhile. */
+	std::optional<Assignment> read(ItemPointer tid) const;
 
 	/* Deletes a row that nobody else has in hand. */
 	Change remove(ItemPointer tid);

@@ -1,6 +1,7 @@
 /*
  * triggers.cpp: what guards the small tables, and tells backends that they have changed.
  */
+#include "fleet.hpp"
 #include "reports.hpp"
 
 namespace gxy
@@ -46,8 +47,22 @@ guard_server_with_rooms(TriggerData *trigger)
 			 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
 					copy_of(name).data()),
 			 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
-			 errhint("Set its state to 'draining' and wait until balancer_load shows no rooms on "
-					 "it, or free them with release_room().")));
+			 errhint("SELECT evacuate_server('%s') moves them to other servers; then try again.",
+					 copy_of(name).data())));
+}
+
+void
+tell_state(TriggerData *trigger)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	int state = SPI_fnumber(descriptor, "state");
+	bool is_null;
+	auto column = [&](HeapTuple tuple, int number) {
+		return copy_of(view_of(heap_getattr(tuple, number, descriptor, &is_null)));
+	};
+
+	announce_state(column(trigger->tg_newtuple, 1), column(trigger->tg_trigtuple, state),
+				   column(trigger->tg_newtuple, state));
 }
 
 Datum
@@ -130,6 +145,28 @@ extern "C"
 			gxy::note_truncation();
 		else
 			gxy::note_row(trigger);
+		return PointerGetDatum(nullptr);
+	}
+
+	/* Before: whoever changes states one by one must not lock the second row while waiting for its turn with the first. */
+	PG_FUNCTION_INFO_V1(gxy_settle_failovers);
+	Datum gxy_settle_failovers(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+		gxy::Deadline deadline = gxy::Deadline::of_call_starting_now();
+
+		if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		{
+			gxy::tell_state(trigger);
+			return gxy::result_of_row_trigger(trigger);
+		}
+		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+			gxy::lock_fleet(deadline);
+		else
+		{
+			CommandCounterIncrement();
+			gxy::settle_pool_change(deadline);
+		}
 		return PointerGetDatum(nullptr);
 	}
 }

@@ -2,9 +2,9 @@
  * worker.cpp: one run in one database.
  *
  * Started by the launcher (launcher.cpp), connected to its database for no longer than a run takes, so that nobody who
- * wants to drop, rename or copy the database is held up. A run is a series of short transactions, each of which frees
- * a batch of rooms. Errors end the run, not the server's peace: they are kept in the status that balancer_stats shows,
- * and logged when they differ from the last.
+ * wants to drop, rename or copy the database is held up. A run is a series of short transactions: servers that fell
+ * silent are declared, the rooms of failed ones are moved, inactive rooms are freed. Errors end the run, not the
+ * server's peace: they are kept in the status that balancer_stats shows, and logged when they differ from the last.
  *
  * It runs as the owner of the extension's tables, restricted; the application's relations are read as their owners
  * (sources.cpp). So nothing an application's role can write runs with the rights of a superuser.
@@ -12,8 +12,10 @@
 #include "worker.hpp"
 
 #include "catalog.hpp"
+#include "fleet.hpp"
 #include "guc.hpp"
 #include "lease.hpp"
+#include "move.hpp"
 
 namespace gxy
 {
@@ -22,11 +24,9 @@ namespace
 
 constexpr int batch_limit = 5000;
 constexpr TimestampTz time_budget = 1 * USECS_PER_SEC;
+constexpr TimestampTz busy_delay = USECS_PER_SEC / 2;
 /* Milliseconds. DROP DATABASE waits five seconds for those who are connected: a slow view must not outlast that. */
 constexpr int batch_timeout = 4000;
-
-bool announced = false; /* CREATE EXTENSION ran in this transaction */
-bool listening = false;
 
 bool
 is_installed()
@@ -34,9 +34,10 @@ is_installed()
 	return OidIsValid(get_extension_oid("gxy_balancer", true));
 }
 
-/* One transaction; false if the extension is not installed. */
+/* Runs f in a transaction, as the owner of the tables; false if the extension is not installed. */
+template <typename F>
 bool
-clean_batch(Cleaned *cleaned)
+in_batch(const char *activity, F f)
 {
 	bool installed;
 
@@ -44,7 +45,7 @@ clean_batch(Cleaned *cleaned)
 	StartTransactionCommand();
 	enable_timeout_after(STATEMENT_TIMEOUT, batch_timeout);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "gxy_balancer: freeing inactive rooms");
+	pgstat_report_activity(STATE_RUNNING, activity);
 	installed = is_installed();
 	if (installed)
 	{
@@ -54,7 +55,7 @@ clean_batch(Cleaned *cleaned)
 		GetUserIdAndSecContext(&user, &context);
 		SetUserIdAndSecContext(relations().owner, context | SECURITY_LOCAL_USERID_CHANGE |
 													  SECURITY_RESTRICTED_OPERATION);
-		*cleaned = clean(microseconds(setting::assignment_grace), batch_limit);
+		f();
 		SetUserIdAndSecContext(user, context);
 	}
 	PopActiveSnapshot();
@@ -66,26 +67,86 @@ clean_batch(Cleaned *cleaned)
 	return installed;
 }
 
+/* Once an episode, not once a run. */
 void
-run_batches(DatabaseStatus *status)
+note_monitor(DatabaseStatus *status, bool lost)
 {
-	TimestampTz end = status->last_start + time_budget;
+	if (lost && !status->monitor_lost)
+		ereport(
+			WARNING,
+			(errmsg("gxy_balancer: most servers have fallen silent at once, which is put down to "
+					"their monitor"),
+			 errhint("None of them is declared unhealthy; see that the monitor runs.")));
+	status->monitor_lost = lost;
+}
 
-	status->state = WorkerState::waiting;
-	status->freed = 0;
+/* What keeps users waiting comes first: servers that fell silent, and failovers that are due. */
+bool
+tend_servers(DatabaseStatus *status, TimestampTz end)
+{
+	TimestampTz next = 0;
+	Moved moved;
+	auto sooner = [&next](TimestampTz time) {
+		if (time != 0 && (next == 0 || time < next))
+			next = time;
+	};
+	bool installed = in_batch("gxy_balancer: looking after the servers", [&] {
+		Watch watch = watch_servers(Deadline::of_call_starting_now());
+
+		sooner(watch.next);
+		note_monitor(status, watch.monitor_lost);
+	});
+
+	/* Those with a standby first: they do not depend on what the application says of its sessions. */
+	for (Destination destination : {Destination::standby, Destination::policy})
+	{
+		do
+		{
+			CHECK_FOR_INTERRUPTS();
+			installed = installed && in_batch("gxy_balancer: moving rooms", [&] {
+							Deadline deadline = Deadline::of_call_starting_now();
+
+							moved = carry_out_failovers(destination, batch_limit, deadline);
+							sooner(next_failover(pool(deadline), GetCurrentTimestamp()));
+						});
+		} while (installed && moved.more && GetCurrentTimestamp() < end);
+		/* Somebody has rooms in hand: they are his for a moment, not for ever. */
+		if (moved.more || moved.busy)
+			sooner(GetCurrentTimestamp() + (moved.more ? 0 : busy_delay));
+	}
+	status->next_failover = next;
+	return installed;
+}
+
+bool
+clean_batches(DatabaseStatus *status, TimestampTz end)
+{
+	bool installed = true;
+
 	do
 	{
 		Cleaned cleaned;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!clean_batch(&cleaned))
-		{
-			status->state = WorkerState::absent;
-			return;
-		}
+		installed = in_batch("gxy_balancer: freeing inactive rooms", [&cleaned] {
+			cleaned = clean(microseconds(setting::assignment_grace), batch_limit);
+		});
 		status->freed += cleaned.freed;
 		status->more_work = cleaned.more_work;
-	} while (status->more_work && GetCurrentTimestamp() < end);
+	} while (installed && status->more_work && GetCurrentTimestamp() < end);
+	return installed;
+}
+
+void
+run_batches(DatabaseStatus *status)
+{
+	TimestampTz end = status->last_start + time_budget;
+
+	status->freed = 0;
+	if (tend_servers(status, end) && clean_batches(status, end))
+		status->state = WorkerState::waiting;
+	else
+		status->state = WorkerState::absent;
 }
 
 /*
@@ -229,25 +290,6 @@ extern "C"
 		(void) update_status(status);
 		proc_exit(0);
 	}
-
-	static void announce_at_commit(XactEvent event, void *)
-	{
-		if (event == XACT_EVENT_COMMIT && announced)
-			call_for_run(MyDatabaseId);
-		if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-			announced = false;
-	}
-}
-
-void
-announce_extension()
-{
-	if (!is_preloaded())
-		return;
-	if (!listening)
-		RegisterXactCallback(announce_at_commit, nullptr);
-	listening = true;
-	announced = true;
 }
 
 } // namespace gxy

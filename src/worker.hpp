@@ -11,7 +11,4 @@ namespace gxy
 /* Has the server start the launcher; to be called while libraries are being preloaded. */
 void register_launcher();
 
-/* Has the launcher learn, when this transaction commits, that this database has the extension. */
-void announce_extension();
-
 } // namespace gxy

@@ -27,6 +27,16 @@ CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel)
 	('attach_rooms', 'relation regclass', 'void', 'volatile', 'u'),
 	('init_servers', 'names text DEFAULT NULL::text', 'integer', 'volatile', 'u'),
 	('server_state', 'server text', 'text', 'stable', 'u'),
+	('set_server_state', 'server text, state text', 'text', 'volatile', 'u'),
+	('server_heartbeat', 'server text, healthy boolean DEFAULT true', 'boolean', 'volatile', 'u'),
+	('pin_room', 'room text, server text, expected_users integer DEFAULT NULL::integer', 'text', 'volatile', 'u'),
+	('pin_room', 'room bigint, server text, expected_users integer DEFAULT NULL::integer', 'text', 'volatile', 'u'),
+	('unpin_room', 'room text', 'boolean', 'volatile', 'u'),
+	('unpin_room', 'room bigint', 'boolean', 'volatile', 'u'),
+	('move_room', 'room text, server text', 'text', 'volatile', 'u'),
+	('move_room', 'room bigint, server text', 'text', 'volatile', 'u'),
+	('evacuate_server', 'server text, target text DEFAULT NULL::text, max_rooms integer DEFAULT NULL::integer',
+		'bigint', 'volatile', 'u'),
 	('explain_assignment', 'room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
 		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
 		|| 'OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
@@ -47,8 +57,14 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 	('balancer_sources', 'r', 'source text, schema_name text, relation_name text'),
 	('balancer_room_sizes', 'r', 'room_id text, size real, occasions integer, peak integer, '
 		|| 'assigned_at timestamp with time zone, opened_at timestamp with time zone, updated_at timestamp with time zone'),
+	('balancer_health', 'r', 'server text, healthy boolean, since timestamp with time zone, '
+		|| 'last_heartbeat timestamp with time zone, counts_from timestamp with time zone'),
+	('balancer_failovers', 'r', 'from_server text, to_server text, declared_at timestamp with time zone, '
+		|| 'due_at timestamp with time zone, cause text, rooms bigint, outcome text, '
+		|| 'finished_at timestamp with time zone, recovered_at timestamp with time zone'),
+	('balancer_events', 'S', 'last_value bigint, log_cnt bigint, is_called boolean'),
 	('balancer_load', 'v', 'server text, state text, rooms bigint, users_assigned bigint, users_connected bigint, '
-		|| 'expected_users bigint, load bigint, capacity integer, percent numeric, bar text'),
+		|| 'expected_users bigint, load bigint, capacity integer, percent numeric, bar text, note text'),
 	('balancer_rooms', 'v', 'room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, '
 		|| 'pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone'),
 	('balancer_stats', 'v', 'assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, '
@@ -59,7 +75,9 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 
 CREATE TEMPORARY TABLE keys (relation, columns) AS VALUES
 	('room_server_assignments', '{room_id}'::name[]), ('balancer_servers', '{name}'), ('balancer_pins', '{room_id}'),
-	('balancer_sources', '{source}'), ('balancer_room_sizes', '{room_id}');
+	('balancer_sources', '{source}'), ('balancer_room_sizes', '{room_id}'),
+	('balancer_health', '{server}'),
+	('balancer_failovers', '{from_server,declared_at}');
 
 CREATE TEMPORARY TABLE defaults (relation, col, value) AS VALUES
 	('room_server_assignments', 'assigned_at', 'clock_timestamp()'),
@@ -103,7 +121,7 @@ SELECT is((SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name
 	'{text,text,integer,text}', 'an untyped parameter finds the text form');
 
 SELECT has_relation('balancer', name, name || ' exists') FROM relations;
-SELECT is(c.relkind::text, r.kind, r.name || ' is a ' || CASE kind WHEN 'r' THEN 'table' ELSE 'view' END)
+SELECT is(c.relkind::text, r.kind, r.name || ' is a ' || CASE kind WHEN 'r' THEN 'table' WHEN 'S' THEN 'sequence' ELSE 'view' END)
 FROM relations r LEFT JOIN pg_class c ON c.relname = r.name AND c.relnamespace = 'balancer'::regnamespace;
 SELECT is((SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
 	FROM pg_attribute WHERE attrelid = to_regclass('balancer.' || name) AND attnum > 0), columns, name || ' has its columns')
@@ -116,7 +134,8 @@ SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FR
 		WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'balancer'::regnamespace)
 			AND tgname = '_forget_backend_copies'$$,
 	$$VALUES ('balancer.balancer_servers', '_forget_backend_copies', 'A'),
-		('balancer.balancer_pins', '_forget_backend_copies', 'A'), ('balancer.balancer_sources', '_forget_backend_copies', 'A')$$,
+		('balancer.balancer_pins', '_forget_backend_copies', 'A'), ('balancer.balancer_sources', '_forget_backend_copies', 'A'),
+		('balancer.balancer_health', '_forget_backend_copies', 'A'), ('balancer.balancer_failovers', '_forget_backend_copies', 'A')$$,
 	'what backends remember is told of changes by triggers that are always enabled');
 
 SELECT * FROM finish();

@@ -53,7 +53,7 @@ $node->safe_psql('postgres', q(ALTER DATABASE locked SET lock_timeout = '1h'));
 my $log_before = log_size($node);
 my $session = hold($node, 'locked', 'LOCK room_server_assignments');
 ok(wait_for_blocked_worker($node, 'locked'), 'a run waits for a lock');
-is($node->safe_psql('postgres', <<'SQL'), "gxy_balancer launcher||\ngxy_balancer worker|locked|gxy_balancer: freeing inactive rooms",
+is($node->safe_psql('postgres', <<'SQL'), "gxy_balancer launcher||\ngxy_balancer worker|locked|gxy_balancer: moving rooms",
 SELECT backend_type, datname, CASE WHEN state = 'active' THEN query END FROM pg_stat_activity
 WHERE backend_type LIKE 'gxy_balancer%' AND (datname = 'locked' OR datname IS NULL) ORDER BY 1
 SQL
