@@ -412,7 +412,7 @@ REVOKE ALL ON FUNCTION _room_loads() FROM PUBLIC;
 COMMENT ON FUNCTION _room_loads() IS 'rows of balancer_rooms, counted now';
 
 CREATE FUNCTION _check_board(OUT server text, OUT usable boolean, OUT board_rooms bigint, OUT rooms bigint,
-		OUT board_load bigint, OUT load bigint)
+		OUT board_load bigint, OUT load bigint, OUT counted_at timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_check_board';
 REVOKE ALL ON FUNCTION _check_board() FROM PUBLIC;

@@ -755,12 +755,14 @@ wait_for_count(Board *board, Basis basis, int milliseconds)
 }
 
 bool
-read_board(Board *board, Basis basis, const int *places, Burden *burdens, int count)
+read_board(Board *board, Basis basis, const int *places, Burden *burdens, int count,
+		   TimestampTz *counted_at)
 {
 	return locked(board, LW_EXCLUSIVE, [=] {
 		settle_prepared(board);
 		for (int i = 0; i < count; i++)
 			burdens[i] = board->servers[places[i]].sum();
+		*counted_at = board->counted_at;
 		return board->usable && board->basis == basis;
 	});
 }

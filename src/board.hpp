@@ -138,7 +138,8 @@ void outdate_count(Board *board);
 /* Without a count that can be used, waits for the one somebody else is making, but no longer than so many milliseconds. */
 void wait_for_count(Board *board, Basis basis, int milliseconds);
 
-/* Reads what servers carry; false if there is no usable count by these rules. */
-bool read_board(Board *board, Basis basis, const int *places, Burden *burdens, int count);
+/* Reads what servers carry; false if there is no usable count by these rules. counted_at: 0 if that is due. */
+bool read_board(Board *board, Basis basis, const int *places, Burden *burdens, int count,
+				TimestampTz *counted_at);
 
 } // namespace gxy

@@ -208,6 +208,7 @@ relations()
 	if (!reported && is_preloaded() && !status_of(MyDatabaseId))
 		call_for_run(MyDatabaseId);
 	reported = true;
+	found.edition = known.edition + 1;
 	known = found;
 	valid = changes == changes_before;
 	return known;

@@ -21,6 +21,7 @@ struct Relations
 	Oid failovers;
 	Oid events; /* the sequence that numbers notifications */
 	Oid owner;	/* of the tables */
+	std::uint64_t edition; /* another one after every change; from 1 */
 };
 
 /* The columns of balancer_health, which two units read. */

@@ -162,6 +162,17 @@ insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
 	list_free(recheck);
 }
 
+/* The CHECK constraints of a table as ExecConstraints() compiles them, once for each ResultRelInfo. */
+inline ExprState **&
+compiled_checks(ResultRelInfo *target)
+{
+#if PG_VERSION_NUM >= 180000
+	return target->ri_CheckConstraintExprs;
+#else
+	return target->ri_ConstraintExprs;
+#endif
+}
+
 /* Which indexes an update has to be entered into. */
 struct IndexUpdates
 {

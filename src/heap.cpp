@@ -88,7 +88,6 @@ insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate)
 	Relation heap = target->ri_RelationDesc;
 
 	slot->tts_tableOid = RelationGetRelid(heap);
-	ExecConstraints(target, slot, estate);
 
 	std::uint32_t token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 	bool conflict = false;

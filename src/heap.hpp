@@ -35,16 +35,17 @@ Change delete_row(Relation heap, ItemPointer tid, bool wait);
 /*
  * Inserts a row as INSERT ... ON CONFLICT does: should another one of the same key be there, or get in at the same
  * moment, the row is withdrawn and nobody is waited for: false. Every index is kept, also those a DBA adds; constraints
- * are checked. The indexes of target are open for speculative insertion.
+ * are the caller's to check. The indexes of target are open for speculative insertion.
  */
 bool insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate);
 
 /*
  * Calls visit(TupleTableSlot *) for the versions of the row with a key, by one index descent, for as long as it returns
- * true. An MVCC snapshot takes predicate locks, others do not.
+ * true. An MVCC snapshot takes predicate locks, others do not. Returns whether the index has any entry of the key: if it
+ * has none, there is no such row, and none was there when the index was read, whatever the snapshot.
  */
 template <typename F>
-void
+bool
 for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F visit)
 {
 	ScanKeyData equals_key;
@@ -54,10 +55,19 @@ for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F 
 	ScanKeyEntryInitialize(&equals_key, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   index->rd_indcollation[0], F_TEXTEQ, key);
 	index_rescan(scan, &equals_key, 1, nullptr, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot) && visit(slot))
-		;
+
+	bool any = false;
+	bool more = true;
+
+	while (more && (scan->xs_heap_continue || index_getnext_tid(scan, ForwardScanDirection)))
+	{
+		any = true;
+		if (index_fetch_heap(scan, slot))
+			more = visit(slot);
+	}
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
+	return any;
 }
 
 /*

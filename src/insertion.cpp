@@ -23,6 +23,51 @@ placement_lock_tag()
 	return tag;
 }
 
+/*
+ * The table's CHECK constraints, compiled. To compile them takes as long as everything else about an insertion together,
+ * so they are kept for as long as the table does not change.
+ */
+struct Checks
+{
+	std::uint64_t edition = 0; /* of relations() */
+	EState *estate = nullptr;
+	ExprState **compiled = nullptr;
+
+	void forget()
+	{
+		if (estate != nullptr)
+			FreeExecutorState(estate);
+		*this = Checks();
+	}
+};
+static_assert(std::is_trivially_destructible_v<Checks>);
+
+Checks kept;
+
+/* While in use they belong to the transaction: a constraint may raise an error, or call us again. */
+void
+check_constraints(ResultRelInfo *target, TupleTableSlot *slot)
+{
+	std::uint64_t edition = relations().edition;
+	Checks checks = kept;
+
+	kept = Checks();
+	if (checks.edition != edition)
+	{
+		checks.forget();
+		checks.edition = edition;
+		checks.estate = CreateExecutorState();
+	}
+	MemoryContextSetParent(checks.estate->es_query_cxt, CurTransactionContext);
+	ResetPerTupleExprContext(checks.estate);
+	compat::compiled_checks(target) = checks.compiled;
+	ExecConstraints(target, slot, checks.estate);
+	checks.compiled = compat::compiled_checks(target);
+	kept.forget();
+	MemoryContextSetParent(checks.estate->es_query_cxt, TopMemoryContext);
+	kept = checks;
+}
+
 } // namespace
 
 Insertion
@@ -62,6 +107,8 @@ Insertion::insert(const RoomKey &room, const Assignment &row)
 	if (row.expected_users)
 		set(column_expected_users, Int32GetDatum(*row.expected_users));
 	ExecStoreVirtualTuple(slot);
+	slot->tts_tableOid = RelationGetRelid(heap);
+	check_constraints(target, slot);
 	return insert_row(target, slot, estate);
 }
 

@@ -380,11 +380,12 @@ stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline d
 	  text **server)
 {
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
-	std::optional<Found> found = assignments.find(room);
+	bool absent;
+	std::optional<Found> found = assignments.find(room, &absent);
 	Stick result = Stick::answered;
 
 	if (!found)
-		result = probe_now(assignments, room).committed ? Stick::again : Stick::absent;
+		result = !absent && probe_now(assignments, room).committed ? Stick::again : Stick::absent;
 	else if (server != nullptr && !(may_write() && is_ending(*found, now)))
 		result = route(&assignments, &*found, now, server);
 	if (found && result == Stick::answered && may_write() && is_due(*found, now, users) &&

@@ -15,8 +15,8 @@ Array<BoardChange> changes; /* in TopMemoryContext; levels never decrease */
 TransactionId transaction = InvalidTransactionId;
 int truncated_level = 0; /* 0: the table has not been emptied */
 int counting_level = 0;	 /* 0: no count is running */
-/* 0: this transaction has not counted sessions that it might have written itself. */
-int counted_own_level = 0;
+bool counted_own =
+	false; /* this transaction has counted sessions that it may have written itself */
 bool listening = false;
 BoardChange reservation;
 
@@ -50,7 +50,7 @@ forget()
 	changes.count = 0;
 	transaction = InvalidTransactionId;
 	truncated_level = 0;
-	counted_own_level = 0;
+	counted_own = false;
 }
 
 int
@@ -74,11 +74,8 @@ undo(int level)
 		abandon_count(board);
 		counting_level = 0;
 	}
-	if (counted_own_level >= level)
-	{
+	if (counted_own)
 		outdate_count(board);
-		counted_own_level = 0;
-	}
 	if (truncated_level >= level)
 		truncated_level = 0;
 	if (changes.count > first || (level <= 1 && TransactionIdIsValid(transaction)))
@@ -91,7 +88,7 @@ hand_to_parent(int level)
 {
 	for (int i = first_at(level); i < changes.count; i++)
 		changes[i].level = level - 1;
-	for (int *at : {&truncated_level, &counting_level, &counted_own_level})
+	for (int *at : {&truncated_level, &counting_level})
 		if (*at >= level)
 			*at = level - 1;
 }
@@ -249,11 +246,7 @@ start_count(Board *board, Basis basis, TimestampTz now, std::int64_t max_age)
 	BoardCount count = begin_count(board, basis, now, max_age);
 
 	if (count.snapshot != nullptr)
-	{
 		counting_level = GetCurrentTransactionNestLevel();
-		if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
-			counted_own_level = counting_level;
-	}
 	return count;
 }
 
@@ -262,6 +255,7 @@ finish_count(Board *board, Basis basis, const CountResult &result)
 {
 	if (!install_count(board, basis, result))
 		return false;
+	counted_own = counted_own || TransactionIdIsValid(GetTopTransactionIdIfAny());
 	counting_level = 0;
 	return true;
 }

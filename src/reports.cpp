@@ -384,7 +384,8 @@ report_board(FunctionCallInfo fcinfo)
 	Tally tally = Tally::count(assignments, current, census, rules, snapshot, now);
 	int count = current.servers.count;
 	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
-	bool usable = read_board(board, basis_of(current, rules), places, burdens, count);
+	TimestampTz counted_at;
+	bool usable = read_board(board, basis_of(current, rules), places, burdens, count, &counted_at);
 	Row row(fcinfo);
 
 	UnregisterSnapshot(snapshot);
@@ -396,6 +397,10 @@ report_board(FunctionCallInfo fcinfo)
 		row.add(tally[i].rooms);
 		row.add(burdens[i].load);
 		row.add(tally[i].users + tally[i].expected);
+		if (counted_at != 0)
+			row.add(TimestampTzGetDatum(counted_at));
+		else
+			row.add_null();
 		row.put();
 	}
 	assignments.close();

@@ -70,14 +70,17 @@ found_in(TupleTableSlot *slot)
 }
 
 std::optional<Found>
-first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot)
+first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot, bool *absent)
 {
 	std::optional<Found> found;
+	bool any =
+		for_each_version(heap, key, room.as_datum(), snapshot, [&found](TupleTableSlot *slot) {
+			found = found_in(slot);
+			return false;
+		});
 
-	for_each_version(heap, key, room.as_datum(), snapshot, [&found](TupleTableSlot *slot) {
-		found = found_in(slot);
-		return false;
-	});
+	if (absent != nullptr)
+		*absent = !any;
 	return found;
 }
 
@@ -134,15 +137,15 @@ Assignments::close()
 }
 
 std::optional<Found>
-Assignments::find(const RoomKey &room) const
+Assignments::find(const RoomKey &room, bool *absent) const
 {
-	return first_version(heap, key, room, SnapshotSelf);
+	return first_version(heap, key, room, SnapshotSelf, absent);
 }
 
 std::optional<Found>
 Assignments::find_visible(const RoomKey &room) const
 {
-	return first_version(heap, key, room, GetActiveSnapshot());
+	return first_version(heap, key, room, GetActiveSnapshot(), nullptr);
 }
 
 Assignments::Probe

@@ -104,9 +104,10 @@ public:
 
 	/*
 	 * The room's row as last committed or as this transaction has left it, whatever its snapshot. A hit is final; a
-	 * miss proves nothing, because the row may have moved during the scan: ask probe().
+	 * miss proves nothing, because the row may have moved during the scan: ask probe(). Unless *absent is set: then the
+	 * index knows nothing of the room.
 	 */
-	std::optional<Found> find(const RoomKey &room) const;
+	std::optional<Found> find(const RoomKey &room, bool *absent = nullptr) const;
 
 	/* The room's row as the active snapshot sees it. */
 	std::optional<Found> find_visible(const RoomKey &room) const;

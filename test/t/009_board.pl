@@ -1,0 +1,310 @@
+# The board in shared memory: new rooms placed without a count of their own (gxy_balancer.load_max_age).
+#
+# _check_board() compares what it says with a count; each section ends with that comparison. A count that is an hour old
+# stays: whatever is right then has been told to the board by the transactions themselves. A count that may be a
+# millisecond old is made anew all the time: then what is in flight while it is made is put to the test.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+use GxyBalancer;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# No process for the worker, which would free rooms in between.
+my $node = new_server('main', "shared_preload_libraries = 'gxy_balancer'", 'max_prepared_transactions = 10',
+	'max_connections = 60', 'max_worker_processes = 1', "gxy_balancer.load_max_age = '1h'");
+
+sub sql
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+sub agrees
+{
+	my ($what) = @_;
+
+	is( sql(q{SELECT server, usable, board_rooms, rooms, board_load, load FROM _check_board()
+		WHERE NOT usable OR board_rooms <> rooms OR board_load <> load}),
+		'', "$what: the board agrees with the tables");
+}
+
+# As the board has it.
+sub rooms_on
+{
+	return sql("SELECT board_rooms FROM _check_board() WHERE server = '$_[0]'");
+}
+
+# Counts are some of their own durations apart: new rooms until one has been made.
+sub recount
+{
+	my $query = 'SELECT max(counted_at) FROM _check_board()';
+	my $last = sql($query);
+
+	do
+	{
+		sql(q{SET gxy_balancer.load_max_age = '1ms'; SELECT get_or_assign_server('recount'); SELECT release_room('recount')});
+	} while (sql($query) eq $last);
+	return;
+}
+
+sub prepare
+{
+	my ($gid, @statements) = @_;
+
+	sql(join(";\n", 'BEGIN', @statements, "PREPARE TRANSACTION '$gid'"));
+}
+
+#
+# Counting
+#
+
+sql(q{
+	SELECT init_servers('gxy1,gxy2,gxy3');
+	CREATE TABLE sessions (room_id int, user_id int, gateway_name text);
+	CREATE SEQUENCE rooms START 1000;
+	SELECT attach_sessions('sessions');
+	INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('before', 'gxy1');
+});
+is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'no count before the first new room');
+is(sql('SELECT get_or_assign_server(1)'), 'gxy2', 'the first new room counts');
+agrees('after the first new room');
+sql(q{INSERT INTO sessions SELECT 1, i, 'gxy2' FROM generate_series(1, 100) i});
+is(sql('SELECT get_or_assign_server(2), get_or_assign_server(3)'), 'gxy3|gxy1', 'a count that is new enough is not made again');
+is(sql(q{SET gxy_balancer.load_max_age = 0; SELECT get_or_assign_server(4)}), 'gxy3', 'at 0 every new room is counted for');
+is(sql('SELECT get_or_assign_server(5)'), 'gxy2', 'and others go on by the old count, that room included');
+sql(q{SELECT release_room(5); TRUNCATE sessions});
+recount();
+agrees('after a recount');
+
+#
+# Transactions
+#
+
+my $open = session($node);
+
+$open->query_safe('BEGIN; SELECT get_or_assign_server(10), get_or_assign_server(11)');
+is(rooms_on('gxy2'), 2, 'an open assignment counts');
+$open->query_safe('SAVEPOINT a; SELECT get_or_assign_server(12), get_or_assign_server(13), get_or_assign_server(14)');
+recount();
+agrees('open assignments while a count is made');
+$open->query_safe('ROLLBACK TO a');
+agrees('a savepoint rolled back');
+$open->query_safe('SAVEPOINT b; SELECT get_or_assign_server(12); RELEASE b; SELECT release_room(10), release_room(1)');
+is(rooms_on('gxy2'), 2, 'an open release does not count for others');
+is($open->query_safe('SELECT get_or_assign_server(15)'), 'gxy2', 'but for the transaction itself');
+$open->query_safe('COMMIT');
+agrees('after COMMIT');
+$open->query_safe('BEGIN; SELECT get_or_assign_server(20), get_or_assign_server(21), release_room(2); ROLLBACK');
+agrees('after ROLLBACK');
+$open->query_safe('BEGIN; SELECT get_or_assign_server(22), get_or_assign_server(23)');
+recount();
+$open->query_safe('COMMIT');
+agrees('a commit after the count that saw it open');
+recount();
+agrees('and a count of what was committed');
+
+# It counts in the middle of its own changes: new rooms until a count has been made.
+$open->query_safe("BEGIN; SET LOCAL gxy_balancer.load_max_age = '1ms'; SELECT release_room(11)");
+
+my $last = sql('SELECT max(counted_at) FROM _check_board()');
+
+do
+{
+	$open->query_safe(q{SELECT get_or_assign_server(nextval('rooms'))});
+} while (sql('SELECT max(counted_at) FROM _check_board()') eq $last);
+agrees('a count by a transaction that has changed something');
+$open->query_safe('COMMIT');
+agrees('the same committed');
+
+is( sql(q{DO $$BEGIN
+		PERFORM get_or_assign_server(24); PERFORM get_or_assign_server(25); RAISE EXCEPTION 'taken back';
+	EXCEPTION WHEN raise_exception THEN NULL; END$$}),
+	'', 'an exception block takes assignments back');
+agrees('an exception caught');
+
+my $pid = $open->query_safe('SELECT pg_backend_pid()');
+
+$open->query_safe('BEGIN; SELECT get_or_assign_server(26), get_or_assign_server(27)');
+sql("SELECT pg_terminate_backend($pid)");
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
+agrees('a session terminated');
+eval { $open->quit };
+
+#
+# Prepared transactions
+#
+
+prepare('kept', 'SELECT get_or_assign_server(30)', 'SAVEPOINT a', 'SELECT get_or_assign_server(31), release_room(3)');
+agrees('a prepared transaction');
+recount();
+agrees('a count beside a prepared transaction');
+sql("COMMIT PREPARED 'kept'");
+agrees('COMMIT PREPARED');
+prepare('undone', 'SELECT get_or_assign_server(32), get_or_assign_server(33), release_room(4)');
+sql("ROLLBACK PREPARED 'undone'");
+agrees('ROLLBACK PREPARED');
+prepare('survivor', 'SELECT get_or_assign_server(34)', 'SAVEPOINT a', 'SELECT get_or_assign_server(35), get_or_assign_server(36)');
+prepare('loser', 'SELECT get_or_assign_server(37), get_or_assign_server(38)');
+$node->restart;
+is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'a restart forgets the board');
+sql('SELECT get_or_assign_server(39)');
+agrees('prepared transactions after a restart');
+sql("COMMIT PREPARED 'survivor'");
+agrees('COMMIT PREPARED after a restart');
+sql("ROLLBACK PREPARED 'loser'");
+agrees('ROLLBACK PREPARED after a restart');
+
+#
+# The application's own statements
+#
+
+sql(q{
+	INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('a', 'gxy3'), ('b', 'gxy3'), ('c', 'gxy3');
+	INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('a', 'gxy1'), ('d', 'gxy1')
+		ON CONFLICT (room_id) DO UPDATE SET gateway_name = excluded.gateway_name;
+	INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('a', 'gxy2') ON CONFLICT DO NOTHING;
+	UPDATE room_server_assignments SET gateway_name = 'gxy2', last_used_at = now() WHERE room_id IN ('b', 'c');
+	UPDATE room_server_assignments SET last_used_at = now();
+	DELETE FROM room_server_assignments WHERE room_id = 'd';
+});
+agrees('INSERT, upsert, UPDATE, DELETE');
+sql(q{BEGIN; DELETE FROM room_server_assignments; INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('e', 'gxy1'); ROLLBACK});
+agrees('the same rolled back');
+sql(q{SET session_replication_role = replica; DELETE FROM room_server_assignments WHERE room_id = 'a'});
+agrees('as a replication worker');
+is(sql(q{BEGIN; TRUNCATE room_server_assignments; SELECT get_or_assign_server('f'); ROLLBACK}), 'gxy1',
+	'a TRUNCATE counts for its own transaction');
+agrees('a TRUNCATE rolled back');
+sql('TRUNCATE room_server_assignments');
+is(sql('SELECT get_or_assign_server(40)'), 'gxy1', 'a TRUNCATE has the next room counted for');
+agrees('after a TRUNCATE');
+prepare('emptied', 'TRUNCATE room_server_assignments');
+sql("COMMIT PREPARED 'emptied'");
+is(sql('SELECT get_or_assign_server(41)'), 'gxy1', 'so does one that was prepared');
+sql('SELECT get_or_assign_server(42)');
+agrees('after a prepared TRUNCATE');
+sql(q{SELECT count(get_or_assign_server(i)) FROM generate_series(50, 70) i; SELECT clean_inactive_assignments('0')});
+agrees('after a cleanup');
+is(rooms_on('gxy1'), 0, 'a cleanup leaves nothing');
+
+#
+# Rooms in progress
+#
+
+sql(q{INSERT INTO sessions VALUES (80, 1, 'gxy3'), (80, 2, 'gxy3'), (81, 3, 'gxy3'), (82, 4, 'gxy3')});
+recount();
+is(sql('SELECT get_or_assign_server(80)'), 'gxy3', 'a room that the count has seen in progress goes where its sessions are');
+sql('SELECT release_room(80)');
+is(sql('SELECT get_or_assign_server(80)'), 'gxy3', 'so does one that was released');
+sql(q{DELETE FROM room_server_assignments WHERE room_id = '80'});
+is(sql('SELECT get_or_assign_server(80)'), 'gxy3', 'one that was deleted');
+sql(q{UPDATE room_server_assignments SET room_id = '83' WHERE room_id = '80'});
+is(sql('SELECT get_or_assign_server(80)'), 'gxy3', 'and one whose row was made another room\'s');
+$open = session($node);
+$open->query_safe('BEGIN; SELECT release_room(80)');
+recount();
+$open->query_safe('COMMIT');
+is(sql('SELECT get_or_assign_server(80)'), 'gxy3', 'a release that a count saw open');
+$open->quit;
+sql('TRUNCATE sessions, room_server_assignments');
+
+#
+# Other settings, another pool, and counts that fail
+#
+
+recount();
+is(sql(q{INSERT INTO balancer_servers (name) VALUES ('gxy4');
+	INSERT INTO room_server_assignments (room_id, gateway_name) SELECT i, 'gxy' || i FROM generate_series(1, 3) i;
+	SELECT get_or_assign_server(90)}), 'gxy4', 'a new server is used at once');
+is(sql(q{SET gxy_balancer.avg_room_occupancy = 20; SELECT get_or_assign_server(91)}), 'gxy1', 'other settings are followed');
+recount();
+agrees('after other settings');
+sql('ALTER TABLE sessions RENAME TO gone');
+
+my $state;
+
+do
+{
+	(undef, $state) = attempt($node, q{SET gxy_balancer.load_max_age = '1ms'; SELECT get_or_assign_server(nextval('rooms'))});
+} while ($state eq '');
+is($state, '55000', 'whoever counts without sessions has the error');
+isnt(sql('SELECT get_or_assign_server(93)'), '', 'others go on by the last count');
+sql('ALTER TABLE gone RENAME TO sessions');
+agrees('after a count that failed');
+recount();
+agrees('and one that did not');
+
+#
+# Many clients
+#
+
+sub run_clients
+{
+	my ($what, $max_age, $transactions, $script) = @_;
+	my $file = PostgreSQL::Test::Utils::tempdir . '/script.sql';
+	my ($report, $errors) = ('', '');
+	local $ENV{PGOPTIONS} = "-c gxy_balancer.load_max_age=$max_age";
+
+	open my $out, '>', $file or die $!;
+	print $out $script;
+	close $out;
+	IPC::Run::run [ 'pgbench', '-n', '-c', 32, '-j', 2, '-t', $transactions, '-f', $file, $node->connstr('postgres') ],
+	  '>', \$report, '2>', \$errors;
+
+	my $all = 32 * $transactions;
+
+	like($report, qr{transactions actually processed: $all/$all\b}, "$what: every transaction succeeds") or diag($errors);
+}
+
+for my $max_age ('1h', '1ms')
+{
+	sql('DELETE FROM room_server_assignments');
+	recount();
+	run_clients("new rooms at $max_age", $max_age, 100, "SELECT get_or_assign_server(nextval('rooms'));\n");
+	ok(even($node), "new rooms at $max_age: the servers differ by at most one room") or diag(spread($node));
+	agrees("new rooms at $max_age");
+
+	sql('DELETE FROM room_server_assignments');
+	run_clients("new rooms held open at $max_age", $max_age, 30,
+		"BEGIN;\nSELECT get_or_assign_server(nextval('rooms'));\n\\sleep 2 ms\nCOMMIT;\n");
+	ok(even($node), "new rooms held open at $max_age: the servers differ by at most one room") or diag(spread($node));
+	agrees("new rooms held open at $max_age");
+
+	run_clients("rooms that come and go at $max_age", $max_age, 100, <<'SCRIPT');
+\set room random(1, 200)
+\set what random(1, 6)
+BEGIN;
+SELECT get_or_assign_server(:room);
+\if :what = 1
+ROLLBACK;
+\elif :what = 2
+SELECT release_room(:room);
+COMMIT;
+\elif :what = 3
+SAVEPOINT a;
+SELECT get_or_assign_server(nextval('rooms'));
+ROLLBACK TO a;
+COMMIT;
+\elif :what = 4
+DELETE FROM room_server_assignments WHERE room_id = (:room)::text;
+COMMIT;
+\else
+COMMIT;
+\endif
+SCRIPT
+	agrees("rooms that come and go at $max_age");
+}
+
+#
+# A crash
+#
+
+$node->stop('immediate');
+$node->start;
+sql(q{SELECT get_or_assign_server('after a crash')});
+agrees('after a crash');
+
+done_testing();
