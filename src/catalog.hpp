@@ -19,8 +19,8 @@ struct Relations
 	Oid room_sizes_key; /* its primary key index */
 	Oid health;
 	Oid failovers;
-	Oid events; /* the sequence that numbers notifications */
-	Oid owner;	/* of the tables */
+	Oid events;			   /* the sequence that numbers notifications */
+	Oid owner;			   /* of the tables */
 	std::uint64_t edition; /* another one after every change; from 1 */
 };
 
