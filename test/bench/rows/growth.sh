@@ -2,9 +2,9 @@
 # clients. Assignments are left to grow during the row: by the same number on every side.
 servers=12 clients=8
 
-small='500r_5ks'
-points=("500 5000 $small" '500 1000000 500r_1Ms' '1000000 5000 1Mr_5ks')
-[[ -z $full ]] || points+=('500 100000 500r_100ks' '20000 5000 20kr_5ks' '200000 5000 200kr_5ks' '1000000 1000000 1Mr_1Ms')
+small=s5k_r500
+points=("500 5000 $small" '500 1000000 s1m_r500' '1000000 5000 s5k_r1m')
+[[ -z $full ]] || points+=('500 100000 s100k_r500' '20000 5000 s5k_r20k' '200000 5000 s5k_r200k' '1000000 1000000 s1m_r1m')
 [[ -z ${GROWTH_POINTS:-} ]] || IFS=';' read -ra points <<<"$GROWTH_POINTS"
 
 names=() stickies=()
@@ -15,7 +15,7 @@ for point in "${points[@]}"; do
 	query "bench_$name" "ALTER DATABASE bench_$name SET gxy_balancer.touch_interval = '1h';
 		ALTER DATABASE bench_$name SET gxy_balancer.assignment_grace = '1d'"
 	eval "side_sticky_$name() { bench bench_$name sticky $clients -T $seconds -D rooms=$rooms; }"
-	eval "side_new_$name() { bench bench_$name new $clients -T $seconds -D base=\"\$1\"0000000; }"
+	eval "side_new_$name() { bench bench_$name new $clients -T $((seconds * 2)) -D base=\"\$1\"0000000; }"
 	stickies+=("sticky_$name")
 	names+=("new_$name")
 done
@@ -27,6 +27,9 @@ done
 if have_setting "bench_$small" load_max_age; then
 	for name in "${names[@]#new_}"; do
 		query "bench_$name" "ALTER DATABASE bench_$name SET gxy_balancer.load_max_age = '1s'"
+		# The count that a server's start leaves to be made; whoever comes meanwhile waits for it.
+		fact growth "the first new room after a start, $name" "$(query "bench_$name" "
+			SELECT round(1000 * bench.seconds('SELECT get_or_assign_server(''first'')')) || ' ms'")"
 	done
 	alternate growth.new "${names[@]}"
 	for side in "${names[@]:1}"; do

@@ -28,5 +28,5 @@ verdict inner sticky join '>=0.6' 'sticky call, in one backend' 'inner side of a
 verdict inner lookup join '' 'room_server(), in one backend' 'inner side of an index join'
 verdict inner sticky plpgsql '' 'sticky call, in one backend' 'plpgsql'
 for side in empty join sticky lookup plpgsql; do
-	fact inner "one call in one backend, $side" "$(awk -v rate="$(median_rate inner $side)" 'BEGIN { printf "%.2f us", 1e6 / rate }')"
+	fact inner "one call in one backend, $side" "$(awk -v rate="$(median_rate inner $side)" 'BEGIN { printf "%.3f us", 1e6 / rate }')"
 done
