@@ -246,7 +246,8 @@ constexpr const char *independent_count = R"(
 		(SELECT count(*) FROM room r WHERE r.gateway_name = s.name),
 		(SELECT count(DISTINCT b.user_id) FROM belongs b WHERE b.server = s.name),
 		(SELECT count(DISTINCT b.user_id) FROM belongs b WHERE b.server = s.name)
-			+ (SELECT coalesce(sum(greatest(0, r.expected - r.active)), 0) FROM room r WHERE r.gateway_name = s.name))
+			+ (SELECT coalesce(sum(round((r.expected - r.active) ^ 2::numeric / r.expected)), 0)
+				FROM room r WHERE r.gateway_name = s.name AND r.expected > r.active))
 	FROM balancer_servers s)";
 
 constexpr const char *own_count =
