@@ -1,5 +1,5 @@
 # Sticky calls without client and protocol: rows of one statement in one backend, the driving scan taken off.
-calls=200000 rooms=10000
+calls=100000 rooms=10000
 
 make_database bench_inner 5000 0 $rooms 12
 query bench_inner "ALTER DATABASE bench_inner SET enable_hashjoin = off; ALTER DATABASE bench_inner SET enable_mergejoin = off;
@@ -9,11 +9,11 @@ query bench_inner "ALTER DATABASE bench_inner SET enable_hashjoin = off; ALTER D
 	CREATE TABLE driving AS SELECT (1 + i::bigint * 7919 % $rooms)::text AS room_id FROM generate_series(1, $calls) i;"
 query bench_inner 'VACUUM (ANALYZE) driving'
 
-# Calls a second in one backend. The least of seven runs, with and without: what else goes on only adds to a time.
+# Calls a second in one backend. The least of five runs, with and without: what else goes on only adds to a time.
 in_one_backend() {
 	query bench_inner "SELECT $calls / greatest(min(t.with_it) - min(t.without), 1e-4)
 		FROM (SELECT bench.seconds('SELECT count(room_id) FROM driving') AS without, bench.seconds('$1') AS with_it
-			FROM generate_series(1, 7)) t"
+			FROM generate_series(1, 5)) t"
 }
 side_empty() { in_one_backend 'SELECT count(bench_empty(room_id)) FROM driving'; }
 side_join() {

@@ -1,4 +1,5 @@
 # What a pool of 12, 100 and 1 000 servers costs.
+[[ -n $full ]] || rounds=$((rounds < 3 ? rounds : 3))
 rooms=2000 clients=8
 
 counts=(12 100 1000)
