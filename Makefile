@@ -64,6 +64,7 @@ REGRESS = \
 	explain \
 	app_dml \
 	reentry \
+	fleet \
 	learning
 ISOLATION = \
 	app-delete \

@@ -95,7 +95,12 @@ pin_room(const RoomKey &room, std::string_view server, std::optional<int> expect
 		"(excluded.server, excluded.expected_users)",
 		{Argument::of(room.view()), Argument::of(server), Argument::of(expected_users)});
 	end_lock_timeout(level);
-	return look_up(room);
+
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	std::optional<Found> found = assignments.find(room);
+
+	assignments.close();
+	return found ? text_of(answer_for(pool(deadline), *found)) : nullptr;
 }
 
 bool

@@ -308,7 +308,8 @@ failover_note(const Pool &pool, int index, TimestampTz now)
 	}
 	for (const PoolServer &server : pool.servers)
 		if (server.failover.active && server.failover.standby == index)
-			appendStringInfo(&note, "%sstands in for %s", note.len > 0 ? "; " : "",
+			appendStringInfo(&note, "%s%s for %s", note.len > 0 ? "; " : "",
+							 now < server.failover.due_at ? "will stand in" : "stands in",
 							 copy_of(server.name).data());
 	return note.data;
 }

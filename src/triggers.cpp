@@ -41,14 +41,13 @@ guard_server_with_rooms(TriggerData *trigger)
 	std::int64_t rooms = rooms_on(name);
 
 	if (rooms > 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
-					copy_of(name).data()),
-			 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
-			 errhint("SELECT evacuate_server('%s') moves them to other servers; then try again.",
-					 copy_of(name).data())));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
+						copy_of(name).data()),
+				 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
+				 errhint("SELECT evacuate_server(%s) moves them to other servers; then try again.",
+						 quote_literal_cstr(copy_of(name).data()))));
 }
 
 void

@@ -1,0 +1,225 @@
+/*
+ * fleet: servers that are drained, fail and come back, and rooms that are pinned, moved and evacuated, as one session
+ * sees it, without the worker. failover_delay is 0 where a failover is to be due at once, and an hour where not.
+ */
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set helpers :abs_srcdir '/sql/include/helpers.sql'
+\set ECHO none
+\i :helpers
+SET gxy_balancer.failover_delay = '1h';
+CREATE VIEW pg_temp.failovers AS
+	SELECT from_server AS "from", to_server AS "to", due_at - declared_at AS delay, cause, rooms, outcome,
+		finished_at IS NOT NULL AS finished, recovered_at IS NOT NULL AS recovered
+	FROM balancer_failovers ORDER BY declared_at;
+CREATE VIEW pg_temp.places AS
+	SELECT gateway_name AS server, reason, string_agg(room_id, ' ' ORDER BY length(room_id), room_id) AS rooms
+	FROM room_server_assignments GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- What people want. A function that names a server writes the pool, if nobody has.
+BEGIN;
+SELECT set_server_state('gxy3', 'draining'), server_state('gxy3');
+SELECT count(*) FROM balancer_servers;
+ROLLBACK;
+INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('c', 'primary'),
+	('s1', 'standby'), ('s2', 'standby'), ('r', 'reserved');
+SELECT set_server_state('a', 'draining'), set_server_state('a', 'online'), set_server_state('a', 'online');
+CALL pg_temp.refused($$SELECT set_server_state('nowhere', 'online')$$);
+CALL pg_temp.refused($$SELECT set_server_state('a', 'broken')$$);
+CALL pg_temp.refused($$SELECT set_server_state(NULL, 'online')$$);
+CALL pg_temp.refused($$SELECT set_server_state('a', NULL)$$);
+CALL pg_temp.refused($$SELECT server_heartbeat(NULL)$$);
+CALL pg_temp.refused($$SELECT server_heartbeat('a', NULL)$$);
+BEGIN READ ONLY;
+CALL pg_temp.refused($$SELECT set_server_state('a', 'offline')$$);
+CALL pg_temp.refused($$SELECT server_heartbeat('a')$$);
+CALL pg_temp.refused($$SELECT pin_room(1, 'a')$$);
+CALL pg_temp.refused($$SELECT unpin_room(1)$$);
+CALL pg_temp.refused($$SELECT move_room(1, 'a')$$);
+CALL pg_temp.refused($$SELECT evacuate_server('a')$$);
+ROLLBACK;
+
+-- Asking for what is there already writes nothing.
+SELECT xmin AS before FROM balancer_servers WHERE name = 'a' \gset
+SELECT set_server_state('a', 'online');
+SELECT xmin = :'before' AS untouched FROM balancer_servers WHERE name = 'a';
+
+-- What monitors report is kept apart from it: the worse of the two is in force.
+SELECT server_heartbeat('a'), server_heartbeat('a'), server_heartbeat('nowhere');
+SELECT server, healthy, since <= last_heartbeat AS dated FROM balancer_health;
+SELECT xmin AS before FROM balancer_health \gset
+SELECT server_heartbeat('a');
+SELECT xmin = :'before' AS untouched FROM balancer_health;
+SELECT set_server_state('a', 'draining');
+SELECT server_heartbeat('a', true), server_state('a');
+SELECT server_heartbeat('a', false), server_heartbeat('a', false), server_state('a');
+SELECT server_heartbeat('a', true), server_state('a'), set_server_state('a', 'online');
+TABLE pg_temp.failovers;
+
+-- A server that comes back within the delay has moved nothing.
+SELECT get_or_assign_server(i) FROM generate_series(1, 6) i;
+UPDATE balancer_servers SET state = 'offline' WHERE name = 'a';
+SELECT server, state, rooms, note FROM balancer_load;
+SELECT get_or_assign_server(1), room_server(1);
+UPDATE balancer_servers SET state = 'online' WHERE name = 'a';
+SELECT server, state, rooms, note FROM balancer_load WHERE note <> '';
+TABLE pg_temp.places;
+SELECT * FROM pg_temp.failovers OFFSET 1;
+DELETE FROM balancer_failovers;
+
+-- One that does not: a standby takes everything, whoever asks, whether or not the rows can be rewritten.
+SET gxy_balancer.failover_delay = 0;
+SELECT set_server_state('a', 'offline');
+BEGIN READ ONLY;
+SELECT get_or_assign_server(1), room_server(4);
+ROLLBACK;
+SELECT server, rooms, note FROM balancer_load;
+SELECT room_id, server, users_elsewhere FROM balancer_rooms ORDER BY 1;
+SELECT rank, server, chosen, tier, reason, state FROM explain_assignment(1);
+TABLE pg_temp.places;
+SELECT get_or_assign_server(1), get_or_assign_server(1);
+TABLE pg_temp.places;
+SELECT server, rooms FROM balancer_load;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT get_or_assign_server(4);
+COMMIT;
+TABLE pg_temp.places;
+SELECT get_or_assign_server(4);
+
+-- A standby in use takes no second server; one whose rooms have gone does.
+SELECT set_server_state('b', 'offline'), set_server_state('c', 'offline');
+SELECT "from", "to" FROM pg_temp.failovers;
+SELECT get_or_assign_server(i) FROM generate_series(1, 6) i;
+TABLE pg_temp.places;
+
+-- Back again: nothing moves back, and new rooms go there.
+UPDATE balancer_servers SET state = 'online' WHERE pool = 'primary';
+SELECT get_or_assign_server(i) FROM generate_series(1, 9) i;
+TABLE pg_temp.failovers;
+SELECT count(release_room(i)) FROM generate_series(1, 9) i;
+DELETE FROM balancer_failovers;
+
+-- A standby that fails itself is followed; one that is drained before its time is replaced.
+SET gxy_balancer.failover_delay = '1h';
+SELECT get_or_assign_server(1);
+SELECT set_server_state('a', 'offline');
+SELECT set_server_state('s1', 'draining');
+SELECT "from", "to" FROM pg_temp.failovers;
+SELECT set_server_state('s1', 'online'), set_server_state('s2', 'offline');
+SELECT "from", "to", outcome FROM pg_temp.failovers;
+UPDATE balancer_servers SET state = 'online';
+DELETE FROM balancer_failovers;
+SELECT release_room(1);
+
+-- No standby left: the rooms are spread, evenly, over what is online. Capacity, strategy and overflow are for new rooms.
+DELETE FROM balancer_servers WHERE pool = 'standby';
+SET gxy_balancer.failover_delay = 0;
+SELECT count(get_or_assign_server(i)) FROM generate_series(1, 30) i;
+SELECT set_server_state('a', 'offline');
+SET gxy_balancer.overflow = error;
+SET gxy_balancer.strategy = sequential;
+UPDATE balancer_servers SET capacity = 1;
+SELECT chosen, server, reason, expected_from FROM explain_assignment(1) WHERE chosen;
+SELECT count(get_or_assign_server(i)) FROM generate_series(1, 30) i;
+SELECT server, rooms FROM balancer_load;
+SELECT DISTINCT reason FROM room_server_assignments;
+RESET gxy_balancer.overflow;
+RESET gxy_balancer.strategy;
+UPDATE balancer_servers SET capacity = NULL;
+
+-- Nowhere to go: calls keep the server. A read-only caller does, too, until somebody has moved the room.
+SELECT get_or_assign_server(2) AS was \gset
+UPDATE balancer_servers SET state = CASE name WHEN 'c' THEN 'draining' ELSE 'offline' END WHERE pool = 'primary';
+SELECT get_or_assign_server(2) = :'was' AS kept;
+SELECT chosen, reason FROM explain_assignment(2) WHERE chosen;
+SELECT set_server_state(:'was', 'offline') IS NOT NULL AS set, set_server_state('c', 'online') IS NOT NULL AS set;
+BEGIN READ ONLY;
+SELECT get_or_assign_server(2) = :'was' AS kept;
+ROLLBACK;
+SELECT get_or_assign_server(2), get_or_assign_server(2);
+UPDATE balancer_servers SET state = 'online';
+SELECT count(release_room(i)) FROM generate_series(1, 30) i;
+DELETE FROM balancer_failovers;
+
+-- A room whose server is not in the pool, by an older version of the application: as if that had failed with it.
+SET gxy_balancer.failover_delay = '1h';
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('old', 'gone');
+SELECT get_or_assign_server('old');
+SET gxy_balancer.failover_delay = 0;
+SELECT chosen, server, reason FROM explain_assignment('old') WHERE chosen;
+SELECT get_or_assign_server('old'), reason FROM room_server_assignments;
+SELECT get_or_assign_server('old'), release_room('old');
+SELECT reason FROM room_server_assignments;
+
+-- All of it rolls back, to a savepoint too.
+BEGIN;
+SAVEPOINT before;
+SELECT set_server_state('a', 'offline'), server_heartbeat('b', false);
+SELECT string_agg(server_state(name), ' ' ORDER BY name) FROM balancer_servers;
+ROLLBACK TO before;
+SELECT string_agg(server_state(name), ' ' ORDER BY name) FROM balancer_servers;
+COMMIT;
+TABLE pg_temp.failovers;
+
+-- Pins: where a room goes when it is next assigned. An occupied one stays.
+SELECT get_or_assign_server(1), pin_room(1, 'r', 500), pin_room(1, 'r', 500), get_or_assign_server(1);
+SELECT release_room('1');
+SELECT get_or_assign_server('1');
+SELECT server, rooms, load FROM balancer_load WHERE rooms > 0;
+SELECT pin_room('1', 'b'), unpin_room('1'), unpin_room(1), unpin_room('none');
+CALL pg_temp.refused($$SELECT pin_room(1, 'nowhere')$$);
+CALL pg_temp.refused($$SELECT pin_room(1, NULL)$$);
+CALL pg_temp.refused($$SELECT pin_room(NULL::text, 'a')$$);
+CALL pg_temp.refused($$SELECT pin_room(1, 'a', 0)$$);
+CALL pg_temp.refused($$SELECT unpin_room(NULL::bigint)$$);
+SELECT release_room(1);
+-- It holds on a draining server and yields while its server is offline.
+SELECT pin_room(1, 'b') IS NULL AS unassigned, set_server_state('b', 'draining');
+SELECT get_or_assign_server(1), release_room('1'), set_server_state('b', 'offline');
+SELECT get_or_assign_server(1), release_room('1'), set_server_state('b', 'online'), unpin_room(1);
+
+-- Moves.
+SELECT get_or_assign_server(1);
+SELECT move_room(1, 'c'), move_room('1', 'c'), move_room(2, 'c') IS NULL AS unassigned;
+TABLE pg_temp.places;
+SELECT set_server_state('b', 'offline');
+CALL pg_temp.refused($$SELECT move_room(1, 'b')$$);
+CALL pg_temp.refused($$SELECT move_room(1, 'nowhere')$$);
+CALL pg_temp.refused($$SELECT move_room(1, NULL)$$);
+CALL pg_temp.refused($$SELECT move_room(NULL::text, 'a')$$);
+SELECT set_server_state('b', 'draining'), move_room(1, 'b'), set_server_state('b', 'online'), release_room(1);
+
+-- Evacuations: smallest rooms first, and pinned ones as well.
+SELECT get_or_assign_server(i::text, NULL, 10 - i), move_room(i, 'a') FROM generate_series(1, 6) i;
+SELECT pin_room(4, 'a');
+SELECT evacuate_server('a', max_rooms => 2), server_state('a');
+TABLE pg_temp.places;
+SELECT evacuate_server('a', 'r', 1);
+SELECT evacuate_server('a');
+TABLE pg_temp.places;
+SELECT evacuate_server('a'), evacuate_server('b', max_rooms => 0);
+CALL pg_temp.refused($$SELECT evacuate_server('nowhere')$$);
+CALL pg_temp.refused($$SELECT evacuate_server(NULL)$$);
+CALL pg_temp.refused($$SELECT evacuate_server('b', 'nowhere')$$);
+CALL pg_temp.refused($$SELECT evacuate_server('b', 'b')$$);
+CALL pg_temp.refused($$SELECT evacuate_server('b', '')$$);
+CALL pg_temp.refused($$SELECT evacuate_server('b', max_rooms => -1)$$);
+SELECT set_server_state('c', 'offline');
+CALL pg_temp.refused($$SELECT evacuate_server('b', 'c')$$);
+SELECT get_or_assign_server(7), server_state('b');
+CALL pg_temp.refused($$SELECT evacuate_server('b')$$);
+SELECT server_state('b');
+
+-- A server with rooms is not deleted; afterwards nothing is left of it but its history.
+CALL pg_temp.refused($$DELETE FROM balancer_servers WHERE name = 'b'$$);
+SELECT server_heartbeat('c', false), set_server_state('a', 'online'), set_server_state('c', 'online');
+SELECT evacuate_server('b', 'a'), evacuate_server('c', 'a');
+DELETE FROM balancer_servers WHERE name IN ('b', 'c');
+SELECT server FROM balancer_health;
+SELECT DISTINCT "from", outcome, recovered FROM pg_temp.failovers ORDER BY 1;
+INSERT INTO balancer_servers (name) VALUES ('c');
+SELECT server_state('c');
+
+DELETE FROM balancer_pins;
+DELETE FROM room_server_assignments;
+DELETE FROM balancer_servers;
+TRUNCATE balancer_failovers, balancer_health;
