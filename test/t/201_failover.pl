@@ -1,0 +1,116 @@
+# The failover guide of the service, carried out by the worker: one server fails and a standby takes its rooms; it
+# recovers; more fail than there are standbys. The interval is an hour, so that only the launcher's own wake-ups count.
+
+use strict;
+use warnings FATAL => 'all';
+
+use lib 'test/t';
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('failover', conf => "gxy_balancer.failover_delay = '1s'\nmax_prepared_transactions = 5\n");
+$node->start;
+create_extension($node, 'postgres');
+$node->safe_psql('postgres', q(INSERT INTO balancer_servers (name, pool) VALUES
+	('gxy1', 'primary'), ('gxy2', 'primary'), ('gxy3', 'primary'), ('gxy4', 'primary'), ('gxy5', 'primary'),
+	('spare1', 'standby'), ('spare2', 'standby')));
+wait_for_first_run($node, 'postgres');
+
+sub ask
+{
+	my ($sql) = @_;
+	return $node->safe_psql('postgres', $sql);
+}
+
+sub finished
+{
+	my ($server) = @_;
+	return $node->poll_query_until('postgres',
+		"SELECT outcome IN ('moved', 'spread') FROM balancer_failovers WHERE from_server = '$server' AND recovered_at IS NULL");
+}
+
+sub spread
+{
+	return ask(q(SELECT string_agg(server || ':' || rooms, ' ' ORDER BY position)
+		FROM balancer_load JOIN balancer_servers ON name = server));
+}
+
+# 40 rooms on each.
+ask('SELECT count(get_or_assign_server(i)) FROM generate_series(1, 200) i');
+is(spread(), 'gxy1:40 gxy2:40 gxy3:40 gxy4:40 gxy5:40 spare1:0 spare2:0', 'five servers of 40 rooms');
+
+# A single failure with a standby.
+ask(q(SELECT set_server_state('gxy1', 'offline')));
+ok(finished('gxy1'), 'a server fails');
+is(ask(q(SELECT to_server, rooms, outcome FROM balancer_failovers)), 'spare1|40|moved', 'all its rooms go to one standby');
+is(spread(), 'gxy1:0 gxy2:40 gxy3:40 gxy4:40 gxy5:40 spare1:40 spare2:0', 'which counts them');
+is(ask(q(SELECT count(*) FROM room_server_assignments WHERE gateway_name = 'spare1' AND reason = 'failover from gxy1')), 40,
+	'the rooms say why');
+is(ask(q(SELECT moved FROM balancer_stats)), 40, 'the moves are counted');
+
+# Recovery.
+ask(q(SELECT set_server_state('gxy1', 'online')));
+ask('SELECT count(get_or_assign_server(i)) FROM generate_series(201, 210) i');
+is(spread(), 'gxy1:10 gxy2:40 gxy3:40 gxy4:40 gxy5:40 spare1:40 spare2:0', 'it recovers: nothing moves back, new rooms go there');
+is(ask('SELECT recovered_at > finished_at FROM balancer_failovers'), 't', 'the history has the time');
+ask('SELECT count(release_room(i)) FROM generate_series(201, 210) i');
+
+# Flapping within the delay, here an hour.
+ask(q(ALTER DATABASE postgres SET gxy_balancer.failover_delay = '1h'));
+ask(q(SELECT set_server_state('gxy2', 'offline')));
+ask(q(SELECT set_server_state('gxy2', 'online')));
+ask(q(ALTER DATABASE postgres RESET gxy_balancer.failover_delay));
+is(ask(q(SELECT outcome, rooms FROM balancer_failovers WHERE from_server = 'gxy2')), 'cancelled|0', 'flapping moves nothing');
+
+# Exhaustion: spare1 is in use, so three failures meet one standby more.
+ask(q(UPDATE balancer_servers SET state = 'offline' WHERE name = 'gxy2'));
+ask(q(SELECT server_heartbeat('gxy3', false)));
+ok(finished('gxy2') && finished('gxy3'), 'two more fail, one by its state, one by its health');
+is(ask(q(SELECT to_server, rooms, outcome, cause FROM balancer_failovers WHERE from_server = 'gxy2' AND recovered_at IS NULL)),
+	'spare2|40|moved|set offline', 'one has the last standby');
+is(ask(q(SELECT to_server IS NULL, rooms, outcome, cause FROM balancer_failovers WHERE from_server = 'gxy3')),
+	't|40|spread|reported unhealthy', 'the rooms of the other are spread');
+is(spread(), 'gxy1:40 gxy2:0 gxy3:0 gxy4:40 gxy5:40 spare1:40 spare2:40', 'by the load, over what is online');
+
+# A standby that fails moves on; one that has emptied is free again.
+ask(q(SELECT count(release_room(room_id)) FROM room_server_assignments WHERE gateway_name = 'spare1'));
+ask(q(SELECT set_server_state('spare2', 'offline')));
+ok(finished('spare2'), 'a standby fails');
+is(ask(q(SELECT to_server, rooms FROM balancer_failovers WHERE from_server = 'spare2')), 'spare1|40',
+	'and is followed by one whose rooms have gone');
+
+# Rooms of a server that is not in the pool, and of one written into it as offline: found by the run.
+ask(q(INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at)
+	VALUES ('old', 'gxy99', now() - interval '1 min'), ('older', 'gxy98', now() - interval '1 min')));
+ask(q(INSERT INTO balancer_servers (name, state) VALUES ('gxy98', 'offline')));
+set_interval($node, '1s');
+ok($node->poll_query_until('postgres',
+		q(SELECT count(*) = 2 FROM room_server_assignments WHERE reason IN ('failover from gxy98', 'failover from gxy99'))),
+	'rooms of servers outside the pool are moved, too');
+set_interval($node, '1h');
+
+# A transaction that changes a state notifies, so it cannot be prepared; rolled back, nothing is left.
+isnt($node->psql('postgres', q(BEGIN; SELECT set_server_state('gxy4', 'offline'); PREPARE TRANSACTION 'p')), 0, 'no PREPARE');
+ask(q(BEGIN; SELECT set_server_state('gxy4', 'offline'); ROLLBACK));
+is(ask(q(SELECT server_state('gxy4'), count(*) FROM balancer_failovers WHERE from_server = 'gxy4')), 'online|0',
+	'a declaration that is rolled back was none');
+
+# A room somebody has in hand is left to the next run, and the rest goes on.
+my $rooms = ask(q(SELECT rooms FROM balancer_load WHERE server = 'gxy4'));
+my $holder = hold($node, 'postgres',
+	q(SELECT room_id FROM room_server_assignments WHERE gateway_name = 'gxy4' ORDER BY 1 LIMIT 1 FOR UPDATE));
+ask(q(SELECT set_server_state('gxy4', 'offline')));
+ok($node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM room_server_assignments WHERE gateway_name = 'gxy4')),
+	'a locked row holds up no other');
+is(ask(q(SELECT outcome FROM balancer_failovers WHERE from_server = 'gxy4')), 'pending', 'it is waited for');
+release($holder);
+ok(finished('gxy4'), 'and moved soon after it is let go');
+is(ask(q(SELECT rooms FROM balancer_failovers WHERE from_server = 'gxy4')), $rooms, 'all are accounted for');
+
+# Evidence, not an assertion of speed: how long after they were due.
+diag('finished after due: ' . ask(q(SELECT max(finished_at - due_at) FROM balancer_failovers
+	WHERE outcome IN ('moved', 'spread') AND from_server NOT IN ('gxy4', 'gxy98'))));
+
+$node->stop;
+done_testing();

@@ -1,0 +1,100 @@
+# heartbeat_timeout: servers that fall silent, and monitors that do. Times are written into balancer_health, so that no
+# test waits for a time-out to pass; a server that has last been heard of an hour ago stands for one that fell silent.
+
+use strict;
+use warnings FATAL => 'all';
+
+use lib 'test/t';
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('silence', conf => "gxy_balancer.failover_delay = 0\ngxy_balancer.heartbeat_timeout = '10min'\n");
+$node->start;
+create_extension($node, 'postgres');
+my $servers = join ',', map { "('gxy$_')" } 1 .. 6;
+$node->safe_psql('postgres', "INSERT INTO balancer_servers (name) VALUES $servers");
+wait_for_first_run($node, 'postgres');
+
+sub ask
+{
+	my ($sql) = @_;
+	return $node->safe_psql('postgres', $sql);
+}
+
+sub states
+{
+	return ask(q(SELECT string_agg(server_state(name), ' ' ORDER BY name) FROM balancer_servers));
+}
+
+sub fell_silent
+{
+	my (@names) = @_;
+	my $list = join ',', map { "'$_'" } @names;
+	ask("UPDATE balancer_health SET last_heartbeat = now() - interval '1 h', counts_from = now() - interval '1 h' WHERE server IN ($list)");
+	return;
+}
+
+sub report_all
+{
+	ask('SELECT count(server_heartbeat(name)) FROM balancer_servers');
+	return;
+}
+
+report_all();
+is(ask('SELECT count(*) FROM balancer_health'), 6, 'six servers report');
+
+# The server has just started.
+fell_silent('gxy1');
+my $before = server_time($node);
+ask(q(SELECT set_server_state('gxy6', 'draining')));
+ask(q(SELECT set_server_state('gxy6', 'online')));
+ok(wait_for_run_after($node, 'postgres', $before), 'a run after a restart');
+is(states(), 'online online online online online online', 'silence from before the start does not count');
+
+# From now on a time-out that has passed since the start.
+ask(q(ALTER DATABASE postgres SET gxy_balancer.heartbeat_timeout = '100ms'));
+$node->poll_query_until('postgres', q(SELECT now() - pg_postmaster_start_time() > interval '2 s'));
+
+# Everybody silent at once, then resumed one by one: nobody is declared, and one warning says why.
+fell_silent(map { "gxy$_" } 1 .. 6);
+my $log = log_size($node);
+set_interval($node, '200ms');
+ok($node->poll_query_until('postgres', "SELECT last_run > '" . server_time($node) . "' FROM balancer_stats"), 'a run sees them all silent');
+$before = server_time($node);
+wait_for_run_after($node, 'postgres', $before);
+is(states(), 'online online online online online online', 'all silent: nothing moves');
+is(count_in_log($node, $log, qr/most servers have fallen silent at once/), 1, 'which is said once');
+set_interval($node, '1h');
+
+# They are heard of again, one by one; then one falls silent while the others report.
+ask(q(ALTER DATABASE postgres SET gxy_balancer.heartbeat_timeout = '1500ms'));
+my ($out, $err);
+$node->psql('postgres', 'SELECT server_heartbeat(\'gxy1\')', stdout => \$out, stderr => \$err);
+like($err, qr/WARNING:  6 of 6 servers had fallen silent at once/, 'the heartbeat that ends the silence says so');
+is($out, 'f', 'and is no news itself');
+is(states(), 'online online online online online online', 'the resumption declares nobody');
+report_all();
+fell_silent('gxy4');
+ok( $node->poll_query_until('postgres',
+		q(SELECT count(server_heartbeat(name)) >= 0 AND server_state('gxy4') = 'offline' FROM balancer_servers WHERE name <> 'gxy4')),
+	'one that is silent while others report is offline');
+is(ask(q(SELECT cause FROM balancer_failovers)), 'silent', 'and the history says why');
+is(ask(q(SELECT server_heartbeat('gxy4'))), 't', 'it reports again, which is news');
+is(ask(q(SELECT server_state('gxy4'))), 'online', 'and back it is');
+
+# A new room does not go to a silent server even before it is declared.
+report_all();
+fell_silent('gxy4');
+is(ask(q(SELECT pin_room('p', 'gxy4') IS NULL)), 't', 'a room is pinned there');
+is($node->safe_psql('postgres', <<'SQL'), 'f', 'a new room does not go to a silent server');
+UPDATE balancer_health SET last_heartbeat = now(), counts_from = now() WHERE server <> 'gxy4';
+SELECT get_or_assign_server('p') = 'gxy4';
+SQL
+ok($node->poll_query_until('postgres', q(SELECT server_state('gxy4') = 'offline')), 'and calls the worker, which declares it');
+
+# A monitor says that a server is ill: heard of, not silent.
+is(ask(q(SELECT server_heartbeat('gxy5', false))), 't', 'a report is a report');
+
+$node->stop;
+done_testing();
