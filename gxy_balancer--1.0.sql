@@ -501,7 +501,7 @@ REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
 GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _check_board() TO pg_monitor;
-GRANT SELECT ON balancer_load, balancer_rooms, balancer_stats, balancer_room_sizes TO pg_monitor;
+GRANT SELECT ON balancer_health, balancer_failovers, balancer_load, balancer_rooms, balancer_stats, balancer_room_sizes TO pg_monitor;
 
 /* Tells the launcher of this database once the transaction commits, and the DBA if there is no launcher. */
 CREATE FUNCTION _extension_created() RETURNS void

@@ -1,0 +1,80 @@
+# What listeners of NOTIFY gxy_balancer are told: valid JSON, numbered, by operators, monitors and the worker; nothing by
+# calls for rooms, which can therefore be prepared.
+
+use strict;
+use warnings FATAL => 'all';
+
+use lib 'test/t';
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('events', conf => "gxy_balancer.failover_delay = 0\nmax_prepared_transactions = 5\n");
+$node->start;
+create_extension($node, 'postgres');
+my $odd = qq(quo"te\\\tback);
+$node->safe_psql('postgres', qq(INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('s', 'standby');
+	INSERT INTO balancer_servers (name) VALUES (E'quo"te\\\\\\tback')));
+wait_for_first_run($node, 'postgres');
+
+# Statements, then what their session is told, one object a line: each has to be JSON for the server's own parser.
+sub told
+{
+	my ($sql) = @_;
+	my ($out, $err);
+	$node->psql('postgres', "LISTEN gxy_balancer;\n$sql", stdout => \$out, stderr => \$err);
+	is($err, '', 'no error');
+	my @payloads = $out =~ /Asynchronous notification "gxy_balancer" with payload "(.*)" received/g;
+	my @events;
+	my $last = 0;
+	for my $payload (@payloads)
+	{
+		my $text = $node->safe_psql('postgres',
+			"SELECT j->>'seq', (j - 'seq' - 'due_at')::text FROM CAST(\$j\$$payload\$j\$ AS jsonb) j");
+		my ($seq, $rest) = split /\|/, $text, 2;
+		cmp_ok($seq, '>', $last, "seq $seq increases");
+		$last = $seq;
+		push @events, $rest;
+	}
+	return join "\n", @events;
+}
+
+is(told(q(SELECT get_or_assign_server(i) FROM generate_series(1, 4) i; SELECT pin_room(1, 'a'))), '', 'assignments and pins tell nothing');
+is(told(q(SELECT set_server_state('b', 'draining'); SELECT set_server_state('b', 'draining'); UPDATE balancer_servers SET state = 'online')),
+	q({"was": "online", "event": "server_state", "state": "draining", "server": "b", "wanted": "draining"}
+{"was": "draining", "event": "server_state", "state": "online", "server": "b", "wanted": "online"}),
+	'a change of state is told once, whoever makes it');
+is(told(q(BEGIN; SELECT set_server_state('b', 'draining'); ROLLBACK)), '', 'one that is rolled back is not');
+is(told(q(SELECT server_heartbeat('b'); SELECT server_heartbeat('b'))), '', 'a heartbeat is no news');
+is(told(qq(SELECT set_server_state(E'quo"te\\\\\\tback', 'draining'))),
+	q({"was": "online", "event": "server_state", "state": "draining", "server": "quo\"te\\\\\tback", "wanted": "draining"}),
+	'names are escaped');
+is(told(q(SELECT move_room(1, 'b') FROM move_room(1, 'a'); SELECT evacuate_server('b', 'a') > 0)),
+	q({"room": "1", "event": "room_moved", "server": "a", "target": "b"}
+{"was": "online", "event": "server_state", "state": "draining", "server": "b", "wanted": "draining"}
+{"event": "evacuation", "rooms": ) . $node->safe_psql('postgres', q(SELECT count(*) FROM room_server_assignments WHERE reason = 'evacuated from b'))
+	  . q(, "server": "b", "target": "a"}), 'moves and evacuations');
+$node->safe_psql('postgres', q(SELECT set_server_state('b', 'online')));
+
+# A failover from its declaration to its end: the worker's part arrives in a session that waits for it.
+my $listener = $node->background_psql('postgres');
+$listener->query_safe('LISTEN gxy_balancer');
+is(told(q(SELECT server_heartbeat('a', false))),
+	q({"cause": "reported", "event": "server_health", "state": "offline", "health": "unhealthy", "server": "a"}
+{"cause": "reported unhealthy", "event": "failover_declared", "server": "a", "target": "s"}), 'a failover is declared');
+ok($node->poll_query_until('postgres', q(SELECT outcome = 'moved' FROM balancer_failovers)), 'and carried out');
+like($listener->query_safe('SELECT 1'), qr/"event": "failover_finished", "server": "a", "target": "s", "rooms": \d+/, 'which the worker tells');
+is(told(q(SELECT server_heartbeat('a'))),
+	q({"cause": "reported", "event": "server_health", "state": "online", "health": "healthy", "server": "a"}
+{"event": "failover_ended", "server": "a"}), 'and ends');
+
+# A call that moves a room itself can be prepared: it has told nobody.
+$node->safe_psql('postgres', q(INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at)
+	VALUES ('stray', 'nowhere', now() - interval '1 h')));
+is($node->psql('postgres', q(BEGIN; SELECT get_or_assign_server('stray'); PREPARE TRANSACTION 'moved'; COMMIT PREPARED 'moved')), 0,
+	'a call that moves a room can be prepared');
+is($node->safe_psql('postgres', q(SELECT reason FROM room_server_assignments WHERE room_id = 'stray')), 'failover from nowhere', 'it has moved it');
+
+$listener->quit;
+$node->stop;
+done_testing();
