@@ -82,6 +82,10 @@ ISOLATION = \
 	cleanup-holds \
 	cleanup-snapshot \
 	cleanup-spares \
+	declarations \
+	evacuate \
+	failover-claim \
+	failover-spread \
 	learning \
 	old-snapshot \
 	pool-edit \

@@ -136,6 +136,7 @@ move_room(const RoomKey &room, std::string_view server)
 
 		std::optional<Found> found = assignments.find(room);
 
+		previous = nullptr;
 		if (!found && is_assigned(assignments, room))
 			continue;
 		if (!found)

@@ -339,7 +339,10 @@ pool(Deadline deadline)
 const Pool *
 pool_at_hand()
 {
-	return current_pool(nullptr);
+	const Pool *current = current_pool(nullptr);
+
+	/* What was true a moment ago is better than nothing. */
+	return current == nullptr && copy != nullptr ? &copy->pool : current;
 }
 
 int

@@ -95,7 +95,10 @@ struct Pool
  */
 const Pool &pool(Deadline deadline);
 
-/* The same without waiting for anybody: nullptr if the copy is out of date and somebody has locked a table as a whole. */
+/*
+ * The same without waiting for anybody: if somebody has locked one of the tables as a whole, the pool as it was; nullptr
+ * if this backend has not seen it yet.
+ */
 const Pool *pool_at_hand();
 
 /* Adds the names of a list (see NameList) that are not in the pool yet to balancer_servers; how many. */

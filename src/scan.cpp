@@ -184,7 +184,7 @@ Assignments::scan(Snapshot snapshot, Rows rows, RowVisitor visit, void *context)
 
 /*
  * A room whose versions were set aside counts once, unless the snapshot sees another version of it: then these are only
- * its new versions.
+ * its new versions. If it is on its way to another server, it counts on both: either may turn out to have it.
  */
 void
 Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
@@ -207,8 +207,14 @@ Assignments::visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowV
 
 		HeapTuple latest = latest_of(set_aside.items + first, next - first);
 
-		if (latest != nullptr && !probe(room, snapshot).visible)
-			visit(context, assignment_of(latest, descriptor), latest);
+		if (latest == nullptr)
+			continue;
+
+		Assignment row = assignment_of(latest, descriptor);
+		Probe seen = probe(room, snapshot);
+
+		if (!seen.visible || view_of(seen.server) != row.server)
+			visit(context, row, latest);
 	}
 }
 

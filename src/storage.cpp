@@ -167,7 +167,11 @@ Assignments::probe(const RoomKey &room, Snapshot snapshot) const
 
 			LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
 			if (visible)
+			{
 				probe.visible = true;
+				slot_getsomeattrs(slot, column_server);
+				probe.server = text_of(view_of(slot->tts_values[column_server - 1]));
+			}
 			if (visible || (alive && !TransactionIdIsValid(dirty.xmin)))
 				probe.committed = true;
 			else if (alive)

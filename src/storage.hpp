@@ -115,6 +115,7 @@ public:
 	struct Probe
 	{
 		bool visible = false;	/* to the snapshot */
+		text *server = nullptr; /* of the visible version; palloc'd */
 		bool committed = false; /* visible, or committed since, or this transaction's own */
 		TransactionId holder =
 			InvalidTransactionId; /* another one, in progress, that has inserted a row */
@@ -144,7 +145,7 @@ public:
 
 	/*
 	 * Calls visit(const Assignment &) once for every room that has a row committed by the time of the snapshot or
-	 * inserted by a transaction that may yet commit. visit may allocate, and no more: it runs under a page lock.
+	 * inserted by a transaction that may yet commit; twice for one that such a transaction is moving. visit may allocate, and no more: it runs under a page lock.
 	 */
 	template <typename F> void for_each_room(Snapshot snapshot, F visit) const;
 
