@@ -140,6 +140,14 @@ make_database() {
 	query "$1" 'CHECKPOINT'
 }
 
+# No row is to meet what another has left.
+drop_databases() {
+	local database
+	for database in $(query postgres "SELECT datname FROM pg_database WHERE datname LIKE 'bench%'"); do
+		dropdb "$database"
+	done
+}
+
 # refill DATABASE ROOMS SERVERS: assignments as at the start.
 refill() {
 	query "$1" "SELECT bench.refill($2, $3)" >/dev/null

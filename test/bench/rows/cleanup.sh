@@ -71,7 +71,7 @@ disturbed() {
 }
 for side in clean anti_join; do
 	ratios=()
-	for ((round = 1; round <= (rounds + 1) / 2; round++)); do
+	for ((round = 1; round <= rounds; round++)); do
 		disturbed "${!side}"
 		fact cleanup "sticky at $rate/s, p50, p99, p99.9, idle / during $side" "$idle_figures / $busy_figures us"
 		ratios+=("$(awk -v a="$(cut -d' ' -f2 <<<"$busy_figures")" -v b="$(cut -d' ' -f2 <<<"$idle_figures")" 'BEGIN { print a / b }')")

@@ -1,9 +1,9 @@
-# Lookups spread over streaming standbys, with a primary and one standby on this machine: each has one processor of its
-# own, its clients included, so that two of them stand for two machines. Asked are the rooms that have a server:
-# room_server() and get_or_assign_server(), which on a standby answers without renewing.
+# Lookups spread over streaming standbys, and rooms over databases, with two servers on this machine: each has one
+# processor of its own, its clients included, so that the two stand for two machines. Asked are the rooms that have a
+# server: room_server() and get_or_assign_server(), which on a standby answers without renewing.
 rooms=500 servers=12 clients=4
 
-(($(nproc) >= 2)) || { skip 'lookups, primary and a standby' 'the primary alone' '>=1.8' 'it needs two processors'; return 0; }
+(($(nproc) >= 2)) || { skip 'lookups, primary and a standby' 'the primary alone' '' 'it needs two processors'; return 0; }
 make_database bench_standby 5000 0 $rooms $servers
 as_server pg_basebackup -D standby -R -c fast -X stream -d "host=$PGHOST user=postgres" 2>"$work/log/basebackup.log" ||
 	{ cat "$work/log/basebackup.log" >&2; die 'no base backup'; }
@@ -61,6 +61,25 @@ lag=$(query postgres "SELECT round(extract(epoch FROM replay_lag) * 1000, 1) FRO
 wait $writer
 fact standby 'lookups a second of the standby meanwhile, new rooms a second of the primary, replay lag' \
 	"$busy, $(cat "$work/log/rate.new"), ${lag:-0} ms"
+
+# Promoted, it is a database of its own with other rooms, as one more shard is: new rooms on one and on both.
+caught_up
+as_server pg_ctl -D standby -s -w promote >/dev/null
+pin 1 standby
+new_on() {
+	local port=$((5432 + $1))
+	(taskset -cp "$1" $BASHPID >/dev/null && PGPORT=$port bench bench_standby new $clients -T "$seconds" \
+		-D base="$2$1"000000 -D size=900000)
+}
+side_new_one() { new_on 0 "$((10 + $1))"; }
+side_new_two() {
+	new_on 0 "$((40 + $1))" >"$work/log/rate.primary" &
+	new_on 1 "$((40 + $1))" >"$work/log/rate.standby"
+	wait $!
+	cat "$work"/log/rate.{primary,standby} | awk '{ sum += $1 } END { print sum }'
+}
+alternate shards new_one new_two
+verdict shards new_two new_one '' 'new rooms, two databases on two servers' 'one of them'
 unset PGOPTIONS
 pin 0-$(($(nproc) - 1)) data
 as_server pg_ctl -D standby -s -w stop >/dev/null
