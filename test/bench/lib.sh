@@ -112,6 +112,28 @@ latencies() {
 	rm -r "$folder"
 }
 
+# Clock ticks of processor that the server's ended processes have used.
+ended_ticks() {
+	local fields
+	read -ra fields <"/proc/$(as_server head -n 1 data/postmaster.pid)/stat"
+	echo $((fields[15] + fields[16]))
+}
+
+# server_time DATABASE SCRIPT CLIENTS ARGUMENT...: microseconds of processor a transaction, on the server's side alone:
+# what waits and other programs do to the rate is not in it. The sessions' start is, so it takes many transactions.
+server_time() {
+	local before calls
+	before=$(ended_ticks)
+	bench "$@" >/dev/null
+	calls=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$work/log/pgbench.$2.log")
+	# A backend that has said goodbye may not have been waited for yet.
+	while [[ $(query postgres "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'") != 0 ]]; do
+		sleep 0.05
+	done
+	awk -v ticks=$(($(ended_ticks) - before)) -v hz="$(getconf CLK_TCK)" -v calls="$calls" \
+		'BEGIN { printf "%.1f\n", ticks * 1e6 / hz / calls }'
+}
+
 # wal_of COMMAND...: bytes of WAL written meanwhile.
 wal_of() {
 	local before

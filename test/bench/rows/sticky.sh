@@ -36,7 +36,9 @@ fact sticky "WAL a call of the Go service" "$theirs bytes"
 ratio=$(awk -v a="$theirs" -v b="$ours" 'BEGIN { print (b > 0 ? a / b : 1e6) }')
 note_verdict "WAL of a sticky call, $rooms rooms" "the Go service's SELECT and UPDATE" "$ratio" "$ratio" "$ratio" '>=100'
 
-for script in select_1 sticky_empty sticky_plain sticky sticky_go; do
+for script in select_1 sticky_empty sticky_plain sticky sticky_plpgsql sticky_go; do
+	fact sticky "processor time of the server a call, $script" \
+		"$(server_time bench_sticky $script $clients -T $((seconds * 3)) -D rooms=$rooms) us"
 	fact sticky "latency of $script, $clients clients: p50, p99, p99.9" \
 		"$(latencies bench_sticky $script $clients -T "$seconds" -D rooms=$rooms) us"
 done
