@@ -34,12 +34,16 @@ hash_of(std::uint64_t pair)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
+/* What the last census of this backend met: the next one will be much like it. */
+static int last_rooms = 0;
+static int last_users = 0;
+
 void
 CensusTables::prepare()
 {
 	context = CurrentMemoryContext;
-	room_numbers.prepare();
-	user_numbers.prepare();
+	room_numbers.prepare(std::max(last_rooms, 256));
+	user_numbers.prepare(std::max(last_users, 256));
 	gateway_numbers.prepare();
 	user_and_room = pairs_create(context, 256, nullptr);
 	first_anonymous = none;
@@ -67,6 +71,14 @@ CensusTables::number_of_gateway(const SessionRow &row)
 	return number;
 }
 
+PairEntry *
+CensusTables::pair_of(int user, int room, bool *known)
+{
+	return pairs_insert(user_and_room,
+						static_cast<std::uint64_t>(user) << 32 | static_cast<std::uint32_t>(room),
+						known);
+}
+
 /* False if the user has another session in the same room that names the same gateway. */
 bool
 CensusTables::chain_to_user(const SessionRow &row, Session *session)
@@ -79,12 +91,22 @@ CensusTables::chain_to_user(const SessionRow &row, Session *session)
 	}
 
 	bool fresh;
-	bool again;
 	int user = user_numbers.number(row.user, &fresh);
-	std::uint64_t key =
-		static_cast<std::uint64_t>(user) << 32 | static_cast<std::uint32_t>(session->room);
-	PairEntry *pair = pairs_insert(user_and_room, key, &again);
 
+	if (fresh)
+	{
+		first_of_user.push(sessions.count);
+		return true;
+	}
+
+	bool again;
+	int first = first_of_user[user];
+	PairEntry *pair = pair_of(user, sessions[first].room, &again);
+
+	/* Few users have a second session, so the first one is not entered before that. */
+	if (!again)
+		pair->first_session = first;
+	pair = pair_of(user, session->room, &again);
 	if (again)
 	{
 		session->counts = false;
@@ -97,8 +119,6 @@ CensusTables::chain_to_user(const SessionRow &row, Session *session)
 			}
 	}
 	pair->first_session = sessions.count;
-	if (fresh)
-		first_of_user.push(none);
 	session->next_of_user = first_of_user[user];
 	first_of_user[user] = sessions.count;
 	return true;
@@ -147,6 +167,8 @@ Census::take(const Attachment &sessions, TimestampTz now, Deadline deadline)
 	tables->prepare();
 	read_sessions(sessions, alive_since, deadline,
 				  [tables](const SessionRow &row) { tables->add(row); });
+	last_rooms = tables->rooms.count;
+	last_users = tables->first_of_user.count;
 	census.tables = tables;
 	census.is_attached = true;
 	return census;

@@ -30,6 +30,7 @@ struct OccupiedRoom
 };
 
 struct pairs_hash;
+struct PairEntry;
 
 /* Rooms, users and gateways are numbered in the order of their first session. */
 struct CensusTables
@@ -51,6 +52,7 @@ struct CensusTables
 private:
 	int number_of_room(const SessionRow &row);
 	int number_of_gateway(const SessionRow &row);
+	PairEntry *pair_of(int user, int room, bool *known);
 	bool chain_to_user(const SessionRow &row, Session *session);
 };
 static_assert(std::is_trivially_destructible_v<CensusTables>);

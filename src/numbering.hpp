@@ -44,7 +44,12 @@ hash_of(std::string_view name)
 class Numbering
 {
 public:
-	void prepare() { table = numbering::names_create(CurrentMemoryContext, 256, nullptr); }
+	/* expected: how many names it may be; a good guess saves the growing. */
+	void prepare(int expected = 256)
+	{
+		table = numbering::names_create(CurrentMemoryContext, static_cast<std::uint32_t>(expected),
+										nullptr);
+	}
 
 	/* The number of a name; fresh: it got it just now. */
 	int number(std::string_view name, bool *fresh)

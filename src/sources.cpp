@@ -50,6 +50,28 @@ is_integer(Oid type)
 	return type == INT2OID || type == INT4OID || type == INT8OID;
 }
 
+IdForm
+form_of(Oid type)
+{
+	return is_integer(type) ? IdForm::integer : type == UUIDOID ? IdForm::uuid : IdForm::text;
+}
+
+/* The type a form is read as. */
+const char *
+type_of(IdForm form)
+{
+	switch (form)
+	{
+		case IdForm::integer:
+			return "pg_catalog.int8";
+		case IdForm::uuid:
+			return "pg_catalog.uuid";
+		case IdForm::text:
+			break;
+	}
+	return "pg_catalog.text";
+}
+
 char *
 query_for(Source source, const Shape &shape, const Attachment &attachment)
 {
@@ -58,7 +80,8 @@ query_for(Source source, const Shape &shape, const Attachment &attachment)
 
 	if (source == Source::sessions)
 		return psprintf(
-			"SELECT s.room_id::pg_catalog.text, s.user_id::pg_catalog.text, %s FROM %s s%s",
+			"SELECT s.room_id::%s, s.user_id::%s, %s FROM %s s%s",
+			type_of(shape.integer_room ? IdForm::integer : IdForm::text), type_of(shape.user),
 			shape.gateway ? "s.gateway_name::pg_catalog.text" : "NULL::pg_catalog.text", from,
 			shape.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at "
 							  "OPERATOR(pg_catalog.>=) $1"
@@ -208,6 +231,7 @@ plan_of(Source source, const Attachment &attachment)
 struct SessionReceiver
 {
 	DestReceiver receiver; /* first, as the server knows it */
+	Shape shape;
 	SessionVisitor visit;
 	void *context;
 };
@@ -272,7 +296,10 @@ shape_of(Source source, Oid relation)
 
 		shape.gateway = OidIsValid(column_type(relation, "gateway_name"));
 		shape.last_seen = OidIsValid(last_seen);
-		if (!OidIsValid(column_type(relation, "user_id")))
+		Oid user = column_type(relation, "user_id");
+
+		shape.user = form_of(user);
+		if (!OidIsValid(user))
 			shape.complaint = "It has no column user_id.";
 		else if (shape.last_seen && last_seen != TIMESTAMPTZOID)
 			shape.complaint = "Its column last_seen_at is not a timestamp with time zone.";
@@ -294,14 +321,27 @@ extern "C"
 	{
 		SessionReceiver *receiver = reinterpret_cast<SessionReceiver *>(self);
 		SessionRow row;
+		char room[32];
+		std::int64_t user;
 
 		slot_getallattrs(slot);
 		row.room_known = !slot->tts_isnull[0];
 		row.user_known = !slot->tts_isnull[1];
-		if (row.room_known)
+		if (row.room_known && receiver->shape.integer_room)
+			row.room = {
+				room, static_cast<std::size_t>(pg_lltoa(DatumGetInt64(slot->tts_values[0]), room))};
+		else if (row.room_known)
 			row.room = view_of(slot->tts_values[0]);
-		if (row.user_known)
+		if (row.user_known && receiver->shape.user == IdForm::text)
 			row.user = view_of(slot->tts_values[1]);
+		else if (row.user_known && receiver->shape.user == IdForm::uuid)
+			row.user = {reinterpret_cast<const char *>(DatumGetPointer(slot->tts_values[1])),
+						UUID_LEN};
+		else if (row.user_known)
+		{
+			user = DatumGetInt64(slot->tts_values[1]);
+			row.user = {reinterpret_cast<const char *>(&user), sizeof(user)};
+		}
 		if (!slot->tts_isnull[2])
 			row.gateway = view_of(slot->tts_values[2]);
 		receiver->visit(receiver->context, row);
@@ -327,6 +367,7 @@ read_sessions_with(const Attachment &sessions, TimestampTz alive_since, Deadline
 		receiver.receiver.rShutdown = end_sessions;
 		receiver.receiver.rDestroy = end_sessions;
 		receiver.receiver.mydest = DestNone;
+		receiver.shape = source.shape;
 		receiver.visit = visit;
 		receiver.context = context;
 		options.params = one_parameter(TIMESTAMPTZOID, TimestampTzGetDatum(alive_since));

@@ -17,11 +17,20 @@ enum class Source
 
 const char *name_of(Source source);
 
+/* What a column of ids is read as: text is what everything can be read as, and costs the most. */
+enum class IdForm
+{
+	text,
+	integer,
+	uuid
+};
+
 /* What a relation offers of the columns we read. */
 struct Shape
 {
 	const char *complaint = nullptr; /* why it cannot serve */
 	bool integer_room = false;
+	IdForm user = IdForm::text;
 	bool gateway = false;
 	bool last_seen = false;
 	bool expected = false;
@@ -34,7 +43,7 @@ struct SessionRow
 	bool room_known = false;
 	bool user_known = false;
 	std::string_view room;
-	std::string_view user;
+	std::string_view user;	  /* the bytes of its id, in whatever form */
 	std::string_view gateway; /* empty: none */
 };
 
