@@ -167,7 +167,11 @@ may_have_ended(const World &world, const Room &room, const Observation &before, 
 		return ending.hard || (!hard && ending.spares != before.server);
 	});
 
-	return by_hand || world.freeing.any(window, [&](const Cleanup &cleanup) {
+	const bool failed = !hard && world.failures.any(window, [&before](const Failure &failure) {
+		return failure.server == before.server;
+	});
+
+	return by_hand || failed || world.freeing.any(window, [&](const Cleanup &cleanup) {
 		return !occupied(world, room, cleanup, alibi) &&
 			   !leased(world, room, cleanup, before, alibi);
 	});

@@ -1,7 +1,8 @@
 /*
  * causes.hpp: whether anything in the history can have ended an assignment in a given time.
  *
- * A release, a DELETE, or an upsert of another server can, if its transaction may have committed then. A cleanup can
+ * A release, a DELETE, or an upsert of another server can, if its transaction may have committed then. So can the failure
+ * of the server, once its delay is over: the room is on another then. A cleanup can
  * only if the room may have been idle for it: no session was certainly live all through its call, and no answer or
  * touch was so recent that the lease must have been younger than the cleanup's grace.
  *

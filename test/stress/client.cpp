@@ -384,6 +384,18 @@ Client::edit_server(const std::string &server, const std::string &change, int pr
 }
 
 bool
+Client::fail_server(const std::string &server, int delay)
+{
+	const std::string milliseconds = std::to_string(delay);
+	const std::string set = "SET gxy_balancer.failover_delay = " + milliseconds;
+
+	(void) query(set.c_str());
+	return call(Operation::server, "-",
+				with_level("name=" + server + ",change=offline,delay=" + milliseconds),
+				"UPDATE balancer_servers SET state = 'offline' WHERE name = $1", {server.c_str()});
+}
+
+bool
 Client::kill(int client)
 {
 	const std::string pid = std::to_string(run->backends[static_cast<std::size_t>(client)].load());

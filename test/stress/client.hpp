@@ -78,6 +78,7 @@ public:
 	bool erase(const std::string &room);
 	bool wipe();
 	bool edit_server(const std::string &server, const std::string &change, int priority);
+	bool fail_server(const std::string &server, int delay); /* in milliseconds */
 	bool kill(int client);
 
 	bool in_transaction() const { return transaction != "-"; }

@@ -24,7 +24,8 @@
  *     scan                                 the same of the whole table: room=server@assigned_at;...
  *     enter session=,server=; leave session=            a session of the room: rows written
  *     upsert server=; delete; wipe         the application's own statements: rows written; wipe: of all rooms
- *     server name=,change=                 an edit of the pool: rows written
+ *     server name=,change=                 an edit of the pool: rows written; change=offline,delay=: its rooms are to
+ *                                          be elsewhere so many milliseconds later, until it is online
  *     load server=,source=view|sql         users/rooms/load after the run: balancer_load, or an independent count
  */
 #pragma once

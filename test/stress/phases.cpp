@@ -72,6 +72,20 @@ public:
 		return !run->failed;
 	}
 
+	/* One server after the other fails, more of them at once than there are standbys, and comes back. */
+	bool go_failovers()
+	{
+		constexpr Micros second = 1'000'000;
+
+		write_settings();
+		phase("failovers", run->seconds * second, [](Client *client, int turn) {
+			call_for_failover_room(client, turn);
+			return Next::more;
+		});
+		count();
+		return !run->failed;
+	}
+
 private:
 	static constexpr int rooms_each = 40;
 	static constexpr Micros nap = 5000;
@@ -107,6 +121,50 @@ private:
 		client->hold(held);
 		(void) client->commit();
 		return Next::until_others_are_done;
+	}
+
+	/* A transaction holds its rows for a moment, so that the worker and other callers find them in use. */
+	static void call_for_failover_room(Client *client, int turn)
+	{
+		constexpr int rooms = 1000;
+		constexpr Micros held = 2000;
+		const int first = (client->number * 7919 + turn * 31) % rooms;
+
+		if (turn % 50 != 0)
+			return (void) client->assign(std::to_string(1 + first), nullptr, 0);
+		if (!client->begin(Level::read_committed, true))
+			return;
+		(void) client->touch(std::to_string(1 + first));
+		client->hold(held);
+		(void) client->commit();
+	}
+
+	/* The next step of the failovers: three servers at once, the next three when their rooms are elsewhere. */
+	void fail_and_recover()
+	{
+		constexpr int delay = 200;
+		constexpr std::size_t at_once = 3;
+		const std::string left =
+			"SELECT count(*) FROM room_server_assignments a JOIN balancer_servers s "
+			"ON s.name = a.gateway_name WHERE s.state = 'offline'";
+
+		if (!failing.empty())
+		{
+			const std::string pending =
+				"SELECT count(*) FROM balancer_failovers WHERE outcome = 'pending'";
+
+			if (keeper.query(pending.c_str())[0][0] != "0" ||
+				keeper.query(left.c_str())[0][0] != "0")
+				return;
+			for (const std::string &server : failing)
+				(void) keeper.edit_server(server, "online", 0);
+			failing.clear();
+			return;
+		}
+		for (std::size_t i = 0; i < at_once; i++)
+			failing.push_back(run->servers[failures++ % run->servers.size()]);
+		for (const std::string &server : failing)
+			(void) keeper.fail_server(server, delay);
 	}
 
 	void write_settings()
@@ -184,6 +242,8 @@ private:
 		{
 			keeper.hold(nap);
 			end_prepared(journal->now());
+			if (name == "failovers")
+				fail_and_recover();
 			if (journal->now() < next)
 				continue;
 			next += second;
@@ -223,6 +283,8 @@ private:
 	Run *run;
 	Journal *journal;
 	Client keeper;
+	std::vector<std::string> failing;
+	std::size_t failures = 0;
 };
 
 /* What each server carries by the documented formula, from the tables alone. */
@@ -278,6 +340,12 @@ bool
 run_phases(Run *run, Journal *journal)
 {
 	return Course(run, journal).go();
+}
+
+bool
+run_failovers(Run *run, Journal *journal)
+{
+	return Course(run, journal).go_failovers();
 }
 
 } // namespace stress

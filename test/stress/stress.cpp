@@ -1,9 +1,10 @@
 /*
  * stress.cpp: many clients at once, and a history of what they were told. Judges nothing: that is the checker's.
  *
- *     stress FILE SECONDS CLIENTS SEED GRACE
+ *     stress FILE SECONDS CLIENTS SEED GRACE [failover]
  *
  * The database is that of the PG* environment, as `run` has prepared it; GRACE is its assignment_grace in milliseconds.
+ * failover: servers fail and come back, and nothing else happens but calls; the worker has to be there.
  */
 #include "phases.hpp"
 
@@ -12,9 +13,9 @@
 int
 main(int argc, char **argv)
 {
-	if (argc != 6)
+	if (argc != 6 && argc != 7)
 	{
-		std::fprintf(stderr, "usage: stress FILE SECONDS CLIENTS SEED GRACE\n");
+		std::fprintf(stderr, "usage: stress FILE SECONDS CLIENTS SEED GRACE [failover]\n");
 		return 2;
 	}
 
@@ -35,7 +36,8 @@ main(int argc, char **argv)
 	{
 		stress::Journal journal(file);
 
-		complete = stress::run_phases(&run, &journal);
+		complete =
+			argc == 7 ? stress::run_failovers(&run, &journal) : stress::run_phases(&run, &journal);
 	}
 	return std::fclose(file) == 0 && complete ? 0 : 1;
 }

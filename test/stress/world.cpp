@@ -91,6 +91,33 @@ sort(Room *room)
 	room->stays.sort();
 }
 
+/* Without a delay its rooms stay where they are for longer than the run. */
+void
+add_failure(const Story &story, std::size_t number, World *world)
+{
+	const Step &step = story.steps[number];
+	const std::string_view delay = step.record->argument("delay");
+	Failure failure = {.span = {step.record->start, forever},
+					   .server = world->server_named(step.record->argument("name"))};
+
+	if (delay.empty() || !story.may_stand(step))
+		return;
+	failure.span.start += 1000 * std::stoll(std::string(delay));
+	for (std::size_t i = number + 1; i < story.steps.size(); i++)
+	{
+		const Step &later = story.steps[i];
+
+		if (later.record->operation == Operation::server && story.stands(later) &&
+			later.record->argument("name") == step.record->argument("name") &&
+			later.record->argument("change") == "online")
+		{
+			failure.span.end = story.of(later).end.end;
+			break;
+		}
+	}
+	world->failures.add(failure);
+}
+
 } // namespace
 
 Room *
@@ -139,6 +166,8 @@ sort_by_room(const Story &story, Check *own)
 
 		if (step.record->operation == Operation::scan && step.record->answered())
 			scans.push_back(read_scan(step, number, &world));
+		else if (step.record->operation == Operation::server)
+			add_failure(story, i, &world);
 		else if (step.record->operation == Operation::wipe && story.may_stand(step))
 			for (Room &room : world.rooms)
 				room.endings.add({.span = story.of(step).end, .step = number});
@@ -149,6 +178,7 @@ sort_by_room(const Story &story, Check *own)
 		add_scans(&room, scans);
 		sort(&room);
 	}
+	world.failures.sort();
 	world.cleanups.sort();
 	world.freeing.sort();
 	return world;

@@ -98,17 +98,24 @@ struct Cleanup
 	bool counts = true; /* it may have freed rooms for good; otherwise it only had them in hand */
 };
 
+/* The rooms of a server may have been moved: from the delay on, until the server was certainly back. */
+struct Failure
+{
+	Span span;
+	int server = no_server;
+};
+
 struct World
 {
 	const Story *story = nullptr;
 	std::deque<Room> rooms;
 	Timeline<Cleanup> cleanups; /* by span */
 	Timeline<Cleanup> freeing;	/* those that count, by effect */
+	Timeline<Failure> failures;
 	Micros grace = 0;
 	Micros touch_interval = 0;
 	Micros dead_session = 0; /* 0: never */
 	Micros assign_timeout = 0;
-	Micros failover_delay = -1; /* -1: rooms of an offline server stay */
 
 	/* The room of a name; step: where it occurs. */
 	Room *room_named(const std::string &name, int step);
