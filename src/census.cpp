@@ -151,6 +151,13 @@ CensusTables::add(const SessionRow &row)
 	MemoryContextSwitchTo(caller);
 }
 
+TimestampTz
+alive_since(TimestampTz now)
+{
+	return setting::dead_session_timeout == 0 ? DT_NOBEGIN
+											  : now - microseconds(setting::dead_session_timeout);
+}
+
 Census
 Census::take(const Attachment &sessions, TimestampTz now, Deadline deadline)
 {
@@ -160,12 +167,9 @@ Census::take(const Attachment &sessions, TimestampTz now, Deadline deadline)
 		return census;
 
 	CensusTables *tables = static_cast<CensusTables *>(palloc0(sizeof(CensusTables)));
-	TimestampTz alive_since = setting::dead_session_timeout == 0
-								  ? DT_NOBEGIN
-								  : now - microseconds(setting::dead_session_timeout);
 
 	tables->prepare();
-	read_sessions(sessions, alive_since, deadline,
+	read_sessions(sessions, alive_since(now), deadline,
 				  [tables](const SessionRow &row) { tables->add(row); });
 	last_rooms = tables->rooms.count;
 	last_users = tables->first_of_user.count;

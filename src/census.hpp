@@ -57,6 +57,9 @@ private:
 };
 static_assert(std::is_trivially_destructible_v<CensusTables>);
 
+/* A session last seen before this time is dead. */
+TimestampTz alive_since(TimestampTz now);
+
 /* The live sessions, by room and user. */
 class Census
 {
