@@ -268,7 +268,8 @@ watch_servers(Deadline deadline)
 		if (vigil.condemns())
 			condemn(now, deadline);
 	}
-	if (try_lock_fleet())
+	/* A dump that is being restored has its failovers first and its servers later: no server has recovered. */
+	if (pool(deadline).written && try_lock_fleet())
 		settle_failovers(cause_reported, deadline);
 	return watch;
 }
