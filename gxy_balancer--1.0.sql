@@ -78,9 +78,10 @@ REVOKE ALL ON FUNCTION _next_server_position() FROM PUBLIC;
 COMMENT ON FUNCTION _next_server_position() IS 'default of balancer_servers.position: after all others';
 ALTER TABLE balancer_servers ALTER COLUMN position SET DEFAULT _next_server_position();
 
+/* No foreign key to balancer_servers but a trigger: pg_restore -j loads the two at once, in any order. */
 CREATE TABLE balancer_pins (
 	room_id text PRIMARY KEY CHECK (octet_length(room_id) BETWEEN 1 AND 255),
-	server text NOT NULL REFERENCES balancer_servers (name) ON UPDATE CASCADE,
+	server text NOT NULL,
 	expected_users int CHECK (expected_users BETWEEN 1 AND 1000000),
 	pinned_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) USING heap;
@@ -190,7 +191,12 @@ COMMENT ON FUNCTION _forget_backend_copies() IS 'tells every backend that its co
 CREATE FUNCTION _guard_servers() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_guard_servers';
 REVOKE ALL ON FUNCTION _guard_servers() FROM PUBLIC;
-COMMENT ON FUNCTION _guard_servers() IS 'refuses to change a pool that is not written yet, and to delete or rename a server that has rooms';
+COMMENT ON FUNCTION _guard_servers() IS 'refuses to change a pool that is not written yet, to delete or rename a server that has rooms, and to delete one that has pins';
+
+CREATE FUNCTION _guard_pins() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_guard_pins';
+REVOKE ALL ON FUNCTION _guard_pins() FROM PUBLIC;
+COMMENT ON FUNCTION _guard_pins() IS 'refuses a pin to a server that is not in the pool, and has pins follow a server that is renamed';
 
 CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
@@ -253,6 +259,10 @@ CREATE TRIGGER _guard_unwritten_pool_after AFTER UPDATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _guard_servers_with_rooms BEFORE DELETE OR UPDATE OF name ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _guard_servers();
+CREATE TRIGGER _rename_pins AFTER UPDATE ON balancer_servers
+	FOR EACH ROW WHEN (old.name <> new.name) EXECUTE FUNCTION _guard_pins();
+CREATE TRIGGER _guard_pins BEFORE INSERT OR UPDATE OF server ON balancer_pins
+	FOR EACH ROW EXECUTE FUNCTION _guard_pins();
 
 --
 -- Functions for the application

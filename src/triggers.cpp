@@ -1,13 +1,25 @@
 /*
  * triggers.cpp: what guards the small tables, and tells backends that they have changed.
  */
+#include "catalog.hpp"
 #include "fleet.hpp"
 #include "reports.hpp"
+#include "statement.hpp"
 
 namespace gxy
 {
 namespace
 {
+
+std::string_view
+column_of(TriggerData *trigger, HeapTuple tuple, const char *column)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	bool is_null;
+
+	return copy_of(
+		view_of(heap_getattr(tuple, SPI_fnumber(descriptor, column), descriptor, &is_null)));
+}
 
 /* After an UPDATE, because an INSERT ... ON CONFLICT DO UPDATE that only inserts is one too; before a DELETE. */
 void
@@ -25,17 +37,28 @@ guard_unwritten_pool()
 }
 
 void
+guard_server_with_pins(std::string_view name)
+{
+	const Array<Pin> &pins = pool(Deadline::of_call_starting_now()).pins;
+	auto count = std::count_if(pins.begin(), pins.end(),
+							   [name](const Pin &pin) { return pin.server == name; });
+
+	if (count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot delete server \"%s\" while rooms are pinned to it", name.data()),
+				 errdetail("%lld rooms are.", static_cast<long long>(count)),
+				 errhint("unpin_room() or pin_room() them, then try again; balancer_pins "
+						 "lists them.")));
+}
+
+void
 guard_server_with_rooms(TriggerData *trigger)
 {
-	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
-	bool is_null;
-	auto name_in = [&](HeapTuple tuple) {
-		return view_of(heap_getattr(tuple, 1, descriptor, &is_null));
-	};
 	bool deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
-	std::string_view name = name_in(trigger->tg_trigtuple);
+	std::string_view name = column_of(trigger, trigger->tg_trigtuple, "name");
 
-	if (!deleted && name_in(trigger->tg_newtuple) == name)
+	if (!deleted && column_of(trigger, trigger->tg_newtuple, "name") == name)
 		return;
 
 	std::int64_t rooms = rooms_on(name);
@@ -44,24 +67,42 @@ guard_server_with_rooms(TriggerData *trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
-						copy_of(name).data()),
+						name.data()),
 				 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
 				 errhint("SELECT evacuate_server(%s) moves them to other servers; then try again.",
-						 quote_literal_cstr(copy_of(name).data()))));
+						 quote_literal_cstr(name.data()))));
+	if (deleted)
+		guard_server_with_pins(name);
+}
+
+void
+have_pins_follow(TriggerData *trigger)
+{
+	CommandCounterIncrement();
+	(void) run_as_owner(relations().pins,
+						"UPDATE %s SET server = $2 WHERE server OPERATOR(pg_catalog.=) $1",
+						{Argument::of(column_of(trigger, trigger->tg_trigtuple, "name")),
+						 Argument::of(column_of(trigger, trigger->tg_newtuple, "name"))});
+}
+
+/* While the pool is empty a restore may have the pins first. */
+void
+guard_pin(TriggerData *trigger)
+{
+	HeapTuple tuple =
+		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	const Pool &current = pool(Deadline::of_call_starting_now());
+
+	if (current.written)
+		(void) find_server(current, column_of(trigger, tuple, "server"));
 }
 
 void
 tell_state(TriggerData *trigger)
 {
-	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
-	int state = SPI_fnumber(descriptor, "state");
-	bool is_null;
-	auto column = [&](HeapTuple tuple, int number) {
-		return copy_of(view_of(heap_getattr(tuple, number, descriptor, &is_null)));
-	};
-
-	announce_state(column(trigger->tg_newtuple, 1), column(trigger->tg_trigtuple, state),
-				   column(trigger->tg_newtuple, state));
+	announce_state(column_of(trigger, trigger->tg_newtuple, "name"),
+				   column_of(trigger, trigger->tg_trigtuple, "state"),
+				   column_of(trigger, trigger->tg_newtuple, "state"));
 }
 
 Datum
@@ -130,6 +171,18 @@ extern "C"
 			return PointerGetDatum(nullptr);
 		}
 		gxy::guard_server_with_rooms(trigger);
+		return gxy::result_of_row_trigger(trigger);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_guard_pins);
+	Datum gxy_guard_pins(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+			gxy::guard_pin(trigger);
+		else
+			gxy::have_pins_follow(trigger);
 		return gxy::result_of_row_trigger(trigger);
 	}
 
