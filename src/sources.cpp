@@ -113,6 +113,9 @@ as_owner(Oid owner, Deadline deadline, F f)
 	/* Compiling a query takes longer than counting sessions, and would be done anew for every room. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
+	/* Sessions that a policy hides from the owner would be taken for gone: rather an error. */
+	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
 	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
 	reading = true;
