@@ -62,7 +62,6 @@ constexpr Column failovers_columns[] = {{"from_server", TEXTOID, true},
 
 Relations known;
 bool valid = false;
-bool reported = false;	   /* to the launcher, that this database has the extension */
 std::uint64_t changes = 0; /* seen while nothing valid was known */
 
 Oid
@@ -205,13 +204,40 @@ relations()
 	check_columns(found.room_sizes, room_sizes_columns);
 	check_columns(found.health, health_columns);
 	check_columns(found.failovers, failovers_columns);
-	if (!reported && is_preloaded() && !status_of(MyDatabaseId))
+	/* Neither a copied database nor COMMIT PREPARED tells the launcher that there is an extension. */
+	if (is_preloaded() && !status_of(MyDatabaseId))
 		call_for_run(MyDatabaseId);
-	reported = true;
 	found.edition = known.edition + 1;
 	known = found;
 	valid = changes == changes_before;
 	return known;
+}
+
+Oid
+lock_table(Oid Relations::*table, LOCKMODE mode, Deadline deadline)
+{
+	for (;;)
+	{
+		Oid relation = relations().*table;
+
+		lock_relation(relation, mode, deadline);
+		if (relations().*table == relation)
+			return relation;
+		UnlockRelationOid(relation, mode);
+	}
+}
+
+bool
+try_lock_table(Oid Relations::*table, LOCKMODE mode)
+{
+	Oid relation = relations().*table;
+
+	if (!ConditionalLockRelationOid(relation, mode))
+		return false;
+	if (relations().*table == relation)
+		return true;
+	UnlockRelationOid(relation, mode);
+	return false;
 }
 
 void

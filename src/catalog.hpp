@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "compat.hpp"
+#include "deadline.hpp"
 
 namespace gxy
 {
@@ -39,6 +39,15 @@ enum HealthColumn
  * not installed whole.
  */
 const Relations &relations();
+
+/*
+ * Locks one of them, or its index once it is locked itself, until the end of the transaction: what is there once the
+ * lock is, since whoever had it may have dropped and created the extension. Raises 55P03 like lock_relation().
+ */
+Oid lock_table(Oid Relations::*table, LOCKMODE mode, Deadline deadline);
+
+/* The same without waiting; false if it cannot be had. */
+bool try_lock_table(Oid Relations::*table, LOCKMODE mode);
 
 /* Has this backend forget; called by the server when a relation changed, 0 meaning any. */
 void forget_relations(Oid relation);

@@ -17,10 +17,9 @@ Reports
 read_reports(const Pool &pool, Deadline deadline)
 {
 	Reports read;
-	Oid table = relations().health;
 	TimestampTz since = writable_since();
+	Oid table = lock_table(&Relations::health, AccessShareLock, deadline);
 
-	lock_relation(table, AccessShareLock, deadline);
 	for_each_row_of(table, [&](const RowView &row) {
 		int server = pool.find(row.peek(health_server));
 

@@ -220,12 +220,13 @@ read_failovers(Pool *pool)
 
 /* False if one cannot be had without waiting and there is no deadline to wait for. */
 bool
-lock_tables(const Relations &known, const Deadline *deadline)
+lock_tables(const Deadline *deadline)
 {
-	for (Oid table : {known.servers, known.pins, known.sources, known.health, known.failovers})
+	for (Oid Relations::*table : {&Relations::servers, &Relations::pins, &Relations::sources,
+								  &Relations::health, &Relations::failovers})
 		if (deadline != nullptr)
-			lock_relation(table, AccessShareLock, *deadline);
-		else if (!ConditionalLockRelationOid(table, AccessShareLock))
+			lock_table(table, AccessShareLock, *deadline);
+		else if (!try_lock_table(table, AccessShareLock))
 			return false;
 	return true;
 }
@@ -234,7 +235,7 @@ lock_tables(const Relations &known, const Deadline *deadline)
 Copy *
 read_copy(const Deadline *deadline)
 {
-	if (!lock_tables(relations(), deadline))
+	if (!lock_tables(deadline))
 		return nullptr;
 
 	MemoryContext context =

@@ -52,18 +52,14 @@ fill_history(Datum *values, const RoomHistory &history, TimestampTz updated_at)
 std::optional<RoomSizes>
 RoomSizes::open(LOCKMODE mode)
 {
-	Relations known = relations();
 	RoomSizes opened;
 
-	if (!ConditionalLockRelationOid(known.room_sizes, mode))
+	if (!try_lock_table(&Relations::room_sizes, mode) ||
+		!try_lock_table(&Relations::room_sizes_key, mode))
 		return std::nullopt;
-	if (!ConditionalLockRelationOid(known.room_sizes_key, mode))
-	{
-		UnlockRelationOid(known.room_sizes, mode);
-		return std::nullopt;
-	}
-	/* With the locks come the news: the table may have been dropped or altered before we had them. */
-	known = relations();
+
+	const Relations &known = relations();
+
 	opened.heap = table_open(known.room_sizes, NoLock);
 	opened.key = index_open(known.room_sizes_key, NoLock);
 	return opened;

@@ -81,10 +81,8 @@ report_timeout(const RoomKey &room, const Holder &holder)
 Assignments
 open_assignments(LOCKMODE mode, Deadline deadline)
 {
-	Relations known = relations();
-
-	lock_relation(known.assignments, mode, deadline);
-	lock_relation(known.assignments_key, mode, deadline);
+	lock_table(&Relations::assignments, mode, deadline);
+	lock_table(&Relations::assignments_key, mode, deadline);
 	return Assignments::open();
 }
 

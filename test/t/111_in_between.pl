@@ -1,0 +1,97 @@
+# 111_in_between.pl: what happens to a database, or to the extension in it, while a run is there.
+#
+# A run waits for a lock that a transaction holds, and the transaction takes away what the run has begun with, or gives it
+# another name. The run is to come out of that without an error, or without being there at all.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('between');
+my $odd = q(we"ird 'db' Ü);
+
+$node->start;
+create_database($node, 'galaxy');
+set_interval($node, '200ms');
+
+# Complaints but those of a run that has waited long enough: it may have given up before the transaction came to its end.
+sub complaints
+{
+	my ($offset) = @_;
+
+	return count_in_log($node, $offset, qr/\] gxy_balancer \w+ (?:WARNING|ERROR|FATAL|PANIC):  (?!timed out waiting)/);
+}
+
+# Runs the statements in one transaction, which has a table locked that a run waits for when the last comes.
+sub while_a_run_waits
+{
+	my ($database, $table, @statements) = @_;
+	my $session = hold($node, $database, "LOCK $table");
+
+	wait_for_blocked_worker($node, $database) or die "no run in $database";
+	$session->query_safe("SET client_min_messages = warning; $_") for @statements;
+	release($session);
+	return;
+}
+
+# Each table that a run begins with.
+for my $table ('balancer_servers', 'balancer_pins', 'room_server_assignments')
+{
+	my $log_before = log_size($node);
+	my $now = server_time($node);
+
+	while_a_run_waits('galaxy', $table, 'DROP EXTENSION gxy_balancer', 'CREATE EXTENSION gxy_balancer');
+	ok(wait_for_run_after($node, 'galaxy', $now), "dropped and created in one transaction, while a run waits for $table");
+	is(complaints($log_before), 0, 'without a complaint');
+}
+
+# The caller of a function as well.
+my $session = hold($node, 'galaxy', 'LOCK balancer_servers, room_server_assignments');
+my $caller = $node->background_psql('galaxy', on_error_stop => 0);
+$caller->query_until(qr/called/, "\\echo called\nSELECT get_or_assign_server('new');\n");
+$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE wait_event_type = 'Lock' AND query ~ 'get_or_assign_server'));
+$session->query_safe('SET client_min_messages = warning; DROP EXTENSION gxy_balancer; CREATE EXTENSION gxy_balancer');
+release($session);
+like($caller->query('SELECT 1'), qr/gxy1/, 'a call that waited meanwhile is answered by the new one');
+$caller->quit;
+
+# A schema that is renamed, with the extension in it.
+$node->safe_psql('galaxy', 'DROP EXTENSION gxy_balancer; CREATE SCHEMA one');
+$node->safe_psql('galaxy', 'SET client_min_messages = warning; CREATE EXTENSION gxy_balancer SCHEMA one');
+my $log_before = log_size($node);
+while_a_run_waits('galaxy', 'one.room_server_assignments', 'ALTER SCHEMA one RENAME TO two');
+$node->safe_psql('postgres', 'ALTER DATABASE galaxy SET search_path = two, public');
+overdue($node, 'galaxy', 'idle');
+ok(rooms_are($node, 'galaxy'), 'moved with its schema while a run waits');
+is(complaints($log_before), 0, 'without a complaint');
+
+# The attached view, exchanged for another.
+$node->safe_psql('galaxy', <<'SQL');
+SET client_min_messages = warning;
+CREATE VIEW public.live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
+SELECT attach_sessions('public.live');
+SQL
+while_a_run_waits('galaxy', 'public.live', 'DROP VIEW public.live',
+	'CREATE VIEW public.live AS SELECT 0 AS user_id, 0 AS room_id WHERE false');
+overdue($node, 'galaxy', 'idle');
+ok(rooms_are($node, 'galaxy'), 'the attached view is exchanged while a run waits for it');
+is(complaints($log_before), 0, 'without a complaint');
+
+# A name that has to be quoted, and is not ASCII.
+$node->safe_psql('postgres', q(CREATE DATABASE "we""ird 'db' Ü"));
+create_extension($node, $odd);
+overdue($node, $odd, 'idle');
+ok(rooms_are($node, $odd), 'a database with an odd name is served');
+$node->safe_psql($odd, 'ALTER TABLE balancer_servers ALTER COLUMN priority DROP NOT NULL');
+ok($node->poll_query_until($odd, q(SELECT worker LIKE 'backing off: column "priority"%' FROM balancer_stats)), 'and backs off like any');
+is(count_logged($node, $log_before, $odd, 'ERROR:  column "priority"'), 1, 'which the log tells with its name');
+
+$node->stop;
+done_testing();
