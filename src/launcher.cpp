@@ -44,7 +44,7 @@ struct Database
 {
 	Oid oid = InvalidOid;
 	bool unvisited = true;
-	bool listed = false; /* in pg_database, as last read */
+	bool left_out = false; /* in this round, for want of a place in shared memory */
 	BackgroundWorkerHandle *worker = nullptr;
 	TimestampTz started = 0;
 };
@@ -55,6 +55,7 @@ struct Launcher
 	TimestampTz next_round = 0;
 	TimestampTz no_worker_before = 0; /* the server had no free worker slot */
 	bool slots_were_short = false;
+	bool places_were_short = false;
 };
 static_assert(std::is_trivially_destructible_v<Launcher>);
 
@@ -109,6 +110,7 @@ begin_round(Launcher *launcher)
 	int kept = 0;
 
 	MemoryContextSwitchTo(caller);
+	launcher->places_were_short = false;
 	for (Oid oid : oids)
 		if (find_database(launcher, oid) == nullptr)
 		{
@@ -117,10 +119,14 @@ begin_round(Launcher *launcher)
 			fresh.oid = oid;
 			known.push(fresh);
 		}
-	for (const Database &database : known)
+	for (Database &database : known)
+	{
+		launcher->places_were_short |= database.left_out;
+		database.left_out = false;
 		if (database.worker != nullptr ||
 			std::find(oids.begin(), oids.end(), database.oid) != oids.end())
 			known[kept++] = database;
+	}
 	known.count = kept;
 	keep_only(oids.begin(), oids.count);
 	MemoryContextDelete(scratch);
@@ -231,7 +237,27 @@ due(const Database &database)
 		return std::min(status->next_due, status->next_failover);
 	if (status)
 		return status->next_due;
-	return database.unvisited ? DT_NOBEGIN : DT_NOEND;
+	return database.unvisited && !database.left_out ? DT_NOBEGIN : DT_NOEND;
+}
+
+/* The database that has been due for longest: if they came in a fixed order, those at its end might never get a run. */
+Database *
+first_due(Launcher *launcher, TimestampTz *when)
+{
+	Database *first = nullptr;
+
+	*when = DT_NOEND;
+	for (Database &database : launcher->databases)
+	{
+		TimestampTz its_time = due(database);
+
+		if (its_time < *when)
+		{
+			*when = its_time;
+			first = &database;
+		}
+	}
+	return first;
 }
 
 /* Those that are stuck in start-up, waiting for a copy of their database to end, do not count. */
@@ -252,6 +278,22 @@ count_running(const Launcher &launcher, TimestampTz now)
 	return running;
 }
 
+/* It is tried again in the next round: another may have lost the extension by then. */
+void
+leave_out(Launcher *launcher, Database *database)
+{
+	database->left_out = true;
+	if (!launcher->places_were_short)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("gxy_balancer: more than %d databases have the extension, so not all get a "
+						"background worker",
+						max_databases),
+				 errhint("Have clean_inactive_assignments() called every minute where "
+						 "balancer_stats shows no last_run.")));
+	launcher->places_were_short = true;
+}
+
 /*
  * A database under visit has a status from the start, so that a worker that died is told from one that found no
  * extension. False if no worker could be had.
@@ -266,7 +308,10 @@ run(Launcher *launcher, Database *database, TimestampTz now)
 	status.state = WorkerState::starting;
 	status.called_for = false;
 	if (!put_status(status))
-		return false;
+	{
+		leave_out(launcher, database);
+		return true;
+	}
 	start_worker(launcher, database, now);
 	if (database->worker != nullptr)
 		return true;
@@ -287,27 +332,18 @@ attend(Launcher *launcher, TimestampTz now)
 		if (has_ended(database))
 			settle(&database, now);
 
-	int running = count_running(*launcher, now);
-
-	for (Database &database : launcher->databases)
+	for (;;)
 	{
-		TimestampTz when = due(database);
+		TimestampTz when;
+		Database *database = first_due(launcher, &when);
 
-		if (when <= now)
-		{
-			bool may_run = running < max_running && now >= launcher->no_worker_before;
-
-			/* One that cannot run yet is tried again soon; the end of another wakes us sooner. */
-			if (may_run && run(launcher, &database, now))
-			{
-				running++;
-				continue;
-			}
-			when = now + retry_delay;
-		}
-		wake = std::min(wake, when);
+		if (when > now)
+			return std::min(wake, when);
+		/* One that cannot run yet is tried again soon; the end of another wakes us sooner. */
+		if (count_running(*launcher, now) >= max_running || now < launcher->no_worker_before ||
+			!run(launcher, database, now))
+			return std::min(wake, now + retry_delay);
 	}
-	return wake;
 }
 
 /* Backends may have called for runs in databases that pg_database has shown since. */

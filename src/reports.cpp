@@ -460,6 +460,8 @@ worker_in_words(const std::optional<DatabaseStatus> &status)
 		return "not preloaded";
 	if (status && (status->state == WorkerState::running || status->state == WorkerState::starting))
 		return "running";
+	if (!has_launcher())
+		return RecoveryInProgress() ? "standby" : "no launcher";
 	if (status && status->state == WorkerState::failed)
 		return psprintf("backing off: %s", status->error);
 	return "idle";

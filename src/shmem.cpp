@@ -373,6 +373,17 @@ set_launcher_latch(Latch *latch)
 	LWLockRelease(shared->lock);
 }
 
+bool
+has_launcher()
+{
+	LWLockAcquire(shared->lock, LW_SHARED);
+
+	bool there = shared->launcher != nullptr;
+
+	LWLockRelease(shared->lock);
+	return there;
+}
+
 int
 list_statuses(DatabaseStatus *statuses, int limit)
 {

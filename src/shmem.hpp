@@ -108,6 +108,9 @@ void note_writable();
 /* Of the launcher, so that it can be woken; nullptr when it ends. */
 void set_launcher_latch(Latch *latch);
 
+/* Whether there is one: none on a standby, nor where max_worker_processes left it no slot at the server's start. */
+bool has_launcher();
+
 /* Copies the databases that have a status; at most limit of them. */
 int list_statuses(DatabaseStatus *statuses, int limit);
 inline constexpr int max_databases = 512;

@@ -6,6 +6,8 @@
  * silent are declared, the rooms of failed ones are moved, inactive rooms are freed. Errors end the run, not the
  * server's peace: they are kept in the status that balancer_stats shows, and logged when they differ from the last.
  *
+ * Autovacuum learns of the rows that were freed when the process ends, which tells the cumulative statistics.
+ *
  * It runs as the owner of the extension's tables, restricted; the application's relations are read as their owners
  * (sources.cpp). So nothing an application's role can write runs with the rights of a superuser.
  */
@@ -25,8 +27,10 @@ namespace
 constexpr int batch_limit = 5000;
 constexpr TimestampTz time_budget = 1 * USECS_PER_SEC;
 constexpr TimestampTz busy_delay = USECS_PER_SEC / 2;
-/* Milliseconds. DROP DATABASE waits five seconds for those who are connected: a slow view must not outlast that. */
-constexpr int batch_timeout = 4000;
+/* DROP DATABASE waits five seconds for those who are connected: a run with slow views must not outlast that. */
+constexpr TimestampTz longest_run = 4 * USECS_PER_SEC;
+
+TimestampTz run_started = 0;
 
 bool
 is_installed()
@@ -43,7 +47,7 @@ in_batch(const char *activity, F f)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	enable_timeout_after(STATEMENT_TIMEOUT, batch_timeout);
+	enable_timeout_at(STATEMENT_TIMEOUT, run_started + longest_run);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, activity);
 	installed = is_installed();
@@ -61,8 +65,6 @@ in_batch(const char *activity, F f)
 	PopActiveSnapshot();
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	CommitTransactionCommand();
-	/* Without this autovacuum would never learn of the rows that were freed. */
-	(void) pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, nullptr);
 	return installed;
 }
@@ -271,7 +273,8 @@ extern "C"
 		error_context_stack = &callback;
 		status.database = MyDatabaseId;
 		status.state = WorkerState::running;
-		status.last_start = GetCurrentTimestamp();
+		run_started = GetCurrentTimestamp();
+		status.last_start = run_started;
 		(void) update_status(status);
 		PG_TRY();
 		{

@@ -14,7 +14,9 @@ use GxyWorker;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('databases', conf => "max_prepared_transactions = 2\n");
+# The log names the workers that are started.
+my $node = new_node('databases', conf => "max_prepared_transactions = 2\nlog_min_messages = debug1\n");
+my $started = qr/DEBUG:  starting background worker process "gxy_balancer worker"/;
 
 # What only the worker moves, since nobody connects to these databases.
 sub transactions_in
@@ -93,9 +95,21 @@ overdue($node, 'prepared', 'idle');
 is($node->safe_psql('prepared', q(SELECT room_server('idle'))), 'gxy1', 'the first call after a prepared CREATE EXTENSION');
 ok(rooms_are($node, 'prepared'), 'is noticed as well');
 
-# One that ends in a rollback is none.
+# Dropped and created again before the next run: the new one does not wait for it.
+my $dropped = server_time($node);
+$node->safe_psql('later', 'DROP EXTENSION gxy_balancer');
+create_extension($node, 'later');
+ok(wait_for_run_after($node, 'later', $dropped), 'the extension is dropped and created between two runs');
+
+# One that ends in a rollback is none: the only worker from there on is that of the next, which does.
 $node->safe_psql('postgres', 'CREATE DATABASE undone');
+set_interval($node, '30min');
+wait_for_visit('undone');
+my $log_before = log_size($node);
 $node->safe_psql('undone', 'SET client_min_messages = warning; BEGIN; CREATE EXTENSION gxy_balancer; ROLLBACK');
+create_database($node, 'done');
+$node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer worker'));
+is(count_in_log($node, $log_before, $started), 1, 'a CREATE EXTENSION that is rolled back calls nobody');
 
 # CREATE EXTENSION while a visit that has found nothing is not settled yet: the launcher is stopped between the two.
 $node->safe_psql('postgres', 'CREATE DATABASE race');
@@ -122,7 +136,7 @@ $node->safe_psql('postgres', 'ALTER DATABASE template IS_TEMPLATE true');
 my @without = map { "without$_" } 1 .. 20;
 my @untouched = ('closed', 'template', 'template0', 'template1');
 my $untouched_before = transactions_in(@untouched);
-my $log_before = log_size($node);
+$log_before = log_size($node);
 
 set_interval($node, '250ms');
 ok(wait_for_visit($_), "$_ is visited") for @without;

@@ -80,20 +80,50 @@ ok(rooms_are($node, 'locked', 'in_hand'), 'a locked row holds up nothing else');
 $session->quit;
 ok(rooms_are($node, 'locked'), 'and is freed when it is free');
 
-# What a database sets for its sessions is not for the worker: such a transaction waits for all others that write.
+# What a database sets for its sessions is not for the worker: such a transaction waits for all others that write, or makes
+# them fail, or waits for a standby, which holds up DROP DATABASE.
 create_database($node, 'settings');
 $node->safe_psql('settings', <<'SQL');
+CREATE ROLE app2;
+GRANT CREATE ON SCHEMA public TO app2;
+SET ROLE app2;
+CREATE TABLE looks (isolation text, readonly text, deferred text);
+CREATE FUNCTION look() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO public.looks VALUES (current_setting('transaction_isolation'), current_setting('transaction_read_only'),
+		current_setting('transaction_deferrable'));
+	RETURN true;
+END
+$$;
+CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE NOT public.look();
+RESET ROLE;
+SELECT attach_sessions('live');
+TRUNCATE looks;
 ALTER DATABASE settings SET default_transaction_isolation = serializable;
 ALTER DATABASE settings SET default_transaction_read_only = on;
 ALTER DATABASE settings SET default_transaction_deferrable = on;
+ALTER DATABASE settings SET search_path = nowhere;
+ALTER DATABASE settings SET role = app2;
 SQL
 $session = hold($node, 'locked', 'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; CREATE TABLE anything ()');
 $node->safe_psql('settings',
-	'SET default_transaction_read_only = off; SET default_transaction_isolation = "read committed"; BEGIN; ' . overdue_rooms('idle') . 'COMMIT');
-local $ENV{PGOPTIONS} = '-c default_transaction_deferrable=off';
-ok(rooms_are($node, 'settings'), 'defaults for transactions do not hold it up');
+	'SET default_transaction_read_only = off; SET default_transaction_isolation = "read committed"; SET search_path = public; SET role = none; BEGIN; ' . overdue_rooms('idle') . 'COMMIT');
+local $ENV{PGOPTIONS} = '-c default_transaction_deferrable=off -c search_path=public -c role=none';
+ok(rooms_are($node, 'settings'), 'what is set for a database does not hold up its runs');
+is($node->safe_psql('settings', 'SELECT DISTINCT * FROM looks'), 'read committed|off|off', 'which do not go by it');
 delete $ENV{PGOPTIONS};
 release($session);
+
+# A standby that has to confirm each commit is away. The test's own sessions do not ask for it.
+$node->safe_psql('postgres', q(ALTER SYSTEM SET synchronous_standby_names = 'away'));
+$node->reload;
+$ENV{PGOPTIONS} = '-c synchronous_commit=local';
+$node->poll_query_until('postgres', q(SELECT current_setting('synchronous_standby_names') = 'away'));
+overdue($node, 'locked', 'idle');
+ok(rooms_are($node, 'locked'), 'nor does a standby that is away');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
+$node->reload;
+delete $ENV{PGOPTIONS};
 
 # The application truncates its sessions while a room is in use; every run before has renewed the room's lease.
 create_database($node, 'truncated');

@@ -57,5 +57,11 @@ $query->quit;
 ok(rooms_are($node, 'galaxy'), 'until there is a slot');
 is(count_complaints($node, $log_before), 1, 'and there is nothing else to complain of');
 
+# Where the server had no slot for the launcher itself, no log line is ours; so somebody has to be told.
+is($node->safe_psql('galaxy', 'SELECT worker FROM balancer_stats'), 'idle', 'there is a launcher');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+$node->restart;
+is($node->safe_psql('galaxy', 'SELECT worker, last_run FROM balancer_stats'), 'no launcher|', 'and balancer_stats tells if there is none');
+
 $node->stop;
 done_testing();

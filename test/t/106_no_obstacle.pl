@@ -107,7 +107,7 @@ ok(wait_for_blocked_worker($node, 'held'), 'a run waits in the database');
 is(complaint_of('postgres', 'DROP DATABASE held WITH (FORCE)'), undef, 'and is thrown out');
 $session->{run}->finish;
 my $gone = log_size($node);
-wait_for_run_after($node, 'galaxy', server_time($node)) for 1 .. 5;
+wait_for_run_after($node, 'galaxy', server_time($node)) for 1 .. 30;
 cmp_ok(count_complaints($node, $gone), '<=', 1, 'for good');
 
 # A slow view: the run gives up before those who wait do, and leaves them time before it tries again.
@@ -122,6 +122,22 @@ ok( $node->poll_query_until('postgres',
 	'a run reads a view without end');
 is(complaint_of('postgres', 'DROP DATABASE slow'), undef, 'which does not hold up DROP DATABASE');
 complaint_of('postgres', 'DROP DATABASE IF EXISTS slow WITH (FORCE)');
+
+# Several steps, each within bounds: a failover without a standby looks at the sessions, and then the cleanup does.
+create_database($node, 'steps');
+$node->safe_psql('steps', <<'SQL');
+CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
+SELECT attach_sessions('live'), init_servers('a,b');
+SET gxy_balancer.failover_delay = 0;
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('failed', 'a');
+CREATE OR REPLACE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id FROM pg_sleep(2.7);
+UPDATE balancer_servers SET state = 'offline' WHERE name = 'a';
+SQL
+ok( $node->poll_query_until('postgres',
+		q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'steps' AND query ~ 'moving rooms' AND wait_event = 'PgSleep')),
+	'a run moves rooms, slowly');
+is(complaint_of('postgres', 'DROP DATABASE steps'), undef, 'the steps of a run together do not hold up DROP DATABASE');
+complaint_of('postgres', 'DROP DATABASE IF EXISTS steps WITH (FORCE)');
 set_interval($node, '100ms');
 
 # Workers that cannot even start, because somebody has their databases locked, hold up no other database.
@@ -136,6 +152,16 @@ is(complaint_of('postgres', 'DROP DATABASE short'), undef, 'and dropped');
 release($_) for @sessions;
 overdue($node, 'stuck1_renamed', 'idle');
 ok(rooms_are($node, 'stuck1_renamed'), 'and they are served when their databases are free');
+
+# More work than workers: runs that take longer than the interval, in more databases than get a worker at a time.
+my @busy = map { "busy$_" } 1 .. 6;
+for my $database (@busy)
+{
+	create_database($node, $database);
+	$node->safe_psql($database, watched_sessions(0.3));
+}
+overdue($node, $_, 'idle') for @busy;
+ok(rooms_are($node, $_), "$_ has its turn") for @busy;
 
 $node->stop;
 done_testing();

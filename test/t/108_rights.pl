@@ -114,6 +114,37 @@ is($node->safe_psql('galaxy', 'SELECT DISTINCT work_mem, lock_timeout FROM app.s
 	'4MB|1s', 'and what the first look had set was gone by the second');
 is(count_complaints($node, $log_before), 0, 'without a complaint in the log');
 
+# An index whose expression is the table owner's code: where that is not a superuser, the worker is none either.
+create_database($node, 'indexed');
+attach_watched_sessions($node, 'indexed');
+$node->safe_psql('indexed', <<'SQL');
+CREATE TABLE app.evaluated (superuser boolean);
+GRANT INSERT ON app.evaluated TO app;
+INSERT INTO app.sessions VALUES ('busy', 1);
+DO $$
+DECLARE relation text;
+BEGIN
+	FOR relation IN SELECT objid::regclass FROM pg_depend d JOIN pg_class c ON c.oid = objid
+		WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gxy_balancer') AND relkind = 'r'
+	LOOP
+		EXECUTE format('ALTER TABLE %s OWNER TO app', relation);
+	END LOOP;
+END
+$$;
+CREATE FUNCTION app.note() RETURNS void LANGUAGE sql AS
+	'INSERT INTO app.evaluated SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user';
+CREATE FUNCTION app.spy(at timestamptz) RETURNS timestamptz LANGUAGE plpgsql IMMUTABLE AS
+	'BEGIN PERFORM app.note(); RETURN at; END';
+CREATE INDEX ON room_server_assignments (app.spy(last_used_at));
+SQL
+overdue($node, 'indexed', 'busy', 'idle');
+$node->safe_psql('indexed', 'TRUNCATE app.evaluated');
+set_interval($node, '250ms');
+ok(rooms_are($node, 'indexed', 'busy'), 'a table with code of its owner in an index is cleaned');
+wait_for_run_after($node, 'indexed', server_time($node));
+set_interval($node, '1h');
+is($node->safe_psql('indexed', 'SELECT DISTINCT superuser FROM app.evaluated'), 'f', 'and the code is run as its owner');
+
 # The same for whoever calls a function.
 is($node->safe_psql('galaxy', <<'SQL'), "gxy1\n\"\$user\", public|4MB|0", 'nor does it stay in the session of a caller');
 SET search_path = DEFAULT;
