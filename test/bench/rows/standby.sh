@@ -60,7 +60,7 @@ busy=$(on 1 lookup)
 lag=$(query postgres "SELECT round(extract(epoch FROM replay_lag) * 1000, 1) FROM pg_stat_replication")
 wait $writer
 fact standby 'lookups a second of the standby meanwhile, new rooms a second of the primary, replay lag' \
-	"$busy, $(cat "$work/log/rate.new"), ${lag:-0} ms"
+	"$busy, $(cat "$work/log/rate.new"), ${lag:-unknown} ms"
 
 # Promoted, it is a database of its own with other rooms, as one more shard is: new rooms on one and on both.
 caught_up
