@@ -128,6 +128,14 @@ acquire_placement_lock()
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
+bool
+try_placement_lock()
+{
+	LOCKTAG tag = placement_lock_tag();
+
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 void
 release_placement_lock()
 {

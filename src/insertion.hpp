@@ -33,6 +33,7 @@ private:
  * error gives it back as well.
  */
 void acquire_placement_lock();
+bool try_placement_lock();
 void release_placement_lock();
 
 } // namespace gxy

@@ -6,6 +6,8 @@
  */
 #include "ledger.hpp"
 
+#include "delays.hpp"
+
 namespace gxy
 {
 namespace
@@ -102,6 +104,7 @@ extern "C"
 		switch (event)
 		{
 			case XACT_EVENT_COMMIT:
+				pause_here();
 				if (TransactionIdIsValid(transaction))
 					settle_on_board(board_here(), transaction, changes.items, changes.count);
 				forget();

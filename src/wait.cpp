@@ -123,9 +123,26 @@ wait_for_row(Assignments *assignments, ItemPointer tid, const RoomKey &room, Dea
 	return change;
 }
 
+/*
+ * The lock manager hands a lock over to whoever has waited longest, and if that one has to wait for a processor first,
+ * so do all behind it, though they might have done their work in the meantime. So nobody queues before having tried for
+ * a while: whoever is running gets the lock.
+ */
 void
 wait_for_placement_lock(const RoomKey &room, Deadline deadline)
 {
+	constexpr int attempts = 100;
+	constexpr long pause = 200; /* microseconds */
+
+	for (int i = 0; i < attempts; i++)
+	{
+		if (try_placement_lock())
+			return;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(pause);
+		if (deadline.passed())
+			break;
+	}
 	wait_or_report(
 		deadline, [] { acquire_placement_lock(); }, [&room] { give_up(room); });
 }
