@@ -174,6 +174,17 @@ compiled_checks(ResultRelInfo *target)
 #endif
 }
 
+/* Pins a buffer that held a page of a table some time ago; false if it does not any more. */
+inline bool
+read_recent_buffer(Relation heap, BlockNumber block, Buffer buffer)
+{
+#if PG_VERSION_NUM >= 160000
+	return ReadRecentBuffer(heap->rd_locator, MAIN_FORKNUM, block, buffer);
+#else
+	return ReadRecentBuffer(heap->rd_node, MAIN_FORKNUM, block, buffer);
+#endif
+}
+
 /* Which indexes an update has to be entered into. */
 struct IndexUpdates
 {

@@ -40,9 +40,10 @@ Change delete_row(Relation heap, ItemPointer tid, bool wait);
 bool insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate);
 
 /*
- * Calls visit(TupleTableSlot *) for the versions of the row with a key, by one index descent, for as long as it returns
- * true. An MVCC snapshot takes predicate locks, others do not. Returns whether the index has any entry of the key: if it
- * has none, there is no such row, and none was there when the index was read, whatever the snapshot.
+ * Calls visit(TupleTableSlot *), or visit(TupleTableSlot *, ItemPointer) with what the index points to, for the versions
+ * of the row with a key, by one index descent, for as long as it returns true. An MVCC snapshot takes predicate locks,
+ * others do not. Returns whether the index has any entry of the key: if it has none, there is no such row, and none was
+ * there when the index was read, whatever the snapshot.
  */
 template <typename F>
 bool
@@ -56,13 +57,27 @@ for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F 
 						   index->rd_indcollation[0], F_TEXTEQ, key);
 	index_rescan(scan, &equals_key, 1, nullptr, 0);
 
+	ItemPointerData root = {};
 	bool any = false;
 	bool more = true;
 
-	while (more && (scan->xs_heap_continue || index_getnext_tid(scan, ForwardScanDirection)))
+	while (more)
 	{
+		/* Else: the next version of the same chain. */
+		if (!scan->xs_heap_continue)
+		{
+			ItemPointer next = index_getnext_tid(scan, ForwardScanDirection);
+
+			if (next == nullptr)
+				break;
+			root = *next;
+		}
 		any = true;
-		if (index_fetch_heap(scan, slot))
+		if (!index_fetch_heap(scan, slot))
+			continue;
+		if constexpr (std::is_invocable_v<F, TupleTableSlot *, ItemPointer>)
+			more = visit(slot, &root);
+		else
 			more = visit(slot);
 	}
 	index_endscan(scan);

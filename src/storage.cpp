@@ -19,68 +19,112 @@ namespace gxy
 namespace
 {
 
-/* The other transaction, if any, that is deleting (not updating, not locking) a tuple just now. */
+/* The other transaction, if any, that is deleting (not updating, not locking) a tuple just now; its page is locked. */
 TransactionId
-deleter_in_progress(TupleTableSlot *slot)
+deleter_of(HeapTuple tuple)
 {
-	BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
-	HeapTuple tuple = buffered->base.tuple;
-	TransactionId deleter = InvalidTransactionId;
+	HeapTupleHeader header = tuple->t_data;
+
+	if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
+		!ItemPointerEquals(&header->t_ctid, &tuple->t_self))
+		return InvalidTransactionId;
+	return HeapTupleHeaderGetUpdateXid(header);
+}
+
+/* Of a tuple whose page is pinned. */
+Found
+found_in(HeapTuple tuple, Buffer buffer, TupleDesc descriptor)
+{
+	Assignment row = assignment_of(tuple, descriptor);
+	Found found;
+
+	found.tid = tuple->t_self;
+	found.server = text_of(row.server);
+	found.assigned_at = row.assigned_at;
+	found.leased_from = row.leased_from();
+	found.expected_users = row.expected_users;
+	found.reported_users = row.reported_users;
+	found.inserter = first_inserter(tuple);
 
 	/* Nearly always: nobody has touched it. One that comes after this look came after the call. */
 	if (tuple->t_data->t_infomask & HEAP_XMAX_INVALID)
-		return InvalidTransactionId;
-
-	LockBuffer(buffered->buffer, BUFFER_LOCK_SHARE);
-
-	HeapTupleHeader header = tuple->t_data;
-
-	if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
-		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
-		ItemPointerEquals(&header->t_ctid, &tuple->t_self))
-		deleter = HeapTupleHeaderGetUpdateXid(header);
-	LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
-
-	if (TransactionIdIsValid(deleter) && !TransactionIdIsCurrentTransactionId(deleter) &&
-		TransactionIdIsInProgress(deleter))
-		return deleter;
-	return InvalidTransactionId;
-}
-
-Found
-found_in(TupleTableSlot *slot)
-{
-	Found found;
-	Datum server;
-
-	slot_getsomeattrs(slot, columns);
-	server = slot->tts_values[column_server - 1];
-	found.tid = slot->tts_tid;
-	found.server = text_of(view_of(server));
-	found.assigned_at = DatumGetTimestampTz(slot->tts_values[column_assigned_at - 1]);
-	found.leased_from =
-		std::max(found.assigned_at, DatumGetTimestampTz(slot->tts_values[column_last_used_at - 1]));
-	if (!slot->tts_isnull[column_expected_users - 1])
-		found.expected_users = DatumGetInt32(slot->tts_values[column_expected_users - 1]);
-	if (!slot->tts_isnull[column_reported_users - 1])
-		found.reported_users = DatumGetInt32(slot->tts_values[column_reported_users - 1]);
-	found.inserter = first_inserter(reinterpret_cast<BufferHeapTupleTableSlot *>(slot)->base.tuple);
-	found.deleter = deleter_in_progress(slot);
+		return found;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found.deleter = deleter_of(tuple);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (TransactionIdIsValid(found.deleter) &&
+		(TransactionIdIsCurrentTransactionId(found.deleter) ||
+		 !TransactionIdIsInProgress(found.deleter)))
+		found.deleter = InvalidTransactionId;
 	return found;
 }
 
 std::optional<Found>
-first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot, bool *absent)
+first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot)
 {
 	std::optional<Found> found;
-	bool any =
-		for_each_version(heap, key, room.as_datum(), snapshot, [&found](TupleTableSlot *slot) {
-			found = found_in(slot);
+
+	(void) for_each_version(
+		heap, key, room.as_datum(), snapshot, [&found, heap](TupleTableSlot *slot) {
+			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+
+			found = found_in(buffered->base.tuple, buffered->buffer, RelationGetDescr(heap));
 			return false;
 		});
+	return found;
+}
 
-	if (absent != nullptr)
-		*absent = !any;
+/*
+ * Where this backend has found rooms before. It is only a hint: the row is looked at again, with the same eyes as after
+ * an index descent, and has to be the room's. A page that has left the buffer or the table in the meantime does not
+ * answer to its name any more.
+ */
+struct Whereabouts
+{
+	std::uint64_t room; /* hash, 0: none */
+	ItemPointerData root;
+	Buffer buffer;
+};
+
+constexpr int remembered_rooms = 4096; /* a power of two */
+Whereabouts remembered[remembered_rooms];
+
+std::uint64_t
+hash_of(const RoomKey &room)
+{
+	std::string_view id = room.view();
+	std::uint64_t hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(id.data()),
+											 static_cast<int>(id.size()), 0);
+
+	return hash != 0 ? hash : 1;
+}
+
+Whereabouts &
+place_of(std::uint64_t hash)
+{
+	return remembered[hash & (remembered_rooms - 1)];
+}
+
+/* The room's row where it was the last time, as SnapshotSelf sees it. */
+std::optional<Found>
+find_remembered(Relation heap, const RoomKey &room, std::uint64_t hash)
+{
+	const Whereabouts &at = place_of(hash);
+	ItemPointerData tid = at.root;
+	HeapTupleData tuple;
+	std::optional<Found> found;
+
+	if (at.room != hash ||
+		!compat::read_recent_buffer(heap, ItemPointerGetBlockNumber(&tid), at.buffer))
+		return found;
+	LockBuffer(at.buffer, BUFFER_LOCK_SHARE);
+
+	bool seen = heap_hot_search_buffer(&tid, heap, at.buffer, SnapshotSelf, &tuple, nullptr, true);
+
+	LockBuffer(at.buffer, BUFFER_LOCK_UNLOCK);
+	if (seen && assignment_of(&tuple, RelationGetDescr(heap)).room == room.view())
+		found = found_in(&tuple, at.buffer, RelationGetDescr(heap));
+	ReleaseBuffer(at.buffer);
 	return found;
 }
 
@@ -139,13 +183,31 @@ Assignments::close()
 std::optional<Found>
 Assignments::find(const RoomKey &room, bool *absent) const
 {
-	return first_version(heap, key, room, SnapshotSelf, absent);
+	std::uint64_t hash = hash_of(room);
+	std::optional<Found> found = find_remembered(heap, room, hash);
+
+	if (found)
+		return found;
+
+	bool any = for_each_version(
+		heap, key, room.as_datum(), SnapshotSelf,
+		[&found, this, hash](TupleTableSlot *slot, ItemPointer root) {
+			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+
+			found = found_in(buffered->base.tuple, buffered->buffer, RelationGetDescr(heap));
+			place_of(hash) = Whereabouts{.room = hash, .root = *root, .buffer = buffered->buffer};
+			return false;
+		});
+
+	if (absent != nullptr)
+		*absent = !any;
+	return found;
 }
 
 std::optional<Found>
 Assignments::find_visible(const RoomKey &room) const
 {
-	return first_version(heap, key, room, GetActiveSnapshot(), nullptr);
+	return first_version(heap, key, room, GetActiveSnapshot());
 }
 
 Assignments::Probe
