@@ -518,28 +518,18 @@ board_here()
 	return here;
 }
 
-std::uint64_t
-board_hash(std::string_view name)
-{
-	std::uint64_t hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(name.data()),
-											 static_cast<int>(name.size()), 0x67787962616c);
-
-	return hash != 0 ? hash : 1;
-}
-
 int
-place_on_board(Board *board, std::string_view server)
+place_on_board(Board *board, std::uint64_t server)
 {
-	std::uint64_t hash = board_hash(server);
 	/* Places are never given back, so that a server which is found without the lock has its place. */
-	int place = find_entry(board->servers, places, &Carried::server, hash);
+	int place = find_entry(board->servers, places, &Carried::server, server);
 
-	if (board->servers[place].server == hash)
+	if (board->servers[place].server == server)
 		return place;
 	return locked(board, LW_EXCLUSIVE, [=] {
-		int place = find_entry(board->servers, places, &Carried::server, hash);
+		int place = find_entry(board->servers, places, &Carried::server, server);
 
-		if (board->servers[place].server == hash)
+		if (board->servers[place].server == server)
 			return place;
 		if (board->taken == places / 2)
 		{
@@ -547,7 +537,7 @@ place_on_board(Board *board, std::string_view server)
 			return -1;
 		}
 		board->taken++;
-		board->servers[place].server = hash;
+		board->servers[place].server = server;
 		return place;
 	});
 }

@@ -37,7 +37,7 @@ void request_boards();
 Board *board_here();
 
 /* Where a server is on the board, taken if it has no place yet; -1 if there is none left, which puts the board off. */
-int place_on_board(Board *board, std::string_view server);
+int place_on_board(Board *board, std::uint64_t server);
 
 /* By how much a transaction has changed what a server carries. */
 struct BoardChange
@@ -63,8 +63,6 @@ void leave_on_board(Board *board, TransactionId transaction, const BoardChange *
 
 /* A room that may have live sessions loses its assignment, if the current transaction commits. */
 void suspect_on_board(Board *board, TransactionId transaction, std::uint64_t room);
-
-std::uint64_t board_hash(std::string_view name);
 
 /* What a count was made with: another basis gives other numbers. */
 using Basis = std::uint64_t;

@@ -122,6 +122,16 @@ copy_of(std::string_view source)
 	return {copy, source.size()};
 }
 
+/* Never 0, which stands for no name in the tables that are open by it. */
+inline std::uint64_t
+name_hash(std::string_view name)
+{
+	std::uint64_t hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(name.data()),
+											 static_cast<int>(name.size()), 0);
+
+	return hash != 0 ? hash : 1;
+}
+
 inline text *
 text_of(std::string_view source)
 {

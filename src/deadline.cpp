@@ -39,6 +39,15 @@ end_lock_timeout(int guc_nest_level)
 	AtEOXact_GUC(false, guc_nest_level);
 }
 
+LOCKTAG
+side_lock_tag(Oid relation)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, relation, 1);
+	return tag;
+}
+
 void
 lock_relation(Oid relation, LOCKMODE mode, Deadline deadline)
 {

@@ -60,6 +60,9 @@ wait_or_report(Deadline deadline, W wait, R report)
 	end_lock_timeout(level);
 }
 
+/* A lock that goes with a relation but is not its own: in pg_locks an object of pg_class with objsubid 1. */
+LOCKTAG side_lock_tag(Oid relation);
+
 /* Locks a relation until the end of the transaction; raises 55P03 if others hold it as a whole until the deadline. */
 void lock_relation(Oid relation, LOCKMODE mode, Deadline deadline);
 

@@ -21,15 +21,6 @@ namespace gxy
 namespace
 {
 
-LOCKTAG
-fleet_lock_tag()
-{
-	LOCKTAG tag;
-
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, relations().failovers, 1);
-	return tag;
-}
-
 bool
 is_missing(const PoolServer &server)
 {
@@ -239,7 +230,7 @@ lock_fleet(Deadline deadline)
 	wait_or_report(
 		deadline,
 		[] {
-			LOCKTAG tag = fleet_lock_tag();
+			LOCKTAG tag = side_lock_tag(relations().failovers);
 
 			(void) LockAcquire(&tag, ExclusiveLock, false, false);
 		},
@@ -255,7 +246,7 @@ lock_fleet(Deadline deadline)
 bool
 try_lock_fleet()
 {
-	LOCKTAG tag = fleet_lock_tag();
+	LOCKTAG tag = side_lock_tag(relations().failovers);
 
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }

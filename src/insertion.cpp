@@ -13,16 +13,6 @@ namespace gxy
 namespace
 {
 
-LOCKTAG
-placement_lock_tag()
-{
-	LOCKTAG tag;
-
-	/* Of the table, but not the table's own lock: shows in pg_locks as an object of pg_class with objsubid 1. */
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, relations().assignments, 1);
-	return tag;
-}
-
 /*
  * The table's CHECK constraints, compiled. To compile them takes as long as everything else about an insertion together,
  * so they are kept for as long as the table does not change.
@@ -123,7 +113,7 @@ Insertion::finish()
 void
 acquire_placement_lock()
 {
-	LOCKTAG tag = placement_lock_tag();
+	LOCKTAG tag = side_lock_tag(relations().assignments);
 
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
@@ -131,7 +121,7 @@ acquire_placement_lock()
 bool
 try_placement_lock()
 {
-	LOCKTAG tag = placement_lock_tag();
+	LOCKTAG tag = side_lock_tag(relations().assignments);
 
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
@@ -139,7 +129,7 @@ try_placement_lock()
 void
 release_placement_lock()
 {
-	LOCKTAG tag = placement_lock_tag();
+	LOCKTAG tag = side_lock_tag(relations().assignments);
 
 	(void) LockRelease(&tag, ExclusiveLock, false);
 }

@@ -185,7 +185,7 @@ reserve_by_board(const PlacementRequest &request, Prospect *prospect, Board *boa
 					   ? Reserved::no_count
 					   : reserve(board,
 								 ReserveRequest{.basis = basis_of(*prospect->pool, prospect->rules),
-												.room = board_hash(request.room->view()),
+												.room = name_hash(request.room->view()),
 												.room_examined = examined,
 												.expected = prospect->expected(),
 												.burden = burden_of(request, *prospect),

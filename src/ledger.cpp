@@ -149,7 +149,7 @@ static void
 note(std::string_view server, Burden gain, Burden loss)
 {
 	Board *board = board_here();
-	int place = board != nullptr ? place_on_board(board, server) : -1;
+	int place = board != nullptr ? place_on_board(board, name_hash(server)) : -1;
 
 	if (place < 0)
 		return;
@@ -184,7 +184,7 @@ note_lost_room(std::string_view room)
 	Board *board = board_here();
 
 	if (board != nullptr)
-		suspect_on_board(board, GetTopTransactionId(), board_hash(room));
+		suspect_on_board(board, GetTopTransactionId(), name_hash(room));
 }
 
 void

@@ -130,7 +130,7 @@ Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, Ti
 		RoomUse use = room_use(row, pool, census, rules, now);
 
 		loads[server].rooms++;
-		loads[server].expected += std::max<std::int64_t>(0, room_load(use, rules) - use.active);
+		loads[server].expected += burden_of(use, rules).load;
 		if (tables == nullptr)
 			loads[server].users += use.active;
 	});
@@ -140,7 +140,7 @@ Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, Ti
 		return;
 	tables->room_numbers.for_each([&](std::string_view room, int number) {
 		if (server_of_room[number] == UserCount::unassigned)
-			unassigned_rooms.push(board_hash(room));
+			unassigned_rooms.push(name_hash(room));
 	});
 }
 

@@ -136,6 +136,14 @@ struct Due
 	bool more = false;
 };
 
+bool
+has_claim_in_force(const Pool &pool, TimestampTz now)
+{
+	return std::any_of(pool.servers.begin(), pool.servers.end(), [&](const PoolServer &server) {
+		return pool.whereabouts(server.name, DT_NOEND, now).moved;
+	});
+}
+
 /* "failover from gxy3": the server whose failover brought a room where it is. */
 int
 origin_of(const Pool &pool, const Assignment &row)
@@ -345,6 +353,11 @@ carry_out_failovers(Destination destination, int limit, Deadline deadline)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	const Pool &current = pool(deadline);
+
+	/* Nearly always: then nobody need look through the rooms. */
+	if (destination == Destination::standby && !has_claim_in_force(current, now))
+		return Moved();
+
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	Due due = find_due(assignments, current, destination, limit, now);
 	Array<Assignment> outside;

@@ -96,6 +96,7 @@ read_server(const RowView &row)
 	PoolServer server;
 
 	server.name = row.text(servers_name);
+	server.hash = name_hash(server.name);
 	server.position = row.integer(servers_position, 0);
 	server.priority = row.integer(servers_priority, 0);
 	server.capacity = row.integer(servers_capacity, 0);
@@ -128,6 +129,7 @@ read_servers(Pool *pool)
 			PoolServer server;
 
 			server.name = copy_of(name);
+			server.hash = name_hash(server.name);
 			server.position = pool->servers.count + 1;
 			pool->servers.push(server);
 		}

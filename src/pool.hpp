@@ -42,6 +42,7 @@ struct Failover
 struct PoolServer
 {
 	std::string_view name;
+	std::uint64_t hash = 0; /* of the name: every new room asks the board for all servers by it */
 	int position = 0;
 	int priority = 0;
 	int capacity = 0; /* 0: default_capacity */

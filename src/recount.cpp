@@ -49,7 +49,7 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Prospe
 		});
 	for (int i = 0; i < rows.count; i++)
 	{
-		rows[i].place = place_on_board(board, servers[i]);
+		rows[i].place = place_on_board(board, name_hash(servers[i]));
 		if (rows[i].place >= 0)
 			result.prepared.push(rows[i]);
 	}
@@ -94,7 +94,7 @@ basis_of(const Pool &pool, const Rules &rules)
 
 	/* Of the same set in any order. */
 	for (const PoolServer &server : pool.servers)
-		servers += board_hash(server.name);
+		servers += server.hash;
 
 	const std::uint64_t parts[] = {
 		servers,
@@ -104,11 +104,11 @@ basis_of(const Pool &pool, const Rules &rules)
 		static_cast<std::uint64_t>(rules.strategy),
 		static_cast<std::uint64_t>(setting::assignment_grace),
 		static_cast<std::uint64_t>(setting::dead_session_timeout),
-		board_hash(name(pool.sessions.schema)),
-		board_hash(name(pool.sessions.relation)),
+		name_hash(name(pool.sessions.schema)),
+		name_hash(name(pool.sessions.relation)),
 	};
 
-	return board_hash({reinterpret_cast<const char *>(parts), sizeof(parts)});
+	return name_hash({reinterpret_cast<const char *>(parts), sizeof(parts)});
 }
 
 int *
@@ -119,7 +119,7 @@ places_of(Board *board, const Pool &pool)
 
 	for (int i = 0; i < pool.servers.count; i++)
 	{
-		places[i] = place_on_board(board, pool.servers[i].name);
+		places[i] = place_on_board(board, pool.servers[i].hash);
 		if (places[i] < 0)
 			return nullptr;
 	}

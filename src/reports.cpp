@@ -316,6 +316,20 @@ failover_note(const Pool &pool, int index, TimestampTz now)
 
 } // namespace
 
+/* What every server carries. */
+static Tally
+count_now(const Pool &pool, const Rules &rules, TimestampTz now, Deadline deadline)
+{
+	Census census = Census::take(pool.sessions, now, deadline);
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Tally tally = Tally::count(assignments, pool, census, rules, snapshot, now);
+
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	return tally;
+}
+
 void
 report_server_loads(FunctionCallInfo fcinfo)
 {
@@ -326,14 +340,10 @@ report_server_loads(FunctionCallInfo fcinfo)
 
 	InitMaterializedSRF(fcinfo, 0);
 
-	Census census = Census::take(current.sessions, now, deadline);
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Tally tally = Tally::count(assignments, current, census, rules, snapshot, now);
+	Tally tally = count_now(current, rules, now, deadline);
 	int count = current.servers.count;
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
 
-	UnregisterSnapshot(snapshot);
 	for (int i = 0; i < count; i++)
 		order[i] = i;
 	std::sort(order, order + count, [&current](int a, int b) {
@@ -362,7 +372,6 @@ report_server_loads(FunctionCallInfo fcinfo)
 		row.add_optional(failover_note(current, order[rank], now));
 		row.put();
 	}
-	assignments.close();
 }
 
 void
@@ -379,17 +388,13 @@ report_board(FunctionCallInfo fcinfo)
 	if (places == nullptr)
 		return;
 
-	Census census = Census::take(current.sessions, now, deadline);
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Tally tally = Tally::count(assignments, current, census, rules, snapshot, now);
+	Tally tally = count_now(current, rules, now, deadline);
 	int count = current.servers.count;
 	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
 	TimestampTz counted_at;
 	bool usable = read_board(board, basis_of(current, rules), places, burdens, count, &counted_at);
 	Row row(fcinfo);
 
-	UnregisterSnapshot(snapshot);
 	for (int i = 0; i < count; i++)
 	{
 		row.add(current.servers[i].name);
@@ -404,7 +409,6 @@ report_board(FunctionCallInfo fcinfo)
 			row.add_null();
 		row.put();
 	}
-	assignments.close();
 }
 
 void

@@ -79,7 +79,7 @@ first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapsho
  * an index descent, and has to be the room's. A page that has left the buffer or the table in the meantime does not
  * answer to its name any more.
  */
-struct Whereabouts
+struct KnownRow
 {
 	std::uint64_t room; /* hash, 0: none */
 	ItemPointerData root;
@@ -87,20 +87,10 @@ struct Whereabouts
 };
 
 constexpr int remembered_rooms = 4096; /* a power of two */
-Whereabouts remembered[remembered_rooms];
+KnownRow remembered[remembered_rooms];
 
-std::uint64_t
-hash_of(const RoomKey &room)
-{
-	std::string_view id = room.view();
-	std::uint64_t hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(id.data()),
-											 static_cast<int>(id.size()), 0);
-
-	return hash != 0 ? hash : 1;
-}
-
-Whereabouts &
-place_of(std::uint64_t hash)
+KnownRow &
+known_row(std::uint64_t hash)
 {
 	return remembered[hash & (remembered_rooms - 1)];
 }
@@ -109,7 +99,7 @@ place_of(std::uint64_t hash)
 std::optional<Found>
 find_remembered(Relation heap, const RoomKey &room, std::uint64_t hash)
 {
-	const Whereabouts &at = place_of(hash);
+	const KnownRow &at = known_row(hash);
 	ItemPointerData tid = at.root;
 	HeapTupleData tuple;
 	std::optional<Found> found;
@@ -183,7 +173,7 @@ Assignments::close()
 std::optional<Found>
 Assignments::find(const RoomKey &room, bool *absent) const
 {
-	std::uint64_t hash = hash_of(room);
+	std::uint64_t hash = name_hash(room.view());
 	std::optional<Found> found = find_remembered(heap, room, hash);
 
 	if (found)
@@ -195,7 +185,7 @@ Assignments::find(const RoomKey &room, bool *absent) const
 			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
 
 			found = found_in(buffered->base.tuple, buffered->buffer, RelationGetDescr(heap));
-			place_of(hash) = Whereabouts{.room = hash, .root = *root, .buffer = buffered->buffer};
+			known_row(hash) = KnownRow{.room = hash, .root = *root, .buffer = buffered->buffer};
 			return false;
 		});
 
