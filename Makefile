@@ -16,7 +16,11 @@ OBJS = \
 	src/guc.o \
 	src/deadline.o \
 	src/shmem.o \
+	src/boards.o \
+	src/settling.o \
+	src/suspects.o \
 	src/board.o \
+	src/board_count.o \
 	src/ledger.o \
 	src/catalog.o \
 	src/statement.o \
@@ -40,6 +44,7 @@ OBJS = \
 	src/failover.o \
 	src/fleet.o \
 	src/move.o \
+	src/assign.o \
 	src/lease.o \
 	src/orders.o \
 	src/cleanup.o \

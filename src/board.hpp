@@ -7,46 +7,15 @@
  */
 #pragma once
 
-#include "array.hpp"
+#include "boards.hpp"
+#include "burden.hpp"
 #include "policy.hpp"
 
 namespace gxy
 {
 
-/* What a server carries, or by how much that changes. */
-struct Burden
-{
-	std::int64_t load = 0; /* users, there or expected */
-	std::int64_t rooms = 0;
-
-	Burden &operator+=(const Burden &other)
-	{
-		load += other.load;
-		rooms += other.rooms;
-		return *this;
-	}
-	Burden operator-() const { return {-load, -rooms}; }
-};
-
-struct Board;
-
-/* To be called while libraries are being preloaded. */
-void request_boards();
-
-/* That of this database, claimed at the first use; nullptr: none. Not for transaction callbacks. */
-Board *board_here();
-
 /* Where a server is on the board, taken if it has no place yet; -1 if there is none left, which puts the board off. */
 int place_on_board(Board *board, std::uint64_t server);
-
-/* By how much a transaction has changed what a server carries. */
-struct BoardChange
-{
-	int place;	 /* -1: the table has been emptied */
-	int level;	 /* nest level of the (sub)transaction */
-	Burden gain; /* counts for everybody from the start */
-	Burden loss; /* negative; counts for others once it is committed */
-};
 
 /* The current transaction, which has the top-level id, changes something; it is going to say how it ended. */
 void write_on_board(Board *board, TransactionId transaction, const BoardChange &change);
@@ -63,9 +32,6 @@ void leave_on_board(Board *board, TransactionId transaction, const BoardChange *
 
 /* A room that may have live sessions loses its assignment, if the current transaction commits. */
 void suspect_on_board(Board *board, TransactionId transaction, std::uint64_t room);
-
-/* What a count was made with: another basis gives other numbers. */
-using Basis = std::uint64_t;
 
 enum class Reserved
 {
@@ -92,49 +58,6 @@ struct ReserveRequest
  */
 Reserved reserve_on_board(Board *board, const ReserveRequest &request, Server *servers,
 						  const int *places, int count, Decision *decision);
-
-/* A count of what is in the tables, being made. */
-struct BoardCount
-{
-	Snapshot snapshot = nullptr; /* registered; what it sees has to be counted */
-	bool wants_prepared = false; /* rows of prepared transactions, too, apart */
-};
-
-/* Whether there is no count by these rules that is younger than max_age (microseconds). A guess, made without a lock. */
-bool count_is_due(const Board *board, Basis basis, TimestampTz now, std::int64_t max_age);
-
-/* nullptr snapshot: it is not due, or somebody else makes it. */
-BoardCount begin_count(Board *board, Basis basis, TimestampTz now, std::int64_t max_age);
-
-struct CountedServer
-{
-	int place;
-	Burden burden;
-};
-
-struct PreparedRow
-{
-	TransactionId transaction;
-	int place;
-	Burden burden;
-};
-
-struct CountResult
-{
-	Array<CountedServer> servers;
-	Array<std::uint64_t> suspects; /* rooms with live sessions and no assignment */
-	Array<PreparedRow> prepared;
-};
-
-/* False: a transaction that the count has seen has yet to say so on the board; try again in a moment. */
-bool install_count(Board *board, Basis basis, const CountResult &result);
-void abandon_count(Board *board);
-
-/* Rooms and sessions have changed in a way the board has not been told: counts are due at once. */
-void outdate_count(Board *board);
-
-/* Without a count that can be used, waits for the one somebody else is making, but no longer than so many milliseconds. */
-void wait_for_count(Board *board, Basis basis, int milliseconds);
 
 /* Reads what servers carry; false if there is no usable count by these rules. counted_at: 0 if that is due. */
 bool read_board(Board *board, Basis basis, const int *places, Burden *burdens, int count,

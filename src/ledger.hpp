@@ -7,6 +7,7 @@
 #pragma once
 
 #include "board.hpp"
+#include "board_count.hpp"
 
 namespace gxy
 {

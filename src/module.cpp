@@ -1,7 +1,7 @@
 /*
  * module.cpp: what happens when the server loads the library.
  */
-#include "board.hpp"
+#include "boards.hpp"
 #include "catalog.hpp"
 #include "guc.hpp"
 #include "pool.hpp"
