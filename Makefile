@@ -48,6 +48,7 @@ OBJS = \
 	src/lease.o \
 	src/orders.o \
 	src/cleanup.o \
+	src/roster.o \
 	src/worker.o \
 	src/launcher.o \
 	src/reports.o \

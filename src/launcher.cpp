@@ -23,9 +23,8 @@
  * starts it anew, and it begins with a round of visits.
  */
 #include "guc.hpp"
+#include "roster.hpp"
 #include "worker.hpp"
-
-#include "array.hpp"
 
 namespace gxy
 {
@@ -35,102 +34,17 @@ namespace
 /* Workers that may run at once. */
 constexpr int max_running = 3;
 constexpr TimestampTz startup_patience = 2 * USECS_PER_SEC;
-constexpr TimestampTz longest_delay = 10 * USECS_PER_MINUTE;
 constexpr TimestampTz retry_delay = 1 * USECS_PER_SEC;
-/* For a failover that is due after a run that failed: the delay between cleanups would leave users without a server. */
-constexpr TimestampTz failover_retry_delay = 2 * USECS_PER_SEC;
-
-struct Database
-{
-	Oid oid = InvalidOid;
-	bool unvisited = true;
-	bool left_out = false; /* in this round, for want of a place in shared memory */
-	BackgroundWorkerHandle *worker = nullptr;
-	TimestampTz started = 0;
-};
 
 struct Launcher
 {
-	Array<Database> databases;
+	Roster roster;
 	TimestampTz next_round = 0;
 	TimestampTz no_worker_before = 0; /* the server had no free worker slot */
 	bool slots_were_short = false;
 	bool places_were_short = false;
 };
 static_assert(std::is_trivially_destructible_v<Launcher>);
-
-Database *
-find_database(Launcher *launcher, Oid oid)
-{
-	for (Database &database : launcher->databases)
-		if (database.oid == oid)
-			return &database;
-	return nullptr;
-}
-
-/* Databases that people may connect to; templates are copied, not used. */
-Array<Oid>
-read_databases()
-{
-	Array<Oid> oids;
-	MemoryContext context = CurrentMemoryContext;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-
-	Relation catalog = table_open(DatabaseRelationId, AccessShareLock);
-	TableScanDesc scan = table_beginscan_catalog(catalog, 0, nullptr);
-	HeapTuple tuple;
-
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != nullptr)
-	{
-		Form_pg_database row = reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple));
-		MemoryContext caller = MemoryContextSwitchTo(context);
-
-		if (row->datallowconn && !row->datistemplate && row->datconnlimit != -2)
-			oids.push(row->oid);
-		MemoryContextSwitchTo(caller);
-	}
-	table_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-	return oids;
-}
-
-/* Takes note of new databases, forgets those that are gone. */
-void
-begin_round(Launcher *launcher)
-{
-	MemoryContext scratch =
-		AllocSetContextCreate(TopMemoryContext, "gxy_balancer round", ALLOCSET_SMALL_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(scratch);
-	Array<Oid> oids = read_databases();
-	Array<Database> &known = launcher->databases;
-	int kept = 0;
-
-	MemoryContextSwitchTo(caller);
-	launcher->places_were_short = false;
-	for (Oid oid : oids)
-		if (find_database(launcher, oid) == nullptr)
-		{
-			Database fresh;
-
-			fresh.oid = oid;
-			known.push(fresh);
-		}
-	for (Database &database : known)
-	{
-		launcher->places_were_short |= database.left_out;
-		database.left_out = false;
-		if (database.worker != nullptr ||
-			std::find(oids.begin(), oids.end(), database.oid) != oids.end())
-			known[kept++] = database;
-	}
-	known.count = kept;
-	keep_only(oids.begin(), oids.count);
-	MemoryContextDelete(scratch);
-}
 
 void
 start_worker(Launcher *launcher, Database *database, TimestampTz now)
@@ -166,54 +80,6 @@ start_worker(Launcher *launcher, Database *database, TimestampTz now)
 	launcher->slots_were_short = true;
 }
 
-/* The delay doubles with every failure in a row. */
-TimestampTz
-delay_after(int failures)
-{
-	TimestampTz delay = microseconds(setting::cleanup_interval);
-
-	for (int i = 1; i < failures && delay < longest_delay; i++)
-		delay *= 2;
-	return std::max(std::min(delay, longest_delay), microseconds(setting::cleanup_interval));
-}
-
-/* A worker has ended: what it left in the status tells how. */
-void
-settle(Database *database, TimestampTz now)
-{
-	std::optional<DatabaseStatus> status = status_of(database->oid);
-
-	pfree(database->worker);
-	database->worker = nullptr;
-	if (!status)
-		return;
-	database->unvisited = false;
-	switch (status->state)
-	{
-		case WorkerState::absent:
-			drop_status(database->oid);
-			return;
-		case WorkerState::waiting:
-			status->next_due = status->more_work
-								   ? now
-								   : status->last_start + microseconds(setting::cleanup_interval);
-			break;
-		case WorkerState::starting:
-		case WorkerState::running:
-			/* It did not live to say. */
-			status->failures++;
-			status->state = WorkerState::failed;
-			strlcpy(status->error, "the worker was terminated", error_length);
-			[[fallthrough]];
-		case WorkerState::failed:
-			status->next_due = now + delay_after(status->failures);
-			if (status->next_failover != 0)
-				status->next_failover = std::max(status->next_failover, now + failover_retry_delay);
-			break;
-	}
-	(void) update_status(*status);
-}
-
 bool
 has_ended(const Database &database)
 {
@@ -223,50 +89,13 @@ has_ended(const Database &database)
 		   GetBackgroundWorkerPid(database.worker, &pid) == BGWH_STOPPED;
 }
 
-/* When a database is to get its next worker. */
-TimestampTz
-due(const Database &database)
-{
-	std::optional<DatabaseStatus> status = status_of(database.oid);
-
-	if (database.worker != nullptr)
-		return DT_NOEND;
-	if (status && status->called_for)
-		return DT_NOBEGIN;
-	if (status && status->next_failover != 0)
-		return std::min(status->next_due, status->next_failover);
-	if (status)
-		return status->next_due;
-	return database.unvisited && !database.left_out ? DT_NOBEGIN : DT_NOEND;
-}
-
-/* The database that has been due for longest: if they came in a fixed order, those at its end might never get a run. */
-Database *
-first_due(Launcher *launcher, TimestampTz *when)
-{
-	Database *first = nullptr;
-
-	*when = DT_NOEND;
-	for (Database &database : launcher->databases)
-	{
-		TimestampTz its_time = due(database);
-
-		if (its_time < *when)
-		{
-			*when = its_time;
-			first = &database;
-		}
-	}
-	return first;
-}
-
 /* Those that are stuck in start-up, waiting for a copy of their database to end, do not count. */
 int
 count_running(const Launcher &launcher, TimestampTz now)
 {
 	int running = 0;
 
-	for (const Database &database : launcher.databases)
+	for (const Database &database : launcher.roster.databases)
 	{
 		std::optional<DatabaseStatus> status = status_of(database.oid);
 		bool stuck = status && status->state == WorkerState::starting &&
@@ -328,38 +157,26 @@ attend(Launcher *launcher, TimestampTz now)
 {
 	TimestampTz wake = launcher->next_round;
 
-	for (Database &database : launcher->databases)
+	for (Database &database : launcher->roster.databases)
 		if (has_ended(database))
 			settle(&database, now);
 
 	for (;;)
 	{
 		TimestampTz when;
-		Database *database = first_due(launcher, &when);
+		Database *database = launcher->roster.first_due(&when);
 
 		if (when > now)
 			return std::min(wake, when);
 		/* One that cannot run yet is tried again soon; the end of another wakes us sooner. */
-		if (count_running(*launcher, now) >= max_running || now < launcher->no_worker_before ||
-			!run(launcher, database, now))
+		if (count_running(*launcher, now) >= max_running || now < launcher->no_worker_before)
+			return std::min(wake, now + retry_delay);
+		/* Else a worker would find out, which is a FATAL in the log. */
+		if (launcher->roster.forget_if_gone(database))
+			continue;
+		if (!run(launcher, database, now))
 			return std::min(wake, now + retry_delay);
 	}
-}
-
-/* Backends may have called for runs in databases that pg_database has shown since. */
-bool
-unknown_called_for(Launcher *launcher)
-{
-	DatabaseStatus *statuses =
-		static_cast<DatabaseStatus *>(palloc(sizeof(DatabaseStatus) * max_databases));
-	int count = list_statuses(statuses, max_databases);
-	bool unknown = false;
-
-	for (int i = 0; i < count; i++)
-		unknown = unknown || (statuses[i].called_for &&
-							  find_database(launcher, statuses[i].database) == nullptr);
-	pfree(statuses);
-	return unknown;
 }
 
 /* New settings apply at once: an interval that has shrunk from an hour to a second must not be waited out. */
@@ -369,18 +186,19 @@ reload(Launcher *launcher, TimestampTz now)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	launcher->next_round = now;
-	for (const Database &database : launcher->databases)
-	{
-		std::optional<DatabaseStatus> status = status_of(database.oid);
+	launcher->roster.plan_again();
+}
 
-		if (status && status->state == WorkerState::waiting)
-			status->next_due = status->last_start + microseconds(setting::cleanup_interval);
-		else if (status && status->state == WorkerState::failed)
-			status->next_due = status->last_start + delay_after(status->failures);
-		else
-			continue;
-		(void) update_status(*status);
-	}
+void
+begin_round(Launcher *launcher, TimestampTz now)
+{
+	const Array<Database> &databases = launcher->roster.databases;
+
+	/* One warning for as long as some are left out, round after round. */
+	launcher->places_were_short = std::any_of(databases.begin(), databases.end(),
+											  [](const Database &known) { return known.left_out; });
+	launcher->roster.read_again();
+	launcher->next_round = now + microseconds(setting::cleanup_interval);
 }
 
 } // namespace
@@ -413,11 +231,8 @@ extern "C"
 
 			if (ConfigReloadPending)
 				reload(&launcher, now);
-			if (now >= launcher.next_round || unknown_called_for(&launcher))
-			{
-				begin_round(&launcher);
-				launcher.next_round = now + microseconds(setting::cleanup_interval);
-			}
+			if (now >= launcher.next_round || launcher.roster.lacks_one_called_for())
+				begin_round(&launcher, now);
 
 			TimestampTz wake = attend(&launcher, now);
 			long timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake);

@@ -308,14 +308,28 @@ drop_status(Oid database)
 	LWLockRelease(shared->lock);
 }
 
+int
+list_places(Oid *databases)
+{
+	int listed = 0;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (const Database &place : shared->databases)
+		if (OidIsValid(place.status.database))
+			databases[listed++] = place.status.database;
+	LWLockRelease(shared->lock);
+	return listed;
+}
+
 void
-keep_only(const Oid *databases, int count)
+clear_place(Oid database)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (Database &place : shared->databases)
-		if (OidIsValid(place.status.database) &&
-			std::find(databases, databases + count, place.status.database) == databases + count)
-			place = Database();
+
+	int place = place_of(database, false);
+
+	if (place >= 0)
+		shared->databases[place] = Database();
 	LWLockRelease(shared->lock);
 }
 

@@ -92,8 +92,11 @@ bool update_status(DatabaseStatus status);
 /* Forgets the status, unless a run has been called for. */
 void drop_status(Oid database);
 
-/* Forgets all databases but these, with their counters. */
-void keep_only(const Oid *databases, int count);
+/* Lists the databases that have a place here, if only for their counters: max_databases at most. */
+int list_places(Oid *databases);
+
+/* Forgets a database that is gone, with its counters. */
+void clear_place(Oid database);
 
 /* Calls for a run in a database, which thereby is known to have the extension, and wakes the launcher. */
 void call_for_run(Oid database);
