@@ -63,10 +63,10 @@ int
 place_on_board(Board *board, std::uint64_t server)
 {
 	/* Places are never given back, so that a server which is found without the lock has its place. */
-	int place = find_entry(board->servers, places, &Carried::server, server);
+	int known = find_entry(board->servers, places, &Carried::server, server);
 
-	if (board->servers[place].server == server)
-		return place;
+	if (board->servers[known].server == server)
+		return known;
 	return locked(board, LW_EXCLUSIVE, [=] {
 		int place = find_entry(board->servers, places, &Carried::server, server);
 

@@ -95,6 +95,13 @@ extern "C"
 #error "gxy_balancer is built for PostgreSQL 15 to 18"
 #endif
 
+/* From 18 on a library can say what it is, for pg_get_loaded_modules(). */
+#if PG_VERSION_NUM >= 180000
+#define GXY_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "gxy_balancer", .version = GXY_VERSION)
+#else
+#define GXY_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
 namespace gxy
 {
 

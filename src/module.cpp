@@ -11,7 +11,7 @@
 extern "C"
 {
 
-	PG_MODULE_MAGIC;
+	GXY_MODULE_MAGIC;
 
 	static void relation_changed(Datum, Oid relation)
 	{
