@@ -29,13 +29,43 @@ constexpr TimestampTz time_budget = 1 * USECS_PER_SEC;
 constexpr TimestampTz busy_delay = USECS_PER_SEC / 2;
 /* DROP DATABASE waits five seconds for those who are connected: a run with slow views must not outlast that. */
 constexpr TimestampTz longest_run = 4 * USECS_PER_SEC;
+/* One whose application code catches the cancellation is ended as a process, which cannot be caught. */
+constexpr TimestampTz last_resort = 4500 * USECS_PER_SEC / 1000;
 
 TimestampTz run_started = 0;
+bool ended_by_force = false;
 
-bool
-is_installed()
+Oid
+installed_extension()
 {
-	return OidIsValid(get_extension_oid("gxy_balancer", true));
+	return get_extension_oid("gxy_balancer", true);
+}
+
+/*
+ * DROP EXTENSION locks the extension before any of its tables, so with this lock held, before any other is taken, the two
+ * wait for each other one way only. False if the extension is not installed, also if it was dropped meanwhile.
+ */
+bool
+hold_extension()
+{
+	for (;;)
+	{
+		Oid extension = installed_extension();
+
+		if (!OidIsValid(extension))
+			return false;
+		wait_or_report(
+			Deadline::of_call_starting_now(),
+			[extension] { LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock); },
+			[] {
+				ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+								errmsg("timed out waiting for extension gxy_balancer"),
+								errdetail("Another transaction is dropping or altering it.")));
+			});
+		if (installed_extension() == extension)
+			return true;
+		UnlockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	}
 }
 
 /* Runs f in a transaction, as the owner of the tables; false if the extension is not installed. */
@@ -50,7 +80,7 @@ in_batch(const char *activity, F f)
 	enable_timeout_at(STATEMENT_TIMEOUT, run_started + longest_run);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, activity);
-	installed = is_installed();
+	installed = hold_extension();
 	if (installed)
 	{
 		Oid user;
@@ -162,18 +192,19 @@ settle_settings()
 	{
 		const char *name;
 		const char *value;
-	} settings[] = {
-		{"lock_timeout", "1s"},
-		{"statement_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
+	} settings[] =
+	{ {"lock_timeout", "1s"},
+	  /* If there is a deadlock all the same, the worker is the one to find it, and to give way. */
+	  {"deadlock_timeout", "10ms"},
+	  {"statement_timeout", "0"},
+	  {"idle_in_transaction_session_timeout", "0"},
 #if PG_VERSION_NUM >= 170000
-		{"transaction_timeout", "0"},
+	  {"transaction_timeout", "0"},
 #endif
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"synchronous_commit", "local"}
-	};
+	  {"default_transaction_isolation", "read committed"},
+	  {"default_transaction_read_only", "off"},
+	  {"default_transaction_deferrable", "off"},
+	  {"synchronous_commit", "local"} };
 
 	for (const auto &setting : settings)
 		SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
@@ -226,7 +257,7 @@ note_failure(DatabaseStatus *status, const char *last_error)
 	FlushErrorState();
 
 	StartTransactionCommand();
-	bool installed = is_installed();
+	bool installed = OidIsValid(installed_extension());
 
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -250,7 +281,18 @@ extern "C"
 {
 	static void name_database_in_log(void *name)
 	{
+		if (ended_by_force)
+			errcontext("an attached relation caught the cancellation of a run that took too long");
 		errcontext("gxy_balancer worker in database \"%s\"", static_cast<const char *>(name));
+	}
+
+	/* A timeout's handler: the same as SIGTERM. */
+	static void end_by_force()
+	{
+		ended_by_force = true;
+		InterruptPending = true;
+		ProcDiePending = true;
+		SetLatch(MyLatch);
 	}
 
 	PGDLLEXPORT void gxy_worker_main(Datum database);
@@ -276,6 +318,7 @@ extern "C"
 		run_started = GetCurrentTimestamp();
 		status.last_start = run_started;
 		(void) update_status(status);
+		enable_timeout_at(RegisterTimeout(USER_TIMEOUT, end_by_force), run_started + last_resort);
 		PG_TRY();
 		{
 			run_batches(&status);

@@ -19,6 +19,7 @@ use Test::More;
 
 my $node = new_node('obstacle', conf => "log_min_messages = debug1\n");
 my $started = qr/DEBUG:  starting background worker process "gxy_balancer worker"/;
+my $forced = qr/\] gxy_balancer worker FATAL: [^\n]*\n(?:[^\n]*CONTEXT:  |\t)[^\n]*(?:\n\t[^\n]*)*an attached relation caught the cancellation/;
 my $slowest = 0;
 my ($log_before, @complaints);
 
@@ -111,6 +112,7 @@ wait_for_run_after($node, 'galaxy', server_time($node)) for 1 .. 30;
 cmp_ok(count_complaints($node, $gone), '<=', 1, 'for good');
 
 # A slow view: the run gives up before those who wait do, and leaves them time before it tries again.
+$log_before = log_size($node);
 set_interval($node, '1s');
 $node->safe_psql('slow', <<'SQL');
 CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
@@ -138,6 +140,42 @@ ok( $node->poll_query_until('postgres',
 	'a run moves rooms, slowly');
 is(complaint_of('postgres', 'DROP DATABASE steps'), undef, 'the steps of a run together do not hold up DROP DATABASE');
 complaint_of('postgres', 'DROP DATABASE IF EXISTS steps WITH (FORCE)');
+is(count_in_log($node, $log_before, $forced), 0, 'nor has any run to be ended by force');
+
+# One that will not be told to stop: the process ends instead.
+create_database($node, 'stubborn');
+$node->safe_psql('stubborn', <<'SQL');
+CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
+SELECT attach_sessions('live');
+CREATE FUNCTION go_on() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	LOOP
+		BEGIN
+			PERFORM pg_sleep(600);
+		EXCEPTION WHEN query_canceled THEN
+		END;
+	END LOOP;
+END
+$$;
+CREATE OR REPLACE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE go_on();
+SQL
+$log_before = log_size($node);
+ok( $node->poll_query_until('postgres',
+		q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'stubborn' AND wait_event = 'PgSleep')),
+	'a run reads a view that catches its cancellation');
+is(complaint_of('postgres', 'DROP DATABASE stubborn'), undef, 'which does not hold up DROP DATABASE either');
+ok(count_in_log($node, $log_before, $forced) > 0, 'and the log tells how the run ended');
+complaint_of('postgres', 'DROP DATABASE IF EXISTS stubborn WITH (FORCE)');
+set_interval($node, '100ms');
+
+# A database that is dropped between two runs, and due before the next round, gets no worker that could only complain.
+create_database($node, 'dropped');
+set_interval($node, '3s');
+wait_for_run_after($node, 'dropped', server_time($node)) for 1 .. 2;
+$gone = log_size($node);
+push @complaints, complaint_of('postgres', 'DROP DATABASE dropped');
+wait_for_run_after($node, 'galaxy', server_time($node)) for 1 .. 2;
+is(count_in_log($node, $gone, qr/FATAL:  database \d+ does not exist/), 0, 'nobody is sent to a database that is gone');
 set_interval($node, '100ms');
 
 # Workers that cannot even start, because somebody has their databases locked, hold up no other database.
