@@ -14,7 +14,7 @@ use GxyWorker;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('run');
+my $node = new_node('run', init => { allows_streaming => 1 });
 $node->start;
 
 # 12 000 rooms at once: 5 000 a transaction.
@@ -118,12 +118,16 @@ release($session);
 $node->safe_psql('postgres', q(ALTER SYSTEM SET synchronous_standby_names = 'away'));
 $node->reload;
 $ENV{PGOPTIONS} = '-c synchronous_commit=local';
-$node->poll_query_until('postgres', q(SELECT current_setting('synchronous_standby_names') = 'away'));
+my $waiting = $node->background_psql('postgres');
+$waiting->query_until(qr/waiting/, "SET synchronous_commit = on;\n\\echo waiting\nCREATE TABLE of_a_commit_that_waits ();\n");
+ok($node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep')),
+	'a commit waits for a standby that is away');
 overdue($node, 'locked', 'idle');
-ok(rooms_are($node, 'locked'), 'nor does a standby that is away');
+ok(rooms_are($node, 'locked'), 'the runs do not');
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
 $node->reload;
 delete $ENV{PGOPTIONS};
+$waiting->quit;
 
 # The application truncates its sessions while a room is in use; every run before has renewed the room's lease.
 create_database($node, 'truncated');
