@@ -1,8 +1,8 @@
 /*
  * shmem.cpp: the shared structures and their one lock.
  *
- * Counters: a slot per backend, written by its backend alone and without a lock, so that a call costs one addition. A
- * backend that ends, or is the first to count in a reused slot, folds what is in it into its database's totals. A reset
+ * Counters: a slot per backend, written by its backend alone and without a lock, so that a call costs one addition. What
+ * a backend leaves behind counts as it is; the next one in its slot folds it into the totals of the database. A reset
  * does not touch other backends' slots; it remembers the sums as the new zero.
  *
  * Everything else changes a few times a minute and is kept under the lock.
@@ -16,13 +16,13 @@ namespace
 
 struct alignas(PG_CACHE_LINE_SIZE) BackendCounts
 {
-	Oid database; /* InvalidOid: nobody counts here */
+	Oid database; /* InvalidOid: nobody has counted here */
 	std::int64_t value[counters];
 };
 
 struct DatabaseCounts
 {
-	std::int64_t folded[counters]; /* of backends that have ended */
+	std::int64_t folded[counters]; /* of backends whose slots others have taken */
 	std::int64_t zero[counters];   /* the sums at the last reset */
 	TimestampTz since;
 };
@@ -94,7 +94,6 @@ fold(BackendCounts *backend)
 			shared->counts[place].folded[i] += backend->value[i];
 		backend->value[i] = 0;
 	}
-	backend->database = InvalidOid;
 }
 
 void
@@ -165,14 +164,6 @@ extern "C"
 		if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 			call_at_end = false;
 	}
-
-	static void leave_slot(int, Datum)
-	{
-		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-		fold(mine);
-		LWLockRelease(shared->lock);
-		mine = nullptr;
-	}
 }
 
 bool
@@ -196,10 +187,7 @@ count(Counter counter, std::int64_t by)
 	if (shared == nullptr)
 		return;
 	if (mine == nullptr)
-	{
 		claim_slot();
-		before_shmem_exit(leave_slot, Datum(0));
-	}
 	mine->value[static_cast<int>(counter)] += by;
 }
 

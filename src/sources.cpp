@@ -106,8 +106,7 @@ as_owner(Oid owner, Deadline deadline, F f)
 	int level = begin_lock_timeout(deadline);
 
 	GetUserIdAndSecContext(&caller, &context);
-	SetUserIdAndSecContext(owner,
-						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(owner, context | SECURITY_RESTRICTED_OPERATION);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	/* Compiling a query takes longer than counting sessions, and would be done anew for every room. */

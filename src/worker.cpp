@@ -43,29 +43,25 @@ installed_extension()
 
 /*
  * DROP EXTENSION locks the extension before any of its tables, so with this lock held, before any other is taken, the two
- * wait for each other one way only. False if the extension is not installed, also if it was dropped meanwhile.
+ * wait for each other one way only. False if the extension is not installed, or was dropped while we waited; whoever
+ * created it again has called for another run.
  */
 bool
 hold_extension()
 {
-	for (;;)
-	{
-		Oid extension = installed_extension();
+	Oid extension = installed_extension();
 
-		if (!OidIsValid(extension))
-			return false;
-		wait_or_report(
-			Deadline::of_call_starting_now(),
-			[extension] { LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock); },
-			[] {
-				ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-								errmsg("timed out waiting for extension gxy_balancer"),
-								errdetail("Another transaction is dropping or altering it.")));
-			});
-		if (installed_extension() == extension)
-			return true;
-		UnlockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-	}
+	if (!OidIsValid(extension))
+		return false;
+	wait_or_report(
+		Deadline::of_call_starting_now(),
+		[extension] { LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock); },
+		[] {
+			ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+							errmsg("timed out waiting for extension gxy_balancer"),
+							errdetail("Another transaction is dropping or altering it.")));
+		});
+	return installed_extension() == extension;
 }
 
 /* Runs f in a transaction, as the owner of the tables; false if the extension is not installed. */
@@ -87,8 +83,7 @@ in_batch(const char *activity, F f)
 		int context;
 
 		GetUserIdAndSecContext(&user, &context);
-		SetUserIdAndSecContext(relations().owner, context | SECURITY_LOCAL_USERID_CHANGE |
-													  SECURITY_RESTRICTED_OPERATION);
+		SetUserIdAndSecContext(relations().owner, context | SECURITY_RESTRICTED_OPERATION);
 		f();
 		SetUserIdAndSecContext(user, context);
 	}

@@ -118,12 +118,14 @@ release($session);
 $node->safe_psql('postgres', q(ALTER SYSTEM SET synchronous_standby_names = 'away'));
 $node->reload;
 $ENV{PGOPTIONS} = '-c synchronous_commit=local';
+$log_before = log_size($node);
 my $waiting = $node->background_psql('postgres');
 $waiting->query_until(qr/waiting/, "SET synchronous_commit = on;\n\\echo waiting\nCREATE TABLE of_a_commit_that_waits ();\n");
 ok($node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep')),
 	'a commit waits for a standby that is away');
 overdue($node, 'locked', 'idle');
 ok(rooms_are($node, 'locked'), 'the runs do not');
+is(count_complaints($node, $log_before), 0, 'nor has any of them given it up');
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
 $node->reload;
 delete $ENV{PGOPTIONS};
