@@ -90,6 +90,7 @@ ISOLATION = \
 	cleanup-spares \
 	declarations \
 	evacuate \
+	evacuate-moved \
 	failover-claim \
 	failover-spread \
 	learning \

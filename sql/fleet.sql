@@ -6,6 +6,8 @@
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
 \set ECHO none
 \i :helpers
+-- Where the library is preloaded there is a worker all the same, but not in a template.
+ALTER DATABASE :"DBNAME" IS_TEMPLATE true;
 -- Other tests have left history, and what was learned of rooms.
 TRUNCATE balancer_failovers, balancer_health, balancer_room_sizes;
 SET gxy_balancer.failover_delay = '1h';
@@ -226,3 +228,4 @@ DELETE FROM balancer_pins;
 DELETE FROM room_server_assignments;
 DELETE FROM balancer_servers;
 TRUNCATE balancer_failovers, balancer_health;
+ALTER DATABASE :"DBNAME" IS_TEMPLATE false;
