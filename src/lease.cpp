@@ -136,9 +136,12 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 	return Stick::answered;
 }
 
-/* Has the policy move a stranded room. False if it stays: somebody has its row in hand, or there is nowhere to go. */
+/*
+ * Has the policy move a stranded room off its server, unless somebody else has done so since it was found there. False if
+ * it stays: somebody has its row in hand, or there is nowhere to go.
+ */
 bool
-rehouse(const RoomKey &room, Deadline deadline)
+rehouse(const RoomKey &room, std::string_view from, Deadline deadline)
 {
 	if (!ConditionalLockRelationOid(relations().assignments, RowExclusiveLock))
 		return false;
@@ -149,12 +152,14 @@ rehouse(const RoomKey &room, Deadline deadline)
 
 	MemoryContextSwitchTo(context);
 
+	pause_here();
+
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	std::optional<Found> found = assignments.find(room);
 	std::optional<Assignment> row = found ? assignments.read(&found->tid) : std::nullopt;
 	bool looks_again = true;
 
-	if (row)
+	if (row && row->server == from)
 	{
 		Array<Assignment> rooms;
 
@@ -233,7 +238,7 @@ get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> e
 				count(Counter::sticky);
 				return server;
 			case Stick::stranded:
-				if (rehouse(room, deadline))
+				if (rehouse(room, view_of(server), deadline))
 					continue;
 				count(Counter::sticky);
 				return server;

@@ -66,11 +66,17 @@ public:
 		return caused(a, {a.span.start, b.span.end}, true, Judgement::vanished);
 	}
 
+	/* A room whose server has failed is moved by the worker, who tells none of us. */
 	bool has_author(const Observation &seen) const
 	{
+		const Span before = {-forever, seen.span.end};
+
 		return seen.creates || seen.seen == Seen::nothing ||
-			   room.creations.any({-forever, seen.span.end}, [&seen](const Creation &made) {
-				   return seen.seen == Seen::something || made.server == seen.server;
+			   room.creations.any(before, [&](const Creation &made) {
+				   return seen.seen == Seen::something || made.server == seen.server ||
+						  world.failures.any(before, [&made](const Failure &failure) {
+							  return failure.server == made.server;
+						  });
 			   });
 	}
 
