@@ -115,7 +115,7 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(OUTPUT_DIR)/isolation
 # No exceptions and no static guards: an ereport() is a longjmp, and the C++ runtime is not linked. WERROR=1 is for CI.
 CXX_STANDARD = -std=c++20
 WARNINGS = -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
-PG_CPPFLAGS = -DGXY_VERSION='"$(EXTVERSION)"'
+override PG_CPPFLAGS += -DGXY_VERSION='"$(EXTVERSION)"'
 PG_CXXFLAGS = $(CXX_STANDARD) -fno-exceptions -fno-rtti -fno-threadsafe-statics $(WARNINGS) $(CLANG_CXXFLAGS)
 # PostgreSQL was configured for gcc; its warning options that clang lacks are not our concern.
 CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)

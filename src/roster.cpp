@@ -152,7 +152,7 @@ Roster::lacks_one_called_for() const
 {
 	DatabaseStatus *statuses =
 		static_cast<DatabaseStatus *>(palloc(sizeof(DatabaseStatus) * max_databases));
-	int count = list_statuses(statuses, max_databases);
+	int count = list_statuses(statuses);
 	bool lacks = std::any_of(statuses, statuses + count, [this](const DatabaseStatus &status) {
 		return status.called_for && find(status.database) == nullptr;
 	});

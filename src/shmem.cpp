@@ -387,14 +387,14 @@ has_launcher()
 }
 
 int
-list_statuses(DatabaseStatus *statuses, int limit)
+list_statuses(DatabaseStatus *statuses)
 {
 	int listed = 0;
 
 	LWLockAcquire(shared->lock, LW_SHARED);
-	for (int i = 0; i < max_databases && listed < limit; i++)
-		if (OidIsValid(shared->databases[i].status.database) && shared->databases[i].known)
-			statuses[listed++] = shared->databases[i].status;
+	for (const Database &place : shared->databases)
+		if (place.known)
+			statuses[listed++] = place.status;
 	LWLockRelease(shared->lock);
 	return listed;
 }

@@ -114,8 +114,8 @@ void set_launcher_latch(Latch *latch);
 /* Whether there is one: none on a standby, nor where max_worker_processes left it no slot at the server's start. */
 bool has_launcher();
 
-/* Copies the databases that have a status; at most limit of them. */
-int list_statuses(DatabaseStatus *statuses, int limit);
+/* Copies the statuses there are: max_databases at most. */
+int list_statuses(DatabaseStatus *statuses);
 inline constexpr int max_databases = 512;
 
 } // namespace gxy

@@ -234,10 +234,7 @@ log_error(ErrorData *error)
 	PG_END_TRY();
 }
 
-/*
- * Inside PG_CATCH: ends the transaction and keeps the error; logs it unless the last run ended with the same. A run that
- * met a DROP EXTENSION has not failed.
- */
+/* Inside PG_CATCH: ends the transaction and keeps the error; logs it unless the last run ended with the same. */
 void
 note_failure(DatabaseStatus *status, const char *last_error)
 {
@@ -250,18 +247,7 @@ note_failure(DatabaseStatus *status, const char *last_error)
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	AbortCurrentTransaction();
 	FlushErrorState();
-
-	StartTransactionCommand();
-	bool installed = OidIsValid(installed_extension());
-
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(TopMemoryContext);
 	status->more_work = false;
-	if (!installed)
-	{
-		status->state = WorkerState::absent;
-		return;
-	}
 	status->state = WorkerState::failed;
 	status->failures++;
 	std::memcpy(status->error, error->message, length);
