@@ -82,26 +82,21 @@ place_of(Oid database, bool make)
 	return -1;
 }
 
-/* To be called under the lock. */
-void
-fold(BackendCounts *backend)
-{
-	int place = OidIsValid(backend->database) ? place_of(backend->database, true) : -1;
-
-	for (int i = 0; i < counters; i++)
-	{
-		if (place >= 0)
-			shared->counts[place].folded[i] += backend->value[i];
-		backend->value[i] = 0;
-	}
-}
-
+/* Takes this backend's slot, and folds what the last one there has left in it. */
 void
 claim_slot()
 {
 	mine = &shared->backends[compat::backend_number()];
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	fold(mine);
+
+	int place = OidIsValid(mine->database) ? place_of(mine->database, true) : -1;
+
+	for (int i = 0; i < counters; i++)
+	{
+		if (place >= 0)
+			shared->counts[place].folded[i] += mine->value[i];
+		mine->value[i] = 0;
+	}
 	mine->database = MyDatabaseId;
 	LWLockRelease(shared->lock);
 }

@@ -93,8 +93,8 @@ cmp_ok(count_in_log($node, $log_before, $started), '>', 25, 'with runs meanwhile
 overdue($node, 'moving', 'idle');
 ok(rooms_are($node, 'moving'), 'and afterwards');
 
-# A run in the middle of something is no obstacle for FORCE. The launcher may not know yet that the database is gone, and
-# send one more worker there, but no other.
+# A run in the middle of something is no obstacle for FORCE. The launcher may send one more worker while the database is
+# being dropped, but no other.
 for my $i (1 .. 10)
 {
 	$node->safe_psql('postgres', 'CREATE DATABASE short TEMPLATE galaxy');
