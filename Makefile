@@ -106,6 +106,12 @@ ISOLATION = \
 	touch-cleanup \
 	touch-touch
 
+# The same again on a server with the board, which these need: inputs in test/board/specs.
+BOARD = \
+	board-count \
+	board-exact \
+	board-transactions
+
 # Where pg_regress writes; a caller who may not write here is given a folder of his own.
 OUTPUT_DIR ?= $(shell test -w test && echo test/output || echo "$${TMPDIR:-/tmp}/$(EXTENSION)-$$(id -un)")
 REGRESS_PREP = output-dirs
@@ -160,7 +166,7 @@ clean:
 
 endif
 
-.PHONY: output-dirs unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
+.PHONY: output-dirs installcheck-board unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
 	check-version check-format format dist help
 
 # As many jobs as there are processors, unless the caller has said how many.
@@ -220,6 +226,7 @@ check-lists:
 	test/check-lists sources '$(OBJS:src/%.o=%)' src/*.cpp
 	test/check-lists REGRESS '$(REGRESS)' sql/*.sql
 	test/check-lists ISOLATION '$(ISOLATION)' test/isolation/specs/*.spec
+	test/check-lists BOARD '$(BOARD)' test/board/specs/*.spec
 
 check-version:
 	test/check-version '$(EXTVERSION)'
@@ -231,7 +238,12 @@ format:
 	$(CLANG_FORMAT) -i $(FORMATTED)
 
 output-dirs:
-	@mkdir -p $(OUTPUT_DIR)/regress $(OUTPUT_DIR)/isolation
+	@mkdir -p $(OUTPUT_DIR)/regress $(OUTPUT_DIR)/isolation $(OUTPUT_DIR)/board
+
+# On a server that has the library preloaded and a load_max_age of an hour.
+installcheck-board:
+	@$(MAKE) --no-print-directory installcheck REGRESS= ISOLATION='$(BOARD)' \
+		ISOLATION_OPTS='--inputdir=test/board --outputdir=$(OUTPUT_DIR)/board'
 
 # What PGXN takes.
 dist: check-version

@@ -84,6 +84,30 @@ insert_room(const PlacementRequest &request, const Prospect &prospect, const Dec
 	return true;
 }
 
+/* Keeps the placement lock, shared, with a reservation. */
+Reserved
+try_board(const PlacementRequest &request, const Prospect &prospect, bool examined, Board *board,
+		  const int *places, Server *servers, Decision *decision)
+{
+	wait_for_placement_lock(*request.room, placing_by_board, request.deadline);
+
+	Reserved reserved =
+		reserve(board,
+				ReserveRequest{.basis = basis_of(*prospect.pool, prospect.rules),
+							   .room = name_hash(request.room->view()),
+							   .room_examined = examined,
+							   .expected = prospect.expected(),
+							   .burden = burden_of(request, prospect),
+							   .rules = &prospect.rules,
+							   .claimed_by = claims_in_force(*prospect.pool, request.now),
+							   .own = {}},
+				servers, places, prospect.pool->servers.count, decision);
+
+	if (reserved != Reserved::yes)
+		release_placement_lock(placing_by_board);
+	return reserved;
+}
+
 /*
  * Reserves by the board, which is one step; the row follows, and should somebody else have been first, the reservation
  * is taken back. False if the board has no count to go by.
@@ -93,28 +117,18 @@ reserve_by_board(const PlacementRequest &request, Prospect *prospect, Board *boa
 				 const Assignments &assignments, Insertion *insertion, Placing *placing)
 {
 	const int *places = places_of(board, *prospect->pool);
-	Server *servers = list_servers(request, *prospect);
 	Decision decision;
 	Reserved reserved = Reserved::suspect;
+	Server *servers = nullptr;
 
+	if (places == nullptr)
+		return false;
 	for (bool examined = false; reserved == Reserved::suspect; examined = true)
 	{
 		if (examined)
-		{
 			take_census(request, prospect);
-			servers = list_servers(request, *prospect);
-		}
-		reserved = places == nullptr
-					   ? Reserved::no_count
-					   : reserve(board,
-								 ReserveRequest{.basis = basis_of(*prospect->pool, prospect->rules),
-												.room = name_hash(request.room->view()),
-												.room_examined = examined,
-												.expected = prospect->expected(),
-												.burden = burden_of(request, *prospect),
-												.rules = &prospect->rules,
-												.own = {}},
-								 servers, places, prospect->pool->servers.count, &decision);
+		servers = list_servers(request, *prospect);
+		reserved = try_board(request, *prospect, examined, board, places, servers, &decision);
 	}
 	if (reserved == Reserved::no_count)
 		return false;
@@ -123,10 +137,10 @@ reserve_by_board(const PlacementRequest &request, Prospect *prospect, Board *boa
 	if (insert_room(request, *prospect, decision, servers[decision.server], insertion))
 		placing->server = text_of(servers[decision.server].name);
 	else
-	{
 		take_back_reservation();
+	release_placement_lock(placing_by_board);
+	if (placing->server == nullptr)
 		placing->in_the_way = probe_now(assignments, *request.room);
-	}
 	return true;
 }
 
@@ -153,7 +167,7 @@ reserve_by_count(const PlacementRequest &request, const Prospect &prospect,
 	UnregisterSnapshot(snapshot);
 	if (decision.outcome != Outcome::placed)
 	{
-		release_placement_lock();
+		release_placement_lock(placing_by_count);
 		refuse(decision, request, prospect);
 	}
 
@@ -198,10 +212,10 @@ place(const PlacementRequest &request)
 		!reserve_by_board(request, &prospect, board, assignments, &insertion, &placing))
 	{
 		take_census(request, &prospect);
-		wait_for_placement_lock(*request.room, request.deadline);
+		wait_for_placement_lock(*request.room, placing_by_count, request.deadline);
 		placing = reserve_by_count(request, prospect, assignments, &insertion);
 		pause_here();
-		release_placement_lock();
+		release_placement_lock(placing_by_count);
 	}
 	insertion.finish();
 	assignments.close();

@@ -171,6 +171,7 @@ reserve_on_board(Board *board, const ReserveRequest &request, Server *servers, c
 								  ? servers[i].rooms * request.rules->avg_room_occupancy
 								  : std::max<std::int64_t>(sum.load, 0);
 		}
+		hand_over_claimed(servers, request.claimed_by, count);
 		*decision = decide(servers, count, request.expected, *request.rules);
 		if (decision->outcome != Outcome::placed)
 			return Reserved::refused;

@@ -49,8 +49,28 @@ struct ReserveRequest
 	std::int64_t expected;
 	Burden burden; /* of the room, on whichever server */
 	const Rules *rules;
+	const int *claimed_by;			  /* see hand_over_claimed() */
 	std::span<const BoardChange> own; /* of this transaction */
 };
+
+/*
+ * The board has a room where its row has it; whoever reads it gives what a failed server carries to the one that has
+ * claimed its rooms. claimed_by: by server, itself if it has been claimed by none; nullptr: so it is for all.
+ */
+template <typename T>
+void
+hand_over_claimed(T *servers, const int *claimed_by, int count)
+{
+	for (int i = 0; i < count && claimed_by != nullptr; i++)
+	{
+		T &from = servers[i], &to = servers[claimed_by[i]];
+
+		if (&from == &to)
+			continue;
+		to.rooms += std::exchange(from.rooms, 0);
+		to.load += std::exchange(from.load, 0);
+	}
+}
 
 /*
  * Chooses among servers by what the board says they carry, filled in here, and writes the room on the board in the same

@@ -111,27 +111,27 @@ Insertion::finish()
 }
 
 void
-acquire_placement_lock()
+acquire_placement_lock(LOCKMODE mode)
 {
 	LOCKTAG tag = side_lock_tag(relations().assignments);
 
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	(void) LockAcquire(&tag, mode, false, false);
 }
 
 bool
-try_placement_lock()
+try_placement_lock(LOCKMODE mode)
 {
 	LOCKTAG tag = side_lock_tag(relations().assignments);
 
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 void
-release_placement_lock()
+release_placement_lock(LOCKMODE mode)
 {
 	LOCKTAG tag = side_lock_tag(relations().assignments);
 
-	(void) LockRelease(&tag, ExclusiveLock, false);
+	(void) LockRelease(&tag, mode, false);
 }
 
 } // namespace gxy

@@ -30,10 +30,14 @@ private:
 /*
  * The lock under which a server is counted out and reserved. Exact because whoever has it sees every reservation
  * before; harmless because it is given back before the transaction ends and nothing is waited for while it is held. An
- * error gives it back as well.
+ * error gives it back as well. Those who place by the board share it, from their reservation there until the row is
+ * written, which is when a count can see it.
  */
-void acquire_placement_lock();
-bool try_placement_lock();
-void release_placement_lock();
+constexpr LOCKMODE placing_by_count = ExclusiveLock;
+constexpr LOCKMODE placing_by_board = ShareLock;
+
+void acquire_placement_lock(LOCKMODE mode);
+bool try_placement_lock(LOCKMODE mode);
+void release_placement_lock(LOCKMODE mode);
 
 } // namespace gxy

@@ -32,6 +32,7 @@ make_space()
 	MemoryContextSwitchTo(caller);
 }
 
+/* There is space for it. */
 void
 enter(const BoardChange &change)
 {
@@ -88,8 +89,18 @@ undo(int level)
 void
 hand_to_parent(int level)
 {
-	for (int i = first_at(level); i < changes.count; i++)
-		changes[i].level = level - 1;
+	int first = first_at(level);
+	int count = changes.count;
+
+	/* No longer than before, so that there is space. */
+	changes.count = first;
+	for (int i = first; i < count; i++)
+	{
+		BoardChange change = changes[i];
+
+		change.level = level - 1;
+		enter(change);
+	}
 	for (int *at : {&truncated_level, &counting_level})
 		if (*at >= level)
 			*at = level - 1;

@@ -114,7 +114,7 @@ spread_batch(Assignments *assignments, const Assignment *rooms, int count, const
 	spread.prospect = look_ahead_for_move(now, deadline);
 	spread.servers = static_cast<Server *>(
 		palloc(sizeof(Server) * static_cast<Size>(spread.prospect.pool->servers.count + 1)));
-	wait_for_placement_lock(first, deadline);
+	wait_for_placement_lock(first, placing_by_count, deadline);
 
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
@@ -124,7 +124,7 @@ spread_batch(Assignments *assignments, const Assignment *rooms, int count, const
 	pause_here();
 	for (int i = 0; i < count; i++)
 		spread_room(assignments, &spread, rooms[i], why, now, deadline, moved);
-	release_placement_lock();
+	release_placement_lock(placing_by_count);
 }
 
 /* The rooms of failed servers whose time has come. */

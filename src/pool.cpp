@@ -209,6 +209,7 @@ read_failovers(Pool *pool)
 			return;
 		failover = Failover();
 		failover.active = true;
+		pool->has_failovers = true;
 		failover.pending = row.peek(failovers_outcome) == "pending";
 		failover.declared_at = declared_at;
 		failover.due_at = row.time(failovers_due_at);

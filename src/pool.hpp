@@ -75,8 +75,9 @@ struct Pool
 	Array<Pin> pins; /* sorted by room */
 	Attachment sessions;
 	Attachment rooms;
-	bool has_orphans = false; /* active failovers of servers that are not in the pool */
-	bool has_doubles = false; /* servers with more than one active failover, by a restore */
+	bool has_failovers = false; /* active ones of servers in the pool */
+	bool has_orphans = false;	/* active failovers of servers that are not in the pool */
+	bool has_doubles = false;	/* servers with more than one active failover, by a restore */
 
 	/* Index into servers, -1 if it is not in the pool. */
 	int find(std::string_view server) const { return numbers.find(server); }

@@ -126,6 +126,20 @@ places_of(Board *board, const Pool &pool)
 	return places;
 }
 
+const int *
+claims_in_force(const Pool &pool, TimestampTz now)
+{
+	if (!pool.has_failovers)
+		return nullptr;
+
+	int *claimed_by =
+		static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(pool.servers.count)));
+
+	for (int i = 0; i < pool.servers.count; i++)
+		claimed_by[i] = pool.whereabouts(pool.servers[i].name, now, now).server;
+	return claimed_by;
+}
+
 Board *
 fresh_board(const PlacementRequest &request, const Prospect &prospect,
 			const Assignments &assignments)

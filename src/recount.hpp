@@ -14,6 +14,9 @@ Basis basis_of(const Pool &pool, const Rules &rules);
 /* Where the servers of a pool are on the board; nullptr if one has no place. */
 int *places_of(Board *board, const Pool &pool);
 
+/* Which server has claimed the rooms of each, for hand_over_claimed(). */
+const int *claims_in_force(const Pool &pool, TimestampTz now);
+
 /*
  * The board, if this transaction may place rooms by it: counts anew if that is due and nobody else does. Raises what
  * reading the sessions does. nullptr: count for the room.

@@ -395,6 +395,7 @@ report_board(FunctionCallInfo fcinfo)
 	bool usable = read_board(board, basis_of(current, rules), places, burdens, count, &counted_at);
 	Row row(fcinfo);
 
+	hand_over_claimed(burdens, claims_in_force(current, now), count);
 	for (int i = 0; i < count; i++)
 	{
 		row.add(current.servers[i].name);

@@ -129,14 +129,14 @@ wait_for_row(Assignments *assignments, ItemPointer tid, const RoomKey &room, Dea
  * a while: whoever is running gets the lock.
  */
 void
-wait_for_placement_lock(const RoomKey &room, Deadline deadline)
+wait_for_placement_lock(const RoomKey &room, LOCKMODE mode, Deadline deadline)
 {
 	constexpr int attempts = 100;
 	constexpr long pause = 200; /* microseconds */
 
 	for (int i = 0; i < attempts; i++)
 	{
-		if (try_placement_lock())
+		if (try_placement_lock(mode))
 			return;
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(pause);
@@ -144,7 +144,7 @@ wait_for_placement_lock(const RoomKey &room, Deadline deadline)
 			break;
 	}
 	wait_or_report(
-		deadline, [] { acquire_placement_lock(); }, [&room] { give_up(room); });
+		deadline, [mode] { acquire_placement_lock(mode); }, [&room] { give_up(room); });
 }
 
 void

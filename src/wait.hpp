@@ -24,7 +24,7 @@ Assignments::Change wait_for_row(Assignments *assignments, ItemPointer tid, cons
 								 Deadline deadline);
 
 /* Waits for the turn to place a room. */
-void wait_for_placement_lock(const RoomKey &room, Deadline deadline);
+void wait_for_placement_lock(const RoomKey &room, LOCKMODE mode, Deadline deadline);
 
 /* Raises 55P03 for a call that kept losing races until its deadline. */
 [[noreturn]] void give_up(const RoomKey &room);

@@ -6,6 +6,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use Cwd;
 use FindBin;
 use lib $FindBin::Bin;
 use GxyBalancer;
@@ -42,11 +43,29 @@ sub recount
 {
 	my $query = 'SELECT max(counted_at) FROM _check_board()';
 	my $last = sql($query);
+	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
 
 	do
 	{
+		die 'no count is made any more' if time() > $end;
 		sql(q{SET gxy_balancer.load_max_age = '1ms'; SELECT get_or_assign_server('recount'); SELECT release_room('recount')});
 	} while (sql($query) eq $last);
+	return;
+}
+
+# The next new room counts: a count made within what was rolled back is not gone by for longer than need be.
+sub outdate
+{
+	sql(q{DO $$BEGIN
+		WHILE EXISTS (SELECT FROM _check_board() WHERE NOT usable OR counted_at IS NOT NULL) LOOP
+			BEGIN
+				SET LOCAL gxy_balancer.load_max_age = '1ms';
+				PERFORM pg_current_xact_id(), get_or_assign_server('counting');
+				RAISE EXCEPTION 'back';
+			EXCEPTION WHEN raise_exception THEN
+			END;
+		END LOOP;
+	END$$});
 	return;
 }
 
@@ -238,6 +257,160 @@ recount();
 agrees('and one that did not');
 
 #
+# A server that has failed
+#
+
+sql(q{
+	SET gxy_balancer.failover_delay = 0;
+	TRUNCATE room_server_assignments;
+	DELETE FROM balancer_servers;
+	INSERT INTO balancer_servers (name, pool) VALUES ('gxy1', 'primary'), ('spare1', 'standby'), ('spare2', 'standby');
+	SELECT get_or_assign_server(i) FROM generate_series(1, 3) i;
+});
+recount();
+is(sql(q{SET gxy_balancer.failover_delay = 0; SELECT set_server_state('gxy1', 'offline'); SELECT get_or_assign_server(94)}),
+	"online\nspare2", 'a claim counts for the board before the rooms have been moved');
+is(rooms_on('spare1'), 3, 'they are where the claim says');
+agrees('with a claim');
+sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers; SELECT init_servers('gxy1,gxy2,gxy3')});
+recount();
+
+#
+# Backends held up where no lock can
+#
+
+my $flags = PostgreSQL::Test::Utils::tempdir;
+my $library = Cwd::getcwd() . '/test/board/late';
+
+sub flag
+{
+	my ($name) = @_;
+
+	open my $file, '>', "$flags/$name" or die $!;
+	close $file;
+	return "$flags/$name";
+}
+
+# A session that counts, where that is due, and stops in the middle.
+sub start_counting
+{
+	my $flag = flag('count');
+	my $session = session($node);
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+
+	$session->query_until(qr/counting/,
+		"SET board.hold_up = '$flag';\n\\echo counting\nSELECT get_or_assign_server(nextval('rooms'));\n\\echo done\n");
+	$node->poll_query_until('postgres', "SELECT (pg_stat_file('$flag.reached', true)).size IS NOT NULL");
+	unlink "$flag.reached";
+	return ($session, $pid, $flag);
+}
+
+# A session whose transaction has been committed, as all can see, and that has done nothing about it yet. A count is due.
+sub start_committing
+{
+	my ($room) = @_;
+	my $flag = flag('commit');
+	my $session = session($node);
+
+	$session->query_safe("SELECT get_or_assign_server('before $room')");
+	$session->query_safe("BEGIN; SELECT get_or_assign_server('$room'), commit_late('$flag')");
+	outdate();
+	$session->query_until(qr/committing/, "\\echo committing\nCOMMIT;\n\\echo done\n");
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM room_server_assignments WHERE room_id = '$room'");
+	return ($session, $flag);
+}
+
+# Lets a session go on, to its end.
+sub let_go
+{
+	my ($session, $flag) = @_;
+
+	unlink $flag;
+	$session->query_until(qr/done/, "\n");
+	$session->quit;
+	return;
+}
+
+system_or_bail('make', '-s', '-C', $library, 'PG_CONFIG=' . ($ENV{PG_CONFIG} // 'pg_config'));
+sql(qq{
+	CREATE FUNCTION commit_late(text) RETURNS void LANGUAGE c AS '$library/late';
+	CREATE FUNCTION wait_while_exists(text) RETURNS void LANGUAGE c AS '$library/late';
+	CREATE FUNCTION held_up() RETURNS boolean LANGUAGE plpgsql STABLE AS \$\$
+	BEGIN
+		IF current_setting('board.hold_up', true) <> '' THEN
+			PERFORM public.wait_while_exists(current_setting('board.hold_up'));
+		END IF;
+		RETURN true;
+	END\$\$;
+	CREATE VIEW slow_sessions AS SELECT * FROM sessions WHERE held_up();
+	SELECT attach_sessions('slow_sessions');
+});
+
+my ($committing, $commit_flag) = start_committing('committed');
+sql(q{SELECT get_or_assign_server('beside')});
+is(sql('SELECT max(counted_at) FROM _check_board()'), '', 'a count that has seen what is yet to be told is not installed');
+agrees('beside a commit that is yet to be told');
+let_go($committing, $commit_flag);
+agrees('when it is told');
+recount();
+agrees('a count thereafter');
+
+($committing, $commit_flag) = start_committing('told');
+my ($counting, $count_pid, $count_flag) = start_counting();
+let_go($committing, $commit_flag);
+let_go($counting, $count_flag);
+agrees('a commit told in the middle of the count that has seen it');
+
+outdate();
+($counting, $count_pid, $count_flag) = start_counting();
+sql(q{SELECT get_or_assign_server('meanwhile')});
+sql("SELECT pg_terminate_backend($count_pid)");
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $count_pid)");
+unlink $count_flag;
+eval { $counting->quit };
+agrees('whoever counts is terminated');
+recount();
+agrees('and somebody else counts');
+sql(q{SELECT attach_sessions('sessions')});
+
+#
+# More than there is space for
+#
+
+prepare('deep', q{DO $$BEGIN
+	FOR i IN 1 .. 1100 LOOP
+		BEGIN
+			PERFORM get_or_assign_server(nextval('rooms'));
+		EXCEPTION WHEN raise_exception THEN
+		END;
+	END LOOP;
+END$$});
+agrees('a prepared transaction with more savepoints than the board has places for changes');
+sql("ROLLBACK PREPARED 'deep'");
+agrees('the same rolled back');
+
+sql(q{TRUNCATE room_server_assignments; INSERT INTO balancer_servers (name) SELECT 'many' || i FROM generate_series(1, 117) i});
+recount();
+prepare("part $_", q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 120)}) for 1 .. 9;
+is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'prepared changes without a place make the count unusable');
+sql(q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 120)});
+ok(even($node), 'which has every room counted for') or diag(spread($node));
+sql("COMMIT PREPARED 'part $_'") for 1 .. 3;
+sql(q{SELECT get_or_assign_server(nextval('rooms'))});
+agrees('when there is place again');
+sql("ROLLBACK PREPARED 'part $_'") for 4 .. 6;
+sql("COMMIT PREPARED 'part $_'") for 7 .. 9;
+agrees('when all have ended');
+sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers WHERE name LIKE 'many%'});
+
+sql(q{TRUNCATE sessions; INSERT INTO sessions SELECT i, i, 'gxy' || i % 3 + 1 FROM generate_series(200001, 217000) i});
+recount();
+is( sql(q{SELECT count(*) FILTER (WHERE get_or_assign_server(i) <> 'gxy' || i % 3 + 1) FROM generate_series(200001, 217000, 850) i}),
+	'0', 'with more rooms in progress than it can keep, every room is looked at');
+sql('TRUNCATE sessions, room_server_assignments');
+recount();
+
+#
 # Many clients
 #
 
@@ -297,6 +470,30 @@ COMMIT;
 SCRIPT
 	agrees("rooms that come and go at $max_age");
 }
+
+#
+# More databases, and more servers, than there is space for
+#
+
+sql('DELETE FROM room_server_assignments');
+for my $number (1 .. 8)
+{
+	sql("CREATE DATABASE other$number STRATEGY file_copy");
+	is($node->safe_psql("other$number", 'CREATE EXTENSION gxy_balancer; SELECT get_or_assign_server(1)'), 'gxy1',
+		"database $number has its first room");
+}
+my $on_board = 'SELECT count(*) > 0 FROM _check_board()';
+
+is($node->safe_psql('other7', $on_board), 't', 'eight databases have a board');
+is($node->safe_psql('other8', $on_board), 'f', 'a ninth does without');
+sql('DROP DATABASE other1');
+is($node->safe_psql('other8', "SELECT get_or_assign_server(2); $on_board"), "gxy2\nt", 'until one of them is dropped');
+
+sql(q{INSERT INTO balancer_servers (name) SELECT 'many' || i FROM generate_series(1, 1100) i});
+is(sql(q{SELECT count(DISTINCT get_or_assign_server(i)) FROM generate_series(1, 30) i}), '30',
+	'with more servers than a board has places, every room is counted for');
+is(sql($on_board), 'f', 'and the board is off');
+sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers WHERE name LIKE 'many%'});
 
 #
 # A crash
