@@ -26,6 +26,8 @@ OBJS = \
 	src/statement.o \
 	src/event.o \
 	src/pool.o \
+	src/pool_tables.o \
+	src/pool_copy.o \
 	src/heap.o \
 	src/storage.o \
 	src/arguments.o \
@@ -122,7 +124,8 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(OUTPUT_DIR)/isolation
 CXX_STANDARD = -std=c++20
 WARNINGS = -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
 override PG_CPPFLAGS += -DGXY_VERSION='"$(EXTVERSION)"'
-PG_CXXFLAGS = $(CXX_STANDARD) -fno-exceptions -fno-rtti -fno-threadsafe-statics $(WARNINGS) $(CLANG_CXXFLAGS)
+PG_CXXFLAGS = $(CXX_STANDARD) -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-semantic-interposition \
+	$(WARNINGS) $(CLANG_CXXFLAGS)
 # PostgreSQL was configured for gcc; its warning options that clang lacks are not our concern.
 CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)
 

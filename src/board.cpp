@@ -62,24 +62,19 @@ put_off(Board *board)
 int
 place_on_board(Board *board, std::uint64_t server)
 {
-	/* Places are never given back, so that a server which is found without the lock has its place. */
-	int known = find_entry(board->servers, places, &Carried::server, server);
-
-	if (board->servers[known].server == server)
-		return known;
 	return locked(board, LW_EXCLUSIVE, [=] {
-		int place = find_entry(board->servers, places, &Carried::server, server);
+		NamedPlace &named =
+			board->names[find_entry(board->names, 2 * places, &NamedPlace::server, server)];
 
-		if (board->servers[place].server == server)
-			return place;
-		if (board->taken == places / 2)
+		if (named.server == server)
+			return named.place;
+		if (board->taken == places)
 		{
 			put_off(board);
 			return -1;
 		}
-		board->taken++;
-		board->servers[place].server = server;
-		return place;
+		named = NamedPlace{.server = server, .place = board->taken};
+		return board->taken++;
 	});
 }
 

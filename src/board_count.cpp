@@ -76,7 +76,7 @@ install_count(Board *board, Basis basis, const CountResult &result)
 		settle_prepared(board);
 		if (counted_in_flight(board))
 			return false;
-		for (Carried &server : board->servers)
+		for (Carried &server : std::span(board->servers, board->taken))
 		{
 			server.counted = Burden();
 			server.settled[board->epoch ^ 1] = Burden();
@@ -105,7 +105,7 @@ void
 abandon_count(Board *board)
 {
 	locked(board, LW_EXCLUSIVE, [=] {
-		for (Carried &server : board->servers)
+		for (Carried &server : std::span(board->servers, board->taken))
 		{
 			server.settled[board->epoch] += server.settled[board->epoch ^ 1];
 			server.settled[board->epoch ^ 1] = Burden();

@@ -8,13 +8,12 @@
 namespace gxy
 {
 
-inline constexpr int places = 2048; /* at most half of them taken; a power of two, like the next */
+inline constexpr int places = 1024; /* servers, of one pool or several */
 inline constexpr int suspect_places = 16384;
 inline constexpr int prepared_changes = 1024;
 
 struct Carried
 {
-	std::uint64_t server; /* hash of its name, 0: free */
 	Burden counted;
 	Burden settled[2];
 	Burden in_flight;
@@ -28,6 +27,13 @@ struct Carried
 		sum += in_flight;
 		return sum;
 	}
+};
+
+/* Where a server has its place. They are taken one after the other, so that a pool's are together. */
+struct NamedPlace
+{
+	std::uint64_t server; /* hash of its name, 0: free */
+	int place;
 };
 
 struct Suspect
@@ -74,6 +80,8 @@ struct Board
 
 	int taken;
 	Carried servers[places];
+	NamedPlace
+		names[2 * places]; /* an open table, like the next: powers of two, at most half full */
 	int suspect_count;
 	bool all_suspect;
 	Suspect suspects[suspect_places];

@@ -87,33 +87,34 @@ take_census(const PlacementRequest &request, Prospect *prospect)
 	prospect->census = Census::take(prospect->pool->sessions, request.now, request.deadline);
 }
 
+/* With a thousand servers this is a good part of a call's work: it looks at each for what the request makes of it only. */
 void
 describe_servers(const PlacementRequest &request, const Prospect &prospect, Server *servers)
 {
 	const Pool &pool = *prospect.pool;
 	std::string_view room = request.room->view();
 	const Pin *pin = pool.pin_of(room);
+	int pinned = pin != nullptr ? pool.find(pin->server) : -1;
+	int leaving = request.leaving.empty() ? -1 : pool.find(request.leaving);
+	int count = pool.servers.count;
 
-	for (int i = 0; i < pool.servers.count; i++)
-	{
-		const PoolServer &known = pool.servers[i];
-		bool gone =
-			known.name == request.leaving || (prospect.silent != nullptr && prospect.silent[i]);
-
-		servers[i] = Server{.name = known.name,
-							.position = known.position,
-							.priority = known.priority,
-							.capacity = known.capacity_in_force(),
-							.load = 0,
-							.rooms = 0,
-							.room_sessions = request.leaving.empty()
-												 ? prospect.census.sessions_naming(room, known.name)
-												 : 0,
-							.pool = known.pool,
-							.state = gone ? ServerState::offline : known.state,
-							.region = known.fit(request.region),
-							.pinned = pin != nullptr && pin->server == known.name};
-	}
+	std::copy_n(pool.plain.items, count, servers);
+	for (int i = 0; i < count; i++)
+		if (servers[i].capacity == 0)
+			servers[i].capacity = setting::default_capacity;
+	for (int i = 0; i < count && prospect.silent != nullptr; i++)
+		if (prospect.silent[i])
+			servers[i].state = ServerState::offline;
+	for (int i = 0; i < count && pool.has_regions; i++)
+		servers[i].region = pool.servers[i].fit(request.region);
+	if (pinned >= 0)
+		servers[pinned].pinned = true;
+	if (leaving >= 0)
+		servers[leaving].state = ServerState::offline;
+	if (!request.leaving.empty() || prospect.census.users_in(room) == 0)
+		return;
+	for (int i = 0; i < count; i++)
+		servers[i].room_sessions = prospect.census.sessions_naming(room, servers[i].name);
 }
 
 Server *

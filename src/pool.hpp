@@ -68,7 +68,12 @@ struct Whereabouts
 
 struct Pool
 {
+	std::uint64_t number = 0; /* of this copy, among all that this backend has made */
 	Array<PoolServer> servers;
+	std::uint64_t servers_hash = 0; /* of the set of their names */
+	/* The same servers as the policy takes them, as far as no room is in question; capacity 0: default_capacity. */
+	Array<Server> plain;
+	bool has_regions = false;
 	Numbering numbers; /* of the servers */
 	bool written =
 		false; /* false: balancer_servers is empty, the servers are those of default_servers */

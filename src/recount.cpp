@@ -89,15 +89,10 @@ count_anew(const BoardCount &count, Basis basis, const PlacementRequest &request
 Basis
 basis_of(const Pool &pool, const Rules &rules)
 {
-	Basis servers = 0;
 	auto name = [](const char *value) { return std::string_view(value != nullptr ? value : ""); };
 
-	/* Of the same set in any order. */
-	for (const PoolServer &server : pool.servers)
-		servers += server.hash;
-
 	const std::uint64_t parts[] = {
-		servers,
+		pool.servers_hash,
 		relations().assignments,
 		static_cast<std::uint64_t>(rules.avg_room_occupancy),
 		static_cast<std::uint64_t>(rules.join_window),
@@ -114,16 +109,28 @@ basis_of(const Pool &pool, const Rules &rules)
 int *
 places_of(Board *board, const Pool &pool)
 {
-	int *places =
-		static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(pool.servers.count + 1)));
+	/* Of the last copy of the pool: places are for good. */
+	static Array<int> known;
+	static std::uint64_t known_copy = 0;
 
-	for (int i = 0; i < pool.servers.count; i++)
+	if (known_copy != pool.number)
 	{
-		places[i] = place_on_board(board, pool.servers[i].hash);
-		if (places[i] < 0)
+		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+		known_copy = 0;
+		known.count = 0;
+		for (const PoolServer &server : pool.servers)
+			known.push(place_on_board(board, server.hash));
+		MemoryContextSwitchTo(caller);
+		if (std::find(known.begin(), known.end(), -1) != known.end())
 			return nullptr;
+		known_copy = pool.number;
 	}
-	return places;
+
+	/* The caller's own: what is known may change while he is at it. */
+	Size size = sizeof(int) * static_cast<Size>(known.count);
+
+	return static_cast<int *>(std::memcpy(palloc(size + 1), known.items, size));
 }
 
 const int *

@@ -44,7 +44,8 @@ replace_suspects(Board *board, const Array<std::uint64_t> &counted, Suspect *scr
 		if (suspect.room != 0 && TransactionIdIsValid(suspect.transaction) &&
 			!is_seen(board->seen, suspect.transaction))
 			scratch[kept++] = suspect;
-	std::memset(static_cast<void *>(board->suspects), 0, sizeof(board->suspects));
+	if (board->suspect_count > 0)
+		std::memset(static_cast<void *>(board->suspects), 0, sizeof(board->suspects));
 	board->suspect_count = 0;
 	board->all_suspect = false;
 	for (std::uint64_t room : counted)

@@ -56,7 +56,7 @@ sub recount
 # The next new room counts: a count made within what was rolled back is not gone by for longer than need be.
 sub outdate
 {
-	sql(q{DO $$BEGIN
+	sql(q{SET statement_timeout = '60s'; DO $$BEGIN
 		WHILE EXISTS (SELECT FROM _check_board() WHERE NOT usable OR counted_at IS NOT NULL) LOOP
 			BEGIN
 				SET LOCAL gxy_balancer.load_max_age = '1ms';
