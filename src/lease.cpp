@@ -183,7 +183,7 @@ Stick
 stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline deadline,
 	  text **server)
 {
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Assignments assignments = Assignments::open(AccessShareLock, deadline);
 	bool absent;
 	std::optional<Found> found = assignments.find(room, &absent);
 	Stick result = Stick::answered;
@@ -331,7 +331,7 @@ text *
 look_up(const RoomKey &room)
 {
 	Deadline deadline = Deadline::of_call_starting_now();
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Assignments assignments = Assignments::open(AccessShareLock, deadline);
 	std::optional<Found> found = assignments.find_visible(room);
 
 	assignments.close();

@@ -31,11 +31,10 @@ deleter_of(HeapTuple tuple)
 	return HeapTupleHeaderGetUpdateXid(header);
 }
 
-/* Of a tuple whose page is pinned. */
+/* Of a tuple, and the row in it, whose page is pinned. */
 Found
-found_in(HeapTuple tuple, Buffer buffer, TupleDesc descriptor)
+found_in(HeapTuple tuple, const Assignment &row, Buffer buffer)
 {
-	Assignment row = assignment_of(tuple, descriptor);
 	Found found;
 
 	found.tid = tuple->t_self;
@@ -68,7 +67,9 @@ first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapsho
 		heap, key, room.as_datum(), snapshot, [&found, heap](TupleTableSlot *slot) {
 			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
 
-			found = found_in(buffered->base.tuple, buffered->buffer, RelationGetDescr(heap));
+			found = found_in(buffered->base.tuple,
+							 assignment_of(buffered->base.tuple, RelationGetDescr(heap)),
+							 buffered->buffer);
 			return false;
 		});
 	return found;
@@ -112,8 +113,13 @@ find_remembered(Relation heap, const RoomKey &room, std::uint64_t hash)
 	bool seen = heap_hot_search_buffer(&tid, heap, at.buffer, SnapshotSelf, &tuple, nullptr, true);
 
 	LockBuffer(at.buffer, BUFFER_LOCK_UNLOCK);
-	if (seen && assignment_of(&tuple, RelationGetDescr(heap)).room == room.view())
-		found = found_in(&tuple, at.buffer, RelationGetDescr(heap));
+	if (seen)
+	{
+		Assignment row = assignment_of(&tuple, RelationGetDescr(heap));
+
+		if (row.room == room.view())
+			found = found_in(&tuple, row, at.buffer);
+	}
 	ReleaseBuffer(at.buffer);
 	return found;
 }
@@ -152,21 +158,26 @@ copy_of(const Assignment &row)
 }
 
 Assignments
-Assignments::open()
+Assignments::open(LOCKMODE mode, Deadline deadline)
 {
-	Assignments opened;
-	Relations known = relations();
+	Oid table = lock_table(&Relations::assignments, mode, deadline);
 
-	opened.heap = table_open(known.assignments, NoLock);
-	opened.key = index_open(known.assignments_key, NoLock);
-	return opened;
+	return Assignments(table_open(table, NoLock), mode, deadline);
+}
+
+void
+Assignments::open_key() const
+{
+	if (key == nullptr)
+		key = index_open(lock_table(&Relations::assignments_key, mode, deadline), NoLock);
 }
 
 void
 Assignments::close()
 {
 	/* The locks stay until the end of the transaction, as those of any statement. */
-	index_close(key, NoLock);
+	if (key != nullptr)
+		index_close(key, NoLock);
 	table_close(heap, NoLock);
 }
 
@@ -178,13 +189,16 @@ Assignments::find(const RoomKey &room, bool *absent) const
 
 	if (found)
 		return found;
+	open_key();
 
 	bool any = for_each_version(
 		heap, key, room.as_datum(), SnapshotSelf,
 		[&found, this, hash](TupleTableSlot *slot, ItemPointer root) {
 			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
 
-			found = found_in(buffered->base.tuple, buffered->buffer, RelationGetDescr(heap));
+			found = found_in(buffered->base.tuple,
+							 assignment_of(buffered->base.tuple, RelationGetDescr(heap)),
+							 buffered->buffer);
 			known_row(hash) = KnownRow{.room = hash, .root = *root, .buffer = buffered->buffer};
 			return false;
 		});
@@ -197,6 +211,7 @@ Assignments::find(const RoomKey &room, bool *absent) const
 std::optional<Found>
 Assignments::find_visible(const RoomKey &room) const
 {
+	open_key();
 	return first_version(heap, key, room, GetActiveSnapshot());
 }
 
@@ -205,6 +220,7 @@ Assignments::probe(const RoomKey &room, Snapshot snapshot) const
 {
 	Probe probe;
 
+	open_key();
 	for_each_version(
 		heap, key, room.as_datum(), SnapshotAny, [&probe, snapshot](TupleTableSlot *slot) {
 			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "array.hpp"
-#include "guc.hpp"
+#include "deadline.hpp"
 #include "heap.hpp"
 
 namespace gxy
@@ -93,12 +93,19 @@ first_inserter(HeapTuple tuple)
 /* The row of the table that a tuple holds; text points into the tuple. */
 Assignment assignment_of(HeapTuple tuple, TupleDesc descriptor);
 
-/* The table, opened with its key index; closed by close(), or by the end of the transaction after an error. */
+/* The table, opened, and its key index; closed by close(), or by the end of the transaction after an error. */
 class Assignments
 {
 public:
-	static Assignments open();
+	/*
+	 * Waits only for those who have locked the table as a whole, as TRUNCATE does, or its index. The index is locked and
+	 * opened by the first row that is looked for by it: a backend that remembers where a room's row is needs none.
+	 */
+	static Assignments open(LOCKMODE mode, Deadline deadline);
 	void close();
+
+	/* Has the index opened now, so that nothing waits for it later. */
+	void open_key() const;
 
 	Relation table() const { return heap; }
 
@@ -136,6 +143,12 @@ public:
 	/* The row that find() has found, palloc'd; none if it is gone meanwhile. */
 	std::optional<Assignment> read(ItemPointer tid) const;
 
+	/*
+	 * Calls visit(const Assignment &) with the row that is at tid just now; false if there is none. It may be another
+	 * room's, if tid is from before the active snapshot: then the place may have been given away.
+	 */
+	template <typename F> bool look_at(ItemPointer tid, F visit) const;
+
 	/* Deletes a row that nobody else has in hand. */
 	Change remove(ItemPointer tid);
 
@@ -162,6 +175,11 @@ public:
 	template <typename F> void for_each_prepared_row(Snapshot snapshot, F visit) const;
 
 private:
+	Assignments(Relation heap, LOCKMODE mode, Deadline deadline)
+		: heap(heap), mode(mode), deadline(deadline)
+	{
+	}
+
 	enum class Rows
 	{
 		seen,		 /* by the snapshot */
@@ -178,9 +196,26 @@ private:
 	void visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
 						 void *context) const;
 
-	Relation heap = nullptr;
-	Relation key = nullptr;
+	Relation heap;
+	mutable Relation key = nullptr;
+	LOCKMODE mode;
+	Deadline deadline;
 };
+
+template <typename F>
+bool
+Assignments::look_at(ItemPointer tid, F visit) const
+{
+	HeapTupleData tuple;
+	Buffer buffer;
+
+	tuple.t_self = *tid;
+	if (!heap_fetch(heap, SnapshotSelf, &tuple, &buffer, false))
+		return false;
+	visit(assignment_of(&tuple, RelationGetDescr(heap)));
+	ReleaseBuffer(buffer);
+	return true;
+}
 
 template <typename F>
 void

@@ -81,9 +81,10 @@ report_timeout(const RoomKey &room, const Holder &holder)
 Assignments
 open_assignments(LOCKMODE mode, Deadline deadline)
 {
-	lock_table(&Relations::assignments, mode, deadline);
-	lock_table(&Relations::assignments_key, mode, deadline);
-	return Assignments::open();
+	Assignments assignments = Assignments::open(mode, deadline);
+
+	assignments.open_key();
+	return assignments;
 }
 
 Insertion

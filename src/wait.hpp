@@ -9,7 +9,7 @@
 namespace gxy
 {
 
-/* The table and its key with a lock on them; waits only for those who have locked either as a whole, as TRUNCATE does. */
+/* The table with its key, so that nothing waits for a lock on either later. */
 Assignments open_assignments(LOCKMODE mode, Deadline deadline);
 
 /* Insertion::prepare(), waiting until the deadline for those who have locked one of the table's indexes. */
