@@ -47,28 +47,41 @@ CensusTables::prepare()
 	gateway_numbers.prepare();
 	user_and_room = pairs_create(context, 256, nullptr);
 	first_anonymous = none;
+	last_room = none;
+	last_gateway = none;
 }
 
 int
 CensusTables::number_of_room(const SessionRow &row)
 {
-	bool fresh = false;
-	int number = row.room_known ? room_numbers.number(row.room, &fresh) : none;
+	if (!row.room_known)
+		return none;
 
+	bool fresh;
+	std::uint64_t name = name_hash(row.room);
+
+	if (last_room != none && rooms[last_room].name == name)
+		return last_room;
+	last_room = room_numbers.number(name, &fresh);
 	if (fresh)
-		rooms.push(OccupiedRoom());
-	return number;
+		rooms.push(OccupiedRoom{.name = name});
+	return last_room;
 }
 
 int
 CensusTables::number_of_gateway(const SessionRow &row)
 {
-	bool fresh = false;
-	int number = !row.gateway.empty() ? gateway_numbers.number(row.gateway, &fresh) : none;
+	if (row.gateway.empty())
+		return none;
+	if (last_gateway != none && gateways[last_gateway] == row.gateway)
+		return last_gateway;
 
+	bool fresh;
+
+	last_gateway = gateway_numbers.number(row.gateway, &fresh);
 	if (fresh)
 		gateways.push(copy_of(row.gateway));
-	return number;
+	return last_gateway;
 }
 
 PairEntry *
@@ -91,7 +104,7 @@ CensusTables::chain_to_user(const SessionRow &row, Session *session)
 	}
 
 	bool fresh;
-	int user = user_numbers.number(row.user, &fresh);
+	int user = user_numbers.number(name_hash(row.user), &fresh);
 
 	if (fresh)
 	{
@@ -179,7 +192,7 @@ Census::take(const Attachment &sessions, TimestampTz now, Deadline deadline)
 }
 
 std::int64_t
-Census::users_in(std::string_view room) const
+Census::users_in(std::uint64_t room) const
 {
 	int number = is_attached ? tables->room_numbers.find(room) : none;
 
@@ -191,7 +204,7 @@ template <typename F>
 static void
 for_each_session(const CensusTables *tables, std::string_view room, F visit)
 {
-	int number = tables != nullptr ? tables->room_numbers.find(room) : none;
+	int number = tables != nullptr ? tables->room_numbers.find(name_hash(room)) : none;
 
 	if (number == none)
 		return;

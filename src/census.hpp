@@ -25,6 +25,7 @@ struct Session
 
 struct OccupiedRoom
 {
+	std::uint64_t name; /* its hash */
 	std::int64_t users = 0;
 	int first_session = none;
 };
@@ -32,12 +33,15 @@ struct OccupiedRoom
 struct pairs_hash;
 struct PairEntry;
 
-/* Rooms, users and gateways are numbered in the order of their first session. */
+/*
+ * Rooms, users and gateways are numbered in the order of their first session; rooms and users, of which there may be a
+ * million, by the hashes of their names.
+ */
 struct CensusTables
 {
 	MemoryContext context;
-	Numbering room_numbers;
-	Numbering user_numbers;
+	HashNumbering room_numbers;
+	HashNumbering user_numbers;
 	Numbering gateway_numbers;
 	pairs_hash *user_and_room;
 	Array<Session> sessions;
@@ -45,6 +49,8 @@ struct CensusTables
 	Array<std::string_view> gateways;
 	Array<int> first_of_user;
 	int first_anonymous; /* every session without a user id is a user of its own */
+	int last_room,
+		last_gateway; /* sessions of one room mostly come one after the other, and so do those of a gateway */
 
 	void prepare();
 	void add(const SessionRow &row);
@@ -70,7 +76,8 @@ public:
 	bool attached() const { return is_attached; }
 
 	/* Distinct users in live sessions of a room. */
-	std::int64_t users_in(std::string_view room) const;
+	std::int64_t users_in(std::string_view room) const { return users_in(name_hash(room)); }
+	std::int64_t users_in(std::uint64_t room) const;
 
 	/* Those of them whose session names a server other than the given one. */
 	std::int64_t users_elsewhere(std::string_view room, std::string_view server) const;

@@ -1,22 +1,29 @@
 /*
  * cleanup.cpp: frees the rooms nobody uses.
  *
- * A room is freed when no live session is in it and its lease has run out. Both are looked at without any lock first;
- * what is found idle is deleted in batches, each in a subtransaction of its own, and then the sessions are read again:
- * a room that somebody entered in between takes its whole batch back, and the batch is tried again without it. So a
- * deletion is always older than the look that justifies it, rows that others have in hand are passed over, and what is
- * still locked at the end is exactly what was freed, however long the caller's transaction goes on.
+ * A room is freed when no live session is in it and its lease has run out. Both are looked at without any lock first: one
+ * pass over the rooms, one over the sessions. What is found idle is deleted in batches, each in a subtransaction of its
+ * own, and then the sessions are read again: a room that somebody entered in between takes its whole batch back, and the
+ * batch is tried again without it. So a deletion is always older than the look that justifies it, rows that others have
+ * in hand are passed over, and what is still locked at the end is exactly what was freed, however long the caller's
+ * transaction goes on. A row may have changed since the first look, and by a later transaction its place may even have
+ * been given to another room: so it is compared again before it is deleted or renewed.
+ *
+ * Rooms are known by the hashes of their names here, because there may be a million of them: should two have the same, a
+ * session in one keeps the other.
  *
  * The same look at the sessions tells how large the rooms in use are, which is remembered (learner.hpp).
  *
  * Rooms found in use have their leases renewed, so that sessions which vanish from the application's table (a nightly
  * TRUNCATE) do not take the rooms with them before the grace is over. Not so in a transaction block, see
- * renew_used().
+ * renew_leases().
  */
-#include "lease.hpp"
+#include "cleanup.hpp"
 
+#include "catalog.hpp"
+#include "census.hpp"
 #include "delays.hpp"
-#include "learner.hpp"
+#include "placement.hpp"
 #include "shmem.hpp"
 
 namespace gxy
@@ -24,65 +31,9 @@ namespace gxy
 namespace
 {
 
-/* Each batch costs a look at all sessions. */
-constexpr int batch_size = 100000;
-/* Rows that one cleanup adds to, changes in and takes from what is remembered of rooms, each. */
-constexpr int learning_limit = 5000;
-
-struct Idle
-{
-	ItemPointerData tid;
-	int server; /* see Sweep::servers */
-	std::int64_t load;
-	std::string_view room;
-};
-
-struct Sweep
-{
-	Array<Idle> idle;
-	Array<std::string_view> servers; /* of the idle ones */
-	Array<ItemPointerData> in_use;	 /* whose leases are due to be renewed */
-};
-
-Sweep
-look_around(const Assignments &assignments, const Census &census, Learner *learner,
-			std::int64_t grace, TimestampTz now)
-{
-	Sweep sweep;
-	std::int64_t renewal = std::min(microseconds(setting::touch_interval),
-									microseconds(setting::assignment_grace) / 3);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Rules rules = current_rules();
-	Numbering servers;
-
-	servers.prepare();
-	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
-		std::int64_t unused = now - row.leased_from();
-		std::int64_t users = census.users_in(row.room);
-
-		learner->sample(row.room, row.assigned_at,
-						census.attached() ? users : row.reported_users.value_or(0));
-		if (users > 0)
-		{
-			if (unused >= renewal)
-				sweep.in_use.push(*tid);
-		}
-		else if (unused >= grace)
-		{
-			bool fresh;
-			int server = servers.number(row.server, &fresh);
-
-			if (fresh)
-				sweep.servers.push(copy_of(row.server));
-			sweep.idle.push(Idle{.tid = *tid,
-								 .server = server,
-								 .load = burden_of(row, rules, now).load,
-								 .room = copy_of(row.room)});
-		}
-	});
-	UnregisterSnapshot(snapshot);
-	return sweep;
-}
+constexpr int least_batch = 5000;
+/* Rows on a page, about: a guess at the number of rooms that costs nothing. */
+constexpr double rooms_a_page = 60;
 
 /* Runs f in a subtransaction, which is kept if f returns true. */
 template <typename F>
@@ -119,75 +70,6 @@ in_subtransaction(F f)
 	PG_END_TRY();
 }
 
-/* Deletes a batch as far as nobody else has its rows in hand, and tells the board; how many. */
-std::int64_t
-free_batch(Assignments *assignments, const Array<std::string_view> &servers, Array<Idle> *batch)
-{
-	Burden *freed = static_cast<Burden *>(palloc0(sizeof(Burden) * (servers.count + 1)));
-	std::int64_t rooms = 0;
-
-	for (Idle &idle : *batch)
-		if (assignments->remove(&idle.tid) == Change::done)
-		{
-			freed[idle.server] += Burden{.load = idle.load, .rooms = 1};
-			rooms++;
-		}
-	for (int i = 0; i < servers.count; i++)
-		if (freed[i].rooms > 0)
-			note_loss(servers[i], freed[i]);
-	return rooms;
-}
-
-/* Those of a batch that no live session is in now: one step a session, because a census of all costs ten times that. */
-Array<Idle>
-still_unused(const Pool &pool, const Array<Idle> &batch)
-{
-	Numbering rooms;
-	bool fresh;
-	Array<Idle> unused;
-	bool *used = static_cast<bool *>(palloc0(static_cast<Size>(batch.count)));
-	TimestampTz now = GetCurrentTimestamp();
-
-	rooms.prepare();
-	for (const Idle &idle : batch)
-		(void) rooms.number(idle.room, &fresh);
-	read_sessions(pool.sessions, alive_since(now), Deadline::of_call(now),
-				  [&rooms, used](const SessionRow &row) {
-					  int room = row.room_known ? rooms.find(row.room) : none;
-
-					  if (room != none)
-						  used[room] = true;
-				  });
-	/* A room has one row, so its number is its place in the batch. */
-	for (int i = 0; i < batch.count; i++)
-		if (!used[i])
-			unused.push(batch[i]);
-	return unused;
-}
-
-/* Deletes the batch and keeps that if nobody is in its rooms afterwards; otherwise empties the batch of those. */
-bool
-free_unless_used(Assignments *assignments, const Pool &pool, const Array<std::string_view> &servers,
-				 Array<Idle> *batch, std::int64_t *freed)
-{
-	bool keep = true;
-
-	in_subtransaction([&] {
-		*freed = free_batch(assignments, servers, batch);
-		CommandCounterIncrement();
-		pause_here();
-		if (!pool.sessions.exists())
-			return true;
-
-		Array<Idle> still_idle = still_unused(pool, *batch);
-
-		keep = still_idle.count == batch->count;
-		*batch = still_idle;
-		return keep;
-	});
-	return keep;
-}
-
 void
 require_write()
 {
@@ -199,73 +81,302 @@ require_write()
 									  : errhint("Call it in a READ WRITE transaction.")));
 }
 
-/*
- * Renews the leases of rooms in use; how many. Not inside a transaction block: the rows would stay locked until its
- * end, and the next run renews them as well.
- */
-int
-renew_used(Assignments *assignments, Sweep *sweep, TimestampTz now, int limit)
+std::int64_t
+renewal_interval()
 {
-	int renewed = 0;
-
-	if (IsTransactionBlock())
-		return 0;
-	for (ItemPointerData &tid : sweep->in_use)
-	{
-		if (renewed == limit)
-			break;
-		if (assignments->renew(&tid, now, std::nullopt) == Assignments::Change::done)
-			renewed++;
-	}
-	return renewed;
+	return std::min(microseconds(setting::touch_interval),
+					microseconds(setting::assignment_grace) / 3);
 }
+
+/* Calls visit(number, row) for every live session in one of the rooms; how many there are in all. */
+template <typename F>
+std::int64_t
+for_each_session(const Attachment &attached, const HashNumbering &rooms, const HashFilter &filter,
+				 Deadline deadline, F visit)
+{
+	std::int64_t sessions = 0;
+
+	if (!attached.exists())
+		return 0;
+	read_sessions(attached, alive_since(GetCurrentTimestamp()), deadline,
+				  [&](const SessionRow &row) {
+					  std::uint64_t room = row.room_known ? name_hash(row.room) : 0;
+					  int number = filter.may_have(room) ? rooms.find(room) : none;
+
+					  sessions++;
+					  if (number != none)
+						  visit(number, row);
+				  });
+	return sessions;
+}
+
+/* What freed rooms weighed, by server, for the board. */
+class Losses
+{
+public:
+	Losses() { servers.prepare(); }
+
+	void add(std::string_view server, std::int64_t load)
+	{
+		bool fresh;
+		int number = servers.number(server, &fresh);
+
+		if (fresh)
+			burdens.push(Burden{});
+		burdens[number] += Burden{.load = load, .rooms = 1};
+	}
+
+	void tell()
+	{
+		servers.for_each(
+			[this](std::string_view server, int number) { note_loss(server, burdens[number]); });
+	}
+
+private:
+	Numbering servers;
+	Array<Burden> burdens;
+};
+static_assert(std::is_trivially_destructible_v<Losses>);
 
 } // namespace
 
-Cleaned
-clean(std::int64_t grace, int limit)
+/* Rooms with nothing to do for them, most of all where many are called for often, are not kept in mind. */
+void
+Cleanup::look_at_rooms(const Assignments &assignments, bool attached, Learner *learner,
+					   TimestampTz now)
 {
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	std::int64_t renewal = renewal_interval();
+
+	numbers.prepare();
+	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
+		std::int64_t unused = now - row.leased_from();
+		Room room = {.name = name_hash(row.room), .tid = *tid, .used = false, .pupil = none};
+		bool fresh;
+
+		room.pupil = learner->enrol(row.room, room.name, row.assigned_at);
+		if (room.pupil != none && !attached)
+			learner->note_users(room.pupil, row.reported_users.value_or(0));
+		if (room.pupil == none && unused < std::min(grace, renewal))
+			return;
+		if (numbers.number(room.name, &fresh) != rooms.count)
+			return;
+		if (unused >= grace)
+			idle.push(rooms.count);
+		if (unused >= renewal)
+			due.push(rooms.count);
+		rooms.push(room);
+	});
+	UnregisterSnapshot(snapshot);
+	filter.prepare(rooms.count);
+	for (const Room &room : rooms)
+		filter.add(room.name);
+}
+
+/* A user with several sessions in a room is one user of it. */
+void
+Cleanup::look_at_sessions(const Attachment &attached, Learner *learner, Deadline deadline)
+{
+	MemoryContext context = CurrentMemoryContext;
+	HashNumbering presences;
+
+	presences.prepare();
+	sessions = for_each_session(
+		attached, numbers, filter, deadline,
+		[this, learner, context, &presences](int number, const SessionRow &row) {
+			Room &room = rooms[number];
+			bool fresh = true;
+
+			room.used = true;
+			if (room.pupil == none)
+				return;
+
+			MemoryContext executor = MemoryContextSwitchTo(context);
+
+			if (row.user_known)
+				(void) presences.number(hash_combine64(room.name, name_hash(row.user)), &fresh);
+			if (fresh)
+				learner->note_users(room.pupil, 1);
+			MemoryContextSwitchTo(executor);
+		});
+}
+
+/* As every look does, it finds all the rooms that are in use, not only those of one batch. */
+void
+Cleanup::look_again()
+{
+	Deadline deadline = Deadline::of_call_starting_now();
+
+	(void) for_each_session(pool(deadline).sessions, numbers, filter, deadline,
+							[this](int number, const SessionRow &) { rooms[number].used = true; });
+}
+
+/* A look at the sessions takes about as long as freeing a tenth as many rooms: no more of a batch than half is looking. */
+int
+Cleanup::batch_size() const
+{
+	return static_cast<int>(std::clamp<std::int64_t>(sessions / 10, least_batch, INT_MAX));
+}
+
+Cleanup
+Cleanup::look(std::int64_t grace)
+{
+	Cleanup cleanup;
 	TimestampTz now = GetCurrentTimestamp();
+
+	require_write();
+	cleanup.grace = grace;
+
 	Deadline deadline = Deadline::of_call(now);
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Attachment attached = pool(deadline).sessions;
+	Learner learner =
+		Learner::prepare(now, RelationGetNumberOfBlocks(assignments.table()) * rooms_a_page);
+
+	cleanup.look_at_rooms(assignments, attached.exists(), &learner, now);
+	assignments.close();
+	cleanup.look_at_sessions(attached, &learner, deadline);
+	cleanup.learner_has_more = learner.finish(cleanup.batch_size());
+
+	auto is_used = [&cleanup](int number) { return cleanup.rooms[number].used; };
+	auto keep = [](Array<int> *numbers, auto wanted) {
+		numbers->count = static_cast<int>(
+			std::copy_if(numbers->begin(), numbers->end(), numbers->begin(), wanted) -
+			numbers->begin());
+	};
+
+	keep(&cleanup.idle, [&is_used](int number) { return !is_used(number); });
+	keep(&cleanup.due, is_used);
+	pause_here();
+	return cleanup;
+}
+
+/* Deletes idle rooms as far as nobody else has their rows in hand, and tells the board; how many. */
+std::int64_t
+Cleanup::free_rooms(const Batch &batch)
+{
+	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call_starting_now());
+	Rules rules = current_rules();
+	TimestampTz now = GetCurrentTimestamp();
+	Losses losses;
+	std::int64_t freed = 0;
+
+	for (int i = batch.first; i < batch.end; i++)
+	{
+		Room &room = rooms[idle[i]];
+		bool still_idle = false;
+
+		CHECK_FOR_INTERRUPTS();
+		if (room.used)
+			continue;
+		(void) assignments.look_at(&room.tid, [&](const Assignment &row) {
+			still_idle = name_hash(row.room) == room.name && now - row.leased_from() >= grace;
+			if (still_idle)
+				losses.add(row.server, burden_of(row, rules, now).load);
+		});
+		if (still_idle && assignments.remove(&room.tid) == Change::done)
+			freed++;
+	}
+	losses.tell();
+	assignments.close();
+	CommandCounterIncrement();
+	return freed;
+}
+
+/* Frees a batch, and keeps that if nobody is in its rooms afterwards. */
+bool
+Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
+{
+	bool keep = true;
+
+	in_subtransaction([&] {
+		int used_before = 0, used_after = 0;
+		auto count_used = [&](int *used) {
+			for (int i = batch.first; i < batch.end; i++)
+				*used += rooms[idle[i]].used ? 1 : 0;
+		};
+
+		*freed = free_rooms(batch);
+		pause_here();
+		count_used(&used_before);
+		look_again();
+		count_used(&used_after);
+		keep = used_after == used_before;
+		return keep;
+	});
+	return keep;
+}
+
+/*
+ * Renews the leases of rooms in use. Not inside a transaction block: the rows would stay locked until its end, and the
+ * next run renews them as well.
+ */
+void
+Cleanup::renew_leases()
+{
+	int end = static_cast<int>(
+		std::min<std::int64_t>(due.count, static_cast<std::int64_t>(next_due) + batch_size()));
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (IsTransactionBlock())
+		next_due = due.count;
+	if (next_due == due.count)
+		return;
+
+	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call(now));
+
+	for (; next_due < end; next_due++)
+	{
+		Room &room = rooms[due[next_due]];
+		bool same = false;
+
+		CHECK_FOR_INTERRUPTS();
+		(void) assignments.look_at(
+			&room.tid, [&](const Assignment &row) { same = name_hash(row.room) == room.name; });
+		if (same)
+			(void) assignments.renew(&room.tid, now, std::nullopt);
+	}
+	assignments.close();
+}
+
+std::int64_t
+Cleanup::carry_out_batch()
+{
+	std::int64_t freed = 0;
+
+	require_write();
+	if (next_idle < idle.count)
+	{
+		Batch batch = {.first = next_idle,
+					   .end = static_cast<int>(std::min<std::int64_t>(
+						   idle.count, static_cast<std::int64_t>(next_idle) + batch_size()))};
+
+		while (!free_unless_used(batch, &freed))
+			freed = 0;
+		next_idle = batch.end;
+	}
+	renew_leases();
+	count(Counter::freed, freed);
+	return freed;
+}
+
+std::int64_t
+clean(std::int64_t grace)
+{
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
 		AllocSetContextCreate(caller, "gxy_balancer cleanup", ALLOCSET_DEFAULT_SIZES);
-	Cleaned cleaned;
+	std::int64_t freed = 0;
 
-	require_write();
 	MemoryContextSwitchTo(context);
 
-	const Pool &current = pool(deadline);
-	Census census = Census::take(current.sessions, now, deadline);
-	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
-	Learner learner = Learner::prepare(now, std::min(limit, learning_limit));
-	Sweep sweep = look_around(assignments, census, &learner, grace, now);
+	Cleanup cleanup = Cleanup::look(grace);
 
-	pause_here();
-
-	int renewed = renew_used(&assignments, &sweep, now, limit);
-	int next = 0;
-
-	/* Rows that others have in hand do not count: behind them may be some that can be freed. */
-	while (next < sweep.idle.count && cleaned.freed < limit)
-	{
-		int size = static_cast<int>(std::min<std::int64_t>(batch_size, limit - cleaned.freed));
-		Array<Idle> batch;
-		std::int64_t freed = 0;
-
-		while (next < sweep.idle.count && batch.count < size)
-			batch.push(sweep.idle[next++]);
-		while (batch.count > 0 &&
-			   !free_unless_used(&assignments, current, sweep.servers, &batch, &freed))
-			freed = 0;
-		cleaned.freed += freed;
-	}
-	cleaned.more_work = learner.finish() || renewed == limit || next < sweep.idle.count;
-	assignments.close();
+	while (!cleanup.finished())
+		freed += cleanup.carry_out_batch();
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-	count(Counter::freed, cleaned.freed);
-	return cleaned;
+	return freed;
 }
 
 } // namespace gxy

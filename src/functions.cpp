@@ -5,6 +5,7 @@
  * has a text and a bigint form; a template makes both from one body.
  */
 #include "arguments.hpp"
+#include "cleanup.hpp"
 #include "attach.hpp"
 #include "reports.hpp"
 #include "shmem.hpp"
@@ -234,7 +235,7 @@ extern "C"
 	PG_FUNCTION_INFO_V1(gxy_clean_inactive_assignments);
 	Datum gxy_clean_inactive_assignments(PG_FUNCTION_ARGS)
 	{
-		PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0), INT_MAX).freed);
+		PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0)));
 	}
 
 	PG_FUNCTION_INFO_V1(gxy_attach_sessions);

@@ -7,15 +7,19 @@
  * between two looks loses an occasion, and release_room() has nothing to do with it.
  *
  * The table is bounded: whoever was not seen for longest makes room for a new one. Rooms in use stay; where all that may
- * be remembered are in use, new ones are not.
+ * be remembered are in use, new ones are not. Of rooms that are not known yet no more than some are looked at in one
+ * run, drawn by lot, so that the time and memory of it are bounded too.
  */
 #include "learner.hpp"
 
 namespace gxy
 {
 
+/* Strangers that one look takes notice of, about. */
+static constexpr double strangers_of_interest = 50000;
+
 Learner
-Learner::prepare(TimestampTz now, int limit)
+Learner::prepare(TimestampTz now, double rooms)
 {
 	Learner learner;
 
@@ -29,42 +33,65 @@ Learner::prepare(TimestampTz now, int limit)
 		return learner;
 	learner.active = true;
 	learner.now = now;
-	learner.limit = limit;
+	learner.lots = 1 + static_cast<std::uint64_t>(rooms / strangers_of_interest);
+	learner.lot = pg_prng_uint64_range(&pg_global_prng_state, 0, learner.lots - 1);
 	learner.numbers.prepare();
 	sizes->for_each_row([&learner](const RememberedRoom &row, ItemPointer tid) {
 		bool fresh;
 		Known room = {.row = row, .tid = *tid};
 
-		(void) learner.numbers.number(row.room, &fresh);
-		learner.known.push(room);
+		if (learner.numbers.number(name_hash(row.room), &fresh) == learner.known.count)
+			learner.known.push(room);
 	});
 	sizes->close();
 	return learner;
 }
 
-void
-Learner::sample(std::string_view room, TimestampTz assigned_at, std::int64_t users)
+int
+Learner::enrol(std::string_view room, std::uint64_t hash, TimestampTz assigned_at)
 {
-	int number = active && users > 0 ? numbers.find(room) : -1;
-	RememberedRoom stranger = {};
+	Pupil pupil = {.room = {}, .known = nobody, .assigned_at = assigned_at, .users = 0};
 
-	if (!active || users <= 0)
-		return;
-	users = std::min<std::int64_t>(users, max_expected_users);
-	if (number >= 0)
+	if (!active)
+		return nobody;
+	pupil.known = numbers.find(hash);
+	if (pupil.known == nobody)
 	{
-		known[number].in_use = true;
-		in_use++;
-		if (observe(&known[number].row.history, users, assigned_at, now))
-			changed.push(number);
+		/* The low bits place it in hash tables. */
+		if ((hash >> 32) % lots != lot)
+			return nobody;
+		pupil.room = copy_of(room);
 	}
-	else if (strangers.count == limit)
-		more_strangers = true;
-	else if (observe(&stranger.history, users, assigned_at, now))
+	pupils.push(pupil);
+	return pupils.count - 1;
+}
+
+/* What the users of each room change in what is remembered of it. */
+void
+Learner::compare(int limit)
+{
+	for (const Pupil &pupil : pupils)
 	{
-		stranger.room = copy_of(room);
-		stranger.updated_at = now;
-		strangers.push(stranger);
+		std::int64_t users = std::min<std::int64_t>(pupil.users, max_expected_users);
+		RememberedRoom stranger = {};
+
+		if (users <= 0)
+			continue;
+		if (pupil.known != nobody)
+		{
+			known[pupil.known].in_use = true;
+			in_use++;
+			if (observe(&known[pupil.known].row.history, users, pupil.assigned_at, now))
+				changed.push(pupil.known);
+		}
+		else if (strangers.count == limit)
+			more_strangers = true;
+		else if (observe(&stranger.history, users, pupil.assigned_at, now))
+		{
+			stranger.room = pupil.room;
+			stranger.updated_at = now;
+			strangers.push(stranger);
+		}
 	}
 }
 
@@ -95,7 +122,7 @@ Learner::forget(RoomSizes *sizes, int count)
 }
 
 int
-Learner::update(RoomSizes *sizes)
+Learner::update(RoomSizes *sizes, int limit)
 {
 	int updated = 0;
 
@@ -112,13 +139,17 @@ Learner::update(RoomSizes *sizes)
 }
 
 bool
-Learner::finish()
+Learner::finish(int limit)
 {
+	if (!active)
+		return false;
+	compare(limit);
+
 	int most = setting::max_learned_rooms;
 	int welcome = std::clamp(most - in_use, 0, strangers.count);
 	int surplus = known.count + welcome - most;
 
-	if (!active || (changed.count == 0 && welcome == 0 && surplus <= 0))
+	if (changed.count == 0 && welcome == 0 && surplus <= 0)
 		return false;
 
 	std::optional<RoomSizes> sizes = RoomSizes::open(RowExclusiveLock);
@@ -127,7 +158,7 @@ Learner::finish()
 		return false;
 
 	int forgotten = surplus > 0 ? forget(&*sizes, std::min(surplus, limit)) : 0;
-	int updated = update(&*sizes);
+	int updated = update(&*sizes, limit);
 	int space = most - (known.count - forgotten);
 	const RememberedRoom *next = strangers.begin();
 	const RememberedRoom *end = next + std::clamp(space, 0, welcome);

@@ -1,5 +1,5 @@
 /*
- * lease.hpp: an assignment's life, from the first call for a room to its cleanup.
+ * lease.hpp: an assignment's life, from the first call for a room to its release.
  */
 #pragma once
 
@@ -26,17 +26,5 @@ bool is_assigned(const Assignments &assignments, const RoomKey &room);
 
 /* The server of a room as the active snapshot sees it; nullptr if it has none. */
 text *look_up(const RoomKey &room);
-
-struct Cleaned
-{
-	std::int64_t freed = 0;
-	bool more_work = false; /* the limit was reached, there may be more */
-};
-
-/*
- * Frees the rooms that have had no use for longer than the grace (microseconds), but no more than limit, and renews no
- * more than limit leases of rooms in use. Memory and locks are those of the caller's transaction.
- */
-Cleaned clean(std::int64_t grace, int limit);
 
 } // namespace gxy

@@ -120,7 +120,7 @@ Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, Ti
 	scan([&](const Assignment &row) {
 		int server = for_board ? pool.find(row.server)
 							   : pool.whereabouts(row.server, row.assigned_at, now).server;
-		int room = tables != nullptr ? tables->room_numbers.find(row.room) : none;
+		int room = tables != nullptr ? tables->room_numbers.find(name_hash(row.room)) : none;
 
 		if (room != none)
 			server_of_room[room] = server;
@@ -138,10 +138,9 @@ Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, Ti
 		UserCount(tables, server_of_room, server_of_gateway, std::max(servers, 1), loads).run();
 	if (tables == nullptr || !for_board)
 		return;
-	tables->room_numbers.for_each([&](std::string_view room, int number) {
-		if (server_of_room[number] == UserCount::unassigned)
-			unassigned_rooms.push(name_hash(room));
-	});
+	for (int room = 0; room < tables->rooms.count; room++)
+		if (server_of_room[room] == UserCount::unassigned)
+			unassigned_rooms.push(tables->rooms[room].name);
 }
 
 Tally

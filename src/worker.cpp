@@ -14,9 +14,9 @@
 #include "worker.hpp"
 
 #include "catalog.hpp"
+#include "cleanup.hpp"
 #include "fleet.hpp"
 #include "guc.hpp"
-#include "lease.hpp"
 #include "move.hpp"
 
 namespace gxy
@@ -24,6 +24,7 @@ namespace gxy
 namespace
 {
 
+/* Rooms that one transaction moves. */
 constexpr int batch_limit = 5000;
 constexpr TimestampTz time_budget = 1 * USECS_PER_SEC;
 constexpr TimestampTz busy_delay = USECS_PER_SEC / 2;
@@ -145,22 +146,27 @@ tend_servers(DatabaseStatus *status, TimestampTz end)
 	return installed;
 }
 
+/* One look, and then what it found to do, as much of it as there is time for. */
 bool
 clean_batches(DatabaseStatus *status, TimestampTz end)
 {
-	bool installed = true;
+	Cleanup cleanup;
+	bool installed = in_batch("gxy_balancer: looking for inactive rooms", [&cleanup] {
+		MemoryContext transaction = MemoryContextSwitchTo(TopMemoryContext);
 
-	do
+		cleanup = Cleanup::look(microseconds(setting::assignment_grace));
+		MemoryContextSwitchTo(transaction);
+	});
+
+	while (installed && !cleanup.finished())
 	{
-		Cleaned cleaned;
-
 		CHECK_FOR_INTERRUPTS();
-		installed = in_batch("gxy_balancer: freeing inactive rooms", [&cleaned] {
-			cleaned = clean(microseconds(setting::assignment_grace), batch_limit);
-		});
-		status->freed += cleaned.freed;
-		status->more_work = cleaned.more_work;
-	} while (installed && status->more_work && GetCurrentTimestamp() < end);
+		installed = in_batch("gxy_balancer: freeing inactive rooms",
+							 [&cleanup, status] { status->freed += cleanup.carry_out_batch(); });
+		if (GetCurrentTimestamp() >= end)
+			break;
+	}
+	status->more_work = !cleanup.finished() || cleanup.more_to_learn();
 	return installed;
 }
 

@@ -24,8 +24,8 @@ overdue($node, 'batches', 1 .. 12000);
 set_interval($node, '500ms');
 ok(rooms_are($node, 'batches'), 'all rooms are freed');
 is($node->safe_psql('batches', <<'SQL'), '5000,5000,2000', 'in batches, each a transaction');
-SELECT string_agg(freed::text, ',' ORDER BY xid)
-FROM (SELECT xid, max(rooms) - min(rooms) AS freed FROM app.looks GROUP BY xid) transactions
+SELECT string_agg(freed::text, ',' ORDER BY at)
+FROM (SELECT lag(max(rooms)) OVER (ORDER BY min(at)) - min(rooms) AS freed, min(at) AS at FROM app.looks GROUP BY xid) transactions
 WHERE freed > 0
 SQL
 ok( $node->poll_query_until('batches',
