@@ -66,6 +66,27 @@ is($node->safe_psql('galaxy', q(SELECT count(*) FROM pg_extension WHERE extname 
 is(count_in_log($node, $log_before, qr/deadlock detected/), 0, 'without a deadlock');
 create_extension($node, 'galaxy');
 
+# Somebody who locks our table and the application's in the other order: the run, which comes last, gives way.
+create_database($node, 'crossed');
+$node->safe_psql('crossed', <<'SQL');
+SET client_min_messages = warning;
+CREATE TABLE sessions (room_id text, user_id int);
+CREATE FUNCTION look() RETURNS boolean LANGUAGE plpgsql AS
+	'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN true; END';
+CREATE VIEW live AS SELECT room_id, user_id FROM sessions WHERE (SELECT look());
+SELECT attach_sessions('live');
+SQL
+my $gate = hold($node, 'crossed', 'SELECT pg_advisory_xact_lock(1)');
+wait_for_blocked_worker($node, 'crossed') or die 'no run in crossed';
+my $crossing = $node->background_psql('crossed', on_error_stop => 0);
+$crossing->query_until(qr/locking/, "BEGIN; LOCK room_server_assignments;\n\\echo locking\nLOCK sessions; COMMIT;\n");
+$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE wait_event_type = 'Lock' AND query ~ '^LOCK sessions'));
+release($gate);
+$crossing->query('SELECT 1');
+$crossing->quit;
+is(count_in_log($node, $log_before, qr/client backend ERROR:  deadlock detected/), 0, 'nor is anybody else in one because of a run');
+
 # The caller of a function as well.
 $session = hold($node, 'galaxy', 'LOCK balancer_servers, room_server_assignments');
 my $caller = $node->background_psql('galaxy', on_error_stop => 0);
