@@ -169,12 +169,15 @@ prepare('survivor', 'SELECT get_or_assign_server(34)', 'SAVEPOINT a', 'SELECT ge
 prepare('loser', 'SELECT get_or_assign_server(37), get_or_assign_server(38)');
 $node->restart;
 is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'a restart forgets the board');
+prepare('told', "INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('told', 'gxy1')");
 sql('SELECT get_or_assign_server(39)');
 agrees('prepared transactions after a restart');
 sql("COMMIT PREPARED 'survivor'");
 agrees('COMMIT PREPARED after a restart');
 sql("ROLLBACK PREPARED 'loser'");
 agrees('ROLLBACK PREPARED after a restart');
+sql("COMMIT PREPARED 'told'");
+agrees('COMMIT PREPARED of what the board was told after the restart');
 
 #
 # The application's own statements
