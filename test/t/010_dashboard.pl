@@ -1,0 +1,55 @@
+# The Grafana dashboard asks what there is to ask: each of its queries runs as a role that has pg_monitor and no more, in
+# whatever schema the extension is, and shows the state of the sample.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+use GxyBalancer;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $dashboard = decode_json(slurp_file("$FindBin::Bin/../../examples/grafana/dashboard.json"));
+my $node = PostgreSQL::Test::Cluster->new('main');
+
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'gxy_balancer'\ngxy_balancer.cleanup_interval = '1d'\n");
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE SCHEMA "Media";
+	CREATE EXTENSION gxy_balancer SCHEMA "Media";
+	SET search_path = "Media";
+	SELECT init_servers('gxy1,gxy2,gxy3');
+	SELECT get_or_assign_server(i, NULL, 25) FROM generate_series(1, 8) i;
+	SELECT set_server_state('gxy3', 'draining');
+	SELECT set_server_state('gxy2', 'offline');
+	CREATE ROLE grafana LOGIN;
+	GRANT pg_monitor TO grafana;
+	GRANT USAGE ON SCHEMA "Media" TO grafana;
+});
+
+my %shown;
+
+for my $panel (@{ $dashboard->{panels} })
+{
+	for my $target (@{ $panel->{targets} })
+	{
+		my $sql = $target->{rawSql} =~ s/\$\{schema\}/"Media"/gr;
+
+		$shown{ $panel->{title} } = attempt($node, $sql, extra_params => [ '-U', 'grafana' ]);
+		unlike($shown{ $panel->{title} }, qr/^(?:[0-9A-Z]{5}|no SQLSTATE)$/, "$panel->{title}: $sql");
+	}
+	is($panel->{datasource}{uid}, '${datasource}', "$panel->{title} asks the database that is picked");
+}
+is($shown{Rooms}, '8', 'rooms are counted');
+is($shown{'Servers not online'}, '2', 'and servers that are not online');
+like($shown{'Load by server'}, qr/^gxy1\|\d+\.\d$/m, 'the bars are in percent');
+like($shown{Servers}, qr/^gxy3\|draining\|/m, 'the table has the states in force');
+like($shown{Failovers}, qr/\|gxy2\|/, 'failovers are listed');
+like($shown{Worker}, qr/^(?:idle|running)$/, 'the worker says how it is');
+is(scalar(split /\n/, $shown{'Largest rooms'}), 8, 'and every room is there');
+
+$node->stop;
+done_testing();
