@@ -35,6 +35,7 @@ OBJS = \
 	src/insertion.o \
 	src/room_sizes.o \
 	src/wait.o \
+	src/shape.o \
 	src/sources.o \
 	src/attach.o \
 	src/census.o \
@@ -53,6 +54,7 @@ OBJS = \
 	src/roster.o \
 	src/worker.o \
 	src/launcher.o \
+	src/explanation.o \
 	src/reports.o \
 	src/functions.o \
 	src/triggers.o \

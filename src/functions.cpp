@@ -6,6 +6,7 @@
  */
 #include "arguments.hpp"
 #include "cleanup.hpp"
+#include "explanation.hpp"
 #include "attach.hpp"
 #include "reports.hpp"
 #include "shmem.hpp"

@@ -1,5 +1,5 @@
 /*
- * reports.hpp: what the operator sees: explanations and the rows behind the views.
+ * reports.hpp: what the operator sees: the rows behind the views.
  */
 #pragma once
 
@@ -8,9 +8,7 @@
 namespace gxy
 {
 
-/* Each fills the result of a set-returning function; raises what get_or_assign() would. */
-void report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_view region,
-						std::optional<int> expected_users);
+/* Each fills the result of a set-returning function. */
 void report_server_loads(FunctionCallInfo fcinfo);
 void report_room_loads(FunctionCallInfo fcinfo);
 /* The board beside a count made now; no rows without a board. */
