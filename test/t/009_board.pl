@@ -365,6 +365,7 @@ let_go($counting, $count_flag);
 agrees('a commit told in the middle of the count that has seen it');
 
 outdate();
+sql(q{INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('settled before', 'gxy1')});
 ($counting, $count_pid, $count_flag) = start_counting();
 sql(q{SELECT get_or_assign_server('meanwhile')});
 sql("SELECT pg_terminate_backend($count_pid)");
