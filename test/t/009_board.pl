@@ -41,6 +41,7 @@ sub rooms_on
 # Counts are some of their own durations apart: new rooms until one has been made.
 sub recount
 {
+	my ($settings) = @_;
 	my $query = 'SELECT max(counted_at) FROM _check_board()';
 	my $last = sql($query);
 	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
@@ -48,7 +49,8 @@ sub recount
 	do
 	{
 		die 'no count is made any more' if time() > $end;
-		sql(q{SET gxy_balancer.load_max_age = '1ms'; SELECT get_or_assign_server('recount'); SELECT release_room('recount')});
+		sql(join('; ', $settings // (), q{SET gxy_balancer.load_max_age = '1ms'}, q{SELECT get_or_assign_server('recount')},
+				q{SELECT release_room('recount')}));
 	} while (sql($query) eq $last);
 	return;
 }
@@ -244,6 +246,50 @@ is(sql(q{INSERT INTO balancer_servers (name) VALUES ('gxy4');
 is(sql(q{SET gxy_balancer.avg_room_occupancy = 20; SELECT get_or_assign_server(91)}), 'gxy1', 'other settings are followed');
 recount();
 agrees('after other settings');
+
+# A count holds for what it was made of. Whatever shapes a load makes another count necessary, and is put back here.
+sql('CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.sessions (LIKE sessions); CREATE VIEW users_in_rooms AS SELECT * FROM sessions');
+
+sub usable_after
+{
+	my ($statement) = @_;
+	my @lines = split /\n/, sql("BEGIN; $statement; SELECT bool_and(usable) FROM _check_board(); ROLLBACK");
+
+	return $lines[-1];
+}
+
+sql('SELECT get_or_assign_server(92)');
+is(usable_after('SELECT 1'), 't', 'a count made for the settings in force is of use');
+is(usable_after($_), 'f', "but not after $_")
+  for 'SET LOCAL gxy_balancer.avg_room_occupancy = 20', q{SET LOCAL gxy_balancer.join_window = '1min'},
+  'SET LOCAL gxy_balancer.strategy = sequential', q{SET LOCAL gxy_balancer.assignment_grace = '1min'},
+  q{SET LOCAL gxy_balancer.dead_session_timeout = '1min'}, q{SELECT attach_sessions('users_in_rooms')},
+  q{SELECT attach_sessions('elsewhere.sessions')}, q{INSERT INTO balancer_servers (name) VALUES ('gxy5')};
+sql('DROP VIEW users_in_rooms; DROP SCHEMA elsewhere CASCADE');
+
+# The board keeps rooms and users, so that it goes by either.
+sql(q{
+	TRUNCATE room_server_assignments;
+	INSERT INTO room_server_assignments (room_id, gateway_name, expected_users)
+		VALUES ('large', 'gxy1', 1000), ('a', 'gxy2', 1), ('b', 'gxy2', 1), ('c', 'gxy3', 1), ('d', 'gxy3', 1), ('e', 'gxy4', 1), ('f', 'gxy4', 2);
+});
+recount();
+$last = sql('SELECT max(counted_at) FROM _check_board()');
+is(sql(q{SET gxy_balancer.load_metric = rooms; SELECT get_or_assign_server('by rooms')}), 'gxy1', 'a load in rooms is that of the fewest rooms');
+is(sql(q{SELECT get_or_assign_server('by users')}), 'gxy2', 'and one in users that of the fewest users');
+is(sql('SELECT max(counted_at) FROM _check_board()'), $last, 'by one and the same count');
+
+# Rooms of a server that is not in the pool are not counted.
+sql(q{
+	INSERT INTO room_server_assignments (room_id, gateway_name) SELECT 'early' || i, 'gxy5' FROM generate_series(1, 3) i;
+	SELECT get_or_assign_server('early');
+});
+recount();
+sql(q{INSERT INTO balancer_servers (name) VALUES ('gxy5'); SELECT get_or_assign_server('new server')});
+is(rooms_on('gxy5'), 3, 'a server that had rooms before it was in the pool has them on the board');
+agrees('with a server that had rooms before');
+sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers WHERE name = 'gxy5'});
+recount();
 sql('ALTER TABLE sessions RENAME TO gone');
 
 my $state;
@@ -375,6 +421,33 @@ eval { $counting->quit };
 agrees('whoever counts is terminated');
 recount();
 agrees('and somebody else counts');
+
+# Counts keep their distance, lest a large table be read all the time. How long one took is known from below only: it
+# was under way from before the first look at the clock until after the second.
+sub hold_up_count
+{
+	my ($rooms) = @_;
+
+	outdate();
+
+	my ($counting, $pid, $flag) = start_counting();
+	my $from = sql('SELECT clock_timestamp()');
+
+	sql(q{SELECT get_or_assign_server(nextval('rooms'))}) for 1 .. $rooms;
+
+	my $took = sql("SELECT clock_timestamp() - '$from'");
+
+	let_go($counting, $flag);
+	return ($took, sql('SELECT max(counted_at) FROM _check_board()'));
+}
+
+(my $took, $last) = hold_up_count(1);
+recount();
+is(sql("SELECT max(counted_at) - '$last' >= 20 * interval '$took' FROM _check_board()"), 't', 'counts take a twentieth of the time');
+($took, $last) = hold_up_count(10);
+recount('SET gxy_balancer.avg_room_occupancy = 20');
+is(sql("SELECT max(counted_at) - '$last' >= 2 * interval '$took' FROM _check_board()"), 't', 'and a third, where settings differ');
+recount();
 sql(q{SELECT attach_sessions('sessions')});
 
 #
