@@ -34,9 +34,8 @@ is($standby->safe_psql('postgres', q(SELECT string_agg(DISTINCT get_or_assign_se
 	'a hot standby answers by the claim');
 $node->stop('immediate');
 $node->start;
-is($node->safe_psql('postgres', q(SELECT server_state('gxy1'), server_state('gxy2'))), 'offline|online', 'states survive');
 ok($node->poll_query_until('postgres', q(SELECT outcome = 'moved' AND rooms = 10 FROM balancer_failovers WHERE from_server = 'gxy1')),
-	'a failover that was due is carried out by the first visit');
+	'a failover that was due is carried out by the first visit, of a launcher that nobody has called');
 
 # One that is not due yet is remembered by the launcher that starts anew.
 $node->safe_psql('postgres', q(SELECT set_server_state('gxy1', 'online')));
@@ -55,9 +54,9 @@ ok($node->poll_query_until('postgres', q(SELECT outcome = 'spread' FROM balancer
 # A restored dump: no failover is declared a second time, and nothing is moved.
 $node->safe_psql('postgres', q(SELECT set_server_state('spare', 'online')));
 my $dump = $node->backup_dir . '/dump.sql';
-command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
+system_or_bail('pg_dump', '-f', $dump, $node->connstr('postgres'));
 $node->safe_psql('postgres', 'CREATE DATABASE copy');
-command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $node->connstr('copy') ], 'restored');
+system_or_bail('psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $node->connstr('copy'));
 wait_for_first_run($node, 'copy');
 for my $table ('balancer_failovers ORDER BY 1, 3', 'balancer_health ORDER BY 1', 'balancer_servers ORDER BY 1',
 	'room_server_assignments ORDER BY 1')

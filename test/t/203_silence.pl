@@ -42,13 +42,13 @@ sub report_all
 }
 
 report_all();
-is(ask('SELECT count(*) FROM balancer_health'), 6, 'six servers report');
+ask('SELECT count(*) FROM balancer_health') == 6 or die 'six servers are to report';
 
 # The server has just started.
 fell_silent('gxy1');
 set_interval($node, '200ms');
 my $before = server_time($node);
-ok(wait_for_run_after($node, 'postgres', $before), 'a run after a restart');
+wait_for_run_after($node, 'postgres', $before) or die 'no run';
 set_interval($node, '1h');
 is(states(), 'online online online online online online', 'silence from before the start does not count');
 
@@ -60,9 +60,7 @@ $node->poll_query_until('postgres', q(SELECT now() - pg_postmaster_start_time() 
 fell_silent(map { "gxy$_" } 1 .. 6);
 my $log = log_size($node);
 set_interval($node, '200ms');
-ok($node->poll_query_until('postgres', "SELECT last_run > '" . server_time($node) . "' FROM balancer_stats"), 'a run sees them all silent');
-$before = server_time($node);
-wait_for_run_after($node, 'postgres', $before);
+wait_for_run_after($node, 'postgres', server_time($node)) or die 'no run' for 1 .. 2;
 is(states(), 'online online online online online online', 'all silent: nothing moves');
 is(count_in_log($node, $log, qr/most servers have fallen silent at once/), 1, 'which is said once');
 set_interval($node, '1h');
@@ -86,15 +84,12 @@ is(ask(q(SELECT server_state('gxy4'))), 'online', 'and back it is');
 # A new room does not go to a silent server even before it is declared.
 report_all();
 fell_silent('gxy4');
-is(ask(q(SELECT pin_room('p', 'gxy4') IS NULL)), 't', 'a room is pinned there');
+ask(q(SELECT pin_room('p', 'gxy4')));
 is($node->safe_psql('postgres', <<'SQL'), 'f', 'a new room does not go to a silent server');
 UPDATE balancer_health SET last_heartbeat = now(), counts_from = now() WHERE server <> 'gxy4';
 SELECT get_or_assign_server('p') = 'gxy4';
 SQL
 ok($node->poll_query_until('postgres', q(SELECT server_state('gxy4') = 'offline')), 'and calls the worker, which declares it');
-
-# A monitor says that a server is ill: heard of, not silent.
-is(ask(q(SELECT server_heartbeat('gxy5', false))), 't', 'a report is a report');
 
 $node->stop;
 done_testing();

