@@ -1,8 +1,8 @@
 /*
  * late.c: holds a backend up where no lock can, for as long as a file exists.
  *
- * Between the moment when others see a commit and the callbacks that say what became of the transaction lie microseconds;
- * a test that wants to look into them makes them last.
+ * Between the moment when others see a commit, or a prepared transaction, and the callbacks that say so lie microseconds; a
+ * test that wants to look into them makes them last.
  */
 #include "postgres.h"
 
@@ -23,14 +23,14 @@ static char *awaited = NULL;
 static void
 hold_up_commit(XactEvent event, void *arg)
 {
-	if (awaited == NULL || event != XACT_EVENT_COMMIT)
+	if (awaited == NULL || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_PREPARE))
 		return;
 	while (access(awaited, F_OK) == 0)
 		pg_usleep(1000);
 	awaited = NULL;
 }
 
-/* The next commit of this session is late. */
+/* The next commit of this session, or PREPARE TRANSACTION, is late. */
 PG_FUNCTION_INFO_V1(commit_late);
 Datum
 commit_late(PG_FUNCTION_ARGS)
