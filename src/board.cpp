@@ -52,13 +52,6 @@
 namespace gxy
 {
 
-static void
-put_off(Board *board)
-{
-	board->off = true;
-	board->usable = false;
-}
-
 int
 place_on_board(Board *board, std::uint64_t server)
 {
@@ -69,10 +62,7 @@ place_on_board(Board *board, std::uint64_t server)
 		if (named.server == server)
 			return named.place;
 		if (board->taken == places)
-		{
-			put_off(board);
 			return -1;
-		}
 		named = NamedPlace{.server = server, .place = board->taken};
 		return board->taken++;
 	});

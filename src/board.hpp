@@ -14,7 +14,10 @@
 namespace gxy
 {
 
-/* Where a server is on the board, taken if it has no place yet; -1 if there is none left, which puts the board off. */
+/*
+ * Where a server is on the board, taken if it has no place yet, and for good; -1, for good as well, if there is none left.
+ * A pool with such a server does without the board, so that nobody misses what is not written for it.
+ */
 int place_on_board(Board *board, std::uint64_t server);
 
 /* The current transaction, which has the top-level id, changes something; it is going to say how it ended. */

@@ -20,8 +20,6 @@ is_due(const Board *board, Basis basis, TimestampTz now, std::int64_t max_age)
 {
 	std::int64_t age = now - board->counted_at;
 
-	if (board->off)
-		return false;
 	/* A clock that was set back makes every count too old. */
 	if (!board->usable || age < 0)
 		return true;
@@ -84,7 +82,7 @@ install_count(Board *board, Basis basis, const CountResult &result)
 		for (const CountedServer &server : result.servers)
 			board->servers[server.place].counted = server.burden;
 		replace_suspects(board, result.suspects, scratch);
-		board->usable = !board->off;
+		board->usable = true;
 		if (!board->prepared_known)
 			add_prepared(board, result.prepared);
 		board->basis = basis;

@@ -64,7 +64,6 @@ struct Board
 {
 	LWLock *lock;
 	Oid database; /* InvalidOid: free */
-	bool off;	  /* for want of places */
 
 	/* The count. */
 	bool usable;

@@ -109,9 +109,10 @@ basis_of(const Pool &pool, const Rules &rules)
 int *
 places_of(Board *board, const Pool &pool)
 {
-	/* Of the last copy of the pool: places are for good. */
+	/* Of the last copy of the pool: places are for good, and so is having none. */
 	static Array<int> known;
 	static std::uint64_t known_copy = 0;
+	static bool all_placed = false;
 
 	if (known_copy != pool.number)
 	{
@@ -122,10 +123,11 @@ places_of(Board *board, const Pool &pool)
 		for (const PoolServer &server : pool.servers)
 			known.push(place_on_board(board, server.hash));
 		MemoryContextSwitchTo(caller);
-		if (std::find(known.begin(), known.end(), -1) != known.end())
-			return nullptr;
+		all_placed = std::find(known.begin(), known.end(), -1) == known.end();
 		known_copy = pool.number;
 	}
+	if (!all_placed)
+		return nullptr;
 
 	/* The caller's own: what is known may change while he is at it. */
 	Size size = sizeof(int) * static_cast<Size>(known.count);
