@@ -37,9 +37,9 @@ SET parallel_leader_participation = off;
 \echo started
 SELECT count(*) FROM numbers WHERE wait();
 SQL
-ok( $node->poll_query_until('postgres',
-		q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND wait_event = 'advisory')),
-	'the last slot is taken');
+$node->poll_query_until('postgres',
+	q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND wait_event = 'advisory'))
+  or die 'nobody has the last slot';
 
 my $log_before = log_size($node);
 set_interval($node, '250ms');
@@ -50,15 +50,15 @@ pass('the launcher warns');
 my $since = server_time($node);
 $node->poll_query_until('postgres', "SELECT clock_timestamp() > timestamptz '$since' + interval '2.5 s'");
 is(count_in_log($node, $log_before, $warning), 1, 'once');
-ok(rooms_are($node, 'galaxy', 'idle'), 'no room is freed');
+rooms_are($node, 'galaxy', 'idle') or die 'there is a slot';
 
 release($holder);
 $query->quit;
-ok(rooms_are($node, 'galaxy'), 'until there is a slot');
+ok(rooms_are($node, 'galaxy'), 'the rooms are freed when there is a slot');
 is(count_complaints($node, $log_before), 1, 'and there is nothing else to complain of');
 
 # Where the server had no slot for the launcher itself, no log line is ours; so somebody has to be told.
-is($node->safe_psql('galaxy', 'SELECT worker FROM balancer_stats'), 'idle', 'there is a launcher');
+$node->safe_psql('galaxy', 'SELECT worker FROM balancer_stats') eq 'idle' or die 'no launcher';
 $node->append_conf('postgresql.conf', 'max_worker_processes = 0');
 $node->restart;
 is($node->safe_psql('galaxy', 'SELECT worker, last_run FROM balancer_stats'), 'no launcher|', 'and balancer_stats tells if there is none');
