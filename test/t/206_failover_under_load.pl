@@ -1,4 +1,4 @@
-# A failover of a thousand rooms under sixteen calling clients. Each notes what it was told, and when it had asked and
+# A failover of 1500 rooms under sixteen calling clients. Each notes what it was told, and when it had asked and
 # been answered; afterwards the notes are read. A room is on one server at a time: nobody is told of a server that
 # another caller, whose answer was there before the question, has been told is no longer the room's. From the moment a
 # failover is due nobody is told of the failed server, not even of rooms whose rows cannot be rewritten: somebody has
@@ -19,11 +19,11 @@ $node->safe_psql('postgres', q(INSERT INTO balancer_servers (name, pool) VALUES
 	('gxy1', 'primary'), ('gxy2', 'primary'), ('gxy3', 'primary'), ('gxy4', 'primary'), ('spare1', 'standby')));
 $node->safe_psql('postgres', 'CREATE UNLOGGED TABLE answers
 	(room int, server text, asked timestamptz, answered timestamptz, client int)');
-$node->safe_psql('postgres', 'SELECT count(get_or_assign_server(i)) FROM generate_series(1, 4000) i');
+$node->safe_psql('postgres', 'SELECT count(get_or_assign_server(i)) FROM generate_series(1, 6000) i');
 wait_for_first_run($node, 'postgres');
 
 my $script = $node->basedir . '/ask.sql';
-append_to_file($script, q{\set room random(1, 4000)
+append_to_file($script, q{\set room random(1, 6000)
 SELECT clock_timestamp() AS asked \gset
 SELECT get_or_assign_server(:room) AS server \gset
 SELECT clock_timestamp() AS answered \gset
@@ -63,7 +63,7 @@ my ($told_then, $left_then) = let_fail('gxy2');
 unlike($told_first . $told_then, qr/ERROR|FATAL|abort/, 'no caller gets an error');
 
 is($node->safe_psql('postgres', q(SELECT string_agg(from_server || ' ' || coalesce(to_server, 'spread'), ', ' ORDER BY declared_at)
-	FROM balancer_failovers)), 'gxy1 spare1, gxy2 spread', 'a thousand rooms go to the standby, the next ones are spread');
+	FROM balancer_failovers)), 'gxy1 spare1, gxy2 spread', 'the rooms of one server go to the standby, those of the next are spread');
 is("$left_first $left_then", '0 0', 'none is left behind when a failover is said to have ended');
 
 $node->safe_psql('postgres', 'SELECT count(*) FROM (SELECT FROM answers GROUP BY room HAVING count(DISTINCT server) > 1) r') > 500
