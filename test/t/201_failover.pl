@@ -38,7 +38,7 @@ sub spread
 
 # 40 rooms on each.
 ask('SELECT count(get_or_assign_server(i)) FROM generate_series(1, 200) i');
-is(spread(), 'gxy1:40 gxy2:40 gxy3:40 gxy4:40 gxy5:40 spare1:0 spare2:0', 'five servers of 40 rooms');
+spread() eq 'gxy1:40 gxy2:40 gxy3:40 gxy4:40 gxy5:40 spare1:0 spare2:0' or die 'uneven to begin with';
 
 # A single failure with a standby.
 ask(q(SELECT set_server_state('gxy1', 'offline')));
