@@ -72,7 +72,8 @@ try_out(Source source)
 
 	nobody.set(std::string_view("0"));
 	if (source == Source::sessions)
-		read_sessions(pool(deadline).sessions, DT_NOEND, deadline, [](const SessionRow &) {});
+		read_sessions(pool(deadline).sessions, Reading::servers_too, DT_NOEND, deadline,
+					  [](const SessionRow &) {});
 	else
 		(void) look_up_room(pool(deadline).rooms, nobody, deadline);
 }

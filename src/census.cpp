@@ -39,8 +39,9 @@ static int last_rooms = 0;
 static int last_users = 0;
 
 void
-CensusTables::prepare()
+CensusTables::prepare(Reading reading)
 {
+	has_servers = reading == Reading::servers_too;
 	context = CurrentMemoryContext;
 	room_numbers.prepare(std::max(last_rooms, 256));
 	user_numbers.prepare(std::max(last_users, 256));
@@ -172,7 +173,7 @@ alive_since(TimestampTz now)
 }
 
 Census
-Census::take(const Attachment &sessions, TimestampTz now, Deadline deadline)
+Census::take(const Attachment &sessions, Reading reading, TimestampTz now, Deadline deadline)
 {
 	Census census;
 
@@ -181,8 +182,8 @@ Census::take(const Attachment &sessions, TimestampTz now, Deadline deadline)
 
 	CensusTables *tables = static_cast<CensusTables *>(palloc0(sizeof(CensusTables)));
 
-	tables->prepare();
-	read_sessions(sessions, alive_since(now), deadline,
+	tables->prepare(reading);
+	read_sessions(sessions, reading, alive_since(now), deadline,
 				  [tables](const SessionRow &row) { tables->add(row); });
 	last_rooms = tables->rooms.count;
 	last_users = tables->first_of_user.count;

@@ -48,11 +48,12 @@ struct CensusTables
 	Array<OccupiedRoom> rooms;
 	Array<std::string_view> gateways;
 	Array<int> first_of_user;
+	bool has_servers;	 /* the sessions were read with the servers they name */
 	int first_anonymous; /* every session without a user id is a user of its own */
 	int last_room,
 		last_gateway; /* sessions of one room mostly come one after the other, and so do those of a gateway */
 
-	void prepare();
+	void prepare(Reading reading);
 	void add(const SessionRow &row);
 
 private:
@@ -71,7 +72,8 @@ class Census
 {
 public:
 	/* Reads the attached sessions; an empty census if none are attached. Kept in the current memory context. */
-	static Census take(const Attachment &sessions, TimestampTz now, Deadline deadline);
+	static Census take(const Attachment &sessions, Reading reading, TimestampTz now,
+					   Deadline deadline);
 
 	bool attached() const { return is_attached; }
 

@@ -98,7 +98,7 @@ for_each_session(const Attachment &attached, const HashNumbering &rooms, const H
 
 	if (!attached.exists())
 		return 0;
-	read_sessions(attached, alive_since(GetCurrentTimestamp()), deadline,
+	read_sessions(attached, Reading::rooms_and_users, alive_since(GetCurrentTimestamp()), deadline,
 				  [&](const SessionRow &row) {
 					  std::uint64_t room = row.room_known ? name_hash(row.room) : 0;
 					  int number = filter.may_have(room) ? rooms.find(room) : none;

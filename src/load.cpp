@@ -64,6 +64,8 @@ public:
 
 	static constexpr int unassigned = -2;
 
+	bool found_homeless() const { return homeless; }
+
 private:
 	void add(const Session &session)
 	{
@@ -71,7 +73,10 @@ private:
 		int server = session.room != none ? server_of_room[session.room] : unassigned;
 
 		if (server == unassigned)
+		{
 			server = named;
+			homeless = true;
+		}
 		if (server >= 0 && last_user[server] != user)
 		{
 			last_user[server] = user;
@@ -91,6 +96,7 @@ private:
 	int *last_user;
 	int *last_connected;
 	int user = 0;
+	bool homeless = false;
 };
 static_assert(std::is_trivially_destructible_v<UserCount>);
 
@@ -135,7 +141,13 @@ Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, Ti
 			loads[server].users += use.active;
 	});
 	if (tables != nullptr)
-		UserCount(tables, server_of_room, server_of_gateway, std::max(servers, 1), loads).run();
+	{
+		UserCount users(tables, server_of_room, server_of_gateway, std::max(servers, 1), loads);
+
+		users.run();
+		has_homeless = users.found_homeless();
+		without_servers = !tables->has_servers;
+	}
 	if (tables == nullptr || !for_board)
 		return;
 	for (int room = 0; room < tables->rooms.count; room++)

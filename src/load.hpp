@@ -44,6 +44,12 @@ public:
 								 const Census &census, const Rules &rules, Snapshot snapshot,
 								 TimestampTz now);
 
+	/*
+	 * There are sessions that count at the server they name, which this census does not have: their rooms have no
+	 * assignment. The loads are worth nothing then.
+	 */
+	bool lacks_servers() const { return without_servers && has_homeless; }
+
 	/* Rooms with live sessions for which no assignment was counted. */
 	const Array<std::uint64_t> &unassigned() const { return unassigned_rooms; }
 
@@ -62,6 +68,8 @@ private:
 					bool for_board, S scan);
 
 	ServerLoad *loads = nullptr;
+	bool has_homeless = false;	  /* sessions of rooms without an assignment, or of no room */
+	bool without_servers = false; /* the census */
 	Array<std::uint64_t> unassigned_rooms; /* hashes, for the board */
 };
 

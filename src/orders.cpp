@@ -53,7 +53,7 @@ rooms_to_evacuate(const Assignments &assignments, const Pool &pool, std::string_
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Rules rules = current_rules();
-	Census census = Census::take(pool.sessions, now, deadline);
+	Census census = Census::take(pool.sessions, Reading::servers_too, now, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Array<Weighed> weighed;
 	Array<Assignment> rooms;

@@ -76,15 +76,16 @@ look_ahead_for_move(TimestampTz now, Deadline deadline)
 	/* Sequence and limits are for new rooms; these have nowhere to stay. */
 	prospect.rules.strategy = Strategy::least_loaded;
 	prospect.rules.overflow = Overflow::overcommit;
-	prospect.census = Census::take(prospect.pool->sessions, now, deadline);
+	prospect.census = Census::take(prospect.pool->sessions, Reading::servers_too, now, deadline);
 	prospect.silent = silent_servers(*prospect.pool, now, deadline);
 	return prospect;
 }
 
 void
-take_census(const PlacementRequest &request, Prospect *prospect)
+take_census(const PlacementRequest &request, Prospect *prospect, Reading reading)
 {
-	prospect->census = Census::take(prospect->pool->sessions, request.now, request.deadline);
+	prospect->census =
+		Census::take(prospect->pool->sessions, reading, request.now, request.deadline);
 }
 
 /* With a thousand servers this is a good part of a call's work: it looks at each for what the request makes of it only. */
@@ -131,9 +132,13 @@ Server *
 count_servers(const PlacementRequest &request, const Prospect &prospect,
 			  const Assignments &assignments, Snapshot snapshot)
 {
-	Server *servers = list_servers(request, prospect);
 	Tally tally = Tally::count(assignments, *prospect.pool, prospect.census, prospect.rules,
 							   snapshot, request.now);
+
+	if (tally.lacks_servers())
+		return nullptr;
+
+	Server *servers = list_servers(request, prospect);
 
 	for (int i = 0; i < prospect.pool->servers.count; i++)
 	{

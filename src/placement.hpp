@@ -60,13 +60,14 @@ Prospect look_ahead(const PlacementRequest &request);
 Prospect look_ahead_for_move(TimestampTz now, Deadline deadline);
 
 /* Reads the sessions into the prospect. */
-void take_census(const PlacementRequest &request, Prospect *prospect);
+void take_census(const PlacementRequest &request, Prospect *prospect,
+				 Reading reading = Reading::servers_too);
 
 /* The servers as the policy takes them, in the pool's order, without their loads; list_servers() allocates them. */
 void describe_servers(const PlacementRequest &request, const Prospect &prospect, Server *servers);
 Server *list_servers(const PlacementRequest &request, const Prospect &prospect);
 
-/* The same with their loads, counted as of the snapshot. */
+/* The same with their loads, counted as of the snapshot; nullptr if the census lacks the servers for it. */
 Server *count_servers(const PlacementRequest &request, const Prospect &prospect,
 					  const Assignments &assignments, Snapshot snapshot);
 

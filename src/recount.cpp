@@ -24,11 +24,16 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Prospe
 		  const Assignments &assignments, Board *board, const int *places)
 {
 	const Pool &pool = *prospect.pool;
-	Census census = Census::take(pool.sessions, request.now, request.deadline);
-	Tally tally = Tally::count_for_board(assignments, pool, census, prospect.rules, count.snapshot,
-										 request.now);
+	auto count_users = [&](Reading reading) {
+		return Tally::count_for_board(
+			assignments, pool, Census::take(pool.sessions, reading, request.now, request.deadline),
+			prospect.rules, count.snapshot, request.now);
+	};
+	Tally tally = count_users(Reading::rooms_and_users);
 	CountResult result;
 
+	if (tally.lacks_servers())
+		tally = count_users(Reading::servers_too);
 	for (int i = 0; i < pool.servers.count; i++)
 		result.servers.push(CountedServer{
 			.place = places[i],

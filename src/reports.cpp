@@ -40,7 +40,7 @@ failover_note(const Pool &pool, int index, TimestampTz now)
 static Tally
 count_now(const Pool &pool, const Rules &rules, TimestampTz now, Deadline deadline)
 {
-	Census census = Census::take(pool.sessions, now, deadline);
+	Census census = Census::take(pool.sessions, Reading::servers_too, now, deadline);
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Tally tally = Tally::count(assignments, pool, census, rules, snapshot, now);
@@ -143,7 +143,7 @@ report_room_loads(FunctionCallInfo fcinfo)
 
 	InitMaterializedSRF(fcinfo, 0);
 
-	Census census = Census::take(current.sessions, now, deadline);
+	Census census = Census::take(current.sessions, Reading::servers_too, now, deadline);
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 

@@ -20,14 +20,14 @@ struct Prepared
 	Oid relation = InvalidOid;
 	Oid owner = InvalidOid;
 	Shape shape;
-	SPIPlanPtr plan = nullptr;
+	SPIPlanPtr plans[2] = {}; /* by Reading */
 	bool valid = false;
 };
 static_assert(std::is_trivially_destructible_v<Prepared>);
 
 Prepared prepared[2];
 
-bool reading = false; /* the application's code is running */
+bool busy = false; /* the application's code is running */
 
 Prepared &
 prepared_for(Source source)
@@ -52,7 +52,7 @@ type_of(IdForm form)
 }
 
 char *
-query_for(Source source, const Shape &shape, const Attachment &attachment)
+query_for(Source source, const Shape &shape, const Attachment &attachment, Reading reading)
 {
 	const char *from = psprintf("%s.%s", quote_identifier(attachment.schema),
 								quote_identifier(attachment.relation));
@@ -61,7 +61,9 @@ query_for(Source source, const Shape &shape, const Attachment &attachment)
 		return psprintf(
 			"SELECT s.room_id::%s, s.user_id::%s, %s FROM %s s%s",
 			type_of(shape.integer_room ? IdForm::integer : IdForm::text), type_of(shape.user),
-			shape.gateway ? "s.gateway_name::pg_catalog.text" : "NULL::pg_catalog.text", from,
+			shape.gateway && reading == Reading::servers_too ? "s.gateway_name::pg_catalog.text"
+															 : "NULL::pg_catalog.text",
+			from,
 			shape.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at "
 							  "OPERATOR(pg_catalog.>=) $1"
 							: "");
@@ -96,14 +98,14 @@ as_owner(Oid owner, Deadline deadline, F f)
 							 true, 0, false);
 	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
-	reading = true;
+	busy = true;
 	PG_TRY();
 	{
 		f();
 	}
 	PG_FINALLY();
 	{
-		reading = false;
+		busy = false;
 	}
 	PG_END_TRY();
 	SPI_finish();
@@ -160,7 +162,7 @@ resolve(Source source, const Attachment &attachment, Deadline deadline)
 	Prepared &known = prepared_for(source);
 
 	/* A count that counts has no end, and would have us replace a plan that is in use. */
-	if (reading)
+	if (busy)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("an attached relation calls gxy_balancer"),
 						errhint("Attach a relation that shows the application's own tables.")));
@@ -170,8 +172,9 @@ resolve(Source source, const Attachment &attachment, Deadline deadline)
 	if (known.valid && known.relation == relation)
 		return known;
 
-	if (known.plan != nullptr)
-		SPI_freeplan(known.plan);
+	for (SPIPlanPtr plan : known.plans)
+		if (plan != nullptr)
+			SPI_freeplan(plan);
 	known = Prepared();
 	known.relation = relation;
 	known.shape = shape_of(source, relation);
@@ -190,22 +193,24 @@ resolve(Source source, const Attachment &attachment, Deadline deadline)
 
 /* To be called with SPI connected, as the owner. */
 SPIPlanPtr
-plan_of(Source source, const Attachment &attachment)
+plan_of(Source source, const Attachment &attachment, Reading reading)
 {
 	Prepared &known = prepared_for(source);
+	SPIPlanPtr &plan = known.plans[static_cast<int>(reading)];
 
-	if (known.plan == nullptr)
+	if (plan == nullptr)
 	{
 		Oid type = source == Source::sessions ? TIMESTAMPTZOID
 				   : known.shape.integer_room ? INT8OID
 											  : TEXTOID;
-		SPIPlanPtr plan = SPI_prepare(query_for(source, known.shape, attachment), 1, &type);
+		SPIPlanPtr fresh =
+			SPI_prepare(query_for(source, known.shape, attachment, reading), 1, &type);
 
-		if (plan == nullptr || SPI_keepplan(plan) != 0)
+		if (fresh == nullptr || SPI_keepplan(fresh) != 0)
 			report_unusable(source, attachment, SPI_result_code_string(SPI_result));
-		known.plan = plan;
+		plan = fresh;
 	}
-	return known.plan;
+	return plan;
 }
 
 /* Hands the rows of a query to a visitor as the executor makes them. */
@@ -294,8 +299,8 @@ extern "C"
 }
 
 void
-read_sessions_with(const Attachment &sessions, TimestampTz alive_since, Deadline deadline,
-				   SessionVisitor visit, void *context)
+read_sessions_with(const Attachment &sessions, Reading reading, TimestampTz alive_since,
+				   Deadline deadline, SessionVisitor visit, void *context)
 {
 	Prepared &source = resolve(Source::sessions, sessions, deadline);
 
@@ -314,7 +319,7 @@ read_sessions_with(const Attachment &sessions, TimestampTz alive_since, Deadline
 		options.params = one_parameter(TIMESTAMPTZOID, TimestampTzGetDatum(alive_since));
 		options.read_only = true;
 		options.dest = &receiver.receiver;
-		SPI_execute_plan_extended(plan_of(Source::sessions, sessions), &options);
+		SPI_execute_plan_extended(plan_of(Source::sessions, sessions, reading), &options);
 	});
 }
 
@@ -338,7 +343,8 @@ look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 
 		options.params = one_parameter(source.shape.integer_room ? INT8OID : TEXTOID, key);
 		options.read_only = true;
-		SPI_execute_plan_extended(plan_of(Source::rooms, rooms), &options);
+		SPI_execute_plan_extended(plan_of(Source::rooms, rooms, Reading::rooms_and_users),
+								  &options);
 		facts.exists = SPI_processed > 0;
 		if (!facts.exists)
 			return;
