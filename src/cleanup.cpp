@@ -110,6 +110,22 @@ for_each_session(const Attachment &attached, const HashNumbering &rooms, const H
 	return sessions;
 }
 
+/*
+ * Calls visit(row) if the row that was at tid is still that of the room. The table may have been truncated since: then
+ * tid is beyond its end, which is where a batch's locks keep it.
+ */
+template <typename F>
+void
+look_at_again(const Assignments &assignments, BlockNumber end, ItemPointer tid, std::uint64_t name,
+			  F visit)
+{
+	if (ItemPointerGetBlockNumber(tid) < end)
+		(void) assignments.look_at(tid, [name, &visit](const Assignment &row) {
+			if (name_hash(row.room) == name)
+				visit(row);
+		});
+}
+
 /* What freed rooms weighed, by server, for the board. */
 class Losses
 {
@@ -256,6 +272,7 @@ std::int64_t
 Cleanup::free_rooms(const Batch &batch)
 {
 	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call_starting_now());
+	BlockNumber end = RelationGetNumberOfBlocks(assignments.table());
 	Rules rules = current_rules();
 	TimestampTz now = GetCurrentTimestamp();
 	Losses losses;
@@ -269,8 +286,8 @@ Cleanup::free_rooms(const Batch &batch)
 		CHECK_FOR_INTERRUPTS();
 		if (room.used)
 			continue;
-		(void) assignments.look_at(&room.tid, [&](const Assignment &row) {
-			still_idle = name_hash(row.room) == room.name && now - row.leased_from() >= grace;
+		look_at_again(assignments, end, &room.tid, room.name, [&](const Assignment &row) {
+			still_idle = now - row.leased_from() >= grace;
 			if (still_idle)
 				losses.add(row.server, burden_of(row, rules, now).load);
 		});
@@ -324,18 +341,26 @@ Cleanup::renew_leases()
 		return;
 
 	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call(now));
+	BlockNumber last = RelationGetNumberOfBlocks(assignments.table());
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext row_context =
+		AllocSetContextCreate(caller, "gxy_balancer renewal", ALLOCSET_DEFAULT_SIZES);
 
+	MemoryContextSwitchTo(row_context);
 	for (; next_due < end; next_due++)
 	{
 		Room &room = rooms[due[next_due]];
 		bool same = false;
 
 		CHECK_FOR_INTERRUPTS();
-		(void) assignments.look_at(
-			&room.tid, [&](const Assignment &row) { same = name_hash(row.room) == room.name; });
+		look_at_again(assignments, last, &room.tid, room.name,
+					  [&same](const Assignment &) { same = true; });
 		if (same)
 			(void) assignments.renew(&room.tid, now, std::nullopt);
+		MemoryContextReset(row_context);
 	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(row_context);
 	assignments.close();
 }
 

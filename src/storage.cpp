@@ -175,9 +175,12 @@ Assignments::open_key() const
 void
 Assignments::close()
 {
-	/* The locks stay until the end of the transaction, as those of any statement. */
+	/*
+	 * The locks stay until the end of the transaction, as those of any statement, but for a reader's on the index: whoever
+	 * reads and then writes would want more of the table with the index in hand, as REINDEX does the other way round.
+	 */
 	if (key != nullptr)
-		index_close(key, NoLock);
+		index_close(key, mode == AccessShareLock ? mode : NoLock);
 	table_close(heap, NoLock);
 }
 

@@ -28,12 +28,16 @@ namespace
 constexpr int batch_limit = 5000;
 constexpr TimestampTz time_budget = 1 * USECS_PER_SEC;
 constexpr TimestampTz busy_delay = USECS_PER_SEC / 2;
-/* DROP DATABASE waits five seconds for those who are connected: a run with slow views must not outlast that. */
+/*
+ * DROP DATABASE waits five seconds for those who are connected: a run with slow views must not outlast that. Where nobody
+ * waits, what one step has used up is not taken from the next one.
+ */
 constexpr TimestampTz longest_run = 4 * USECS_PER_SEC;
 /* One whose application code catches the cancellation is ended as a process, which cannot be caught. */
 constexpr TimestampTz last_resort = 4500 * USECS_PER_SEC / 1000;
 
-TimestampTz run_started = 0;
+TimestampTz step_started = 0;
+TimeoutId last_resort_timeout;
 bool ended_by_force = false;
 
 Oid
@@ -65,6 +69,29 @@ hold_extension()
 	return installed_extension() == extension;
 }
 
+/*
+ * Whether somebody wants the database for himself, to drop it or to copy it: then he has locked it already. To be called
+ * in a transaction.
+ */
+bool
+is_in_the_way()
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	(void) LockRelease(&tag, RowExclusiveLock, false);
+	return false;
+}
+
+void
+begin_step()
+{
+	step_started = GetCurrentTimestamp();
+	enable_timeout_at(last_resort_timeout, step_started + last_resort);
+}
+
 /* Runs f in a transaction, as the owner of the tables; false if the extension is not installed. */
 template <typename F>
 bool
@@ -74,7 +101,9 @@ in_batch(const char *activity, F f)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	enable_timeout_at(STATEMENT_TIMEOUT, run_started + longest_run);
+	if (!is_in_the_way())
+		begin_step();
+	enable_timeout_at(STATEMENT_TIMEOUT, step_started + longest_run);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, activity);
 	installed = hold_extension();
@@ -302,10 +331,10 @@ extern "C"
 		error_context_stack = &callback;
 		status.database = MyDatabaseId;
 		status.state = WorkerState::running;
-		run_started = GetCurrentTimestamp();
-		status.last_start = run_started;
+		status.last_start = GetCurrentTimestamp();
 		(void) update_status(status);
-		enable_timeout_at(RegisterTimeout(USER_TIMEOUT, end_by_force), run_started + last_resort);
+		last_resort_timeout = RegisterTimeout(USER_TIMEOUT, end_by_force);
+		begin_step();
 		PG_TRY();
 		{
 			run_batches(&status);
