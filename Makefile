@@ -100,6 +100,7 @@ ISOLATION = \
 	learning \
 	old-snapshot \
 	pool-edit \
+	reindex \
 	release-assign \
 	renewal-cleanup \
 	serializable \
