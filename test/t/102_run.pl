@@ -46,6 +46,16 @@ is($node->safe_psql('heavy', 'SELECT count(DISTINCT pid) FROM app.looks WHERE ro
 	3, 'each run does a part of it');
 set_interval($node, '500ms');
 
+# A view that takes over two seconds: a run reads it twice, and nobody waits for the database.
+$node->safe_psql('postgres', 'CREATE DATABASE slow');
+$node->safe_psql('slow',
+	    'SET client_min_messages = warning; BEGIN; CREATE EXTENSION gxy_balancer; '
+	  . watched_sessions(2.2)
+	  . overdue_rooms(1 .. 3)
+	  . 'COMMIT');
+ok(rooms_are($node, 'slow'), 'a step has as long as the one before, whatever that took');
+$node->safe_psql('postgres', 'DROP DATABASE slow');
+
 # Somebody locks the table as a whole. The database's own lock_timeout does not apply.
 create_database($node, 'locked');
 overdue($node, 'locked', 'idle');
