@@ -113,6 +113,7 @@ ISOLATION = \
 
 # The same again on a server with the board, which these need: inputs in test/board/specs.
 BOARD = \
+	board-cleanup \
 	board-count \
 	board-exact \
 	board-transactions

@@ -132,20 +132,25 @@ class Losses
 public:
 	Losses() { servers.prepare(); }
 
-	void add(std::string_view server, std::int64_t load)
+	/* The number of a server, by which losses are added. */
+	int number(std::string_view server)
 	{
 		bool fresh;
 		int number = servers.number(server, &fresh);
 
 		if (fresh)
 			burdens.push(Burden{});
-		burdens[number] += Burden{.load = load, .rooms = 1};
+		return number;
 	}
+
+	void add(int server, std::int64_t load) { burdens[server] += Burden{.load = load, .rooms = 1}; }
 
 	void tell()
 	{
-		servers.for_each(
-			[this](std::string_view server, int number) { note_loss(server, burdens[number]); });
+		servers.for_each([this](std::string_view server, int number) {
+			if (burdens[number].rooms > 0)
+				note_loss(server, burdens[number]);
+		});
 	}
 
 private:
@@ -282,17 +287,23 @@ Cleanup::free_rooms(const Batch &batch)
 	{
 		Room &room = rooms[idle[i]];
 		bool still_idle = false;
+		int server = none;
+		std::int64_t load = 0;
 
 		CHECK_FOR_INTERRUPTS();
 		if (room.used)
 			continue;
 		look_at_again(assignments, end, &room.tid, room.name, [&](const Assignment &row) {
 			still_idle = now - row.leased_from() >= grace;
-			if (still_idle)
-				losses.add(row.server, burden_of(row, rules, now).load);
+			server = losses.number(row.server);
+			load = burden_of(row, rules, now).load;
 		});
+		/* Its row may be in somebody else's hands: then it is not freed, and nothing is lost. */
 		if (still_idle && assignments.remove(&room.tid) == Change::done)
+		{
+			losses.add(server, load);
 			freed++;
+		}
 	}
 	losses.tell();
 	assignments.close();

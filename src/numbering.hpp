@@ -110,7 +110,7 @@ private:
 };
 
 /*
- * The same by the names' hashes: a sixth of the time and of the memory. Two names of one hash are taken for one, which a
+ * The same by the names' hashes, which copies no name and compares none. Two names of one hash are taken for one, which a
  * million names meet with a chance of one in thirty million: for where that does no harm.
  */
 class HashNumbering
