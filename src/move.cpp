@@ -349,9 +349,8 @@ next_failover(const Pool &pool, TimestampTz now)
 }
 
 Moved
-carry_out_failovers(Destination destination, int limit, Deadline deadline)
+carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadline deadline)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	const Pool &current = pool(deadline);
 
 	/* Nearly always: then nobody need look through the rooms. */

@@ -161,10 +161,12 @@ tend_servers(DatabaseStatus *status, TimestampTz end)
 		{
 			CHECK_FOR_INTERRUPTS();
 			installed = installed && in_batch("gxy_balancer: moving rooms", [&] {
-							Deadline deadline = Deadline::of_call_starting_now();
+							/* What falls due while rooms are moved is still to come. */
+							TimestampTz now = GetCurrentTimestamp();
+							Deadline deadline = Deadline::of_call(now);
 
-							moved = carry_out_failovers(destination, batch_limit, deadline);
-							sooner(next_failover(pool(deadline), GetCurrentTimestamp()));
+							moved = carry_out_failovers(destination, batch_limit, now, deadline);
+							sooner(next_failover(pool(deadline), now));
 						});
 		} while (installed && moved.more && GetCurrentTimestamp() < end);
 		/* Somebody has rooms in hand: they are his for a moment, not for ever. */

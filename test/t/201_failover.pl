@@ -108,6 +108,24 @@ release($holder);
 ok(finished('gxy4'), 'and moved soon after it is let go');
 is(ask(q(SELECT rooms FROM balancer_failovers WHERE from_server = 'gxy4')), $rooms, 'all are accounted for');
 
+# Two close to each other: moving the rooms of the first takes longer than it is to the second.
+create_database($node, 'close');
+$node->safe_psql('close', <<'SQL');
+INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('s1', 'standby'), ('s2', 'standby');
+SELECT get_or_assign_server(i) FROM generate_series(1, 4) i;
+CREATE FUNCTION slowly(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
+	'BEGIN PERFORM pg_catalog.pg_sleep(0.4); RETURN $1; END';
+CREATE INDEX ON room_server_assignments (slowly(gateway_name));
+BEGIN;
+SELECT set_server_state('a', 'offline');
+SELECT set_server_state('b', 'offline');
+UPDATE balancer_failovers f SET due_at = (SELECT due_at FROM balancer_failovers WHERE from_server = 'a') + interval '300 ms'
+	WHERE from_server = 'b';
+COMMIT;
+SQL
+ok($node->poll_query_until('close', q(SELECT count(*) = 2 FROM balancer_failovers WHERE outcome = 'moved' AND rooms = 2)),
+	'a failover that falls due while another is carried out is not left for an hour');
+
 # Evidence, not an assertion of speed: how long after they were due.
 diag('finished after due: ' . ask(q(SELECT max(finished_at - due_at) FROM balancer_failovers
 	WHERE outcome IN ('moved', 'spread') AND from_server NOT IN ('gxy4', 'gxy98'))));
