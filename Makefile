@@ -9,56 +9,8 @@ MODULE_big = gxy_balancer
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(EXTENSION).control)
 DATA = $(EXTENSION)--$(EXTVERSION).sql $(wildcard $(EXTENSION)--*--*.sql)
 
-OBJS = \
-	src/policy.o \
-	src/learning.o \
-	src/silence.o \
-	src/guc.o \
-	src/deadline.o \
-	src/shmem.o \
-	src/boards.o \
-	src/settling.o \
-	src/suspects.o \
-	src/board.o \
-	src/board_count.o \
-	src/ledger.o \
-	src/catalog.o \
-	src/statement.o \
-	src/event.o \
-	src/pool.o \
-	src/pool_tables.o \
-	src/pool_copy.o \
-	src/heap.o \
-	src/storage.o \
-	src/arguments.o \
-	src/scan.o \
-	src/insertion.o \
-	src/room_sizes.o \
-	src/wait.o \
-	src/shape.o \
-	src/sources.o \
-	src/attach.o \
-	src/census.o \
-	src/learner.o \
-	src/load.o \
-	src/health.o \
-	src/placement.o \
-	src/recount.o \
-	src/failover.o \
-	src/fleet.o \
-	src/move.o \
-	src/assign.o \
-	src/lease.o \
-	src/orders.o \
-	src/cleanup.o \
-	src/roster.o \
-	src/worker.o \
-	src/launcher.o \
-	src/explanation.o \
-	src/reports.o \
-	src/functions.o \
-	src/triggers.o \
-	src/module.o
+# Every file of every folder: which may include which is the order of test/check-includes.
+OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/*/*.cpp)) src/module.cpp)
 
 # Inputs in sql/ and test/isolation/specs/. Nothing of both may be left off: `make check-lists`.
 REGRESS = \
@@ -127,15 +79,15 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(OUTPUT_DIR)/isolation
 # No exceptions and no static guards: an ereport() is a longjmp, and the C++ runtime is not linked. WERROR=1 is for CI.
 CXX_STANDARD = -std=c++20
 WARNINGS = -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
-override PG_CPPFLAGS += -DGXY_VERSION='"$(EXTVERSION)"'
+override PG_CPPFLAGS += -Isrc -DGXY_VERSION='"$(EXTVERSION)"'
 PG_CXXFLAGS = $(CXX_STANDARD) -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-semantic-interposition \
 	$(WARNINGS) $(CLANG_CXXFLAGS)
 # PostgreSQL was configured for gcc; its warning options that clang lacks are not our concern.
 CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)
 
 EXTRA_CLEAN = build test/output
-OUR_HEADERS = $(wildcard src/*.hpp)
-FORMATTED = $(wildcard src/*.cpp src/*.hpp test/unit/*.cpp test/unit/*.hpp test/sim/*.cpp test/sim/*.hpp)
+OUR_HEADERS = $(wildcard src/*/*.hpp)
+FORMATTED = $(wildcard src/*.cpp src/*/*.cpp src/*/*.hpp test/unit/*.cpp test/unit/*.hpp test/sim/*.cpp test/sim/*.hpp)
 CLANG_FORMAT ?= clang-format-14
 PG_CONFIG ?= pg_config
 
@@ -202,7 +154,7 @@ simulate:
 	@$(MAKE) -s --no-print-directory $(JOBS) -C test/sim simulate WERROR=$(WERROR)
 
 # The pure units, and their tests, without PostgreSQL.
-PURE_OBJS = build/policy.o build/learning.o build/silence.o
+PURE_OBJS = $(patsubst src/policy/%.cpp,build/%.o,$(wildcard src/policy/*.cpp))
 UNIT_OBJS = $(PURE_OBJS) $(patsubst test/unit/%.cpp,build/%.o,$(wildcard test/unit/*.cpp))
 COMPILE_UNIT = $(CXX) $(CXX_STANDARD) -O1 -g $(WARNINGS) -Isrc -c
 
@@ -212,9 +164,9 @@ unit: build/unit
 build/unit: $(UNIT_OBJS)
 	$(CXX) -o $@ $^ -lgtest_main -lgtest -pthread
 
-$(UNIT_OBJS): src/policy.hpp src/learning.hpp src/silence.hpp $(wildcard test/unit/*.hpp) Makefile | build
+$(UNIT_OBJS): $(wildcard src/policy/*.hpp) $(wildcard test/unit/*.hpp) Makefile | build
 
-$(PURE_OBJS): build/%.o: src/%.cpp
+$(PURE_OBJS): build/%.o: src/policy/%.cpp
 	$(COMPILE_UNIT) -o $@ $<
 
 build/%.o: test/unit/%.cpp
@@ -230,7 +182,6 @@ check-includes:
 	test/check-includes
 
 check-lists:
-	test/check-lists sources '$(OBJS:src/%.o=%)' src/*.cpp
 	test/check-lists REGRESS '$(REGRESS)' sql/*.sql
 	test/check-lists ISOLATION '$(ISOLATION)' test/isolation/specs/*.spec
 	test/check-lists BOARD '$(BOARD)' test/board/specs/*.spec

@@ -1,12 +1,12 @@
 /*
  * module.cpp: what happens when the server loads the library.
  */
-#include "boards.hpp"
-#include "catalog.hpp"
-#include "guc.hpp"
-#include "pool.hpp"
-#include "sources.hpp"
-#include "worker.hpp"
+#include "shared/load_cache_state.hpp"
+#include "tables/catalog.hpp"
+#include "pg/settings.hpp"
+#include "servers/pool.hpp"
+#include "application/source_reader.hpp"
+#include "worker/run.hpp"
 
 extern "C"
 {

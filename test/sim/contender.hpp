@@ -3,8 +3,8 @@
  */
 #pragma once
 
-#include "learning.hpp"
-#include "policy.hpp"
+#include "policy/room_size_model.hpp"
+#include "policy/placement_policy.hpp"
 #include "trace.hpp"
 
 namespace sim

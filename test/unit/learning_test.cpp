@@ -1,7 +1,7 @@
 /* What is learned of a room from the users seen in it. */
 #include <gtest/gtest.h>
 
-#include "learning.hpp"
+#include "policy/room_size_model.hpp"
 
 namespace gxy
 {

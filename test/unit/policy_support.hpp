@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "policy.hpp"
+#include "policy/placement_policy.hpp"
 
 namespace gxy
 {

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "silence.hpp"
+#include "policy/failure_detector.hpp"
 
 namespace
 {

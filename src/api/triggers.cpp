@@ -1,0 +1,224 @@
+/*
+ * triggers.cpp: what guards the small tables, and tells backends that they have changed.
+ */
+#include "tables/catalog.hpp"
+#include "servers/server_state.hpp"
+#include "api/views.hpp"
+#include "tables/owner_sql.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+std::string_view
+column_of(TriggerData *trigger, HeapTuple tuple, const char *column)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	bool is_null;
+
+	return copy_of(
+		view_of(heap_getattr(tuple, SPI_fnumber(descriptor, column), descriptor, &is_null)));
+}
+
+/* After an UPDATE, because an INSERT ... ON CONFLICT DO UPDATE that only inserts is one too; before a DELETE. */
+void
+guard_unwritten_pool()
+{
+	CommandCounterIncrement();
+	if (!pool(Deadline::of_call_starting_now()).written)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the pool of servers is not written yet"),
+			 errdetail("balancer_servers is empty; the names in gxy_balancer.default_servers are "
+					   "the pool."),
+			 errhint("SELECT init_servers() writes them, then try again.")));
+}
+
+void
+guard_server_with_pins(std::string_view name)
+{
+	const Array<Pin> &pins = pool(Deadline::of_call_starting_now()).pins;
+	auto count = std::count_if(pins.begin(), pins.end(),
+							   [name](const Pin &pin) { return pin.server == name; });
+
+	if (count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot delete server \"%s\" while rooms are pinned to it", name.data()),
+				 errdetail("%lld rooms are.", static_cast<long long>(count)),
+				 errhint("unpin_room() or pin_room() them, then try again; balancer_pins "
+						 "lists them.")));
+}
+
+void
+guard_server_with_rooms(TriggerData *trigger)
+{
+	bool deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
+	std::string_view name = column_of(trigger, trigger->tg_trigtuple, "name");
+
+	if (!deleted && column_of(trigger, trigger->tg_newtuple, "name") == name)
+		return;
+
+	std::int64_t rooms = rooms_on(name);
+
+	if (rooms > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
+						name.data()),
+				 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
+				 errhint("SELECT evacuate_server(%s) moves them to other servers; then try again.",
+						 quote_literal_cstr(name.data()))));
+	if (deleted)
+		guard_server_with_pins(name);
+}
+
+void
+have_pins_follow(TriggerData *trigger)
+{
+	CommandCounterIncrement();
+	(void) run_as_owner(relations().pins,
+						"UPDATE %s SET server = $2 WHERE server OPERATOR(pg_catalog.=) $1",
+						{Argument::of(column_of(trigger, trigger->tg_trigtuple, "name")),
+						 Argument::of(column_of(trigger, trigger->tg_newtuple, "name"))});
+}
+
+/* While the pool is empty a restore may have the pins first. */
+void
+guard_pin(TriggerData *trigger)
+{
+	HeapTuple tuple =
+		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	const Pool &current = pool(Deadline::of_call_starting_now());
+
+	if (current.written)
+		(void) find_server(current, column_of(trigger, tuple, "server"));
+}
+
+void
+tell_state(TriggerData *trigger)
+{
+	announce_state(column_of(trigger, trigger->tg_newtuple, "name"),
+				   column_of(trigger, trigger->tg_trigtuple, "state"),
+				   column_of(trigger, trigger->tg_newtuple, "state"));
+}
+
+Datum
+result_of_row_trigger(TriggerData *trigger)
+{
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple
+																	  : trigger->tg_trigtuple);
+}
+
+TriggerData *
+trigger_data(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("this function is called by triggers only")));
+	return reinterpret_cast<TriggerData *>(fcinfo->context);
+}
+
+/* Tells the board what the application's own statement has done to a row. */
+void
+note_row(TriggerData *trigger)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	Rules rules = current_rules();
+	TimestampTz now = GetCurrentTimestamp();
+	bool updated = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
+		Assignment row = assignment_of(trigger->tg_trigtuple, descriptor);
+
+		note_loss(row.server, burden_of(row, rules, now), first_inserter(trigger->tg_trigtuple));
+		note_lost_room(row.room);
+	}
+	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
+		Assignment row =
+			assignment_of(updated ? trigger->tg_newtuple : trigger->tg_trigtuple, descriptor);
+
+		note_room(row.server, burden_of(row, rules, now));
+	}
+}
+
+} // namespace
+} // namespace gxy
+
+extern "C"
+{
+	PG_FUNCTION_INFO_V1(gxy_forget_backend_copies);
+	Datum gxy_forget_backend_copies(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		CacheInvalidateRelcache(trigger->tg_relation);
+		return gxy::result_of_row_trigger(trigger);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_guard_servers);
+	Datum gxy_guard_servers(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		{
+			gxy::guard_unwritten_pool();
+			return PointerGetDatum(nullptr);
+		}
+		gxy::guard_server_with_rooms(trigger);
+		return gxy::result_of_row_trigger(trigger);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_guard_pins);
+	Datum gxy_guard_pins(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+			gxy::guard_pin(trigger);
+		else
+			gxy::have_pins_follow(trigger);
+		return gxy::result_of_row_trigger(trigger);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_note_change);
+	Datum gxy_note_change(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		if (gxy::board_here() == nullptr)
+			return PointerGetDatum(nullptr);
+		if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+			gxy::note_truncation();
+		else
+			gxy::note_row(trigger);
+		return PointerGetDatum(nullptr);
+	}
+
+	/* Before: whoever changes states one by one must not lock the second row while waiting for its turn with the first. */
+	PG_FUNCTION_INFO_V1(gxy_settle_failovers);
+	Datum gxy_settle_failovers(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+		gxy::Deadline deadline = gxy::Deadline::of_call_starting_now();
+
+		if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		{
+			gxy::tell_state(trigger);
+			return gxy::result_of_row_trigger(trigger);
+		}
+		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+			gxy::lock_fleet(deadline);
+		else
+		{
+			CommandCounterIncrement();
+			gxy::settle_pool_change(deadline);
+		}
+		return PointerGetDatum(nullptr);
+	}
+}

@@ -1,0 +1,252 @@
+/*
+ * views.cpp: reads everything as the placement does, and changes nothing.
+ */
+#include "api/views.hpp"
+
+#include "placement/load_cache_refresh.hpp"
+#include "api/result_set.hpp"
+#include "shared/status.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* What failovers have to do with a server. */
+const char *
+failover_note(const Pool &pool, int index, TimestampTz now)
+{
+	const Failover &own = pool.servers[index].failover;
+	StringInfoData note;
+
+	initStringInfo(&note);
+	if (own.active && own.pending)
+	{
+		appendStringInfoString(&note, now < own.due_at ? "rooms will move" : "rooms are moving");
+		if (!own.target.empty())
+			appendStringInfo(&note, " to %s", copy_of(own.target).data());
+	}
+	for (const PoolServer &server : pool.servers)
+		if (server.failover.active && server.failover.standby == index)
+			appendStringInfo(&note, "%s%s for %s", note.len > 0 ? "; " : "",
+							 now < server.failover.due_at ? "will stand in" : "stands in",
+							 copy_of(server.name).data());
+	return note.data;
+}
+
+} // namespace
+
+/* What every server carries. */
+static Tally
+count_now(const Pool &pool, const Rules &rules, TimestampTz now, Deadline deadline)
+{
+	Census census = Census::take(pool.sessions, Reading::servers_too, now, deadline);
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Tally tally = Tally::count(assignments, pool, census, rules, snapshot, now);
+
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	return tally;
+}
+
+void
+report_server_loads(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Deadline deadline = Deadline::of_call(now);
+	const Pool &current = pool(deadline);
+	Rules rules = current_rules();
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	Tally tally = count_now(current, rules, now, deadline);
+	int count = current.servers.count;
+	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
+
+	for (int i = 0; i < count; i++)
+		order[i] = i;
+	std::sort(order, order + count, [&current](int a, int b) {
+		const PoolServer &left = current.servers[a];
+		const PoolServer &right = current.servers[b];
+
+		return left.position != right.position ? left.position < right.position
+											   : left.name < right.name;
+	});
+
+	Row row(fcinfo);
+
+	for (int rank = 0; rank < count; rank++)
+	{
+		const PoolServer &server = current.servers[order[rank]];
+		const ServerLoad &load = tally[order[rank]];
+
+		row.add(server.name);
+		row.add(name_of(server.state));
+		row.add(load.rooms);
+		row.add(load.users);
+		row.add(load.connected);
+		row.add(load.expected);
+		row.add(load.load(rules));
+		row.add(server.capacity_in_force());
+		row.add_optional(failover_note(current, order[rank], now));
+		row.put();
+	}
+}
+
+void
+report_board(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Deadline deadline = Deadline::of_call(now);
+	const Pool &current = pool(deadline);
+	Rules rules = current_rules();
+	Board *board = board_here();
+	const int *places = board != nullptr ? places_of(board, current) : nullptr;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (places == nullptr)
+		return;
+
+	Tally tally = count_now(current, rules, now, deadline);
+	int count = current.servers.count;
+	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
+	TimestampTz counted_at;
+	bool usable = read_board(board, basis_of(current, rules), places, burdens, count, &counted_at);
+	Row row(fcinfo);
+
+	hand_over_claimed(burdens, claims_in_force(current, now), count);
+	for (int i = 0; i < count; i++)
+	{
+		row.add(current.servers[i].name);
+		row.add(usable);
+		row.add(burdens[i].rooms);
+		row.add(tally[i].rooms);
+		row.add(burdens[i].load);
+		row.add(tally[i].users + tally[i].expected);
+		if (counted_at != 0)
+			row.add(TimestampTzGetDatum(counted_at));
+		else
+			row.add_null();
+		row.put();
+	}
+}
+
+void
+report_room_loads(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Deadline deadline = Deadline::of_call(now);
+	const Pool &current = pool(deadline);
+	Rules rules = current_rules();
+	Array<Assignment> rooms;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	Census census = Census::take(current.sessions, Reading::servers_too, now, deadline);
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	assignments.for_each_row(
+		snapshot, [&rooms](const Assignment &row, ItemPointer) { rooms.push(copy_of(row)); });
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+
+	Row row(fcinfo);
+
+	for (const Assignment &room : rooms)
+	{
+		RoomUse use = room_use(room, current, census, rules, now);
+		const Pin *pin = current.pin_of(room.room);
+
+		Whereabouts where = current.whereabouts(room.server, room.assigned_at, now);
+		std::string_view server = where.moved ? current.servers[where.server].name : room.server;
+
+		row.add(room.room);
+		row.add(server);
+		if (use.active_known)
+			row.add(use.active);
+		else
+			row.add_null();
+		row.add(census.users_elsewhere(room.room, server));
+		row.add(static_cast<int>(use.expected));
+		row.add_optional(pin != nullptr ? pin->server : std::string_view());
+		row.add_optional(room.reason);
+		row.add(TimestampTzGetDatum(room.assigned_at));
+		row.add(TimestampTzGetDatum(room.last_used_at));
+		row.put();
+	}
+}
+
+static const char *
+worker_in_words(const std::optional<DatabaseStatus> &status)
+{
+	if (!is_preloaded())
+		return "not preloaded";
+	if (status && (status->state == WorkerState::running || status->state == WorkerState::starting))
+		return "running";
+	if (!has_launcher())
+		return RecoveryInProgress() ? "standby" : "no launcher";
+	if (status && status->state == WorkerState::failed)
+		return psprintf("backing off: %s", status->error);
+	return "idle";
+}
+
+void
+report_stats(FunctionCallInfo fcinfo)
+{
+	std::optional<Counts> counts = read_counts();
+	std::optional<DatabaseStatus> status = status_of(MyDatabaseId);
+	bool has_run = status && status->last_start != 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	Row row(fcinfo);
+	auto add_time = [&row](bool known, TimestampTz time) {
+		if (known)
+			row.add(TimestampTzGetDatum(time));
+		else
+			row.add_null();
+	};
+
+	for (int i = 0; i < counters; i++)
+		if (counts)
+			row.add(counts->value[i]);
+		else
+			row.add_null();
+	add_time(counts.has_value(), counts ? counts->since : 0);
+	row.add(worker_in_words(status));
+	add_time(has_run, has_run ? status->last_start : 0);
+	if (has_run)
+	{
+		Interval *duration = static_cast<Interval *>(palloc0(sizeof(Interval)));
+
+		duration->time = status->duration;
+		row.add(PointerGetDatum(duration));
+		row.add(status->freed);
+		row.add_optional(status->error);
+	}
+	else
+		for (int i = 0; i < 3; i++)
+			row.add_null();
+	add_time(status && status->next_due != 0, status ? status->next_due : 0);
+	row.put();
+}
+
+std::int64_t
+rooms_on(std::string_view server)
+{
+	Deadline deadline = Deadline::of_call_starting_now();
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	std::int64_t rooms = 0;
+
+	assignments.for_each_room(snapshot, [&rooms, server](const Assignment &row) {
+		rooms += row.server == server ? 1 : 0;
+	});
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	return rooms;
+}
+
+} // namespace gxy

@@ -1,0 +1,250 @@
+/*
+ * session_index.cpp: condenses sessions into users by room.
+ *
+ * The sessions of each user are chained, because a user in two rooms of one server counts once there: users are
+ * counted per server by walking each user's chain (placement/server_load.cpp), and nearly every chain has one link.
+ */
+#include "application/session_index.hpp"
+
+namespace gxy
+{
+
+struct PairEntry
+{
+	std::uint64_t user_and_room;
+	int first_session; /* of this user in this room, chained by next_of_pair */
+	char status;
+};
+
+inline std::uint32_t
+hash_of(std::uint64_t pair)
+{
+	return hash_combine(murmurhash32(static_cast<std::uint32_t>(pair >> 32)),
+						murmurhash32(static_cast<std::uint32_t>(pair)));
+}
+
+#define SH_PREFIX pairs
+#define SH_ELEMENT_TYPE PairEntry
+#define SH_KEY_TYPE std::uint64_t
+#define SH_KEY user_and_room
+#define SH_HASH_KEY(table, key) hash_of(key)
+#define SH_EQUAL(table, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* What the last census of this backend met: the next one will be much like it. */
+static int last_rooms = 0;
+static int last_users = 0;
+
+void
+CensusTables::prepare(Reading reading)
+{
+	has_servers = reading == Reading::servers_too;
+	context = CurrentMemoryContext;
+	room_numbers.prepare(std::max(last_rooms, 256));
+	user_numbers.prepare(std::max(last_users, 256));
+	gateway_numbers.prepare();
+	user_and_room = pairs_create(context, 256, nullptr);
+	first_anonymous = none;
+	last_room = none;
+	last_gateway = none;
+}
+
+int
+CensusTables::number_of_room(const SessionRow &row)
+{
+	if (!row.room_known)
+		return none;
+
+	bool fresh;
+	std::uint64_t name = name_hash(row.room);
+
+	if (last_room != none && rooms[last_room].name == name)
+		return last_room;
+	last_room = room_numbers.number(name, &fresh);
+	if (fresh)
+		rooms.push(OccupiedRoom{.name = name});
+	return last_room;
+}
+
+int
+CensusTables::number_of_gateway(const SessionRow &row)
+{
+	if (row.gateway.empty())
+		return none;
+	if (last_gateway != none && gateways[last_gateway] == row.gateway)
+		return last_gateway;
+
+	bool fresh;
+
+	last_gateway = gateway_numbers.number(row.gateway, &fresh);
+	if (fresh)
+		gateways.push(copy_of(row.gateway));
+	return last_gateway;
+}
+
+PairEntry *
+CensusTables::pair_of(int user, int room, bool *known)
+{
+	return pairs_insert(user_and_room,
+						static_cast<std::uint64_t>(user) << 32 | static_cast<std::uint32_t>(room),
+						known);
+}
+
+/* False if the user has another session in the same room that names the same gateway. */
+bool
+CensusTables::chain_to_user(const SessionRow &row, Session *session)
+{
+	if (!row.user_known)
+	{
+		session->next_of_user = first_anonymous;
+		first_anonymous = sessions.count;
+		return true;
+	}
+
+	bool fresh;
+	int user = user_numbers.number(name_hash(row.user), &fresh);
+
+	if (fresh)
+	{
+		first_of_user.push(sessions.count);
+		return true;
+	}
+
+	bool again;
+	int first = first_of_user[user];
+	PairEntry *pair = pair_of(user, sessions[first].room, &again);
+
+	/* Few users have a second session, so the first one is not entered before that. */
+	if (!again)
+		pair->first_session = first;
+	pair = pair_of(user, session->room, &again);
+	if (again)
+	{
+		session->counts = false;
+		session->next_of_pair = pair->first_session;
+		for (int i = pair->first_session; i != none; i = sessions[i].next_of_pair)
+			if (sessions[i].gateway == session->gateway)
+			{
+				sessions[i].sessions++;
+				return false;
+			}
+	}
+	pair->first_session = sessions.count;
+	session->next_of_user = first_of_user[user];
+	first_of_user[user] = sessions.count;
+	return true;
+}
+
+void
+CensusTables::add(const SessionRow &row)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Session session = {.room = number_of_room(row),
+					   .gateway = number_of_gateway(row),
+					   .next_of_user = none,
+					   .next_of_pair = none,
+					   .next_of_room = none,
+					   .counts = true,
+					   .sessions = 1};
+
+	if (chain_to_user(row, &session))
+	{
+		if (session.room != none)
+		{
+			OccupiedRoom &room = rooms[session.room];
+
+			session.next_of_room = room.first_session;
+			room.first_session = sessions.count;
+			room.users += session.counts ? 1 : 0;
+		}
+		sessions.push(session);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+TimestampTz
+alive_since(TimestampTz now)
+{
+	return setting::dead_session_timeout == 0 ? DT_NOBEGIN
+											  : now - microseconds(setting::dead_session_timeout);
+}
+
+Census
+Census::take(const Attachment &sessions, Reading reading, TimestampTz now, Deadline deadline)
+{
+	Census census;
+
+	if (!sessions.exists())
+		return census;
+
+	CensusTables *tables = static_cast<CensusTables *>(palloc0(sizeof(CensusTables)));
+
+	tables->prepare(reading);
+	read_sessions(sessions, reading, alive_since(now), deadline,
+				  [tables](const SessionRow &row) { tables->add(row); });
+	last_rooms = tables->rooms.count;
+	last_users = tables->first_of_user.count;
+	census.tables = tables;
+	census.is_attached = true;
+	return census;
+}
+
+std::int64_t
+Census::users_in(std::uint64_t room) const
+{
+	int number = is_attached ? tables->room_numbers.find(room) : none;
+
+	return number != none ? tables->rooms[number].users : 0;
+}
+
+/* Calls visit(const Session &) for the sessions of a room, one for all that are alike. */
+template <typename F>
+static void
+for_each_session(const CensusTables *tables, std::string_view room, F visit)
+{
+	int number = tables != nullptr ? tables->room_numbers.find(name_hash(room)) : none;
+
+	if (number == none)
+		return;
+	for (int i = tables->rooms[number].first_session; i != none;
+		 i = tables->sessions[i].next_of_room)
+		visit(tables->sessions[i]);
+}
+
+std::int64_t
+Census::users_elsewhere(std::string_view room, std::string_view server) const
+{
+	int here = is_attached ? tables->gateway_numbers.find(server) : none;
+	std::int64_t users = 0;
+	auto elsewhere = [here](const Session &session) {
+		return session.gateway != none && session.gateway != here;
+	};
+
+	for_each_session(tables, room, [&](const Session &session) {
+		bool counted = false;
+
+		/* A user on two other servers is one user elsewhere. */
+		for (int i = session.next_of_pair; i != none; i = tables->sessions[i].next_of_pair)
+			counted = counted || elsewhere(tables->sessions[i]);
+		users += elsewhere(session) && !counted ? 1 : 0;
+	});
+	return users;
+}
+
+std::int64_t
+Census::sessions_naming(std::string_view room, std::string_view server) const
+{
+	int here = is_attached ? tables->gateway_numbers.find(server) : none;
+	std::int64_t sessions = 0;
+
+	for_each_session(tables, room, [&sessions, here](const Session &session) {
+		if (session.gateway != none && session.gateway == here)
+			sessions += session.sessions;
+	});
+	return sessions;
+}
+
+} // namespace gxy

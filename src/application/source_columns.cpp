@@ -1,0 +1,75 @@
+/*
+ * source_columns.cpp: reads it off the catalog.
+ */
+#include "application/source_columns.hpp"
+
+namespace gxy
+{
+
+const char *
+name_of(Source source)
+{
+	return source == Source::sessions ? "sessions" : "rooms";
+}
+
+namespace
+{
+
+/* The type of a column, InvalidOid if the relation has none of that name. */
+Oid
+column_type(Oid relation, const char *column)
+{
+	AttrNumber number = get_attnum(relation, column);
+
+	return number > 0 ? getBaseType(get_atttype(relation, number)) : InvalidOid;
+}
+
+bool
+is_integer(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+IdForm
+form_of(Oid type)
+{
+	return is_integer(type) ? IdForm::integer : type == UUIDOID ? IdForm::uuid : IdForm::text;
+}
+
+} // namespace
+
+Shape
+shape_of(Source source, Oid relation)
+{
+	Shape shape;
+	Oid room = column_type(relation, "room_id");
+
+	shape.integer_room = is_integer(room);
+	if (!OidIsValid(room))
+		shape.complaint = "It has no column room_id.";
+	else if (source == Source::sessions)
+	{
+		Oid last_seen = column_type(relation, "last_seen_at");
+
+		shape.gateway = OidIsValid(column_type(relation, "gateway_name"));
+		shape.last_seen = OidIsValid(last_seen);
+		Oid user = column_type(relation, "user_id");
+
+		shape.user = form_of(user);
+		if (!OidIsValid(user))
+			shape.complaint = "It has no column user_id.";
+		else if (shape.last_seen && last_seen != TIMESTAMPTZOID)
+			shape.complaint = "Its column last_seen_at is not a timestamp with time zone.";
+	}
+	else
+	{
+		Oid expected = column_type(relation, "expected_users");
+
+		shape.expected = OidIsValid(expected);
+		if (shape.expected && !is_integer(expected) && expected != NUMERICOID)
+			shape.complaint = "Its column expected_users is not a number.";
+	}
+	return shape;
+}
+
+} // namespace gxy

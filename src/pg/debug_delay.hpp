@@ -1,0 +1,48 @@
+/*
+ * debug_delay.hpp: random pauses inside the critical steps, for the stress run.
+ *
+ * A race that needs two transactions within a microsecond of each other is not found by waiting for it. Built with
+ * -DGXY_DEBUG_DELAYS the steps between looking and acting take up to gxy_balancer.debug_delay; otherwise there is
+ * nothing here.
+ */
+#pragma once
+
+#include "pg/compat.hpp"
+
+namespace gxy
+{
+
+#ifdef GXY_DEBUG_DELAYS
+
+inline int debug_delay; /* microseconds */
+
+inline void
+pause_here()
+{
+	if (debug_delay > 0)
+		pg_usleep(static_cast<long>(pg_prng_uint64_range(&pg_global_prng_state, 0, debug_delay)));
+}
+
+inline void
+define_debug_delay()
+{
+	DefineCustomIntVariable("gxy_balancer.debug_delay",
+							"Longest pause inside a critical step, in microseconds.", nullptr,
+							&debug_delay, 0, 0, 1000000, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+}
+
+#else
+
+inline void
+pause_here()
+{
+}
+
+inline void
+define_debug_delay()
+{
+}
+
+#endif
+
+} // namespace gxy

@@ -1,0 +1,102 @@
+/*
+ * heap_access.cpp: writes that wait for nobody.
+ *
+ * They go through the table access method, so that WAL, visibility map and conflict checks are the server's own.
+ */
+#include "pg/heap_access.hpp"
+
+namespace gxy
+{
+
+Change
+change_of(TM_Result result)
+{
+	switch (result)
+	{
+		case TM_Ok:
+			return Change::done;
+		case TM_Updated:
+		case TM_Deleted:
+			return Change::outdated;
+		default:
+			/* Being changed by another transaction, or by the very statement that is calling us. */
+			return Change::busy;
+	}
+}
+
+static void
+enter_into_indexes(Relation heap, TupleTableSlot *row, compat::IndexUpdates updates)
+{
+	EState *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(target, heap, 0, nullptr, 0);
+	ExecOpenIndices(target, false);
+	compat::insert_index_tuples(target, row, estate, true, updates.only_summarizing(), nullptr);
+	ExecCloseIndices(target);
+	FreeExecutorState(estate);
+}
+
+Change
+change_columns(Relation heap, ItemPointer tid, std::span<const int> columns, const Datum *values)
+{
+	TupleTableSlot *old_row = table_slot_create(heap, nullptr);
+	TM_FailureData failure;
+	Change change =
+		change_of(table_tuple_lock(heap, tid, InvalidSnapshot, old_row, GetCurrentCommandId(true),
+								   LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure));
+
+	Assert(columns.size() <= 16);
+	if (change == Change::done)
+	{
+		bool nulls[16] = {};
+		HeapTuple tuple = heap_modify_tuple_by_cols(
+			ExecFetchSlotHeapTuple(old_row, false, nullptr), RelationGetDescr(heap),
+			static_cast<int>(columns.size()), const_cast<int *>(columns.data()),
+			const_cast<Datum *>(values), nulls);
+		TupleTableSlot *new_row =
+			MakeSingleTupleTableSlot(RelationGetDescr(heap), &TTSOpsHeapTuple);
+		LockTupleMode mode;
+		compat::IndexUpdates updates;
+
+		ExecForceStoreHeapTuple(tuple, new_row, false);
+		new_row->tts_tableOid = RelationGetRelid(heap);
+		change = change_of(table_tuple_update(heap, tid, new_row, GetCurrentCommandId(true),
+											  InvalidSnapshot, InvalidSnapshot, true, &failure,
+											  &mode, &updates.which));
+		if (change == Change::done && updates.any())
+			enter_into_indexes(heap, new_row, updates);
+		ExecDropSingleTupleTableSlot(new_row);
+		CommandCounterIncrement();
+	}
+	ExecDropSingleTupleTableSlot(old_row);
+	return change;
+}
+
+Change
+delete_row(Relation heap, ItemPointer tid, bool wait)
+{
+	TM_FailureData failure;
+
+	return change_of(table_tuple_delete(heap, tid, GetCurrentCommandId(true), InvalidSnapshot,
+										InvalidSnapshot, wait, &failure, false));
+}
+
+bool
+insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate)
+{
+	Relation heap = target->ri_RelationDesc;
+
+	slot->tts_tableOid = RelationGetRelid(heap);
+
+	std::uint32_t token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+	bool conflict = false;
+
+	table_tuple_insert_speculative(heap, slot, GetCurrentCommandId(true), 0, nullptr, token);
+	compat::insert_index_tuples(target, slot, estate, false, false, &conflict);
+	table_tuple_complete_speculative(heap, slot, token, !conflict);
+	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+	return !conflict;
+}
+
+} // namespace gxy

@@ -1,0 +1,68 @@
+/*
+ * lock_timeout.cpp: bounded lock waits.
+ *
+ * lock_timeout is set through the GUC machinery at a nest level of its own: an error unwinds it with the
+ * (sub)transaction, so nothing has to be put back by hand.
+ */
+#include "pg/lock_timeout.hpp"
+
+namespace gxy
+{
+
+int
+Deadline::milliseconds_left() const
+{
+	TimestampTz left = (at - GetCurrentTimestamp()) / 1000;
+
+	return static_cast<int>(std::clamp<TimestampTz>(left, 1, INT_MAX));
+}
+
+int
+begin_lock_timeout(Deadline deadline)
+{
+	int level = NewGUCNestLevel();
+	int left = deadline.milliseconds_left();
+	char value[16];
+
+	if (LockTimeout > 0 && LockTimeout <= left)
+		return level;
+	pg_lltoa(left, value);
+	(void) set_config_option("lock_timeout", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	return level;
+}
+
+void
+end_lock_timeout(int guc_nest_level)
+{
+	/* As after an error: what somebody else's code has set at this level is not kept either. */
+	AtEOXact_GUC(false, guc_nest_level);
+}
+
+LOCKTAG
+side_lock_tag(Oid relation)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, relation, 1);
+	return tag;
+}
+
+void
+lock_relation(Oid relation, LOCKMODE mode, Deadline deadline)
+{
+	if (ConditionalLockRelationOid(relation, mode))
+		return;
+	wait_or_report(
+		deadline, [relation, mode] { LockRelationOid(relation, mode); },
+		[relation] {
+			const char *name = get_rel_name(relation);
+
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("timed out waiting for relation \"%s\"", name != nullptr ? name : "?"),
+					 errhint("Somebody has locked it as a whole; see pg_locks.")));
+		});
+}
+
+} // namespace gxy

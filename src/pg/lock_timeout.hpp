@@ -1,0 +1,69 @@
+/*
+ * lock_timeout.hpp: how long a call waits for locks: never past assign_timeout, counted from its start.
+ *
+ * All waiting happens in the lock manager, so that the deadlock detector and pg_locks see it; the bound is the
+ * server's own lock_timeout, set for the duration.
+ */
+#pragma once
+
+#include "pg/settings.hpp"
+
+namespace gxy
+{
+
+class Deadline
+{
+public:
+	static Deadline of_call(TimestampTz start)
+	{
+		return Deadline(start + microseconds(setting::assign_timeout));
+	}
+	static Deadline of_call_starting_now() { return of_call(GetCurrentTimestamp()); }
+
+	bool passed() const { return GetCurrentTimestamp() >= at; }
+	int milliseconds_left() const; /* at least 1 */
+
+private:
+	explicit Deadline(TimestampTz at) : at(at) {}
+
+	TimestampTz at;
+};
+
+/*
+ * Sets lock_timeout to what is left, unless a smaller one is in force. Everything that has been set since, by whatever
+ * code, is undone by end_lock_timeout() or an error.
+ */
+int begin_lock_timeout(Deadline deadline);
+void end_lock_timeout(int guc_nest_level);
+
+/* Runs wait under the deadline; if a lock timeout ends it, report raises the error instead. */
+template <typename W, typename R>
+void
+wait_or_report(Deadline deadline, W wait, R report)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int level = begin_lock_timeout(deadline);
+
+	PG_TRY();
+	{
+		wait();
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+		report();
+	}
+	PG_END_TRY();
+	end_lock_timeout(level);
+}
+
+/* A lock that goes with a relation but is not its own: in pg_locks an object of pg_class with objsubid 1. */
+LOCKTAG side_lock_tag(Oid relation);
+
+/* Locks a relation until the end of the transaction; raises 55P03 if others hold it as a whole until the deadline. */
+void lock_relation(Oid relation, LOCKMODE mode, Deadline deadline);
+
+} // namespace gxy

@@ -1,0 +1,267 @@
+/*
+ * settings.cpp: the settings.
+ *
+ * What shapes decisions is superuser-only: a session that could set its own strategy or grace could steer rooms or end
+ * other people's leases. All can be set per session, role or database, so that one server holds several services.
+ * Times are kept in milliseconds and read with any unit.
+ */
+#include "pg/settings.hpp"
+
+#include "pg/debug_delay.hpp"
+
+namespace gxy
+{
+
+namespace setting
+{
+char *default_servers;
+int default_capacity;
+int touch_interval;
+int assign_timeout;
+int assignment_grace;
+int dead_session_timeout;
+int cleanup_interval;
+int max_learned_rooms;
+int load_max_age;
+int failover_delay;
+int heartbeat_timeout;
+} // namespace setting
+
+namespace
+{
+
+int strategy;
+int load_metric;
+int overflow;
+int avg_room_occupancy;
+int join_window;
+void (*on_servers_changed)();
+
+/* The simulator, which has found the best of them, plays with the same. */
+constexpr Rules standard = {};
+
+template <typename E>
+constexpr int
+value(E option)
+{
+	return static_cast<int>(option);
+}
+
+const config_enum_entry strategies[] = {{"least_loaded", value(Strategy::least_loaded), false},
+										{"sequential", value(Strategy::sequential), false},
+										{nullptr, 0, false}};
+
+const config_enum_entry load_metrics[] = {{"users", value(LoadMetric::users), false},
+										  {"rooms", value(LoadMetric::rooms), false},
+										  {nullptr, 0, false}};
+
+const config_enum_entry overflows[] = {{"overcommit", value(Overflow::overcommit), false},
+									   {"error", value(Overflow::error), false},
+									   {nullptr, 0, false}};
+
+bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
+void
+define_milliseconds(const char *name, const char *what, int *variable, int standard, int least)
+{
+	DefineCustomIntVariable(name, what, nullptr, variable, standard, least, INT_MAX, PGC_SUSET,
+							GUC_UNIT_MS, nullptr, nullptr, nullptr);
+}
+
+} // namespace
+
+extern "C"
+{
+	static bool check_default_servers(char **value, void **extra, GucSource source)
+	{
+		const char *complaint = name_list_complaint(*value);
+
+		(void) extra;
+		(void) source;
+		if (complaint == nullptr)
+			return true;
+		GUC_check_errdetail("%s", complaint);
+		return false;
+	}
+
+	static void assign_default_servers(const char *value, void *extra)
+	{
+		(void) value;
+		(void) extra;
+		on_servers_changed();
+	}
+}
+
+NameList::NameList(const char *list) : rest(list)
+{
+	while (is_space(*list))
+		list++;
+	if (*list == '\0')
+		rest = nullptr;
+}
+
+bool
+NameList::next(std::string_view *name)
+{
+	if (rest == nullptr)
+		return false;
+
+	const char *at = rest;
+	const char *comma = std::strchr(at, ',');
+	const char *end = comma != nullptr ? comma : at + std::strlen(at);
+
+	rest = comma != nullptr ? comma + 1 : nullptr;
+	while (at < end && is_space(*at))
+		at++;
+	while (end > at && is_space(end[-1]))
+		end--;
+	*name = {at, static_cast<std::size_t>(end - at)};
+	return true;
+}
+
+const char *
+name_list_complaint(const char *list)
+{
+	NameList names(list);
+	std::string_view name;
+
+	while (names.next(&name))
+	{
+		if (name.empty())
+			return "A server name is empty.";
+		if (name.size() > max_name_length)
+			return "A server name is longer than 255 bytes.";
+
+		NameList later = names;
+		std::string_view other;
+
+		while (later.next(&other))
+			if (other == name)
+				return "A server is named twice.";
+	}
+	return nullptr;
+}
+
+Rules
+current_rules()
+{
+	return Rules{.strategy = static_cast<Strategy>(strategy),
+				 .metric = static_cast<LoadMetric>(load_metric),
+				 .overflow = static_cast<Overflow>(overflow),
+				 .avg_room_occupancy = avg_room_occupancy,
+				 .join_window = microseconds(join_window)};
+}
+
+static void
+define_times()
+{
+	/* Users join in the minutes after their room was assigned; until then its expected size counts. */
+	define_milliseconds("gxy_balancer.join_window",
+						"How long after its assignment a room counts with its expected users.",
+						&join_window, static_cast<int>(standard.join_window / 1000), 0);
+
+	/* A media server that dies leaves its sessions behind: without news they stop counting. */
+	define_milliseconds("gxy_balancer.dead_session_timeout",
+						"A session last seen longer ago is dead; 0: sessions never die.",
+						&setting::dead_session_timeout, 90 * 1000, 0);
+
+	/* A user who was told a server is still connecting: the room must not be freed under him. */
+	define_milliseconds("gxy_balancer.assignment_grace",
+						"How long an assignment outlives its last use.", &setting::assignment_grace,
+						90 * 1000, 0);
+
+	/* A popular room is asked for many times a second: one write per interval renews its lease well enough. */
+	define_milliseconds("gxy_balancer.touch_interval",
+						"A lease renewed more recently is not written again.",
+						&setting::touch_interval, 10 * 1000, 0);
+
+	/* A caller waits for another transaction that is just assigning the same room, but not for ever. */
+	define_milliseconds("gxy_balancer.assign_timeout",
+						"How long a call waits for other transactions, from its start.",
+						&setting::assign_timeout, 5 * 1000, 1);
+
+	/*
+	 * Sessions come and go by themselves, so they have to be counted; but not for every new room. Rooms are exact at any
+	 * age: those assigned since the count are known without it.
+	 */
+	define_milliseconds(
+		"gxy_balancer.load_max_age",
+		"How old a count of the load may be that new rooms are placed by; 0 counts for each.",
+		&setting::load_max_age, 0, 0);
+
+	/* A server that restarts within seconds keeps its rooms; users reconnect to it by themselves. */
+	define_milliseconds("gxy_balancer.failover_delay",
+						"How long a server is offline before its rooms are moved.",
+						&setting::failover_delay, 5 * 1000, 0);
+
+	/* A monitor that watches a server from within it dies with it, and says nothing. */
+	define_milliseconds("gxy_balancer.heartbeat_timeout",
+						"A server not heard of for longer is unhealthy; 0: never.",
+						&setting::heartbeat_timeout, 0, 0);
+
+	/* Once a minute is often enough for a grace of a minute and a half. The launcher serves all databases alike. */
+	DefineCustomIntVariable("gxy_balancer.cleanup_interval",
+							"Time between two runs of the background worker in a database.",
+							nullptr, &setting::cleanup_interval, 60 * 1000, 100,
+							24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr,
+							nullptr);
+}
+
+void
+define_settings(void (*servers_changed)())
+{
+	on_servers_changed = servers_changed;
+
+	/* How a server is chosen among those that may take the room: spread rooms, or fill server after server. */
+	DefineCustomEnumVariable(
+		"gxy_balancer.strategy", "How a server is chosen among those with room for a new room.",
+		"least_loaded spreads rooms; sequential fills servers in order of position.", &strategy,
+		value(Strategy::least_loaded), strategies, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+
+	/* Services without a table of sessions, or with rooms of one size, count rooms. */
+	DefineCustomEnumVariable("gxy_balancer.load_metric", "What the load of a server is counted in.",
+							 "users, or rooms times avg_room_occupancy.", &load_metric,
+							 value(LoadMetric::users), load_metrics, PGC_SUSET, 0, nullptr, nullptr,
+							 nullptr);
+
+	/* A crowded meeting beats a refused one, unless the operator knows better. */
+	DefineCustomEnumVariable(
+		"gxy_balancer.overflow", "What a new room gets when every server is full.",
+		"overcommit: the least loaded one; error: SQLSTATE 53400.", &overflow,
+		value(Overflow::overcommit), overflows, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+
+	/* The pool of a service that has not written one, so that the first call after CREATE EXTENSION is answered. */
+	DefineCustomStringVariable(
+		"gxy_balancer.default_servers", "The pool for as long as balancer_servers is empty.",
+		"Comma-separated names; their order is their position.", &setting::default_servers,
+		"gxy1,gxy2,gxy3,gxy4,gxy5,gxy6,gxy7,gxy8,gxy9,gxy10,gxy11,gxy12", PGC_SUSET, 0,
+		check_default_servers, assign_default_servers, nullptr);
+
+	/* Most fleets are of one kind of machine: one number beats twelve rows. */
+	DefineCustomIntVariable("gxy_balancer.default_capacity",
+							"The capacity, in users, of a server that names none.", nullptr,
+							&setting::default_capacity, 400, 1, 1000000000, PGC_SUSET, 0, nullptr,
+							nullptr, nullptr);
+
+	/* What a room is taken to hold when nothing better is known. */
+	DefineCustomIntVariable("gxy_balancer.avg_room_occupancy",
+							"Users expected in a room of which nothing is known.", nullptr,
+							&avg_room_occupancy, static_cast<int>(standard.avg_room_occupancy), 1,
+							max_expected_users, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+
+	/* Ids may be used once and never again: whoever was not seen for longest is forgotten first. */
+	DefineCustomIntVariable(
+		"gxy_balancer.max_learned_rooms", "How many rooms' sizes are remembered.",
+		"0: none, and those remembered before are not gone by.", &setting::max_learned_rooms,
+		100000, 0, 1000000, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+
+	define_times();
+	define_debug_delay();
+	MarkGUCPrefixReserved("gxy_balancer");
+}
+
+} // namespace gxy

@@ -1,0 +1,200 @@
+/*
+ * server_load.cpp: counts users by server.
+ *
+ * What has to be done under the placement lock is a lookup per assignment and a step per session of the census.
+ */
+#include "placement/server_load.hpp"
+
+namespace gxy
+{
+
+RoomUse
+room_use(const Assignment &row, const Pool &pool, const Census &census, const Rules &rules,
+		 TimestampTz now)
+{
+	const Pin *pin = pool.pins.count > 0 ? pool.pin_of(row.room) : nullptr;
+	std::int64_t pinned_size = pin != nullptr ? pin->expected_users.value_or(0) : 0;
+	std::int64_t expected = row.expected_users ? *row.expected_users : rules.avg_room_occupancy;
+	RoomUse use;
+
+	use.active = census.attached() ? census.users_in(row.room) : row.reported_users.value_or(0);
+	use.active_known = census.attached() || row.reported_users.has_value();
+	use.expected = std::max(expected, pinned_size);
+	use.age = now - row.assigned_at;
+	use.pinned_size = pinned_size > 0;
+	use.leased = now - row.leased_from() < microseconds(setting::assignment_grace);
+	return use;
+}
+
+std::int64_t
+ServerLoad::load(const Rules &rules) const
+{
+	return rules.metric == LoadMetric::rooms ? rooms * rules.avg_room_occupancy : users + expected;
+}
+
+namespace
+{
+
+/* Adds up the distinct users of each server, by walking the sessions of each user. */
+class UserCount
+{
+public:
+	UserCount(const CensusTables *tables, const int *server_of_room, const int *server_of_gateway,
+			  int servers, ServerLoad *loads)
+		: tables(tables), server_of_room(server_of_room), server_of_gateway(server_of_gateway),
+		  loads(loads), last_user(static_cast<int *>(palloc0(sizeof(int) * servers))),
+		  last_connected(static_cast<int *>(palloc0(sizeof(int) * servers)))
+	{
+	}
+
+	void run()
+	{
+		for (int first : tables->first_of_user)
+		{
+			user++;
+			for (int i = first; i != none; i = tables->sessions[i].next_of_user)
+				add(tables->sessions[i]);
+		}
+		for (int i = tables->first_anonymous; i != none; i = tables->sessions[i].next_of_user)
+		{
+			user++;
+			add(tables->sessions[i]);
+		}
+	}
+
+	static constexpr int unassigned = -2;
+
+	bool found_homeless() const { return homeless; }
+
+private:
+	void add(const Session &session)
+	{
+		int named = session.gateway != none ? server_of_gateway[session.gateway] : none;
+		int server = session.room != none ? server_of_room[session.room] : unassigned;
+
+		if (server == unassigned)
+		{
+			server = named;
+			homeless = true;
+		}
+		if (server >= 0 && last_user[server] != user)
+		{
+			last_user[server] = user;
+			loads[server].users++;
+		}
+		if (named >= 0 && last_connected[named] != user)
+		{
+			last_connected[named] = user;
+			loads[named].connected++;
+		}
+	}
+
+	const CensusTables *tables;
+	const int *server_of_room;
+	const int *server_of_gateway;
+	ServerLoad *loads;
+	int *last_user;
+	int *last_connected;
+	int user = 0;
+	bool homeless = false;
+};
+static_assert(std::is_trivially_destructible_v<UserCount>);
+
+} // namespace
+
+/* scan(visit) calls visit(const Assignment &) for every room that counts. */
+template <typename S>
+void
+Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, TimestampTz now,
+				  bool for_board, S scan)
+{
+	const CensusTables *tables = census.details();
+	int servers = pool.servers.count;
+	int *server_of_room = nullptr;
+	int *server_of_gateway = nullptr;
+
+	loads = static_cast<ServerLoad *>(palloc0(sizeof(ServerLoad) * std::max(servers, 1)));
+	if (tables != nullptr)
+	{
+		server_of_room = static_cast<int *>(palloc(sizeof(int) * (tables->rooms.count + 1)));
+		std::fill_n(server_of_room, tables->rooms.count, UserCount::unassigned);
+		server_of_gateway = static_cast<int *>(palloc(sizeof(int) * (tables->gateways.count + 1)));
+		for (int i = 0; i < tables->gateways.count; i++)
+			server_of_gateway[i] = pool.find(tables->gateways[i]);
+	}
+
+	scan([&](const Assignment &row) {
+		int server = for_board ? pool.find(row.server)
+							   : pool.whereabouts(row.server, row.assigned_at, now).server;
+		int room = tables != nullptr ? tables->room_numbers.find(name_hash(row.room)) : none;
+
+		if (room != none)
+			server_of_room[room] = server;
+		if (server == none)
+			return;
+
+		RoomUse use = room_use(row, pool, census, rules, now);
+
+		loads[server].rooms++;
+		loads[server].expected += burden_of(use, rules).load;
+		if (tables == nullptr)
+			loads[server].users += use.active;
+	});
+	if (tables != nullptr)
+	{
+		UserCount users(tables, server_of_room, server_of_gateway, std::max(servers, 1), loads);
+
+		users.run();
+		has_homeless = users.found_homeless();
+		without_servers = !tables->has_servers;
+	}
+	if (tables == nullptr || !for_board)
+		return;
+	for (int room = 0; room < tables->rooms.count; room++)
+		if (server_of_room[room] == UserCount::unassigned)
+			unassigned_rooms.push(tables->rooms[room].name);
+}
+
+Tally
+Tally::count(const Assignments &assignments, const Pool &pool, const Census &census,
+			 const Rules &rules, Snapshot snapshot, TimestampTz now)
+{
+	Tally tally;
+
+	tally.count_with(pool, census, rules, now, false, [&assignments, snapshot](auto visit) {
+		assignments.for_each_room(snapshot, visit);
+	});
+	return tally;
+}
+
+Tally
+Tally::count_for_board(const Assignments &assignments, const Pool &pool, const Census &census,
+					   const Rules &rules, Snapshot snapshot, TimestampTz now)
+{
+	Tally tally;
+
+	tally.count_with(pool, census, rules, now, true, [&assignments, snapshot](auto visit) {
+		assignments.for_each_row_of_others(snapshot, visit);
+	});
+	return tally;
+}
+
+Burden
+burden_of(const RoomUse &use, const Rules &rules)
+{
+	return Burden{.load = std::max<std::int64_t>(0, room_load(use, rules) - use.active),
+				  .rooms = 1};
+}
+
+Burden
+burden_of(const Assignment &row, const Rules &rules, TimestampTz now)
+{
+	RoomUse use;
+
+	use.active_known = true;
+	use.expected = row.expected_users ? *row.expected_users : rules.avg_room_occupancy;
+	use.age = now - row.assigned_at;
+	return burden_of(use, rules);
+}
+
+} // namespace gxy

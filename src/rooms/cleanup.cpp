@@ -1,0 +1,418 @@
+/*
+ * cleanup.cpp: frees the rooms nobody uses.
+ *
+ * A room is freed when no live session is in it and its lease has run out. Both are looked at without any lock first: one
+ * pass over the rooms, one over the sessions. What is found idle is deleted in batches, each in a subtransaction of its
+ * own, and then the sessions are read again: a room that somebody entered in between takes its whole batch back, and the
+ * batch is tried again without it. So a deletion is always older than the look that justifies it, rows that others have
+ * in hand are passed over, and what is still locked at the end is exactly what was freed, however long the caller's
+ * transaction goes on. A row may have changed since the first look, and by a later transaction its place may even have
+ * been given to another room: so it is compared again before it is deleted or renewed.
+ *
+ * Rooms are known by the hashes of their names here, because there may be a million of them: should two have the same, a
+ * session in one keeps the other.
+ *
+ * The same look at the sessions tells how large the rooms in use are, which is remembered (rooms/size_sampler.hpp).
+ *
+ * Rooms found in use have their leases renewed, so that sessions which vanish from the application's table (a nightly
+ * TRUNCATE) do not take the rooms with them before the grace is over. Not so in a transaction block, see
+ * renew_leases().
+ */
+#include "rooms/cleanup.hpp"
+
+#include "tables/catalog.hpp"
+#include "application/session_index.hpp"
+#include "pg/debug_delay.hpp"
+#include "placement/candidates.hpp"
+#include "shared/status.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+constexpr int least_batch = 5000;
+/* Rows on a page, about: a guess at the number of rooms that costs nothing. */
+constexpr double rooms_a_page = 60;
+
+/* Runs f in a subtransaction, which is kept if f returns true. */
+template <typename F>
+void
+in_subtransaction(F f)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData *error = nullptr;
+
+	BeginInternalSubTransaction(nullptr);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		bool keep = f();
+
+		if (keep)
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+}
+
+void
+require_write()
+{
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot free rooms in a read-only transaction"),
+				 RecoveryInProgress() ? errhint("This server is a standby: call the primary.")
+									  : errhint("Call it in a READ WRITE transaction.")));
+}
+
+std::int64_t
+renewal_interval()
+{
+	return std::min(microseconds(setting::touch_interval),
+					microseconds(setting::assignment_grace) / 3);
+}
+
+/* Calls visit(number, row) for every live session in one of the rooms; how many there are in all. */
+template <typename F>
+std::int64_t
+for_each_session(const Attachment &attached, const HashNumbering &rooms, const HashFilter &filter,
+				 Deadline deadline, F visit)
+{
+	std::int64_t sessions = 0;
+
+	if (!attached.exists())
+		return 0;
+	read_sessions(attached, Reading::rooms_and_users, alive_since(GetCurrentTimestamp()), deadline,
+				  [&](const SessionRow &row) {
+					  std::uint64_t room = row.room_known ? name_hash(row.room) : 0;
+					  int number = filter.may_have(room) ? rooms.find(room) : none;
+
+					  sessions++;
+					  if (number != none)
+						  visit(number, row);
+				  });
+	return sessions;
+}
+
+/*
+ * Calls visit(row) if the row that was at tid is still that of the room. The table may have been truncated since: then
+ * tid is beyond its end, which is where a batch's locks keep it.
+ */
+template <typename F>
+void
+look_at_again(const Assignments &assignments, BlockNumber end, ItemPointer tid, std::uint64_t name,
+			  F visit)
+{
+	if (ItemPointerGetBlockNumber(tid) < end)
+		(void) assignments.look_at(tid, [name, &visit](const Assignment &row) {
+			if (name_hash(row.room) == name)
+				visit(row);
+		});
+}
+
+/* What freed rooms weighed, by server, for the board. */
+class Losses
+{
+public:
+	Losses() { servers.prepare(); }
+
+	/* The number of a server, by which losses are added. */
+	int number(std::string_view server)
+	{
+		bool fresh;
+		int number = servers.number(server, &fresh);
+
+		if (fresh)
+			burdens.push(Burden{});
+		return number;
+	}
+
+	void add(int server, std::int64_t load) { burdens[server] += Burden{.load = load, .rooms = 1}; }
+
+	void tell()
+	{
+		servers.for_each([this](std::string_view server, int number) {
+			if (burdens[number].rooms > 0)
+				note_loss(server, burdens[number]);
+		});
+	}
+
+private:
+	Numbering servers;
+	Array<Burden> burdens;
+};
+static_assert(std::is_trivially_destructible_v<Losses>);
+
+} // namespace
+
+/* Rooms with nothing to do for them, most of all where many are called for often, are not kept in mind. */
+void
+Cleanup::look_at_rooms(const Assignments &assignments, bool attached, Learner *learner,
+					   TimestampTz now)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	std::int64_t renewal = renewal_interval();
+
+	numbers.prepare();
+	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
+		std::int64_t unused = now - row.leased_from();
+		Room room = {.name = name_hash(row.room), .tid = *tid, .used = false, .pupil = none};
+		bool fresh;
+
+		room.pupil = learner->enrol(row.room, room.name, row.assigned_at);
+		if (room.pupil != none && !attached)
+			learner->note_users(room.pupil, row.reported_users.value_or(0));
+		if (room.pupil == none && unused < std::min(grace, renewal))
+			return;
+		if (numbers.number(room.name, &fresh) != rooms.count)
+			return;
+		if (unused >= grace)
+			idle.push(rooms.count);
+		if (unused >= renewal)
+			due.push(rooms.count);
+		rooms.push(room);
+	});
+	UnregisterSnapshot(snapshot);
+	filter.prepare(rooms.count);
+	for (const Room &room : rooms)
+		filter.add(room.name);
+}
+
+/* A user with several sessions in a room is one user of it. */
+void
+Cleanup::look_at_sessions(const Attachment &attached, Learner *learner, Deadline deadline)
+{
+	MemoryContext context = CurrentMemoryContext;
+	HashNumbering presences;
+
+	presences.prepare();
+	sessions = for_each_session(
+		attached, numbers, filter, deadline,
+		[this, learner, context, &presences](int number, const SessionRow &row) {
+			Room &room = rooms[number];
+			bool fresh = true;
+
+			room.used = true;
+			if (room.pupil == none)
+				return;
+
+			MemoryContext executor = MemoryContextSwitchTo(context);
+
+			if (row.user_known)
+				(void) presences.number(hash_combine64(room.name, name_hash(row.user)), &fresh);
+			if (fresh)
+				learner->note_users(room.pupil, 1);
+			MemoryContextSwitchTo(executor);
+		});
+}
+
+/* As every look does, it finds all the rooms that are in use, not only those of one batch. */
+void
+Cleanup::look_again()
+{
+	Deadline deadline = Deadline::of_call_starting_now();
+
+	(void) for_each_session(pool(deadline).sessions, numbers, filter, deadline,
+							[this](int number, const SessionRow &) { rooms[number].used = true; });
+}
+
+/* A look at the sessions takes about as long as freeing a tenth as many rooms: no more of a batch than half is looking. */
+int
+Cleanup::batch_size() const
+{
+	return static_cast<int>(std::clamp<std::int64_t>(sessions / 10, least_batch, INT_MAX));
+}
+
+Cleanup
+Cleanup::look(std::int64_t grace)
+{
+	Cleanup cleanup;
+	TimestampTz now = GetCurrentTimestamp();
+
+	require_write();
+	cleanup.grace = grace;
+
+	Deadline deadline = Deadline::of_call(now);
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Attachment attached = pool(deadline).sessions;
+	Learner learner =
+		Learner::prepare(now, RelationGetNumberOfBlocks(assignments.table()) * rooms_a_page);
+
+	cleanup.look_at_rooms(assignments, attached.exists(), &learner, now);
+	assignments.close();
+	cleanup.look_at_sessions(attached, &learner, deadline);
+	cleanup.learner_has_more = learner.finish(cleanup.batch_size());
+
+	auto is_used = [&cleanup](int number) { return cleanup.rooms[number].used; };
+	auto keep = [](Array<int> *numbers, auto wanted) {
+		numbers->count = static_cast<int>(
+			std::copy_if(numbers->begin(), numbers->end(), numbers->begin(), wanted) -
+			numbers->begin());
+	};
+
+	keep(&cleanup.idle, [&is_used](int number) { return !is_used(number); });
+	keep(&cleanup.due, is_used);
+	pause_here();
+	return cleanup;
+}
+
+/* Deletes idle rooms as far as nobody else has their rows in hand, and tells the board; how many. */
+std::int64_t
+Cleanup::free_rooms(const Batch &batch)
+{
+	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call_starting_now());
+	BlockNumber end = RelationGetNumberOfBlocks(assignments.table());
+	Rules rules = current_rules();
+	TimestampTz now = GetCurrentTimestamp();
+	Losses losses;
+	std::int64_t freed = 0;
+
+	for (int i = batch.first; i < batch.end; i++)
+	{
+		Room &room = rooms[idle[i]];
+		bool still_idle = false;
+		int server = none;
+		std::int64_t load = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		if (room.used)
+			continue;
+		look_at_again(assignments, end, &room.tid, room.name, [&](const Assignment &row) {
+			still_idle = now - row.leased_from() >= grace;
+			server = losses.number(row.server);
+			load = burden_of(row, rules, now).load;
+		});
+		/* Its row may be in somebody else's hands: then it is not freed, and nothing is lost. */
+		if (still_idle && assignments.remove(&room.tid) == Change::done)
+		{
+			losses.add(server, load);
+			freed++;
+		}
+	}
+	losses.tell();
+	assignments.close();
+	CommandCounterIncrement();
+	return freed;
+}
+
+/* Frees a batch, and keeps that if nobody is in its rooms afterwards. */
+bool
+Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
+{
+	bool keep = true;
+
+	in_subtransaction([&] {
+		int used_before = 0, used_after = 0;
+		auto count_used = [&](int *used) {
+			for (int i = batch.first; i < batch.end; i++)
+				*used += rooms[idle[i]].used ? 1 : 0;
+		};
+
+		*freed = free_rooms(batch);
+		pause_here();
+		count_used(&used_before);
+		look_again();
+		count_used(&used_after);
+		keep = used_after == used_before;
+		return keep;
+	});
+	return keep;
+}
+
+/*
+ * Renews the leases of rooms in use. Not inside a transaction block: the rows would stay locked until its end, and the
+ * next run renews them as well.
+ */
+void
+Cleanup::renew_leases()
+{
+	int end = static_cast<int>(
+		std::min<std::int64_t>(due.count, static_cast<std::int64_t>(next_due) + batch_size()));
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (IsTransactionBlock())
+		next_due = due.count;
+	if (next_due == due.count)
+		return;
+
+	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call(now));
+	BlockNumber last = RelationGetNumberOfBlocks(assignments.table());
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext row_context =
+		AllocSetContextCreate(caller, "gxy_balancer renewal", ALLOCSET_DEFAULT_SIZES);
+
+	MemoryContextSwitchTo(row_context);
+	for (; next_due < end; next_due++)
+	{
+		Room &room = rooms[due[next_due]];
+		bool same = false;
+
+		CHECK_FOR_INTERRUPTS();
+		look_at_again(assignments, last, &room.tid, room.name,
+					  [&same](const Assignment &) { same = true; });
+		if (same)
+			(void) assignments.renew(&room.tid, now, std::nullopt);
+		MemoryContextReset(row_context);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(row_context);
+	assignments.close();
+}
+
+std::int64_t
+Cleanup::carry_out_batch()
+{
+	std::int64_t freed = 0;
+
+	require_write();
+	if (next_idle < idle.count)
+	{
+		Batch batch = {.first = next_idle,
+					   .end = static_cast<int>(std::min<std::int64_t>(
+						   idle.count, static_cast<std::int64_t>(next_idle) + batch_size()))};
+
+		while (!free_unless_used(batch, &freed))
+			freed = 0;
+		next_idle = batch.end;
+	}
+	renew_leases();
+	count(Counter::freed, freed);
+	return freed;
+}
+
+std::int64_t
+clean(std::int64_t grace)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context =
+		AllocSetContextCreate(caller, "gxy_balancer cleanup", ALLOCSET_DEFAULT_SIZES);
+	std::int64_t freed = 0;
+
+	MemoryContextSwitchTo(context);
+
+	Cleanup cleanup = Cleanup::look(grace);
+
+	while (!cleanup.finished())
+		freed += cleanup.carry_out_batch();
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	return freed;
+}
+
+} // namespace gxy

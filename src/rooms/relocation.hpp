@@ -1,0 +1,53 @@
+/*
+ * relocation.hpp: taking assigned rooms to another server.
+ */
+#pragma once
+
+#include "placement/candidates.hpp"
+
+namespace gxy
+{
+
+struct Moved
+{
+	std::int64_t rooms = 0;
+	bool busy = false;	/* others had some in hand */
+	bool stuck = false; /* there was nowhere to go for some */
+	bool more = false;	/* the limit was reached */
+};
+
+/* How many rooms at most one hold of the placement lock takes to other servers. */
+inline constexpr int move_batch = 500;
+
+/*
+ * Moves rooms to one server, or where the policy sends each (target empty); a room that has left the server its row
+ * named is left alone, and so is one that others have in hand. why: "failover", "evacuated".
+ */
+Moved move_rooms(Assignments *assignments, const Array<Assignment> &rooms, std::string_view target,
+				 const char *why, Deadline deadline);
+
+/* How many users a room brings to where it is moved, at least 1. */
+void expect_what_it_holds(Prospect *prospect, const Assignment &row, TimestampTz now);
+
+/* Sends the room of a row to another server, if the row is as it was found and nobody has it in hand. */
+Change send_to(Assignments *assignments, Found *found, std::string_view server, const char *reason);
+
+/* What a failover or a move writes down as a row's reason; palloc'd. */
+const char *reason_of_move(const char *why, std::string_view from);
+
+/* The earliest failover that falls due after now; 0 if none does. */
+TimestampTz next_failover(const Pool &pool, TimestampTz now);
+
+enum class Destination
+{
+	standby, /* that has claimed the rooms */
+	policy
+};
+
+/*
+ * Carries out the failovers that are due by now and of one kind: moves up to limit rooms of failed servers, the policy also
+ * those of servers that are not in the pool, and notes in balancer_failovers what has been done.
+ */
+Moved carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadline deadline);
+
+} // namespace gxy

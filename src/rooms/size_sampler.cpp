@@ -1,0 +1,178 @@
+/*
+ * size_sampler.cpp: one look at the rooms, compared with what is remembered of them.
+ *
+ * A room is written when an occasion of it begins and when more users than before are seen on it, so a run over rooms
+ * that have reached their size writes nothing. The end of an occasion is not written at all: the next one closes it, and
+ * whoever asks before that counts it in (policy/room_size_model.hpp). So neither a crash nor a room that is freed and assigned again
+ * between two looks loses an occasion, and release_room() has nothing to do with it.
+ *
+ * The table is bounded: whoever was not seen for longest makes room for a new one. Rooms in use stay; where all that may
+ * be remembered are in use, new ones are not. Of rooms that are not known yet no more than some are looked at in one
+ * run, drawn by lot, so that the time and memory of it are bounded too.
+ */
+#include "rooms/size_sampler.hpp"
+
+namespace gxy
+{
+
+/* Strangers that one look takes notice of, about. */
+static constexpr double strangers_of_interest = 50000;
+
+Learner
+Learner::prepare(TimestampTz now, double rooms)
+{
+	Learner learner;
+
+	/* In a transaction block the rows would stay locked until its end; the next look sees the rooms as well. */
+	if (setting::max_learned_rooms == 0 || IsTransactionBlock())
+		return learner;
+
+	std::optional<RoomSizes> sizes = RoomSizes::open(AccessShareLock);
+
+	if (!sizes)
+		return learner;
+	learner.active = true;
+	learner.now = now;
+	learner.lots = 1 + static_cast<std::uint64_t>(rooms / strangers_of_interest);
+	learner.lot = pg_prng_uint64_range(&pg_global_prng_state, 0, learner.lots - 1);
+	learner.numbers.prepare();
+	sizes->for_each_row([&learner](const RememberedRoom &row, ItemPointer tid) {
+		bool fresh;
+		Known room = {.row = row, .tid = *tid};
+
+		if (learner.numbers.number(name_hash(row.room), &fresh) == learner.known.count)
+			learner.known.push(room);
+	});
+	sizes->close();
+	return learner;
+}
+
+int
+Learner::enrol(std::string_view room, std::uint64_t hash, TimestampTz assigned_at)
+{
+	Pupil pupil = {.room = {}, .known = nobody, .assigned_at = assigned_at, .users = 0};
+
+	if (!active)
+		return nobody;
+	pupil.known = numbers.find(hash);
+	if (pupil.known == nobody)
+	{
+		/* The low bits place it in hash tables. */
+		if ((hash >> 32) % lots != lot)
+			return nobody;
+		pupil.room = copy_of(room);
+	}
+	pupils.push(pupil);
+	return pupils.count - 1;
+}
+
+/* What the users of each room change in what is remembered of it. */
+void
+Learner::compare(int limit)
+{
+	for (const Pupil &pupil : pupils)
+	{
+		std::int64_t users = std::min<std::int64_t>(pupil.users, max_expected_users);
+		RememberedRoom stranger = {};
+
+		if (users <= 0)
+			continue;
+		if (pupil.known != nobody)
+		{
+			known[pupil.known].in_use = true;
+			in_use++;
+			if (observe(&known[pupil.known].row.history, users, pupil.assigned_at, now))
+				changed.push(pupil.known);
+		}
+		else if (strangers.count == limit)
+			more_strangers = true;
+		else if (observe(&stranger.history, users, pupil.assigned_at, now))
+		{
+			stranger.room = pupil.room;
+			stranger.updated_at = now;
+			strangers.push(stranger);
+		}
+	}
+}
+
+/* Deletes rows that were not seen for longest; how many. */
+int
+Learner::forget(RoomSizes *sizes, int count)
+{
+	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(known.count)));
+	int forgotten = 0;
+
+	for (int i = 0; i < known.count; i++)
+		order[i] = i;
+	std::nth_element(order, order + count - 1, order + known.count, [this](int a, int b) {
+		const Known &left = known[a];
+		const Known &right = known[b];
+
+		return left.in_use != right.in_use ? right.in_use
+										   : left.row.updated_at < right.row.updated_at;
+	});
+	for (int i = 0; i < count; i++)
+	{
+		Known &room = known[order[i]];
+
+		room.forgotten = true;
+		forgotten += sizes->remove(&room.tid) ? 1 : 0;
+	}
+	return forgotten;
+}
+
+int
+Learner::update(RoomSizes *sizes, int limit)
+{
+	int updated = 0;
+
+	for (int number : changed)
+	{
+		Known &room = known[number];
+
+		if (updated == limit)
+			break;
+		if (!room.forgotten && sizes->update(&room.tid, room.row.history, now))
+			updated++;
+	}
+	return updated;
+}
+
+bool
+Learner::finish(int limit)
+{
+	if (!active)
+		return false;
+	compare(limit);
+
+	int most = setting::max_learned_rooms;
+	int welcome = std::clamp(most - in_use, 0, strangers.count);
+	int surplus = known.count + welcome - most;
+
+	if (changed.count == 0 && welcome == 0 && surplus <= 0)
+		return false;
+
+	std::optional<RoomSizes> sizes = RoomSizes::open(RowExclusiveLock);
+
+	if (!sizes)
+		return false;
+
+	int forgotten = surplus > 0 ? forget(&*sizes, std::min(surplus, limit)) : 0;
+	int updated = update(&*sizes, limit);
+	int space = most - (known.count - forgotten);
+	const RememberedRoom *next = strangers.begin();
+	const RememberedRoom *end = next + std::clamp(space, 0, welcome);
+	int inserted = next == end ? 0 : sizes->insert([&next, end](RememberedRoom *room) {
+		if (next == end)
+			return false;
+		*room = *next++;
+		return true;
+	});
+
+	sizes->close();
+	/* What others had in hand is left to the next run: only what the limit kept back is worth another go at once. */
+	return (surplus > limit && forgotten > 0) || (updated == limit && changed.count > limit) ||
+		   (more_strangers && welcome == strangers.count && inserted > 0);
+}
+
+} // namespace gxy

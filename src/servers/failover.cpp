@@ -1,0 +1,275 @@
+/*
+ * failover.cpp: declares and ends failovers.
+ *
+ * A failover is a row that says: from due_at on the rooms of this server are on that one. It is written in the
+ * transaction that takes the server out of service, so it rolls back with it, and callers need only read it. What is in
+ * the row is decided here once; moving the rooms' own rows (rooms/relocation.cpp) can then take its time.
+ *
+ * Everything is driven by the difference between the states in force and the failovers there are. So it does not matter
+ * who changed what, doing it twice does nothing, and a table that was truncated or half restored puts itself right.
+ */
+#include "servers/failover.hpp"
+
+#include "tables/catalog.hpp"
+#include "tables/notification.hpp"
+#include "shared/status.hpp"
+#include "tables/owner_sql.hpp"
+#include "tables/locks.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+bool
+is_missing(const PoolServer &server)
+{
+	return server.state == ServerState::offline && !server.failover.active;
+}
+
+bool
+is_over(const PoolServer &server)
+{
+	return server.state != ServerState::offline && server.failover.active;
+}
+
+bool
+has_lost_its_standby(const Pool &pool, const PoolServer &server)
+{
+	const Failover &failover = server.failover;
+
+	return server.state == ServerState::offline && failover.active && failover.pending &&
+		   !failover.target.empty() &&
+		   (failover.standby < 0 || pool.servers[failover.standby].state != ServerState::online);
+}
+
+bool
+is_settled(const Pool &pool)
+{
+	return !pool.has_orphans && std::none_of(pool.servers.begin(), pool.servers.end(),
+											 [&pool](const PoolServer &server) {
+												 return is_missing(server) || is_over(server) ||
+														has_lost_its_standby(pool, server);
+											 });
+}
+
+/* Which standbys are spoken for, and who of the failed servers still has rooms. */
+struct Occupancy
+{
+	bool *taken;
+	bool *has_rooms;
+};
+
+/* A claim that is due and has no rooms left to fetch takes nothing more. */
+bool
+is_spent(const PoolServer &server, bool has_rooms, TimestampTz now)
+{
+	return server.failover.due_at <= now && !has_rooms;
+}
+
+/* Rooms of transactions that have not ended count: they may be committed after the standby was claimed. */
+Occupancy
+look_at_standbys(const Pool &pool, TimestampTz now, Deadline deadline)
+{
+	Size size = static_cast<Size>(pool.servers.count) + 1;
+	Occupancy found = {.taken = static_cast<bool *>(palloc0(size)),
+					   .has_rooms = static_cast<bool *>(palloc0(size))};
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	assignments.for_each_room(snapshot, [&](const Assignment &row) {
+		int named = pool.find(row.server);
+		int carrier = pool.whereabouts(row.server, row.assigned_at, now).server;
+
+		if (named >= 0)
+			found.has_rooms[named] = true;
+		if (carrier >= 0)
+			found.taken[carrier] = true;
+	});
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	for (int i = 0; i < pool.servers.count; i++)
+	{
+		const Failover &failover = pool.servers[i].failover;
+
+		if (failover.active && failover.pending && failover.standby >= 0 &&
+			!is_spent(pool.servers[i], found.has_rooms[i], now))
+			found.taken[failover.standby] = true;
+	}
+	return found;
+}
+
+/* Claims a standby that is online and carries nothing; -1 if there is none. */
+int
+claim_standby(const Pool &pool, Occupancy *occupancy)
+{
+	int best = -1;
+
+	for (int i = 0; i < pool.servers.count; i++)
+	{
+		const PoolServer &server = pool.servers[i];
+
+		if (server.pool != ServerPool::standby || server.state != ServerState::online ||
+			occupancy->taken[i])
+			continue;
+
+		const PoolServer &other = pool.servers[best < 0 ? i : best];
+
+		if (best < 0 || server.priority > other.priority ||
+			(server.priority == other.priority && server.position < other.position))
+			best = i;
+	}
+	if (best >= 0)
+		occupancy->taken[best] = true;
+	return best;
+}
+
+std::string_view
+name_or_none(const Pool &pool, int server)
+{
+	return server >= 0 ? pool.servers[server].name : std::string_view();
+}
+
+void
+declare(const PoolServer &server, std::string_view target, const char *cause)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due = now + microseconds(setting::failover_delay);
+	const char *why = server.wanted == ServerState::offline ? "set offline" : cause;
+
+	(void) run_as_owner(relations().failovers,
+						"INSERT INTO %s (from_server, to_server, declared_at, due_at, cause) "
+						"VALUES ($1, $2, $3, $4, $5)",
+						{Argument::of(server.name), Argument::of_name(target),
+						 Argument::of_time(now), Argument::of_time(due),
+						 Argument::of(std::string_view(why))});
+	Event("failover_declared")
+		.add("server", server.name)
+		.add_name("target", target)
+		.add_time("due_at", due)
+		.add("cause", std::string_view(why))
+		.send();
+}
+
+/* The server is back, or gone from the pool. What has been moved stays where it is. */
+void
+end_failovers(std::string_view server)
+{
+	if (run_as_owner(
+			relations().failovers,
+			"UPDATE %s SET recovered_at = $2, finished_at = coalesce(finished_at, $2), outcome = "
+			"CASE WHEN outcome OPERATOR(pg_catalog.<>) 'pending' THEN outcome "
+			"WHEN due_at OPERATOR(pg_catalog.>) $2 THEN 'cancelled' ELSE 'interrupted' END "
+			"WHERE from_server OPERATOR(pg_catalog.=) $1 AND recovered_at IS NULL",
+			{Argument::of(server), Argument::of_time(GetCurrentTimestamp())}) > 0)
+		Event("failover_ended").add("server", server).send();
+}
+
+/* Those whose server has left the pool, under whatever name. */
+void
+end_orphans()
+{
+	Oid servers = relations().servers;
+	const char *format = psprintf(
+		"UPDATE %%s SET recovered_at = $1, finished_at = coalesce(finished_at, $1), outcome = "
+		"CASE WHEN outcome OPERATOR(pg_catalog.<>) 'pending' THEN outcome ELSE 'cancelled' END "
+		"WHERE recovered_at IS NULL AND NOT EXISTS (SELECT FROM %s s "
+		"WHERE s.name OPERATOR(pg_catalog.=) from_server)",
+		quote_qualified_identifier(get_namespace_name(get_rel_namespace(servers)),
+								   get_rel_name(servers)));
+
+	(void) run_as_owner(relations().failovers, format, {Argument::of_time(GetCurrentTimestamp())});
+}
+
+void
+redirect(const PoolServer &server, std::string_view target)
+{
+	(void) run_as_owner(relations().failovers,
+						"UPDATE %s SET to_server = $3 WHERE from_server OPERATOR(pg_catalog.=) $1 "
+						"AND declared_at OPERATOR(pg_catalog.=) $2",
+						{Argument::of(server.name), Argument::of_time(server.failover.declared_at),
+						 Argument::of_name(target)});
+	Event("failover_redirected").add("server", server.name).add_name("target", target).send();
+}
+
+/* A standby that has failed itself goes to one place together with what it was to carry. */
+void
+find_standbys(const Pool &pool, const char *cause, Deadline deadline)
+{
+	Occupancy occupancy = look_at_standbys(pool, GetCurrentTimestamp(), deadline);
+	int *target_of =
+		static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(pool.servers.count)));
+
+	for (int i = 0; i < pool.servers.count; i++)
+	{
+		const PoolServer &server = pool.servers[i];
+
+		target_of[i] = server.failover.standby;
+		if (is_missing(server))
+		{
+			target_of[i] = claim_standby(pool, &occupancy);
+			declare(server, name_or_none(pool, target_of[i]), cause);
+		}
+	}
+	for (const PoolServer &server : pool.servers)
+		if (has_lost_its_standby(pool, server))
+		{
+			int lost = server.failover.standby;
+			bool failed = lost >= 0 && pool.servers[lost].state == ServerState::offline;
+			int target = failed ? target_of[lost] : claim_standby(pool, &occupancy);
+
+			redirect(server, name_or_none(pool, target));
+		}
+}
+
+} // namespace
+
+void
+lock_fleet(Deadline deadline)
+{
+	wait_or_report(
+		deadline,
+		[] {
+			LOCKTAG tag = side_lock_tag(relations().failovers);
+
+			(void) LockAcquire(&tag, ExclusiveLock, false, false);
+		},
+		[] {
+			ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+							errmsg("timed out waiting for another change of a server's state"),
+							errdetail("Another transaction has changed one and has not ended yet."),
+							errhint("Retry; pg_locks shows it as the holder of an object lock on "
+									"balancer_failovers.")));
+		});
+}
+
+bool
+try_lock_fleet()
+{
+	LOCKTAG tag = side_lock_tag(relations().failovers);
+
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+settle_failovers(const char *cause, Deadline deadline)
+{
+	if (is_settled(pool(deadline)))
+		return;
+	lock_fleet(deadline);
+
+	/* Whoever had the lock before may have settled it, or claimed a standby. */
+	const Pool &current = pool(deadline);
+	int level = begin_lock_timeout(deadline);
+
+	for (const PoolServer &server : current.servers)
+		if (is_over(server))
+			end_failovers(server.name);
+	if (current.has_orphans && current.written)
+		end_orphans();
+	find_standbys(current, cause, deadline);
+	end_lock_timeout(level);
+	call_for_run_at_commit();
+}
+
+} // namespace gxy

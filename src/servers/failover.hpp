@@ -1,0 +1,28 @@
+/*
+ * failover.hpp: which standby takes the rooms of a server that is offline, decided when that is declared.
+ */
+#pragma once
+
+#include "placement/server_load.hpp"
+
+namespace gxy
+{
+
+inline constexpr const char *cause_reported = "reported unhealthy";
+inline constexpr const char *cause_silent = "silent";
+
+/*
+ * The lock under which states change and standbys are claimed, held until the end of the transaction: two declarations
+ * must not claim one standby. No caller for a room takes it.
+ */
+void lock_fleet(Deadline deadline);
+bool try_lock_fleet();
+
+/*
+ * Makes balancer_failovers agree with the states in force, whatever changed them: declares the failovers that are
+ * missing, ends those that are over, and finds another standby for claims that have lost theirs. Takes the lock if there
+ * is anything to do. cause: what is written down of servers that are offline by their health.
+ */
+void settle_failovers(const char *cause, Deadline deadline);
+
+} // namespace gxy

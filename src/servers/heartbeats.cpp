@@ -1,0 +1,58 @@
+/*
+ * heartbeats.cpp: reads balancer_health.
+ *
+ * The times in it change every second and are in no backend's copy, so the table is read when they matter: when a new
+ * room is placed, by a heartbeat, and by the worker; and only where heartbeat_timeout says that silence counts.
+ */
+#include "servers/heartbeats.hpp"
+
+#include "tables/catalog.hpp"
+#include "pg/rows.hpp"
+#include "shared/status.hpp"
+
+namespace gxy
+{
+
+Reports
+read_reports(const Pool &pool, Deadline deadline)
+{
+	Reports read;
+	TimestampTz since = writable_since();
+	Oid table = lock_table(&Relations::health, AccessShareLock, deadline);
+
+	for_each_row_of(table, [&](const RowView &row) {
+		int server = pool.find(row.peek(health_server));
+
+		if (server < 0)
+			return;
+		read.servers.push(server);
+		read.reports.push(Report{.last_heartbeat = row.time(health_last_heartbeat),
+								 .counts_from = std::max(row.time(health_counts_from), since),
+								 .healthy = row.boolean(health_healthy)});
+	});
+	return read;
+}
+
+const bool *
+silent_servers(const Pool &pool, TimestampTz now, Deadline deadline)
+{
+	TimestampTz timeout = microseconds(setting::heartbeat_timeout);
+
+	if (timeout == 0)
+		return nullptr;
+
+	Reports read = read_reports(pool, deadline);
+
+	if (!keep_vigil(read.reports.items, read.reports.count, now, timeout).condemns())
+		return nullptr;
+
+	bool *silent = static_cast<bool *>(palloc0(static_cast<Size>(pool.servers.count)));
+
+	for (int i = 0; i < read.reports.count; i++)
+		silent[read.servers[i]] = is_silent(read.reports[i], now, timeout);
+	if (!RecoveryInProgress())
+		call_for_run(MyDatabaseId);
+	return silent;
+}
+
+} // namespace gxy

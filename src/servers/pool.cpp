@@ -1,0 +1,93 @@
+/*
+ * pool.cpp: what can be told of a pool by looking at it.
+ */
+#include "servers/pool.hpp"
+
+namespace gxy
+{
+
+int
+PoolServer::capacity_in_force() const
+{
+	return capacity > 0 ? capacity : setting::default_capacity;
+}
+
+RegionFit
+PoolServer::fit(std::string_view caller_region) const
+{
+	if (regions.count == 0)
+		return RegionFit::general;
+	for (std::string_view region : regions)
+		if (region == caller_region)
+			return RegionFit::own;
+	return RegionFit::foreign;
+}
+
+const Pin *
+Pool::pin_of(std::string_view room) const
+{
+	const Pin *at =
+		std::lower_bound(pins.begin(), pins.end(), room,
+						 [](const Pin &pin, std::string_view key) { return pin.room < key; });
+
+	return at != pins.end() && at->room == room ? at : nullptr;
+}
+
+Whereabouts
+Pool::whereabouts(std::string_view server, TimestampTz assigned_at, TimestampTz now) const
+{
+	Whereabouts where = {.server = find(server)};
+	bool known = where.server >= 0;
+
+	if (known && servers[where.server].state != ServerState::offline)
+		return where;
+
+	/* Not in the pool, or written into it as offline: as if its failover had been declared with the room. */
+	if (!known || !servers[where.server].failover.active)
+	{
+		where.stranded = now - assigned_at >= microseconds(setting::failover_delay);
+		return where;
+	}
+
+	const Failover &failover = servers[where.server].failover;
+
+	if (now < failover.due_at)
+		return where;
+	where.moved = failover.standby >= 0 && servers[failover.standby].state == ServerState::online;
+	where.stranded = !where.moved;
+	if (where.moved)
+		where.server = failover.standby;
+	return where;
+}
+
+const char *
+name_of(ServerState state)
+{
+	switch (state)
+	{
+		case ServerState::online:
+			return "online";
+		case ServerState::draining:
+			return "draining";
+		case ServerState::offline:
+			break;
+	}
+	return "offline";
+}
+
+const char *
+name_of(ServerPool pool)
+{
+	switch (pool)
+	{
+		case ServerPool::primary:
+			return "primary";
+		case ServerPool::standby:
+			return "standby";
+		case ServerPool::reserved:
+			break;
+	}
+	return "reserved";
+}
+
+} // namespace gxy

@@ -1,0 +1,138 @@
+/*
+ * pool_cache.cpp: a backend's own copy of the small tables.
+ *
+ * The servers change a few times a day and are needed by every new room, so each backend keeps a copy in its memory.
+ * Triggers on the tables (ENABLE ALWAYS, for logical replication) send a relcache invalidation with every change; it
+ * reaches every backend when the change commits, its own at once, and again if it rolls back. The same holds for the
+ * servers' health, of which only a turn for the better or worse is told, and for their failovers. A copy that is out of
+ * date is not freed but handed to the transaction, so that nobody is left holding a dangling name.
+ */
+#include "tables/catalog.hpp"
+#include "servers/pool_tables.hpp"
+#include "tables/owner_sql.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+struct Copy
+{
+	MemoryContext context;
+	Relations read_from;
+	Pool pool;
+};
+static_assert(std::is_trivially_destructible_v<Copy>);
+
+Copy *copy = nullptr;
+bool valid = false;
+std::uint64_t copies = 0;
+std::uint64_t changes = 0; /* seen while none was valid */
+
+/* False if one cannot be had without waiting and there is no deadline to wait for. */
+bool
+lock_tables(const Deadline *deadline)
+{
+	for (Oid Relations::*table : {&Relations::servers, &Relations::pins, &Relations::sources,
+								  &Relations::health, &Relations::failovers})
+		if (deadline != nullptr)
+			lock_table(table, AccessShareLock, *deadline);
+		else if (!try_lock_table(table, AccessShareLock))
+			return false;
+	return true;
+}
+
+/* Nothing is left behind in permanent memory when reading fails: the context becomes permanent last. */
+Copy *
+read_copy(const Deadline *deadline)
+{
+	if (!lock_tables(deadline))
+		return nullptr;
+
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer pool", ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Copy *fresh = static_cast<Copy *>(palloc0(sizeof(Copy)));
+
+	fresh->context = context;
+	fresh->read_from = relations();
+	read_pool(&fresh->pool);
+	fresh->pool.number = ++copies;
+	MemoryContextSwitchTo(caller);
+	MemoryContextSetParent(context, TopMemoryContext);
+	return fresh;
+}
+
+} // namespace
+
+/* nullptr if there is no deadline and somebody would have to be waited for. */
+static const Pool *
+current_pool(const Deadline *deadline)
+{
+	AcceptInvalidationMessages();
+	if (valid)
+		return &copy->pool;
+
+	std::uint64_t changes_before = changes;
+	Copy *fresh = read_copy(deadline);
+
+	if (fresh == nullptr)
+		return nullptr;
+	if (copy != nullptr)
+		MemoryContextSetParent(copy->context, TopTransactionContext);
+	copy = fresh;
+	valid = changes == changes_before;
+	return &copy->pool;
+}
+
+const Pool &
+pool(Deadline deadline)
+{
+	return *current_pool(&deadline);
+}
+
+const Pool *
+pool_at_hand()
+{
+	const Pool *current = current_pool(nullptr);
+
+	/* What was true a moment ago is better than nothing. */
+	return current == nullptr && copy != nullptr ? &copy->pool : current;
+}
+
+int
+write_servers(const char *names)
+{
+	Oid table = relations().servers;
+	NameList list(names);
+	std::string_view name;
+	int written = 0;
+
+	/* Two writers at once would both start at position 1. */
+	LockRelationOid(table, ShareRowExclusiveLock);
+	while (list.next(&name))
+		written += static_cast<int>(
+			run_as_owner(table, "INSERT INTO %s (name) VALUES ($1) ON CONFLICT (name) DO NOTHING",
+						 {Argument::of(name)}));
+	return written;
+}
+
+void
+write_pool_if_unwritten(Deadline deadline)
+{
+	if (!pool(deadline).written)
+		(void) write_servers(setting::default_servers);
+}
+
+void
+forget_pool(Oid relation)
+{
+	if (!valid)
+		changes++;
+	else if (relation == InvalidOid || relation == copy->read_from.servers ||
+			 relation == copy->read_from.pins || relation == copy->read_from.sources ||
+			 relation == copy->read_from.health || relation == copy->read_from.failovers)
+		valid = false;
+}
+
+} // namespace gxy

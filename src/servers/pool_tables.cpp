@@ -1,0 +1,242 @@
+/*
+ * pool_tables.cpp: from the rows of the five tables to a Pool.
+ */
+#include "servers/pool_tables.hpp"
+
+#include "tables/catalog.hpp"
+#include "pg/settings.hpp"
+#include "pg/rows.hpp"
+#include "tables/owner_sql.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+enum ServersColumn
+{
+	servers_name = 1,
+	servers_position,
+	servers_priority,
+	servers_capacity,
+	servers_regions,
+	servers_pool,
+	servers_state
+};
+
+enum PinsColumn
+{
+	pins_room = 1,
+	pins_server,
+	pins_expected_users
+};
+
+enum SourcesColumn
+{
+	sources_source = 1,
+	sources_schema,
+	sources_relation
+};
+
+enum FailoversColumn
+{
+	failovers_from = 1,
+	failovers_to,
+	failovers_declared_at,
+	failovers_due_at,
+	failovers_cause,
+	failovers_rooms,
+	failovers_outcome,
+	failovers_finished_at,
+	failovers_recovered_at
+};
+
+Array<std::string_view>
+read_regions(const RowView &row)
+{
+	Array<std::string_view> regions;
+
+	if (row.is_null(servers_regions))
+		return regions;
+
+	Datum *elements;
+	bool *nulls;
+	int count;
+
+	deconstruct_array(DatumGetArrayTypeP(row.datum(servers_regions)), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+		if (!nulls[i] && !view_of(elements[i]).empty())
+			regions.push(copy_of(view_of(elements[i])));
+	return regions;
+}
+
+PoolServer
+read_server(const RowView &row)
+{
+	std::string_view pool_name = row.peek(servers_pool);
+	std::string_view state = row.peek(servers_state);
+	PoolServer server;
+
+	server.name = row.text(servers_name);
+	server.hash = name_hash(server.name);
+	server.position = row.integer(servers_position, 0);
+	server.priority = row.integer(servers_priority, 0);
+	server.capacity = row.integer(servers_capacity, 0);
+	server.pool = pool_name == "primary"   ? ServerPool::primary
+				  : pool_name == "standby" ? ServerPool::standby
+										   : ServerPool::reserved;
+	server.wanted = state == "online"	  ? ServerState::online
+					: state == "draining" ? ServerState::draining
+										  : ServerState::offline;
+	server.state = server.wanted;
+	server.regions = read_regions(row);
+	return server;
+}
+
+void
+read_servers(Pool *pool)
+{
+	bool fresh;
+
+	for_each_row_of(relations().servers,
+					[pool](const RowView &row) { pool->servers.push(read_server(row)); });
+	pool->written = pool->servers.count > 0;
+	if (!pool->written)
+	{
+		NameList names(setting::default_servers);
+		std::string_view name;
+
+		while (names.next(&name))
+		{
+			PoolServer server;
+
+			server.name = copy_of(name);
+			server.hash = name_hash(server.name);
+			server.position = pool->servers.count + 1;
+			pool->servers.push(server);
+		}
+	}
+	pool->numbers.prepare();
+	for (const PoolServer &server : pool->servers)
+	{
+		(void) pool->numbers.number(server.name, &fresh);
+		pool->servers_hash += server.hash;
+		pool->has_regions = pool->has_regions || server.regions.count > 0;
+	}
+}
+
+/* When all that is to be known of the servers has been read. */
+void
+list_plain_servers(Pool *pool)
+{
+	for (const PoolServer &server : pool->servers)
+		pool->plain.push(Server{.name = server.name,
+								.position = server.position,
+								.priority = server.priority,
+								.capacity = server.capacity,
+								.load = 0,
+								.rooms = 0,
+								.room_sessions = 0,
+								.pool = server.pool,
+								.state = server.state,
+								.region = RegionFit::general,
+								.pinned = false});
+}
+
+void
+read_pins(Pool *pool)
+{
+	for_each_row_of(relations().pins, [pool](const RowView &row) {
+		Pin pin;
+
+		pin.room = row.text(pins_room);
+		pin.server = row.text(pins_server);
+		if (!row.is_null(pins_expected_users))
+			pin.expected_users = row.integer(pins_expected_users, 0);
+		pool->pins.push(pin);
+	});
+	std::sort(pool->pins.begin(), pool->pins.end(),
+			  [](const Pin &a, const Pin &b) { return a.room < b.room; });
+}
+
+void
+read_sources(Pool *pool)
+{
+	for_each_row_of(relations().sources, [pool](const RowView &row) {
+		bool sessions = row.peek(sources_source) == "sessions";
+
+		(sessions ? pool->sessions : pool->rooms) =
+			Attachment{.schema = row.text(sources_schema).data(),
+					   .relation = row.text(sources_relation).data()};
+	});
+}
+
+void
+read_health(Pool *pool)
+{
+	for_each_row_of(relations().health, [pool](const RowView &row) {
+		int at = pool->find(row.peek(health_server));
+
+		if (at < 0)
+			return;
+
+		PoolServer &server = pool->servers[at];
+
+		server.reported = true;
+		server.healthy = row.boolean(health_healthy);
+		if (!server.healthy)
+			server.state = ServerState::offline;
+	});
+}
+
+/* Of several active failovers of one server the latest counts; a restore may have brought the others back. */
+void
+read_failovers(Pool *pool)
+{
+	for_each_row_of(relations().failovers, [pool](const RowView &row) {
+		if (!row.is_null(failovers_recovered_at))
+			return;
+
+		int at = pool->find(row.peek(failovers_from));
+		TimestampTz declared_at = row.time(failovers_declared_at);
+
+		if (at < 0)
+		{
+			pool->has_orphans = true;
+			return;
+		}
+
+		Failover &failover = pool->servers[at].failover;
+
+		pool->has_doubles = pool->has_doubles || failover.active;
+		if (failover.active && failover.declared_at > declared_at)
+			return;
+		failover = Failover();
+		failover.active = true;
+		pool->has_failovers = true;
+		failover.pending = row.peek(failovers_outcome) == "pending";
+		failover.declared_at = declared_at;
+		failover.due_at = row.time(failovers_due_at);
+		if (!row.is_null(failovers_to))
+		{
+			failover.target = row.text(failovers_to);
+			failover.standby = pool->find(failover.target);
+		}
+	});
+}
+
+} // namespace
+
+void
+read_pool(Pool *pool)
+{
+	read_servers(pool);
+	read_pins(pool);
+	read_sources(pool);
+	read_health(pool);
+	read_failovers(pool);
+	list_plain_servers(pool);
+}
+
+} // namespace gxy

@@ -1,0 +1,310 @@
+/*
+ * server_state.cpp: changes of a server's state.
+ *
+ * Intent and health are kept apart: people write balancer_servers.state, monitors write balancer_health, and what is in
+ * force is the worse of the two. So a heartbeat cannot undo a drain, and a server that recovers is what people last
+ * wanted it to be. A heartbeat that brings no news touches one row in place, and not even that more than once a second.
+ */
+#include "servers/server_state.hpp"
+
+#include "tables/catalog.hpp"
+#include "tables/notification.hpp"
+#include "shared/status.hpp"
+#include "tables/owner_sql.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* A heartbeat is not worth writing down that comes sooner after the last. */
+TimestampTz
+heartbeat_interval()
+{
+	TimestampTz second = USECS_PER_SEC;
+
+	if (setting::heartbeat_timeout == 0)
+		return second;
+	return std::min(second, microseconds(setting::heartbeat_timeout) / 10);
+}
+
+/* One that is being written down by somebody else just now need not be by us. */
+void
+refresh(std::string_view server, TimestampTz now)
+{
+	Oid table = relations().health;
+	const char *sql = "UPDATE %s SET last_heartbeat = $2, counts_from = $2 WHERE server "
+					  "OPERATOR(pg_catalog.=) (SELECT h.server FROM %s h WHERE h.server "
+					  "OPERATOR(pg_catalog.=) $1 AND h.last_heartbeat OPERATOR(pg_catalog.<=) $3 "
+					  "FOR UPDATE SKIP LOCKED)";
+
+	(void) run_as_owner(table, sql,
+						{Argument::of(server), Argument::of_time(now),
+						 Argument::of_time(now - heartbeat_interval())});
+}
+
+void
+write_down(std::string_view server, bool healthy, TimestampTz now)
+{
+	(void) run_as_owner(
+		relations().health,
+		"INSERT INTO %s AS h (server, healthy, since, last_heartbeat, counts_from) "
+		"VALUES ($1, $2, $3, $3, $3) ON CONFLICT (server) DO UPDATE SET healthy = "
+		"excluded.healthy, "
+		"since = CASE WHEN h.healthy OPERATOR(pg_catalog.=) excluded.healthy THEN h.since "
+		"ELSE excluded.since END, last_heartbeat = excluded.last_heartbeat, "
+		"counts_from = excluded.counts_from",
+		{Argument::of(server), Argument::of(healthy), Argument::of_time(now)});
+}
+
+void
+announce_health(std::string_view server, bool healthy, const char *cause, Deadline deadline)
+{
+	const Pool &current = pool(deadline);
+	const PoolServer &known = current.servers[current.find(server)];
+
+	Event("server_health")
+		.add("server", server)
+		.add("health", std::string_view(healthy ? "healthy" : "unhealthy"))
+		.add("cause", std::string_view(cause))
+		.add("state", std::string_view(name_of(known.state)))
+		.send();
+	call_for_run_at_commit();
+}
+
+/* The first heartbeat after nobody reported: whoever has not reported yet gets a whole timeout to do so. */
+void
+resume(const Vigil &vigil, TimestampTz now)
+{
+	if (vigil.monitor_works())
+		return;
+	(void) run_as_owner(relations().health,
+						"UPDATE %s SET counts_from = $1 WHERE server OPERATOR(pg_catalog.=) ANY "
+						"(ARRAY(SELECT h.server FROM %s h WHERE h.healthy FOR UPDATE SKIP LOCKED))",
+						{Argument::of_time(now)});
+	if (vigil.most_are_silent())
+		ereport(
+			WARNING,
+			(errmsg("%d of %d servers had fallen silent at once, which was put down to their "
+					"monitor",
+					vigil.silent, vigil.reporting),
+			 errhint("None of them was declared unhealthy; see that every server is reported at "
+					 "least three times in gxy_balancer.heartbeat_timeout.")));
+}
+
+Vigil
+vigil_of(const Reports &read, TimestampTz now)
+{
+	return keep_vigil(read.reports.items, read.reports.count, now,
+					  microseconds(setting::heartbeat_timeout));
+}
+
+/* Declares the silent ones, unless somebody is changing a state just now or has done so already. */
+void
+condemn(TimestampTz now, Deadline deadline)
+{
+	if (!try_lock_fleet())
+		return;
+
+	const Pool &current = pool(deadline);
+	Reports read = read_reports(current, deadline);
+
+	if (!vigil_of(read, now).condemns())
+		return;
+	for (int i = 0; i < read.reports.count; i++)
+	{
+		std::string_view server = current.servers[read.servers[i]].name;
+
+		if (!is_silent(read.reports[i], now, microseconds(setting::heartbeat_timeout)))
+			continue;
+		(void) run_as_owner(relations().health,
+							"UPDATE %s SET healthy = false, since = $2 WHERE server "
+							"OPERATOR(pg_catalog.=) $1 AND healthy",
+							{Argument::of(server), Argument::of_time(now)});
+		announce_health(server, false, cause_silent, deadline);
+	}
+	settle_failovers(cause_silent, deadline);
+}
+
+/* Looks for silence among the servers at a heartbeat, as often as heartbeats are worth writing down. */
+void
+look_around(const Pool &current, TimestampTz now, Deadline deadline)
+{
+	static TimestampTz last_look = 0; /* of this backend */
+
+	if (setting::heartbeat_timeout == 0 ||
+		(now >= last_look && now - last_look < heartbeat_interval()))
+		return;
+	last_look = now;
+
+	Vigil vigil = vigil_of(read_reports(current, deadline), now);
+
+	resume(vigil, now);
+	if (vigil.condemns())
+		condemn(now, deadline);
+}
+
+/* When a silence that has begun will count, if it goes on. */
+TimestampTz
+next_look(const Reports &read, TimestampTz now)
+{
+	TimestampTz timeout = microseconds(setting::heartbeat_timeout);
+	TimestampTz next = now + timeout;
+
+	for (const Report &report : read.reports)
+		if (report.healthy)
+			next = std::min(next, report.counts_from + timeout);
+	/* While the monitor is dead everybody is late: no need to look all the time. */
+	return std::max(next, now + std::max<TimestampTz>(timeout / 4, USECS_PER_SEC / 4));
+}
+
+} // namespace
+
+int
+find_server(const Pool &pool, std::string_view server)
+{
+	int found = pool.find(server);
+
+	if (found < 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("server \"%s\" is not in the pool", copy_of(server).data()),
+						errhint("balancer_load lists the servers of the pool.")));
+	return found;
+}
+
+void
+require_write_to(const char *what)
+{
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot %s in a read-only transaction", what),
+				 RecoveryInProgress() ? errhint("This server is a standby: call the primary.")
+									  : errhint("Call it in a READ WRITE transaction.")));
+}
+
+ServerState
+set_server_state(std::string_view server, ServerState state)
+{
+	Deadline deadline = Deadline::of_call_starting_now();
+
+	require_write_to("change a server's state");
+	(void) find_server(pool(deadline), server);
+	write_pool_if_unwritten(deadline);
+
+	const Pool &current = pool(deadline);
+	ServerState before = current.servers[find_server(current, server)].wanted;
+
+	if (before == state)
+		return before;
+	lock_fleet(deadline);
+
+	const Pool &settled = pool(deadline);
+	int level = begin_lock_timeout(deadline);
+
+	before = settled.servers[find_server(settled, server)].wanted;
+	(void) run_as_owner(relations().servers,
+						"UPDATE %s SET state = $2 WHERE name OPERATOR(pg_catalog.=) $1 "
+						"AND state OPERATOR(pg_catalog.<>) $2",
+						{Argument::of(server), Argument::of(std::string_view(name_of(state)))});
+	end_lock_timeout(level);
+	return before;
+}
+
+bool
+heartbeat(std::string_view server, bool healthy)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Deadline deadline = Deadline::of_call(now);
+
+	require_write_to("note a heartbeat");
+
+	const Pool &current = pool(deadline);
+	int at = current.find(server);
+
+	if (at < 0)
+		return false;
+	look_around(current, now, deadline);
+
+	const Pool &looked = pool(deadline);
+	const PoolServer &known = looked.servers[looked.find(server)];
+
+	if (known.reported && known.healthy == healthy)
+	{
+		refresh(server, now);
+		return false;
+	}
+	/* What has never been reported is taken to be well. */
+	bool news = known.healthy != healthy;
+
+	if (news)
+		lock_fleet(deadline);
+
+	int level = begin_lock_timeout(deadline);
+
+	write_down(server, healthy, now);
+	end_lock_timeout(level);
+	if (news)
+	{
+		announce_health(server, healthy, "reported", deadline);
+		settle_failovers(cause_reported, deadline);
+	}
+	return news;
+}
+
+Watch
+watch_servers(Deadline deadline)
+{
+	Watch watch;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (setting::heartbeat_timeout > 0)
+	{
+		Reports read = read_reports(pool(deadline), deadline);
+		Vigil vigil = vigil_of(read, now);
+
+		watch.monitor_lost = vigil.most_are_silent();
+		watch.next = read.reports.count > 0 ? next_look(read, now) : 0;
+		if (vigil.condemns())
+			condemn(now, deadline);
+	}
+	/* A dump that is being restored has its failovers first and its servers later: no server has recovered. */
+	if (pool(deadline).written && try_lock_fleet())
+		settle_failovers(cause_reported, deadline);
+	return watch;
+}
+
+void
+announce_state(std::string_view server, std::string_view was, std::string_view wanted)
+{
+	/* In a trigger: the change is not visible yet. */
+	CommandCounterIncrement();
+
+	const Pool &current = pool(Deadline::of_call_starting_now());
+	int at = current.find(server);
+
+	Event("server_state")
+		.add("server", server)
+		.add("was", was)
+		.add("wanted", wanted)
+		.add("state", at >= 0 ? std::string_view(name_of(current.servers[at].state)) : wanted)
+		.send();
+	call_for_run_at_commit();
+}
+
+void
+settle_pool_change(Deadline deadline)
+{
+	Oid servers = relations().servers;
+
+	(void) run_as_owner(
+		relations().health,
+		psprintf("DELETE FROM %%s h WHERE NOT EXISTS (SELECT FROM %s s WHERE s.name "
+				 "OPERATOR(pg_catalog.=) h.server)",
+				 quote_qualified_identifier(get_namespace_name(get_rel_namespace(servers)),
+											get_rel_name(servers))),
+		{});
+	settle_failovers(cause_reported, deadline);
+}
+
+} // namespace gxy

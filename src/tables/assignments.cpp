@@ -1,0 +1,317 @@
+/*
+ * assignments.cpp: direct access to room_server_assignments.
+ *
+ * Which snapshot sees what, and why each is used where it is:
+ *
+ * - SnapshotSelf, in find(): the last committed version of a row, or this transaction's own, at every isolation level,
+ *   without a predicate lock. It judges each version at the moment it meets it, so that a row updated behind its back
+ *   can slip through: a hit is final, a miss is not.
+ * - SnapshotAny plus a check of each version against a registered latest MVCC snapshot, in probe() and in scan()
+ *   (tables/assignments_scan.cpp): the snapshot keeps the version it sees from being pruned, so nothing slips through, and since the scan
+ *   itself is not an MVCC scan, a SERIALIZABLE caller still takes no predicate locks and owes nothing for having looked.
+ */
+#include "tables/assignments.hpp"
+
+#include "tables/catalog.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* The other transaction, if any, that is deleting (not updating, not locking) a tuple just now; its page is locked. */
+TransactionId
+deleter_of(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
+		!ItemPointerEquals(&header->t_ctid, &tuple->t_self))
+		return InvalidTransactionId;
+	return HeapTupleHeaderGetUpdateXid(header);
+}
+
+/* Of a tuple, and the row in it, whose page is pinned. */
+Found
+found_in(HeapTuple tuple, const Assignment &row, Buffer buffer)
+{
+	Found found;
+
+	found.tid = tuple->t_self;
+	found.server = text_of(row.server);
+	found.assigned_at = row.assigned_at;
+	found.leased_from = row.leased_from();
+	found.expected_users = row.expected_users;
+	found.reported_users = row.reported_users;
+	found.inserter = first_inserter(tuple);
+
+	/* Nearly always: nobody has touched it. One that comes after this look came after the call. */
+	if (tuple->t_data->t_infomask & HEAP_XMAX_INVALID)
+		return found;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found.deleter = deleter_of(tuple);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (TransactionIdIsValid(found.deleter) &&
+		(TransactionIdIsCurrentTransactionId(found.deleter) ||
+		 !TransactionIdIsInProgress(found.deleter)))
+		found.deleter = InvalidTransactionId;
+	return found;
+}
+
+std::optional<Found>
+first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot)
+{
+	std::optional<Found> found;
+
+	(void) for_each_version(
+		heap, key, room.as_datum(), snapshot, [&found, heap](TupleTableSlot *slot) {
+			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+
+			found = found_in(buffered->base.tuple,
+							 assignment_of(buffered->base.tuple, RelationGetDescr(heap)),
+							 buffered->buffer);
+			return false;
+		});
+	return found;
+}
+
+/*
+ * Where this backend has found rooms before. It is only a hint: the row is looked at again, with the same eyes as after
+ * an index descent, and has to be the room's. A page that has left the buffer or the table in the meantime does not
+ * answer to its name any more.
+ */
+struct KnownRow
+{
+	std::uint64_t room; /* hash, 0: none */
+	ItemPointerData root;
+	Buffer buffer;
+};
+
+constexpr int remembered_rooms = 4096; /* a power of two */
+KnownRow remembered[remembered_rooms];
+
+KnownRow &
+known_row(std::uint64_t hash)
+{
+	return remembered[hash & (remembered_rooms - 1)];
+}
+
+/* The room's row where it was the last time, as SnapshotSelf sees it. */
+std::optional<Found>
+find_remembered(Relation heap, const RoomKey &room, std::uint64_t hash)
+{
+	const KnownRow &at = known_row(hash);
+	ItemPointerData tid = at.root;
+	HeapTupleData tuple;
+	std::optional<Found> found;
+
+	if (at.room != hash ||
+		!compat::read_recent_buffer(heap, ItemPointerGetBlockNumber(&tid), at.buffer))
+		return found;
+	LockBuffer(at.buffer, BUFFER_LOCK_SHARE);
+
+	bool seen = heap_hot_search_buffer(&tid, heap, at.buffer, SnapshotSelf, &tuple, nullptr, true);
+
+	LockBuffer(at.buffer, BUFFER_LOCK_UNLOCK);
+	if (seen)
+	{
+		Assignment row = assignment_of(&tuple, RelationGetDescr(heap));
+
+		if (row.room == room.view())
+			found = found_in(&tuple, row, at.buffer);
+	}
+	ReleaseBuffer(at.buffer);
+	return found;
+}
+
+} // namespace
+
+void
+RoomKey::set(std::string_view id)
+{
+	if (id.size() > max_name_length)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("room is too long"),
+						errdetail("It has %zu bytes.", id.size()),
+						errhint("A room's id is text of 1 to %d bytes.", max_name_length)));
+	length = static_cast<int>(id.size());
+	std::memcpy(datum.bytes, id.data(), id.size());
+	SET_VARSIZE(&datum, VARHDRSZ + length);
+}
+
+void
+RoomKey::set(std::int64_t id)
+{
+	length = pg_lltoa(id, datum.bytes);
+	SET_VARSIZE(&datum, VARHDRSZ + length);
+}
+
+Assignment
+copy_of(const Assignment &row)
+{
+	Assignment copy = row;
+
+	copy.room = copy_of(row.room);
+	copy.server = copy_of(row.server);
+	copy.region = copy_of(row.region);
+	copy.reason = copy_of(row.reason);
+	return copy;
+}
+
+Assignments
+Assignments::open(LOCKMODE mode, Deadline deadline)
+{
+	Oid table = lock_table(&Relations::assignments, mode, deadline);
+
+	return Assignments(table_open(table, NoLock), mode, deadline);
+}
+
+void
+Assignments::open_key() const
+{
+	if (key == nullptr)
+		key = index_open(lock_table(&Relations::assignments_key, mode, deadline), NoLock);
+}
+
+void
+Assignments::close()
+{
+	/*
+	 * The locks stay until the end of the transaction, as those of any statement, but for a reader's on the index: whoever
+	 * reads and then writes would want more of the table with the index in hand, as REINDEX does the other way round.
+	 */
+	if (key != nullptr)
+		index_close(key, mode == AccessShareLock ? mode : NoLock);
+	table_close(heap, NoLock);
+}
+
+std::optional<Found>
+Assignments::find(const RoomKey &room, bool *absent) const
+{
+	std::uint64_t hash = name_hash(room.view());
+	std::optional<Found> found = find_remembered(heap, room, hash);
+
+	if (found)
+		return found;
+	open_key();
+
+	bool any = for_each_version(
+		heap, key, room.as_datum(), SnapshotSelf,
+		[&found, this, hash](TupleTableSlot *slot, ItemPointer root) {
+			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+
+			found = found_in(buffered->base.tuple,
+							 assignment_of(buffered->base.tuple, RelationGetDescr(heap)),
+							 buffered->buffer);
+			known_row(hash) = KnownRow{.room = hash, .root = *root, .buffer = buffered->buffer};
+			return false;
+		});
+
+	if (absent != nullptr)
+		*absent = !any;
+	return found;
+}
+
+std::optional<Found>
+Assignments::find_visible(const RoomKey &room) const
+{
+	open_key();
+	return first_version(heap, key, room, GetActiveSnapshot());
+}
+
+Assignments::Probe
+Assignments::probe(const RoomKey &room, Snapshot snapshot) const
+{
+	Probe probe;
+
+	open_key();
+	for_each_version(
+		heap, key, room.as_datum(), SnapshotAny, [&probe, snapshot](TupleTableSlot *slot) {
+			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+			HeapTuple tuple = buffered->base.tuple;
+			SnapshotData dirty;
+
+			InitDirtySnapshot(dirty);
+			LockBuffer(buffered->buffer, BUFFER_LOCK_SHARE);
+
+			bool visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffered->buffer);
+			bool alive = visible || HeapTupleSatisfiesVisibility(tuple, &dirty, buffered->buffer);
+
+			LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
+			if (visible)
+			{
+				probe.visible = true;
+				slot_getsomeattrs(slot, column_server);
+				probe.server = text_of(view_of(slot->tts_values[column_server - 1]));
+			}
+			if (visible || (alive && !TransactionIdIsValid(dirty.xmin)))
+				probe.committed = true;
+			else if (alive)
+			{
+				probe.holder = dirty.xmin;
+				probe.token = dirty.speculativeToken;
+			}
+			return !probe.visible;
+		});
+	return probe;
+}
+
+Assignments::Change
+Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users)
+{
+	static constexpr int renewed[] = {column_last_used_at, column_reported_users};
+	const Datum values[] = {TimestampTzGetDatum(now), Int32GetDatum(reported_users.value_or(0))};
+
+	return change_columns(heap, tid, std::span(renewed, reported_users ? 2 : 1), values);
+}
+
+/* A compare-and-set: the version at tid has to be the latest. */
+Assignments::Change
+Assignments::move(ItemPointer tid, std::string_view server, std::string_view reason,
+				  TimestampTz now)
+{
+	static constexpr int moved[] = {column_server, column_assigned_at, column_last_used_at,
+									column_reason};
+	const Datum values[] = {PointerGetDatum(text_of(server)), TimestampTzGetDatum(now),
+							TimestampTzGetDatum(now), PointerGetDatum(text_of(reason))};
+
+	return change_columns(heap, tid, moved, values);
+}
+
+std::optional<Assignment>
+Assignments::read(ItemPointer tid) const
+{
+	TupleTableSlot *slot = table_slot_create(heap, nullptr);
+	std::optional<Assignment> row;
+
+	if (table_tuple_fetch_row_version(heap, tid, SnapshotSelf, slot))
+		row = copy_of(
+			assignment_of(ExecFetchSlotHeapTuple(slot, false, nullptr), RelationGetDescr(heap)));
+	ExecDropSingleTupleTableSlot(slot);
+	return row;
+}
+
+/* heap_delete() without waiting gives up on a lock of our own, which a renewal leaves behind. */
+Assignments::Change
+Assignments::remove(ItemPointer tid)
+{
+	Change change = delete_row(heap, tid, false);
+
+	if (change == Change::busy && lock_row(tid, LockWaitSkip) == Change::done)
+		change = delete_row(heap, tid, true);
+	return change;
+}
+
+Assignments::Change
+Assignments::lock_row(ItemPointer tid, LockWaitPolicy policy)
+{
+	TupleTableSlot *row = table_slot_create(heap, nullptr);
+	TM_FailureData failure;
+	Change change =
+		change_of(table_tuple_lock(heap, tid, InvalidSnapshot, row, GetCurrentCommandId(true),
+								   LockTupleExclusive, policy, 0, &failure));
+
+	ExecDropSingleTupleTableSlot(row);
+	return change;
+}
+
+} // namespace gxy

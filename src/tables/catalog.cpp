@@ -1,0 +1,256 @@
+/*
+ * catalog.cpp: finds the extension's tables through pg_extension, whatever schema the DBA picked or renamed.
+ *
+ * A lookup by name would cost each call several catalog probes, so every backend remembers the OIDs. The memory is
+ * sound because the server tells of every change to a relation, a DROP included, before a lock on it is granted, and
+ * forget_relations() listens.
+ */
+#include "tables/catalog.hpp"
+
+#include "shared/status.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+struct Column
+{
+	const char *name;
+	Oid type;
+	bool not_null;
+};
+
+/* In the order of the install script. */
+constexpr Column assignments_columns[] = {{"room_id", TEXTOID, true},
+										  {"gateway_name", TEXTOID, true},
+										  {"region", TEXTOID, false},
+										  {"assigned_at", TIMESTAMPTZOID, true},
+										  {"last_used_at", TIMESTAMPTZOID, true},
+										  {"reason", TEXTOID, false},
+										  {"expected_users", INT4OID, false},
+										  {"reported_users", INT4OID, false}};
+constexpr Column servers_columns[] = {
+	{"name", TEXTOID, true},	  {"position", INT4OID, true},		{"priority", INT4OID, true},
+	{"capacity", INT4OID, false}, {"regions", TEXTARRAYOID, false}, {"pool", TEXTOID, true},
+	{"state", TEXTOID, true}};
+constexpr Column pins_columns[] = {
+	{"room_id", TEXTOID, true}, {"server", TEXTOID, true}, {"expected_users", INT4OID, false}};
+constexpr Column sources_columns[] = {
+	{"source", TEXTOID, true}, {"schema_name", TEXTOID, true}, {"relation_name", TEXTOID, true}};
+constexpr Column room_sizes_columns[] = {{"room_id", TEXTOID, true},
+										 {"size", FLOAT4OID, true},
+										 {"occasions", INT4OID, true},
+										 {"peak", INT4OID, true},
+										 {"assigned_at", TIMESTAMPTZOID, true},
+										 {"opened_at", TIMESTAMPTZOID, true},
+										 {"updated_at", TIMESTAMPTZOID, true}};
+constexpr Column health_columns[] = {{"server", TEXTOID, true},
+									 {"healthy", BOOLOID, true},
+									 {"since", TIMESTAMPTZOID, true},
+									 {"last_heartbeat", TIMESTAMPTZOID, true},
+									 {"counts_from", TIMESTAMPTZOID, true}};
+constexpr Column failovers_columns[] = {{"from_server", TEXTOID, true},
+										{"to_server", TEXTOID, false},
+										{"declared_at", TIMESTAMPTZOID, true},
+										{"due_at", TIMESTAMPTZOID, true},
+										{"cause", TEXTOID, true},
+										{"rooms", INT8OID, true},
+										{"outcome", TEXTOID, true},
+										{"finished_at", TIMESTAMPTZOID, false},
+										{"recovered_at", TIMESTAMPTZOID, false}};
+
+Relations known;
+bool valid = false;
+std::uint64_t changes = 0; /* seen while nothing valid was known */
+
+Oid
+extension_schema(Oid extension)
+{
+	Relation catalog = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+
+	SysScanDesc scan = systable_beginscan(catalog, ExtensionOidIndexId, true, nullptr, 1, &key);
+	HeapTuple tuple = systable_getnext(scan);
+	Oid schema = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+		schema = reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->extnamespace;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return schema;
+}
+
+Oid
+find_table(Oid schema, const char *name)
+{
+	Oid relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+
+	if (!OidIsValid(relation))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" of extension gxy_balancer does not exist", name),
+						errhint("Run CREATE EXTENSION gxy_balancer in this database.")));
+	return relation;
+}
+
+/* By the catalog alone: to open the table would be to wait for whoever has locked it. */
+Oid
+primary_key_of(Oid table)
+{
+	Relation catalog = table_open(IndexRelationId, AccessShareLock);
+	ScanKeyData key;
+
+	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(table));
+
+	SysScanDesc scan = systable_beginscan(catalog, IndexIndrelidIndexId, true, nullptr, 1, &key);
+	Oid index = InvalidOid;
+	HeapTuple tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_index row = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple));
+
+		if (row->indisprimary && row->indisvalid && row->indimmediate)
+			index = row->indexrelid;
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	if (!OidIsValid(index))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table %s has lost its primary key", get_rel_name(table)),
+						errhint("Add it again: ALTER TABLE %s ADD PRIMARY KEY (room_id).",
+								get_rel_name(table))));
+	return index;
+}
+
+Oid
+owner_of(Oid table)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/*
+ * Rows are read without the executor's care, so a column that was dropped, retyped or may hold NULL would be read as
+ * garbage. Every ALTER TABLE makes us look here again.
+ */
+void
+check_columns(Oid table, std::span<const Column> columns)
+{
+	for (const Column &column : columns)
+	{
+		HeapTuple tuple = SearchSysCacheAttName(table, column.name);
+		bool sound = false;
+
+		if (HeapTupleIsValid(tuple))
+		{
+			Form_pg_attribute row = reinterpret_cast<Form_pg_attribute>(GETSTRUCT(tuple));
+
+			sound = row->attnum == &column - columns.data() + 1 && row->atttypid == column.type &&
+					(row->attnotnull || !column.not_null);
+			ReleaseSysCache(tuple);
+		}
+		if (!sound)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("column \"%s\" of table \"%s\" is not as the extension made it",
+								   column.name, get_rel_name(table)),
+							errhint("It has to be %s%s, in its place.", format_type_be(column.type),
+									column.not_null ? " NOT NULL" : "")));
+	}
+}
+
+} // namespace
+
+const Relations &
+relations()
+{
+	AcceptInvalidationMessages();
+	if (valid)
+		return known;
+
+	/* A change that arrives while we look may concern what was already found: then look again next time. */
+	std::uint64_t changes_before = changes;
+	Oid extension = get_extension_oid("gxy_balancer", true);
+	Oid schema = OidIsValid(extension) ? extension_schema(extension) : InvalidOid;
+	Relations found = {};
+
+	found.assignments = find_table(schema, "room_server_assignments");
+	found.servers = find_table(schema, "balancer_servers");
+	found.pins = find_table(schema, "balancer_pins");
+	found.sources = find_table(schema, "balancer_sources");
+	found.room_sizes = find_table(schema, "balancer_room_sizes");
+	found.health = find_table(schema, "balancer_health");
+	found.failovers = find_table(schema, "balancer_failovers");
+	found.events = find_table(schema, "balancer_events");
+
+	found.assignments_key = primary_key_of(found.assignments);
+	found.room_sizes_key = primary_key_of(found.room_sizes);
+	found.owner = owner_of(found.assignments);
+	check_columns(found.assignments, assignments_columns);
+	check_columns(found.servers, servers_columns);
+	check_columns(found.pins, pins_columns);
+	check_columns(found.sources, sources_columns);
+	check_columns(found.room_sizes, room_sizes_columns);
+	check_columns(found.health, health_columns);
+	check_columns(found.failovers, failovers_columns);
+	/* Neither a copied database nor COMMIT PREPARED tells the launcher that there is an extension. */
+	if (is_preloaded() && !status_of(MyDatabaseId))
+		call_for_run(MyDatabaseId);
+	found.edition = known.edition + 1;
+	known = found;
+	valid = changes == changes_before;
+	return known;
+}
+
+Oid
+lock_table(Oid Relations::*table, LOCKMODE mode, Deadline deadline)
+{
+	for (;;)
+	{
+		Oid relation = relations().*table;
+
+		lock_relation(relation, mode, deadline);
+		if (relations().*table == relation)
+			return relation;
+		UnlockRelationOid(relation, mode);
+	}
+}
+
+bool
+try_lock_table(Oid Relations::*table, LOCKMODE mode)
+{
+	Oid relation = relations().*table;
+
+	if (!ConditionalLockRelationOid(relation, mode))
+		return false;
+	if (relations().*table == relation)
+		return true;
+	UnlockRelationOid(relation, mode);
+	return false;
+}
+
+void
+forget_relations(Oid relation)
+{
+	if (!valid)
+		changes++;
+	else if (relation == InvalidOid || relation == known.assignments ||
+			 relation == known.assignments_key || relation == known.servers ||
+			 relation == known.pins || relation == known.sources || relation == known.room_sizes ||
+			 relation == known.room_sizes_key || relation == known.health ||
+			 relation == known.failovers || relation == known.events)
+		valid = false;
+}
+
+} // namespace gxy

@@ -1,0 +1,71 @@
+/*
+ * notification.cpp: the payloads.
+ *
+ * Each carries a number of its own: the server drops a payload that equals another of the same transaction, and a
+ * listener that has lost its connection can tell that it has missed some. Names are at most 255 bytes, so that a payload
+ * stays below the server's 8 000 bytes however much has to be escaped.
+ */
+#include "tables/notification.hpp"
+
+#include "tables/catalog.hpp"
+
+namespace gxy
+{
+
+Event::Event(const char *kind)
+{
+	initStringInfo(&payload);
+	appendStringInfo(&payload, "{\"seq\": " INT64_FORMAT,
+					 nextval_internal(relations().events, false));
+	add("event", std::string_view(kind));
+}
+
+void
+Event::begin(const char *key)
+{
+	appendStringInfo(&payload, ", \"%s\": ", key);
+}
+
+Event &
+Event::add(const char *key, std::string_view value)
+{
+	begin(key);
+	escape_json(&payload, copy_of(value).data());
+	return *this;
+}
+
+Event &
+Event::add(const char *key, std::int64_t value)
+{
+	begin(key);
+	appendStringInfo(&payload, INT64_FORMAT, value);
+	return *this;
+}
+
+Event &
+Event::add_time(const char *key, TimestampTz value)
+{
+	char text[MAXDATELEN + 1];
+
+	JsonEncodeDateTime(text, TimestampTzGetDatum(value), TIMESTAMPTZOID, nullptr);
+	return add(key, std::string_view(text));
+}
+
+Event &
+Event::add_name(const char *key, std::string_view value)
+{
+	if (!value.empty())
+		return add(key, value);
+	begin(key);
+	appendStringInfoString(&payload, "null");
+	return *this;
+}
+
+void
+Event::send()
+{
+	appendStringInfoChar(&payload, '}');
+	Async_Notify("gxy_balancer", payload.data);
+}
+
+} // namespace gxy

@@ -1,0 +1,34 @@
+/*
+ * notification.hpp: NOTIFY gxy_balancer, for whoever keeps connections to the servers.
+ */
+#pragma once
+
+#include "pg/compat.hpp"
+
+namespace gxy
+{
+
+/*
+ * A JSON object put together key by key, then sent to the listeners when the transaction commits. What callers of
+ * get_or_assign_server() do sends none: a NOTIFY serialises commits and forbids PREPARE TRANSACTION.
+ */
+class Event
+{
+public:
+	explicit Event(const char *kind);
+
+	Event &add(const char *key, std::string_view value);
+	Event &add(const char *key, std::int64_t value);
+	Event &add_time(const char *key, TimestampTz value);
+	/* An empty name is null. */
+	Event &add_name(const char *key, std::string_view value);
+	void send();
+
+private:
+	void begin(const char *key);
+
+	StringInfoData payload;
+};
+static_assert(std::is_trivially_destructible_v<Event>);
+
+} // namespace gxy

@@ -1,0 +1,359 @@
+/*
+ * run.cpp: one run in one database.
+ *
+ * Started by the launcher (worker/launcher.cpp), connected to its database for no longer than a run takes, so that nobody who
+ * wants to drop, rename or copy the database is held up. A run is a series of short transactions: servers that fell
+ * silent are declared, the rooms of failed ones are moved, inactive rooms are freed. Errors end the run, not the
+ * server's peace: they are kept in the status that balancer_stats shows, and logged when they differ from the last.
+ *
+ * Autovacuum learns of the rows that were freed when the process ends, which tells the cumulative statistics.
+ *
+ * It runs as the owner of the extension's tables, restricted; the application's relations are read as their owners
+ * (application/source_reader.cpp). So nothing an application's role can write runs with the rights of a superuser.
+ */
+#include "worker/run.hpp"
+
+#include "tables/catalog.hpp"
+#include "rooms/cleanup.hpp"
+#include "servers/server_state.hpp"
+#include "pg/settings.hpp"
+#include "rooms/relocation.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* Rooms that one transaction moves. */
+constexpr int batch_limit = 5000;
+constexpr TimestampTz time_budget = 1 * USECS_PER_SEC;
+constexpr TimestampTz busy_delay = USECS_PER_SEC / 2;
+/*
+ * DROP DATABASE waits five seconds for those who are connected: a run with slow views must not outlast that. Where nobody
+ * waits, what one step has used up is not taken from the next one.
+ */
+constexpr TimestampTz longest_run = 4 * USECS_PER_SEC;
+/* One whose application code catches the cancellation is ended as a process, which cannot be caught. */
+constexpr TimestampTz last_resort = 4500 * USECS_PER_SEC / 1000;
+
+TimestampTz step_started = 0;
+TimeoutId last_resort_timeout;
+bool ended_by_force = false;
+
+Oid
+installed_extension()
+{
+	return get_extension_oid("gxy_balancer", true);
+}
+
+/*
+ * DROP EXTENSION locks the extension before any of its tables, so with this lock held, before any other is taken, the two
+ * wait for each other one way only. False if the extension is not installed, or was dropped while we waited; whoever
+ * created it again has called for another run.
+ */
+bool
+hold_extension()
+{
+	Oid extension = installed_extension();
+
+	if (!OidIsValid(extension))
+		return false;
+	wait_or_report(
+		Deadline::of_call_starting_now(),
+		[extension] { LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock); },
+		[] {
+			ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+							errmsg("timed out waiting for extension gxy_balancer"),
+							errdetail("Another transaction is dropping or altering it.")));
+		});
+	return installed_extension() == extension;
+}
+
+/*
+ * Whether somebody wants the database for himself, to drop it or to copy it: then he has locked it already. To be called
+ * in a transaction.
+ */
+bool
+is_in_the_way()
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	(void) LockRelease(&tag, RowExclusiveLock, false);
+	return false;
+}
+
+void
+begin_step()
+{
+	step_started = GetCurrentTimestamp();
+	enable_timeout_at(last_resort_timeout, step_started + last_resort);
+}
+
+/* Runs f in a transaction, as the owner of the tables; false if the extension is not installed. */
+template <typename F>
+bool
+in_batch(const char *activity, F f)
+{
+	bool installed;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (!is_in_the_way())
+		begin_step();
+	enable_timeout_at(STATEMENT_TIMEOUT, step_started + longest_run);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, activity);
+	installed = hold_extension();
+	if (installed)
+	{
+		Oid user;
+		int context;
+
+		GetUserIdAndSecContext(&user, &context);
+		SetUserIdAndSecContext(relations().owner, context | SECURITY_RESTRICTED_OPERATION);
+		f();
+		SetUserIdAndSecContext(user, context);
+	}
+	PopActiveSnapshot();
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	CommitTransactionCommand();
+	pgstat_report_activity(STATE_IDLE, nullptr);
+	return installed;
+}
+
+/* Once an episode, not once a run. */
+void
+note_monitor(DatabaseStatus *status, bool lost)
+{
+	if (lost && !status->monitor_lost)
+		ereport(
+			WARNING,
+			(errmsg("gxy_balancer: most servers have fallen silent at once, which is put down to "
+					"their monitor"),
+			 errhint("None of them is declared unhealthy; see that the monitor runs.")));
+	status->monitor_lost = lost;
+}
+
+/* What keeps users waiting comes first: servers that fell silent, and failovers that are due. */
+bool
+tend_servers(DatabaseStatus *status, TimestampTz end)
+{
+	TimestampTz next = 0;
+	Moved moved;
+	auto sooner = [&next](TimestampTz time) {
+		if (time != 0 && (next == 0 || time < next))
+			next = time;
+	};
+	bool installed = in_batch("gxy_balancer: looking after the servers", [&] {
+		Watch watch = watch_servers(Deadline::of_call_starting_now());
+
+		sooner(watch.next);
+		note_monitor(status, watch.monitor_lost);
+	});
+
+	/* Those with a standby first: they do not depend on what the application says of its sessions. */
+	for (Destination destination : {Destination::standby, Destination::policy})
+	{
+		do
+		{
+			CHECK_FOR_INTERRUPTS();
+			installed = installed && in_batch("gxy_balancer: moving rooms", [&] {
+							/* What falls due while rooms are moved is still to come. */
+							TimestampTz now = GetCurrentTimestamp();
+							Deadline deadline = Deadline::of_call(now);
+
+							moved = carry_out_failovers(destination, batch_limit, now, deadline);
+							sooner(next_failover(pool(deadline), now));
+						});
+		} while (installed && moved.more && GetCurrentTimestamp() < end);
+		/* Somebody has rooms in hand: they are his for a moment, not for ever. */
+		if (moved.more || moved.busy)
+			sooner(GetCurrentTimestamp() + (moved.more ? 0 : busy_delay));
+	}
+	status->next_failover = next;
+	return installed;
+}
+
+/* One look, and then what it found to do, as much of it as there is time for. */
+bool
+clean_batches(DatabaseStatus *status, TimestampTz end)
+{
+	Cleanup cleanup;
+	bool installed = in_batch("gxy_balancer: looking for inactive rooms", [&cleanup] {
+		MemoryContext transaction = MemoryContextSwitchTo(TopMemoryContext);
+
+		cleanup = Cleanup::look(microseconds(setting::assignment_grace));
+		MemoryContextSwitchTo(transaction);
+	});
+
+	while (installed && !cleanup.finished())
+	{
+		CHECK_FOR_INTERRUPTS();
+		installed = in_batch("gxy_balancer: freeing inactive rooms",
+							 [&cleanup, status] { status->freed += cleanup.carry_out_batch(); });
+		if (GetCurrentTimestamp() >= end)
+			break;
+	}
+	status->more_work = !cleanup.finished() || cleanup.more_to_learn();
+	return installed;
+}
+
+void
+run_batches(DatabaseStatus *status)
+{
+	TimestampTz end = status->last_start + time_budget;
+
+	status->freed = 0;
+	if (tend_servers(status, end) && clean_batches(status, end))
+		status->state = WorkerState::waiting;
+	else
+		status->state = WorkerState::absent;
+}
+
+/*
+ * What people set for their sessions in a database is not meant for the worker: a SERIALIZABLE one would make the
+ * application's transactions fail, and one that waits for a synchronous standby would hold up DROP DATABASE.
+ */
+void
+settle_settings()
+{
+	static const struct
+	{
+		const char *name;
+		const char *value;
+	} settings[] =
+	{ {"lock_timeout", "1s"},
+	  /* If there is a deadlock all the same, the worker is the one to find it, and to give way. */
+	  {"deadlock_timeout", "10ms"},
+	  {"statement_timeout", "0"},
+	  {"idle_in_transaction_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+	  {"transaction_timeout", "0"},
+#endif
+	  {"default_transaction_isolation", "read committed"},
+	  {"default_transaction_read_only", "off"},
+	  {"default_transaction_deferrable", "off"},
+	  {"synchronous_commit", "local"} };
+
+	for (const auto &setting : settings)
+		SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* The database's name, for the log. */
+const char *
+name_database()
+{
+	const char *name;
+
+	StartTransactionCommand();
+	name = get_database_name(MyDatabaseId);
+	name = MemoryContextStrdup(TopMemoryContext, name != nullptr ? name : "?");
+	CommitTransactionCommand();
+	return name;
+}
+
+/* Logs an error that was caught before. */
+void
+log_error(ErrorData *error)
+{
+	PG_TRY();
+	{
+		ReThrowError(error);
+	}
+	PG_CATCH();
+	{
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
+/* Inside PG_CATCH: ends the transaction and keeps the error; logs it unless the last run ended with the same. */
+void
+note_failure(DatabaseStatus *status, const char *last_error)
+{
+	MemoryContextSwitchTo(TopMemoryContext);
+
+	ErrorData *error = CopyErrorData();
+	int length = pg_mbcliplen(error->message, static_cast<int>(std::strlen(error->message)),
+							  error_length - 1);
+
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	AbortCurrentTransaction();
+	FlushErrorState();
+	status->more_work = false;
+	status->state = WorkerState::failed;
+	status->failures++;
+	std::memcpy(status->error, error->message, length);
+	status->error[length] = '\0';
+	if (std::strcmp(status->error, last_error) != 0)
+		log_error(error);
+}
+
+} // namespace
+
+extern "C"
+{
+	static void name_database_in_log(void *name)
+	{
+		if (ended_by_force)
+			errcontext("an attached relation caught the cancellation of a run that took too long");
+		errcontext("gxy_balancer worker in database \"%s\"", static_cast<const char *>(name));
+	}
+
+	/* A timeout's handler: the same as SIGTERM. */
+	static void end_by_force()
+	{
+		ended_by_force = true;
+		InterruptPending = true;
+		ProcDiePending = true;
+		SetLatch(MyLatch);
+	}
+
+	PGDLLEXPORT void gxy_worker_main(Datum database);
+
+	void gxy_worker_main(Datum database)
+	{
+		pqsignal(SIGHUP, SignalHandlerForConfigReload);
+		pqsignal(SIGTERM, die);
+		BackgroundWorkerUnblockSignals();
+		BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+		settle_settings();
+
+		const char *name = name_database();
+		ErrorContextCallback callback = {error_context_stack, name_database_in_log,
+										 const_cast<char *>(name)};
+		DatabaseStatus status = status_of(MyDatabaseId).value_or(DatabaseStatus());
+		char last_error[error_length];
+
+		std::memcpy(last_error, status.error, error_length);
+		error_context_stack = &callback;
+		status.database = MyDatabaseId;
+		status.state = WorkerState::running;
+		status.last_start = GetCurrentTimestamp();
+		(void) update_status(status);
+		last_resort_timeout = RegisterTimeout(USER_TIMEOUT, end_by_force);
+		begin_step();
+		PG_TRY();
+		{
+			run_batches(&status);
+			if (status.failures > 0)
+				ereport(LOG, (errmsg("gxy_balancer: the cleanup works again")));
+			status.failures = 0;
+			status.error[0] = '\0';
+		}
+		PG_CATCH();
+		{
+			note_failure(&status, last_error);
+		}
+		PG_END_TRY();
+		status.duration = GetCurrentTimestamp() - status.last_start;
+		(void) update_status(status);
+		proc_exit(0);
+	}
+}
+
+} // namespace gxy

@@ -1,0 +1,238 @@
+/*
+ * schedule.cpp: the databases there are, and the plan for each.
+ *
+ * pg_database tells which there are; the status in shared memory, which workers and backends write, how each stands
+ * (shared/status.hpp). A database without a status is one that has not been visited, or one without the extension.
+ */
+#include "worker/schedule.hpp"
+
+#include "pg/settings.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+constexpr TimestampTz longest_delay = 10 * USECS_PER_MINUTE;
+/* For a failover that is due after a run that failed: the delay between cleanups would leave users without a server. */
+constexpr TimestampTz failover_retry_delay = 2 * USECS_PER_SEC;
+
+/* Visits the databases that people may connect to, until the visitor has seen enough; templates are copied, not used. */
+template <typename V>
+void
+for_each_database(V visit)
+{
+	MemoryContext context = CurrentMemoryContext;
+	HeapTuple tuple;
+	bool more = true;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+
+	Relation catalog = table_open(DatabaseRelationId, AccessShareLock);
+	TableScanDesc scan = table_beginscan_catalog(catalog, 0, nullptr);
+
+	while (more && (tuple = heap_getnext(scan, ForwardScanDirection)) != nullptr)
+	{
+		Form_pg_database row = reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple));
+		MemoryContext caller = MemoryContextSwitchTo(context);
+
+		if (row->datallowconn && !row->datistemplate && row->datconnlimit != -2)
+			more = visit(row->oid);
+		MemoryContextSwitchTo(caller);
+	}
+	table_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+}
+
+/* The delay doubles with every failure in a row. */
+TimestampTz
+delay_after(int failures)
+{
+	TimestampTz delay = microseconds(setting::cleanup_interval);
+
+	for (int i = 1; i < failures && delay < longest_delay; i++)
+		delay *= 2;
+	return std::max(std::min(delay, longest_delay), microseconds(setting::cleanup_interval));
+}
+
+/* When a database is to get its next worker. */
+TimestampTz
+due(const Database &database)
+{
+	std::optional<DatabaseStatus> status = status_of(database.oid);
+
+	if (database.worker != nullptr)
+		return DT_NOEND;
+	if (status && status->called_for)
+		return DT_NOBEGIN;
+	if (status && status->next_failover != 0)
+		return std::min(status->next_due, status->next_failover);
+	if (status)
+		return status->next_due;
+	return database.unvisited && !database.left_out ? DT_NOBEGIN : DT_NOEND;
+}
+
+} // namespace
+
+const Database *
+Roster::find(Oid oid) const
+{
+	for (const Database &database : databases)
+		if (database.oid == oid)
+			return &database;
+	return nullptr;
+}
+
+void
+Roster::read_again()
+{
+	MemoryContext scratch =
+		AllocSetContextCreate(TopMemoryContext, "gxy_balancer round", ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(scratch);
+	/* In this order: one that gets its place while we read may be younger than what we see. */
+	Oid *places = static_cast<Oid *>(palloc(sizeof(Oid) * max_databases));
+	int placed = list_places(places);
+	Array<Oid> oids;
+
+	for_each_database([&oids](Oid oid) {
+		oids.push(oid);
+		return true;
+	});
+
+	auto is_there = [&oids](Oid oid) {
+		return std::find(oids.begin(), oids.end(), oid) != oids.end();
+	};
+	int kept = 0;
+
+	MemoryContextSwitchTo(caller);
+	for (Oid oid : oids)
+		if (find(oid) == nullptr)
+		{
+			Database fresh;
+
+			fresh.oid = oid;
+			databases.push(fresh);
+		}
+	for (Database &database : databases)
+	{
+		database.left_out = false;
+		if (database.worker != nullptr || is_there(database.oid))
+			databases[kept++] = database;
+	}
+	databases.count = kept;
+	for (int i = 0; i < placed; i++)
+		if (!is_there(places[i]))
+			clear_place(places[i]);
+	MemoryContextDelete(scratch);
+}
+
+bool
+Roster::forget_if_gone(Database *database)
+{
+	Oid oid = database->oid;
+	bool gone = true;
+
+	for_each_database([&gone, oid](Oid other) {
+		gone = other != oid;
+		return gone;
+	});
+	if (gone)
+	{
+		*database = databases[--databases.count];
+		clear_place(oid);
+	}
+	return gone;
+}
+
+bool
+Roster::lacks_one_called_for() const
+{
+	DatabaseStatus *statuses =
+		static_cast<DatabaseStatus *>(palloc(sizeof(DatabaseStatus) * max_databases));
+	int count = list_statuses(statuses);
+	bool lacks = std::any_of(statuses, statuses + count, [this](const DatabaseStatus &status) {
+		return status.called_for && find(status.database) == nullptr;
+	});
+
+	pfree(statuses);
+	return lacks;
+}
+
+/* If they came in a fixed order, those at its end might never get a run. */
+Database *
+Roster::first_due(TimestampTz *when)
+{
+	Database *first = nullptr;
+
+	*when = DT_NOEND;
+	for (Database &database : databases)
+	{
+		TimestampTz its_time = due(database);
+
+		if (its_time < *when)
+		{
+			*when = its_time;
+			first = &database;
+		}
+	}
+	return first;
+}
+
+void
+Roster::plan_again() const
+{
+	for (const Database &database : databases)
+	{
+		std::optional<DatabaseStatus> status = status_of(database.oid);
+
+		if (status && status->state == WorkerState::waiting)
+			status->next_due = status->last_start + microseconds(setting::cleanup_interval);
+		else if (status && status->state == WorkerState::failed)
+			status->next_due = status->last_start + delay_after(status->failures);
+		else
+			continue;
+		(void) update_status(*status);
+	}
+}
+
+/* What the worker left in the status tells how it ended. */
+void
+settle(Database *database, TimestampTz now)
+{
+	std::optional<DatabaseStatus> status = status_of(database->oid);
+
+	pfree(database->worker);
+	database->worker = nullptr;
+	if (!status)
+		return;
+	database->unvisited = false;
+	switch (status->state)
+	{
+		case WorkerState::absent:
+			drop_status(database->oid);
+			return;
+		case WorkerState::waiting:
+			status->next_due = status->more_work
+								   ? now
+								   : status->last_start + microseconds(setting::cleanup_interval);
+			break;
+		case WorkerState::starting:
+		case WorkerState::running:
+			/* It did not live to say. */
+			status->failures++;
+			status->state = WorkerState::failed;
+			strlcpy(status->error, "the worker was terminated", error_length);
+			[[fallthrough]];
+		case WorkerState::failed:
+			status->next_due = now + delay_after(status->failures);
+			if (status->next_failover != 0)
+				status->next_failover = std::max(status->next_failover, now + failover_retry_delay);
+			break;
+	}
+	(void) update_status(*status);
+}
+
+} // namespace gxy

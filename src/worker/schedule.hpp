@@ -1,0 +1,47 @@
+/*
+ * schedule.hpp: what the launcher knows of the server's databases, and when each is due.
+ */
+#pragma once
+
+#include "pg/array.hpp"
+#include "shared/status.hpp"
+
+namespace gxy
+{
+
+struct Database
+{
+	Oid oid = InvalidOid;
+	bool unvisited = true;
+	bool left_out = false; /* in this round, for want of a place in shared memory */
+	BackgroundWorkerHandle *worker = nullptr;
+	TimestampTz started = 0;
+};
+
+struct Roster
+{
+	Array<Database> databases;
+
+	/* Takes note of new databases, forgets those that are gone; what was left out may be tried again. */
+	void read_again();
+
+	/* Forgets one that was dropped, or closed, since it was read; true if so. */
+	bool forget_if_gone(Database *database);
+
+	/* Whether backends have called for runs in databases that have been created since it was read. */
+	bool lacks_one_called_for() const;
+
+	/* The database that has been due for longest, and since when; nullptr and DT_NOEND if none ever will be. */
+	Database *first_due(TimestampTz *when);
+
+	/* Puts all plans by the settings as they are now. */
+	void plan_again() const;
+
+	const Database *find(Oid oid) const;
+};
+static_assert(std::is_trivially_destructible_v<Roster>);
+
+/* Takes note of how a database's worker has ended, and plans the next run. */
+void settle(Database *database, TimestampTz now);
+
+} // namespace gxy
