@@ -51,4 +51,48 @@ users_argument(FunctionCallInfo fcinfo, int number, const char *name, int least)
 	return users;
 }
 
+std::string_view
+region_argument(FunctionCallInfo fcinfo, int number)
+{
+	std::string_view region =
+		PG_ARGISNULL(number) ? std::string_view() : view_of(PG_GETARG_DATUM(number));
+
+	if (region.size() > max_name_length)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("region is too long"),
+						errdetail("It has %zu bytes.", region.size()),
+						errhint("A region is text of at most %d bytes.", max_name_length)));
+	return region;
+}
+
+std::int64_t
+grace_argument(FunctionCallInfo fcinfo, int number)
+{
+	if (PG_ARGISNULL(number))
+		return microseconds(setting::assignment_grace);
+
+	const Interval *interval = PG_GETARG_INTERVAL_P(number);
+	__int128 days = static_cast<__int128>(interval->month) * DAYS_PER_MONTH + interval->day;
+	__int128 grace = days * USECS_PER_DAY + interval->time;
+
+	if (grace < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("grace must not be negative"),
+				 errhint("'0' frees every room without users now.")));
+	return static_cast<std::int64_t>(std::min<__int128>(grace, PG_INT64_MAX));
+}
+
+ServerState
+state_argument(FunctionCallInfo fcinfo, int number)
+{
+	std::string_view name = name_argument(fcinfo, number, "state");
+
+	for (ServerState state : {ServerState::online, ServerState::draining, ServerState::offline})
+		if (name == name_of(state))
+			return state;
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid state \"%s\"", copy_of(name).data()),
+					errhint("A state is online, draining or offline.")));
+	pg_unreachable();
+}
+
 } // namespace gxy

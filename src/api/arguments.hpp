@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "servers/pool.hpp"
 #include "tables/assignments.hpp"
 
 namespace gxy
@@ -39,5 +40,14 @@ text_or_null(FunctionCallInfo fcinfo, text *value)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(value);
 }
+
+/* The region, at most max_name_length bytes, else 22023; empty for NULL and ''. */
+std::string_view region_argument(FunctionCallInfo fcinfo, int number);
+
+/* A grace period in microseconds, a month being 30 days; assignment_grace if NULL; raises 22023 if it is negative. */
+std::int64_t grace_argument(FunctionCallInfo fcinfo, int number);
+
+/* One of online, draining and offline, else 22023. */
+ServerState state_argument(FunctionCallInfo fcinfo, int number);
 
 } // namespace gxy

@@ -1,35 +1,23 @@
 /*
- * functions.cpp: the functions that SQL calls.
+ * functions.cpp: every function of the SQL surface but the triggers.
  *
- * Each reads and checks its arguments, so that nothing inside has to, and hands over. Every function that takes a room
- * has a text and a bigint form; a template makes both from one body.
+ * call_NAME reads and checks the arguments of gxy_NAME and calls the module that does the work; nothing below checks
+ * them again. A function that takes a room has a text and a bigint form, both made from one template.
  */
 #include "api/arguments.hpp"
 #include "rooms/cleanup.hpp"
 #include "api/explain.hpp"
+#include "api/install.hpp"
 #include "application/attach.hpp"
+#include "rooms/operator_actions.hpp"
+#include "servers/server_state.hpp"
 #include "api/views.hpp"
 #include "shared/status.hpp"
-#include "worker/run.hpp"
 
 namespace gxy
 {
 namespace
 {
-
-/* A region of '' is none. */
-std::string_view
-region_argument(FunctionCallInfo fcinfo, int number)
-{
-	std::string_view region =
-		PG_ARGISNULL(number) ? std::string_view() : view_of(PG_GETARG_DATUM(number));
-
-	if (region.size() > max_name_length)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("region is too long"),
-						errdetail("It has %zu bytes.", region.size()),
-						errhint("A region is text of at most %d bytes.", max_name_length)));
-	return region;
-}
 
 template <RoomArgument room_argument>
 Datum
@@ -76,24 +64,6 @@ call_explain_assignment(FunctionCallInfo fcinfo)
 	return Datum(0);
 }
 
-/* Microseconds of an interval, a month being 30 days; raises 22023 if it is negative. */
-std::int64_t
-grace_argument(FunctionCallInfo fcinfo, int number)
-{
-	if (PG_ARGISNULL(number))
-		return microseconds(setting::assignment_grace);
-
-	const Interval *interval = PG_GETARG_INTERVAL_P(number);
-	__int128 days = static_cast<__int128>(interval->month) * DAYS_PER_MONTH + interval->day;
-	__int128 grace = days * USECS_PER_DAY + interval->time;
-
-	if (grace < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("grace must not be negative"),
-				 errhint("'0' frees every room without users now.")));
-	return static_cast<std::int64_t>(std::min<__int128>(grace, PG_INT64_MAX));
-}
-
 Datum
 call_attach(FunctionCallInfo fcinfo, Source source)
 {
@@ -101,8 +71,8 @@ call_attach(FunctionCallInfo fcinfo, Source source)
 	PG_RETURN_VOID();
 }
 
-int
-write_pool(FunctionCallInfo fcinfo)
+Datum
+call_init_servers(FunctionCallInfo fcinfo)
 {
 	const char *names =
 		PG_ARGISNULL(0) ? setting::default_servers : text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -115,198 +85,197 @@ write_pool(FunctionCallInfo fcinfo)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid list of servers"),
 						errdetail_internal("%s", complaint),
 						errhint("Separate names of 1 to %d bytes by commas.", max_name_length)));
-	return write_servers(names);
+	PG_RETURN_INT32(write_servers(names));
 }
 
-/* Called in the install script, when the table of this name can only be the application's. */
-void
-refuse_existing_table()
+template <RoomArgument room_argument>
+Datum
+call_pin_room(FunctionCallInfo fcinfo)
 {
-	List *path = fetch_search_path(false);
-	Oid schema = linitial_oid(path);
-	const char *table = "room_server_assignments";
+	RoomKey room = room_argument(fcinfo);
+	std::string_view server = name_argument(fcinfo, 1, "server");
 
-	if (!OidIsValid(get_relname_relid(table, schema)))
-		return;
-	ereport(
-		ERROR,
-		(errcode(ERRCODE_DUPLICATE_TABLE),
-		 errmsg("table %s exists already",
-				quote_qualified_identifier(get_namespace_name(schema), table)),
-		 errdetail("The extension brings a table of this name, with the same first five columns."),
-		 errhint("In one transaction: ALTER TABLE %s RENAME TO old_assignments; CREATE EXTENSION "
-				 "gxy_balancer; INSERT INTO room_server_assignments SELECT ... FROM "
-				 "old_assignments (timestamps AT TIME ZONE 'UTC'); DROP TABLE old_assignments. "
-				 "The statements are in the README, under \"Taking over\".",
-				 table)));
+	return text_or_null(fcinfo,
+						pin_room(room, server, users_argument(fcinfo, 2, "expected_users", 1)));
 }
 
-/*
- * Tells whoever runs CREATE EXTENSION what to add. The command keeps notices from its script to itself by raising
- * client_min_messages; this one is for the DBA, so the level that was in force before decides. Called in the script,
- * at the nest level of the command.
- */
-void
-notice_missing_preload()
+template <RoomArgument room_argument>
+Datum
+call_unpin_room(FunctionCallInfo fcinfo)
 {
-	if (is_preloaded())
-		return;
+	PG_RETURN_BOOL(unpin_room(room_argument(fcinfo)));
+}
 
-	int level = NewGUCNestLevel();
-	const config_generic *setting = compat::find_setting("client_min_messages");
-	const GucStack *saved = setting != nullptr ? setting->stack : nullptr;
-	bool raised_by_command = saved != nullptr && saved->nest_level == level - 1;
+template <RoomArgument room_argument>
+Datum
+call_move_room(FunctionCallInfo fcinfo)
+{
+	RoomKey room = room_argument(fcinfo);
 
-	if (raised_by_command && saved->prior.val.enumval <= NOTICE)
-		(void) set_config_option("client_min_messages", "notice", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	ereport(NOTICE,
-			(errmsg("gxy_balancer is not preloaded, so no background worker frees inactive rooms"),
-			 errhint("Add shared_preload_libraries = 'gxy_balancer' to postgresql.conf and restart "
-					 "the server, or have clean_inactive_assignments() called every minute.")));
-	AtEOXact_GUC(true, level);
+	return text_or_null(fcinfo, move_room(room, name_argument(fcinfo, 1, "server")));
+}
+
+Datum
+call_evacuate_server(FunctionCallInfo fcinfo)
+{
+	std::string_view server = name_argument(fcinfo, 0, "server");
+	std::string_view target = PG_ARGISNULL(1) ? std::string_view() : view_of(PG_GETARG_DATUM(1));
+
+	if (!PG_ARGISNULL(1) && (target == server || target.empty()))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a server cannot be evacuated to \"%s\"", copy_of(target).data()),
+						errhint("Name another server, or none to have the rooms spread.")));
+	if (!PG_ARGISNULL(2) && PG_GETARG_INT32(2) < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_rooms must not be negative"), errhint("NULL: all rooms.")));
+	PG_RETURN_INT64(evacuate(
+		server, target, PG_ARGISNULL(2) ? std::nullopt : std::optional<int>(PG_GETARG_INT32(2))));
+}
+
+Datum
+call_server_state(FunctionCallInfo fcinfo)
+{
+	const Pool &current = pool(Deadline::of_call_starting_now());
+	int server = find_server(current, name_argument(fcinfo, 0, "server"));
+
+	PG_RETURN_TEXT_P(cstring_to_text(name_of(current.servers[server].state)));
+}
+
+Datum
+call_set_server_state(FunctionCallInfo fcinfo)
+{
+	std::string_view server = name_argument(fcinfo, 0, "server");
+	ServerState before = set_server_state(server, state_argument(fcinfo, 1));
+
+	PG_RETURN_TEXT_P(cstring_to_text(name_of(before)));
+}
+
+Datum
+call_server_heartbeat(FunctionCallInfo fcinfo)
+{
+	std::string_view server = name_argument(fcinfo, 0, "server");
+
+	if (PG_ARGISNULL(1))
+		report_null("healthy");
+	PG_RETURN_BOOL(heartbeat(server, PG_GETARG_BOOL(1)));
+}
+
+Datum
+call_clean_inactive_assignments(FunctionCallInfo fcinfo)
+{
+	PG_RETURN_INT64(clean(grace_argument(fcinfo, 0)));
+}
+
+Datum
+call_attach_sessions(FunctionCallInfo fcinfo)
+{
+	return call_attach(fcinfo, Source::sessions);
+}
+
+Datum
+call_attach_rooms(FunctionCallInfo fcinfo)
+{
+	return call_attach(fcinfo, Source::rooms);
+}
+
+Datum
+call_server_loads(FunctionCallInfo fcinfo)
+{
+	report_server_loads(fcinfo);
+	return Datum(0);
+}
+
+Datum
+call_check_board(FunctionCallInfo fcinfo)
+{
+	report_board(fcinfo);
+	return Datum(0);
+}
+
+Datum
+call_room_loads(FunctionCallInfo fcinfo)
+{
+	report_room_loads(fcinfo);
+	return Datum(0);
+}
+
+Datum
+call_stats(FunctionCallInfo fcinfo)
+{
+	report_stats(fcinfo);
+	return Datum(0);
+}
+
+Datum
+call_reset_stats(FunctionCallInfo)
+{
+	reset_counts();
+	PG_RETURN_VOID();
+}
+
+Datum
+call_refuse_existing_table(FunctionCallInfo)
+{
+	refuse_existing_table();
+	PG_RETURN_VOID();
+}
+
+Datum
+call_extension_created(FunctionCallInfo)
+{
+	call_for_run_at_commit();
+	notice_missing_preload();
+	PG_RETURN_VOID();
 }
 
 } // namespace
 } // namespace gxy
 
+/* The entry of an SQL function: C linkage, version 1 calling convention; its body is gxy::call_NAME. */
+#define SQL_FUNCTION(name)                                                                         \
+	PG_FUNCTION_INFO_V1(gxy_##name);                                                               \
+	Datum gxy_##name(PG_FUNCTION_ARGS)                                                             \
+	{                                                                                              \
+		return gxy::call_##name(fcinfo);                                                           \
+	}
+
+/* The two entries of a function that takes a room, as text and as bigint. */
+#define SQL_ROOM_FUNCTION(name)                                                                    \
+	PG_FUNCTION_INFO_V1(gxy_##name);                                                               \
+	Datum gxy_##name(PG_FUNCTION_ARGS)                                                             \
+	{                                                                                              \
+		return gxy::call_##name<gxy::text_room>(fcinfo);                                           \
+	}                                                                                              \
+	PG_FUNCTION_INFO_V1(gxy_##name##_bigint);                                                      \
+	Datum gxy_##name##_bigint(PG_FUNCTION_ARGS)                                                    \
+	{                                                                                              \
+		return gxy::call_##name<gxy::bigint_room>(fcinfo);                                         \
+	}
+
 extern "C"
 {
+	SQL_ROOM_FUNCTION(get_or_assign_server)
+	SQL_ROOM_FUNCTION(touch_room)
+	SQL_ROOM_FUNCTION(room_server)
+	SQL_ROOM_FUNCTION(release_room)
+	SQL_ROOM_FUNCTION(pin_room)
+	SQL_ROOM_FUNCTION(unpin_room)
+	SQL_ROOM_FUNCTION(move_room)
+	SQL_ROOM_FUNCTION(explain_assignment)
 
-	PG_FUNCTION_INFO_V1(gxy_get_or_assign_server);
-	Datum gxy_get_or_assign_server(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_get_or_assign_server<gxy::text_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_get_or_assign_server_bigint);
-	Datum gxy_get_or_assign_server_bigint(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_get_or_assign_server<gxy::bigint_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_touch_room);
-	Datum gxy_touch_room(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_touch_room<gxy::text_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_touch_room_bigint);
-	Datum gxy_touch_room_bigint(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_touch_room<gxy::bigint_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_room_server);
-	Datum gxy_room_server(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_room_server<gxy::text_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_room_server_bigint);
-	Datum gxy_room_server_bigint(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_room_server<gxy::bigint_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_release_room);
-	Datum gxy_release_room(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_release_room<gxy::text_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_release_room_bigint);
-	Datum gxy_release_room_bigint(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_release_room<gxy::bigint_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_explain_assignment);
-	Datum gxy_explain_assignment(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_explain_assignment<gxy::text_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_explain_assignment_bigint);
-	Datum gxy_explain_assignment_bigint(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_explain_assignment<gxy::bigint_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_clean_inactive_assignments);
-	Datum gxy_clean_inactive_assignments(PG_FUNCTION_ARGS)
-	{
-		PG_RETURN_INT64(gxy::clean(gxy::grace_argument(fcinfo, 0)));
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_attach_sessions);
-	Datum gxy_attach_sessions(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_attach(fcinfo, gxy::Source::sessions);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_attach_rooms);
-	Datum gxy_attach_rooms(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_attach(fcinfo, gxy::Source::rooms);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_init_servers);
-	Datum gxy_init_servers(PG_FUNCTION_ARGS)
-	{
-		PG_RETURN_INT32(gxy::write_pool(fcinfo));
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_server_loads);
-	Datum gxy_server_loads(PG_FUNCTION_ARGS)
-	{
-		gxy::report_server_loads(fcinfo);
-		return Datum(0);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_check_board);
-	Datum gxy_check_board(PG_FUNCTION_ARGS)
-	{
-		gxy::report_board(fcinfo);
-		return Datum(0);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_room_loads);
-	Datum gxy_room_loads(PG_FUNCTION_ARGS)
-	{
-		gxy::report_room_loads(fcinfo);
-		return Datum(0);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_stats);
-	Datum gxy_stats(PG_FUNCTION_ARGS)
-	{
-		gxy::report_stats(fcinfo);
-		return Datum(0);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_reset_stats);
-	Datum gxy_reset_stats(PG_FUNCTION_ARGS)
-	{
-		(void) fcinfo;
-		gxy::reset_counts();
-		PG_RETURN_VOID();
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_refuse_existing_table);
-	Datum gxy_refuse_existing_table(PG_FUNCTION_ARGS)
-	{
-		(void) fcinfo;
-		gxy::refuse_existing_table();
-		PG_RETURN_VOID();
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_extension_created);
-	Datum gxy_extension_created(PG_FUNCTION_ARGS)
-	{
-		(void) fcinfo;
-		gxy::call_for_run_at_commit();
-		gxy::notice_missing_preload();
-		PG_RETURN_VOID();
-	}
+	SQL_FUNCTION(clean_inactive_assignments)
+	SQL_FUNCTION(evacuate_server)
+	SQL_FUNCTION(set_server_state)
+	SQL_FUNCTION(server_state)
+	SQL_FUNCTION(server_heartbeat)
+	SQL_FUNCTION(attach_sessions)
+	SQL_FUNCTION(attach_rooms)
+	SQL_FUNCTION(init_servers)
+	SQL_FUNCTION(server_loads)
+	SQL_FUNCTION(room_loads)
+	SQL_FUNCTION(stats)
+	SQL_FUNCTION(reset_stats)
+	SQL_FUNCTION(check_board)
+	SQL_FUNCTION(refuse_existing_table)
+	SQL_FUNCTION(extension_created)
 }

@@ -1,12 +1,11 @@
 /*
- * operator_actions.cpp: pins, moves and evacuations, with their SQL functions.
+ * operator_actions.cpp: pins, moves and evacuations.
  *
  * Moving an occupied room splits it until its users reconnect, so only these functions and a failover do it. They write
  * to the listeners of NOTIFY gxy_balancer what they did, in the same transaction.
  */
 #include "rooms/operator_actions.hpp"
 
-#include "api/arguments.hpp"
 #include "tables/catalog.hpp"
 #include "tables/notification.hpp"
 #include "servers/server_state.hpp"
@@ -205,139 +204,4 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 	return moved.rooms;
 }
 
-namespace
-{
-
-ServerState
-state_argument(FunctionCallInfo fcinfo, int number)
-{
-	std::string_view name = name_argument(fcinfo, number, "state");
-
-	for (ServerState state : {ServerState::online, ServerState::draining, ServerState::offline})
-		if (name == name_of(state))
-			return state;
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("invalid state \"%s\"", copy_of(name).data()),
-					errhint("A state is online, draining or offline.")));
-	pg_unreachable();
-}
-
-template <RoomArgument room_argument>
-Datum
-call_pin_room(FunctionCallInfo fcinfo)
-{
-	RoomKey room = room_argument(fcinfo);
-	std::string_view server = name_argument(fcinfo, 1, "server");
-
-	return text_or_null(fcinfo,
-						pin_room(room, server, users_argument(fcinfo, 2, "expected_users", 1)));
-}
-
-template <RoomArgument room_argument>
-Datum
-call_unpin_room(FunctionCallInfo fcinfo)
-{
-	PG_RETURN_BOOL(unpin_room(room_argument(fcinfo)));
-}
-
-template <RoomArgument room_argument>
-Datum
-call_move_room(FunctionCallInfo fcinfo)
-{
-	RoomKey room = room_argument(fcinfo);
-
-	return text_or_null(fcinfo, move_room(room, name_argument(fcinfo, 1, "server")));
-}
-
-std::int64_t
-call_evacuate(FunctionCallInfo fcinfo)
-{
-	std::string_view server = name_argument(fcinfo, 0, "server");
-	std::string_view target = PG_ARGISNULL(1) ? std::string_view() : view_of(PG_GETARG_DATUM(1));
-
-	if (!PG_ARGISNULL(1) && (target == server || target.empty()))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("a server cannot be evacuated to \"%s\"", copy_of(target).data()),
-						errhint("Name another server, or none to have the rooms spread.")));
-	if (!PG_ARGISNULL(2) && PG_GETARG_INT32(2) < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("max_rooms must not be negative"), errhint("NULL: all rooms.")));
-	return evacuate(server, target,
-					PG_ARGISNULL(2) ? std::nullopt : std::optional<int>(PG_GETARG_INT32(2)));
-}
-
-} // namespace
 } // namespace gxy
-
-extern "C"
-{
-	PG_FUNCTION_INFO_V1(gxy_server_state);
-	Datum gxy_server_state(PG_FUNCTION_ARGS)
-	{
-		const gxy::Pool &current = gxy::pool(gxy::Deadline::of_call_starting_now());
-		int server = gxy::find_server(current, gxy::name_argument(fcinfo, 0, "server"));
-
-		PG_RETURN_TEXT_P(cstring_to_text(gxy::name_of(current.servers[server].state)));
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_set_server_state);
-	Datum gxy_set_server_state(PG_FUNCTION_ARGS)
-	{
-		std::string_view server = gxy::name_argument(fcinfo, 0, "server");
-		gxy::ServerState before = gxy::set_server_state(server, gxy::state_argument(fcinfo, 1));
-
-		PG_RETURN_TEXT_P(cstring_to_text(gxy::name_of(before)));
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_server_heartbeat);
-	Datum gxy_server_heartbeat(PG_FUNCTION_ARGS)
-	{
-		std::string_view server = gxy::name_argument(fcinfo, 0, "server");
-
-		if (PG_ARGISNULL(1))
-			gxy::report_null("healthy");
-		PG_RETURN_BOOL(gxy::heartbeat(server, PG_GETARG_BOOL(1)));
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_pin_room);
-	Datum gxy_pin_room(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_pin_room<gxy::text_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_pin_room_bigint);
-	Datum gxy_pin_room_bigint(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_pin_room<gxy::bigint_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_unpin_room);
-	Datum gxy_unpin_room(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_unpin_room<gxy::text_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_unpin_room_bigint);
-	Datum gxy_unpin_room_bigint(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_unpin_room<gxy::bigint_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_move_room);
-	Datum gxy_move_room(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_move_room<gxy::text_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_move_room_bigint);
-	Datum gxy_move_room_bigint(PG_FUNCTION_ARGS)
-	{
-		return gxy::call_move_room<gxy::bigint_room>(fcinfo);
-	}
-
-	PG_FUNCTION_INFO_V1(gxy_evacuate_server);
-	Datum gxy_evacuate_server(PG_FUNCTION_ARGS)
-	{
-		PG_RETURN_INT64(gxy::call_evacuate(fcinfo));
-	}
-}

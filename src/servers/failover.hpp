@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "placement/server_load.hpp"
+#include "servers/pool.hpp"
 
 namespace gxy
 {

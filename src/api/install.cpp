@@ -1,0 +1,60 @@
+/*
+ * install.cpp: what the install script calls.
+ */
+#include "api/install.hpp"
+
+#include "shared/status.hpp"
+
+namespace gxy
+{
+
+/* Called in the install script, when the table of this name can only be the application's. */
+void
+refuse_existing_table()
+{
+	List *path = fetch_search_path(false);
+	Oid schema = linitial_oid(path);
+	const char *table = "room_server_assignments";
+
+	if (!OidIsValid(get_relname_relid(table, schema)))
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DUPLICATE_TABLE),
+		 errmsg("table %s exists already",
+				quote_qualified_identifier(get_namespace_name(schema), table)),
+		 errdetail("The extension brings a table of this name, with the same first five columns."),
+		 errhint("In one transaction: ALTER TABLE %s RENAME TO old_assignments; CREATE EXTENSION "
+				 "gxy_balancer; INSERT INTO room_server_assignments SELECT ... FROM "
+				 "old_assignments (timestamps AT TIME ZONE 'UTC'); DROP TABLE old_assignments. "
+				 "The statements are in the README, under \"Taking over\".",
+				 table)));
+}
+
+/*
+ * Tells whoever runs CREATE EXTENSION what to add. The command keeps notices from its script to itself by raising
+ * client_min_messages; this one is for the DBA, so the level that was in force before decides. Called in the script,
+ * at the nest level of the command.
+ */
+void
+notice_missing_preload()
+{
+	if (is_preloaded())
+		return;
+
+	int level = NewGUCNestLevel();
+	const config_generic *setting = compat::find_setting("client_min_messages");
+	const GucStack *saved = setting != nullptr ? setting->stack : nullptr;
+	bool raised_by_command = saved != nullptr && saved->nest_level == level - 1;
+
+	if (raised_by_command && saved->prior.val.enumval <= NOTICE)
+		(void) set_config_option("client_min_messages", "notice", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	ereport(NOTICE,
+			(errmsg("gxy_balancer is not preloaded, so no background worker frees inactive rooms"),
+			 errhint("Add shared_preload_libraries = 'gxy_balancer' to postgresql.conf and restart "
+					 "the server, or have clean_inactive_assignments() called every minute.")));
+	AtEOXact_GUC(true, level);
+}
+
+} // namespace gxy
