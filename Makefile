@@ -4,13 +4,16 @@
 # then, so everything that needs PGXS is conditional, and those two install what is missing and start make anew.
 # The version is written in the control file only.
 
+# The folder of this file, with a slash; empty if it is the current one. Another one is an out-of-tree build, with VPATH.
+SOURCE := $(filter-out ./,$(dir $(firstword $(MAKEFILE_LIST))))
+
 EXTENSION = gxy_balancer
 MODULE_big = gxy_balancer
-EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(EXTENSION).control)
-DATA = $(EXTENSION)--$(EXTVERSION).sql $(wildcard $(EXTENSION)--*--*.sql)
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(SOURCE)$(EXTENSION).control)
+DATA = $(EXTENSION)--$(EXTVERSION).sql $(notdir $(wildcard $(SOURCE)$(EXTENSION)--*--*.sql))
 
 # Every file of every folder: which may include which is the order of test/check-includes.
-OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard src/*/*.cpp)) src/module.cpp)
+OBJS = $(patsubst $(SOURCE)%.cpp,%.o,$(sort $(wildcard $(SOURCE)src/*/*.cpp)) $(SOURCE)src/module.cpp)
 
 # Inputs in sql/ and test/isolation/specs/. Nothing of both may be left off: `make check-lists`.
 REGRESS = \
@@ -73,20 +76,20 @@ BOARD = \
 # Where pg_regress writes; a caller who may not write here is given a folder of his own.
 OUTPUT_DIR ?= $(shell test -w test && echo test/output || echo "$${TMPDIR:-/tmp}/$(EXTENSION)-$$(id -un)")
 REGRESS_PREP = output-dirs
-REGRESS_OPTS = --inputdir=. --outputdir=$(OUTPUT_DIR)/regress
-ISOLATION_OPTS = --inputdir=test/isolation --outputdir=$(OUTPUT_DIR)/isolation
+REGRESS_OPTS = --inputdir=$(SOURCE). --outputdir=$(OUTPUT_DIR)/regress
+ISOLATION_OPTS = --inputdir=$(SOURCE)test/isolation --outputdir=$(OUTPUT_DIR)/isolation
 
 # No exceptions and no static guards: an ereport() is a longjmp, and the C++ runtime is not linked. WERROR=1 is for CI.
 CXX_STANDARD = -std=c++20
 WARNINGS = -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
-override PG_CPPFLAGS += -Isrc -DGXY_VERSION='"$(EXTVERSION)"'
+override PG_CPPFLAGS += -I$(SOURCE)src -DGXY_VERSION='"$(EXTVERSION)"'
 PG_CXXFLAGS = $(CXX_STANDARD) -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-semantic-interposition \
 	$(WARNINGS) $(CLANG_CXXFLAGS)
 # PostgreSQL was configured for gcc; its warning options that clang lacks are not our concern.
 CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)
 
 EXTRA_CLEAN = build test/output
-OUR_HEADERS = $(wildcard src/*/*.hpp)
+OUR_HEADERS = $(wildcard $(SOURCE)src/*/*.hpp)
 FORMATTED = $(wildcard src/*.cpp src/*/*.cpp src/*/*.hpp test/unit/*.cpp test/unit/*.hpp test/sim/*.cpp test/sim/*.hpp)
 CLANG_FORMAT ?= clang-format-14
 PG_CONFIG ?= pg_config
@@ -112,8 +115,13 @@ override CPPFLAGS := $(patsubst -I$(includedir_server),-isystem $(includedir_ser
 override CPPFLAGS := $(patsubst -I/usr/%,-isystem /usr/%,$(CPPFLAGS))
 BITCODE_CXXFLAGS += $(PG_CXXFLAGS)
 
+# An out-of-tree build has its objects in the same folders below the current one. They are not targets: VPATH would
+# find those of the source.
+ifneq (,$(SOURCE))
+$(shell mkdir -p $(dir $(OBJS)))
+endif
 $(OBJS): %.o: %.cpp
-$(OBJS) $(OBJS:.o=.bc): $(OUR_HEADERS) Makefile
+$(OBJS) $(OBJS:.o=.bc): $(OUR_HEADERS) $(SOURCE)Makefile
 
 else
 
@@ -126,7 +134,7 @@ clean:
 endif
 
 .PHONY: output-dirs installcheck-board unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
-	check-version check-format format dist help
+	check-version check-vpath check-format format dist help
 
 # As many jobs as there are processors, unless the caller has said how many.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -189,6 +197,9 @@ check-lists:
 check-version:
 	test/check-version '$(EXTVERSION)'
 
+check-vpath: all
+	test/check-vpath
+
 check-format:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
@@ -201,7 +212,7 @@ output-dirs:
 # On a server that has the library preloaded and a load_max_age of an hour.
 installcheck-board:
 	@$(MAKE) --no-print-directory installcheck REGRESS= ISOLATION='$(BOARD)' \
-		ISOLATION_OPTS='--inputdir=test/board --outputdir=$(OUTPUT_DIR)/board'
+		ISOLATION_OPTS='--inputdir=$(SOURCE)test/board --outputdir=$(OUTPUT_DIR)/board'
 
 # What PGXN takes.
 dist: check-version
@@ -222,6 +233,7 @@ help:
 	@echo 'make check-includes   includes point one way along the list of units'
 	@echo 'make check-lists      every source and test is listed in the Makefile'
 	@echo 'make check-version    META.json and CHANGELOG.md agree with the control file'
+	@echo 'make check-vpath      an out-of-tree build gives the same files'
 	@echo 'make check-format     clang-format agrees; make format: have it its way'
 	@echo 'make dist             the archive for PGXN'
 	@echo 'Settings: PG_CONFIG, CXX, WERROR=1, with_llvm=no, OUTPUT_DIR'
