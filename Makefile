@@ -141,7 +141,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # In makes of their own: pg_config is there to be asked only after test/prepare.
 RUN_demo = examples/demo
-RUN_test = test/run
+RUN_test = test/run $(ONLY)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
 RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
@@ -224,6 +224,7 @@ help:
 	@echo 'make installcheck     SQL and isolation tests on a running server (PGHOST, PGPORT, PGUSER)'
 	@echo 'make demo             a guided tour on a throwaway server (examples/demo); installs what the machine lacks'
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
+	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
 	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows'

@@ -36,19 +36,24 @@ make_folders() {
 	mkdir "$work/log"
 	mkdir -m 700 "$work/server" "$work/server/socket"
 	((EUID != 0)) || chown -R postgres: "$work/server"
-}
-
-# cluster_start [LINE OF postgresql.conf]...
-cluster_start() {
-	make_folders
 	forget_other_servers
 	export PATH="$bindir:$PATH" PGHOST="$work/server/socket" PGPORT=5432 PGUSER=postgres PGSSLMODE=disable
+}
+
+# server_start [LINE OF postgresql.conf]...: in the folders that make_folders has made.
+server_start() {
 	as_server initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$work/log/initdb.log" 2>&1 ||
 		{ tail "$work/log/initdb.log" >&2; return 1; }
 	printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$PGHOST'" 'fsync = off' \
 		"log_line_prefix = '%m [%p] %q%a %d '" "$@" | as_server tee -a data/postgresql.conf >/dev/null
 	as_server pg_ctl -D data -l server.log -s -w start >"$work/log/start.log" 2>&1 ||
 		{ tail "$work/log/start.log" "$work/server/server.log" >&2; return 1; }
+}
+
+# cluster_start [LINE OF postgresql.conf]...
+cluster_start() {
+	make_folders
+	server_start "$@"
 }
 
 # Stops the server, and any that a test has left behind.
