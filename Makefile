@@ -59,6 +59,7 @@ ISOLATION = \
 	release-assign \
 	renewal-cleanup \
 	serializable \
+	serializable-pool \
 	sticky-sticky \
 	table-lock \
 	timeout \

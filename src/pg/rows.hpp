@@ -3,7 +3,8 @@
  */
 #pragma once
 
-#include "pg/lock_timeout.hpp"
+#include "pg/array.hpp"
+#include "pg/heap_access.hpp"
 
 namespace gxy
 {
@@ -29,24 +30,36 @@ private:
 	TupleTableSlot *slot;
 };
 
-/* Calls visit(RowView) for every row that a latest snapshot sees, the caller's own changes included. The table is locked. */
+/*
+ * Calls visit(RowView) for every row that the snapshot sees: a registered one, taken with the table locked. It is not an
+ * MVCC scan, which would take a predicate lock on the table for a SERIALIZABLE caller: that caller would then fail with
+ * 40001 because of an unrelated change.
+ */
 template <typename F>
 void
-for_each_row_of(Oid table, F visit)
+for_each_row_of(Oid table, Snapshot snapshot, F visit)
 {
 	Relation relation = table_open(table, NoLock);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	TableScanDesc scan = table_beginscan(relation, snapshot, 0, nullptr);
-	TupleTableSlot *slot = table_slot_create(relation, nullptr);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsHeapTuple);
+	MemoryContext copies =
+		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(copies);
+	Array<HeapTuple> rows;
 
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	/* visit() may have to fetch a value that is stored out of line, which must not happen under a page lock. */
+	for_each_tuple(relation, false, [&rows, snapshot](HeapTuple tuple, Buffer buffer) {
+		if (HeapTupleSatisfiesVisibility(tuple, snapshot, buffer))
+			rows.push(heap_copytuple(tuple));
+	});
+	MemoryContextSwitchTo(caller);
+	for (HeapTuple row : rows)
 	{
+		ExecStoreHeapTuple(row, slot, false);
 		slot_getallattrs(slot);
 		visit(RowView(slot));
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	UnregisterSnapshot(snapshot);
+	MemoryContextDelete(copies);
 	table_close(relation, NoLock);
 }
 

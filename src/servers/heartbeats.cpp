@@ -19,8 +19,9 @@ read_reports(const Pool &pool, Deadline deadline)
 	Reports read;
 	TimestampTz since = writable_since();
 	Oid table = lock_table(&Relations::health, AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	for_each_row_of(table, [&](const RowView &row) {
+	for_each_row_of(table, snapshot, [&](const RowView &row) {
 		int server = pool.find(row.peek(health_server));
 
 		if (server < 0)
@@ -30,6 +31,7 @@ read_reports(const Pool &pool, Deadline deadline)
 								 .counts_from = std::max(row.time(health_counts_from), since),
 								 .healthy = row.boolean(health_healthy)});
 	});
+	UnregisterSnapshot(snapshot);
 	return read;
 }
 

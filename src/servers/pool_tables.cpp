@@ -95,11 +95,11 @@ read_server(const RowView &row)
 }
 
 void
-read_servers(Pool *pool)
+read_servers(Pool *pool, Snapshot snapshot)
 {
 	bool fresh;
 
-	for_each_row_of(relations().servers,
+	for_each_row_of(relations().servers, snapshot,
 					[pool](const RowView &row) { pool->servers.push(read_server(row)); });
 	pool->written = pool->servers.count > 0;
 	if (!pool->written)
@@ -145,9 +145,9 @@ list_plain_servers(Pool *pool)
 }
 
 void
-read_pins(Pool *pool)
+read_pins(Pool *pool, Snapshot snapshot)
 {
-	for_each_row_of(relations().pins, [pool](const RowView &row) {
+	for_each_row_of(relations().pins, snapshot, [pool](const RowView &row) {
 		Pin pin;
 
 		pin.room = row.text(pins_room);
@@ -161,9 +161,9 @@ read_pins(Pool *pool)
 }
 
 void
-read_sources(Pool *pool)
+read_sources(Pool *pool, Snapshot snapshot)
 {
-	for_each_row_of(relations().sources, [pool](const RowView &row) {
+	for_each_row_of(relations().sources, snapshot, [pool](const RowView &row) {
 		bool sessions = row.peek(sources_source) == "sessions";
 
 		(sessions ? pool->sessions : pool->rooms) =
@@ -173,9 +173,9 @@ read_sources(Pool *pool)
 }
 
 void
-read_health(Pool *pool)
+read_health(Pool *pool, Snapshot snapshot)
 {
-	for_each_row_of(relations().health, [pool](const RowView &row) {
+	for_each_row_of(relations().health, snapshot, [pool](const RowView &row) {
 		int at = pool->find(row.peek(health_server));
 
 		if (at < 0)
@@ -192,9 +192,9 @@ read_health(Pool *pool)
 
 /* Of several active failovers of one server the latest counts; a restore may have brought the others back. */
 void
-read_failovers(Pool *pool)
+read_failovers(Pool *pool, Snapshot snapshot)
 {
-	for_each_row_of(relations().failovers, [pool](const RowView &row) {
+	for_each_row_of(relations().failovers, snapshot, [pool](const RowView &row) {
 		if (!row.is_null(failovers_recovered_at))
 			return;
 
@@ -231,12 +231,16 @@ read_failovers(Pool *pool)
 void
 read_pool(Pool *pool)
 {
-	read_servers(pool);
-	read_pins(pool);
-	read_sources(pool);
-	read_health(pool);
-	read_failovers(pool);
+	/* One for all tables, so that what a transaction changed in several is read whole or not at all. */
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	read_servers(pool, snapshot);
+	read_pins(pool, snapshot);
+	read_sources(pool, snapshot);
+	read_health(pool, snapshot);
+	read_failovers(pool, snapshot);
 	list_plain_servers(pool);
+	UnregisterSnapshot(snapshot);
 }
 
 } // namespace gxy
