@@ -245,4 +245,10 @@ room_load(const RoomUse &room, const Rules &rules)
 		   static_cast<std::int64_t>((2 * Wide{missing} * missing + expected) / (2 * expected));
 }
 
+bool
+leaves_before(const LeavingRoom &a, const LeavingRoom &b)
+{
+	return a.load != b.load ? a.load > b.load : a.id < b.id;
+}
+
 } // namespace gxy

@@ -166,4 +166,18 @@ struct RoomUse
  */
 std::int64_t room_load(const RoomUse &room, const Rules &rules);
 
+/* One of the rooms that have to leave a server. */
+struct LeavingRoom
+{
+	std::string_view id;
+	std::int64_t load; /* users, see room_load() */
+};
+
+/*
+ * Whether room a is placed anew before room b: larger rooms first, then by id. A small room still
+ * evens out servers after a large one was placed, not the other way round. evacuation_test.cpp
+ * compares this order with others.
+ */
+bool leaves_before(const LeavingRoom &a, const LeavingRoom &b);
+
 } // namespace gxy

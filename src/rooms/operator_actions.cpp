@@ -39,36 +39,24 @@ answer_for(const Pool &pool, const Found &found)
 	return where.moved ? pool.servers[where.server].name : named;
 }
 
-struct Weighed
-{
-	Assignment room;
-	std::int64_t load;
-};
-
-/* The rooms of a server, those with the fewest users first. */
+/* The rooms of a server, in the order in which they are to be moved. */
 Array<Assignment>
 rooms_to_evacuate(const Assignments &assignments, const Pool &pool, std::string_view server,
 				  std::optional<int> max_rooms, Deadline deadline)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Rules rules = current_rules();
 	Census census = Census::take(pool.sessions, Reading::servers_too, now, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Array<Weighed> weighed;
 	Array<Assignment> rooms;
 
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer) {
 		if (row.server == server)
-			weighed.push({.room = copy_of(row),
-						  .load = room_load(room_use(row, pool, census, rules, now), rules)});
+			rooms.push(copy_of(row));
 	});
 	UnregisterSnapshot(snapshot);
-	std::sort(weighed.begin(), weighed.end(), [](const Weighed &a, const Weighed &b) {
-		return a.load != b.load ? a.load < b.load : a.room.room < b.room.room;
-	});
-	for (const Weighed &each : weighed)
-		if (!max_rooms || rooms.count < *max_rooms)
-			rooms.push(each.room);
+	sort_for_moving(rooms.items, rooms.count, pool, census, current_rules(), now);
+	if (max_rooms)
+		rooms.count = std::min(rooms.count, *max_rooms);
 	return rooms;
 }
 
@@ -125,7 +113,7 @@ move_room(const RoomKey &room, std::string_view server)
 	require_usable(pool(deadline), server, "a room");
 
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
-	text *previous = nullptr;
+	text *answer = nullptr;
 
 	for (;;)
 	{
@@ -135,7 +123,7 @@ move_room(const RoomKey &room, std::string_view server)
 
 		std::optional<Found> found = assignments.find(room);
 
-		previous = nullptr;
+		answer = nullptr;
 		if (!found && is_assigned(assignments, room))
 			continue;
 		if (!found)
@@ -143,7 +131,7 @@ move_room(const RoomKey &room, std::string_view server)
 
 		std::string_view before = answer_for(pool(deadline), *found);
 
-		previous = text_of(before);
+		answer = text_of(server);
 		if (view_of(found->server) == server)
 			break;
 		if (wait_for_row(&assignments, &found->tid, room, deadline) != Change::done ||
@@ -157,7 +145,7 @@ move_room(const RoomKey &room, std::string_view server)
 		break;
 	}
 	assignments.close();
-	return previous;
+	return answer;
 }
 
 std::int64_t
@@ -172,7 +160,7 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 
 	if (!target.empty())
 		require_usable(before, target, "rooms");
-	if (wanted == ServerState::online)
+	if (!max_rooms && wanted == ServerState::online)
 		(void) set_server_state(server, ServerState::draining);
 
 	MemoryContext caller = CurrentMemoryContext;

@@ -103,7 +103,7 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 }
 
 void
-spread_batch(Assignments *assignments, const Assignment *rooms, int count, const char *why,
+spread_batch(Assignments *assignments, Assignment *rooms, int count, const char *why,
 			 Deadline deadline, Moved *moved)
 {
 	TimestampTz now = GetCurrentTimestamp();
@@ -114,6 +114,8 @@ spread_batch(Assignments *assignments, const Assignment *rooms, int count, const
 	spread.prospect = look_ahead_for_move(now, deadline);
 	spread.servers = static_cast<Server *>(
 		palloc(sizeof(Server) * static_cast<Size>(spread.prospect.pool->servers.count + 1)));
+	sort_for_moving(rooms, count, *spread.prospect.pool, spread.prospect.census,
+					spread.prospect.rules, now);
 	wait_for_placement_lock(first, placing_by_count, deadline);
 
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -314,8 +316,31 @@ send_to(Assignments *assignments, Found *found, std::string_view server, const c
 	return change;
 }
 
+void
+sort_for_moving(Assignment *rooms, int count, const Pool &pool, const Census &census,
+				const Rules &rules, TimestampTz now)
+{
+	struct Leaving
+	{
+		LeavingRoom order;
+		Assignment room;
+	};
+	Leaving *sorted = static_cast<Leaving *>(palloc(sizeof(Leaving) * static_cast<Size>(count)));
+
+	for (int i = 0; i < count; i++)
+		sorted[i] = {
+			.order = {.id = rooms[i].room,
+					  .load = room_load(room_use(rooms[i], pool, census, rules, now), rules)},
+			.room = rooms[i]};
+	std::sort(sorted, sorted + count,
+			  [](const Leaving &a, const Leaving &b) { return leaves_before(a.order, b.order); });
+	for (int i = 0; i < count; i++)
+		rooms[i] = sorted[i].room;
+	pfree(sorted);
+}
+
 Moved
-move_rooms(Assignments *assignments, const Array<Assignment> &rooms, std::string_view target,
+move_rooms(Assignments *assignments, Array<Assignment> rooms, std::string_view target,
 		   const char *why, Deadline deadline)
 {
 	Moved moved;

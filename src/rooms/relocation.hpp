@@ -20,10 +20,17 @@ struct Moved
 inline constexpr int move_batch = 500;
 
 /*
- * Moves rooms to one server, or where the policy sends each (target empty); a room that has left the server its row
- * named is left alone, and so is one that others have in hand. why: "failover", "evacuated".
+ * Sorts rooms in place by leaves_before(): the order that leaves the other servers evenly loaded.
  */
-Moved move_rooms(Assignments *assignments, const Array<Assignment> &rooms, std::string_view target,
+void sort_for_moving(Assignment *rooms, int count, const Pool &pool, const Census &census,
+					 const Rules &rules, TimestampTz now);
+
+/*
+ * Moves rooms to one server, or where the policy sends each (target empty); a room that has left the server its row
+ * named is left alone, and so is one that other transactions have locked. Those that the policy places are sorted, in place,
+ * batch by batch. why: "failover", "evacuated".
+ */
+Moved move_rooms(Assignments *assignments, Array<Assignment> rooms, std::string_view target,
 				 const char *why, Deadline deadline);
 
 /* How many users a room brings to where it is moved, at least 1. */
