@@ -342,7 +342,7 @@ COMMENT ON FUNCTION server_state(text) IS 'the state in force of a server: onlin
 CREATE FUNCTION set_server_state(server text, state text) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_set_server_state';
 REVOKE ALL ON FUNCTION set_server_state(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION set_server_state(text, text) IS 'what people want of a server: online, draining or offline; the state they wanted before';
+COMMENT ON FUNCTION set_server_state(text, text) IS 'sets what people want of a server: online, draining or offline; the state in force afterwards';
 
 CREATE FUNCTION server_heartbeat(server text, healthy boolean DEFAULT true) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_heartbeat';
@@ -362,7 +362,7 @@ COMMENT ON FUNCTION unpin_room(text) IS 'takes the pin of a room away; false if 
 CREATE FUNCTION move_room(room text, server text) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_move_room';
 REVOKE ALL ON FUNCTION move_room(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION move_room(text, text) IS 'moves a room, which splits it until its users reconnect; its previous server, NULL if it has no assignment';
+COMMENT ON FUNCTION move_room(text, text) IS 'moves a room, which splits it until its users reconnect; where it is now, NULL if it has no assignment';
 
 CREATE FUNCTION pin_room(room bigint, server text, expected_users int DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room_bigint';
@@ -377,12 +377,12 @@ COMMENT ON FUNCTION unpin_room(bigint) IS 'takes the pin of a room away; false i
 CREATE FUNCTION move_room(room bigint, server text) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_move_room_bigint';
 REVOKE ALL ON FUNCTION move_room(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION move_room(bigint, text) IS 'moves a room, which splits it until its users reconnect; its previous server, NULL if it has no assignment';
+COMMENT ON FUNCTION move_room(bigint, text) IS 'moves a room, which splits it until its users reconnect; where it is now, NULL if it has no assignment';
 
 CREATE FUNCTION evacuate_server(server text, target text DEFAULT NULL, max_rooms int DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_evacuate_server';
 REVOKE ALL ON FUNCTION evacuate_server(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION evacuate_server(text, text, int) IS 'sets a server draining and moves its rooms, smallest first: to the target, or spread by the policy; how many';
+COMMENT ON FUNCTION evacuate_server(text, text, int) IS 'moves the rooms of a server, largest first: to the target, or spread by the policy; without max_rooms it sets the server draining first; how many';
 
 CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
@@ -511,7 +511,8 @@ REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
 GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _check_board() TO pg_monitor;
-GRANT SELECT ON balancer_health, balancer_failovers, balancer_load, balancer_rooms, balancer_stats, balancer_room_sizes TO pg_monitor;
+GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
+	balancer_rooms, balancer_stats TO pg_monitor;
 
 /* Tells the launcher of this database once the transaction commits, and the DBA if there is no launcher. */
 CREATE FUNCTION _extension_created() RETURNS void

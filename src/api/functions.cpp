@@ -145,9 +145,8 @@ Datum
 call_set_server_state(FunctionCallInfo fcinfo)
 {
 	std::string_view server = name_argument(fcinfo, 0, "server");
-	ServerState before = set_server_state(server, state_argument(fcinfo, 1));
 
-	PG_RETURN_TEXT_P(cstring_to_text(name_of(before)));
+	PG_RETURN_TEXT_P(cstring_to_text(name_of(set_server_state(server, state_argument(fcinfo, 1)))));
 }
 
 Datum

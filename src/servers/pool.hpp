@@ -51,6 +51,7 @@ struct PoolServer
 	ServerState state = ServerState::online;  /* in force: the worse of that and its health */
 	bool reported = false;					  /* a monitor has said something of it */
 	bool healthy = true;					  /* as last reported */
+	bool silent = false; /* unhealthy because no report came, not by a report */
 	Failover failover;
 	Array<std::string_view> regions;
 

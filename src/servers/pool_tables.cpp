@@ -185,6 +185,7 @@ read_health(Pool *pool, Snapshot snapshot)
 
 		server.reported = true;
 		server.healthy = row.boolean(health_healthy);
+		server.silent = !server.healthy && row.time(health_last_heartbeat) < row.time(health_since);
 		if (!server.healthy)
 			server.state = ServerState::offline;
 	});

@@ -144,6 +144,20 @@ look_around(const Pool &current, TimestampTz now, Deadline deadline)
 		condemn(now, deadline);
 }
 
+/* Tells the caller, who has just said what people want of a server, where its health keeps it in a worse state. */
+void
+notice_health(const PoolServer &server)
+{
+	const char *name = copy_of(server.name).data();
+
+	if (server.state != server.wanted)
+		ereport(NOTICE, (errmsg("server \"%s\" stays %s", name, name_of(server.state)),
+						 server.silent ? errdetail("Its monitor has fallen silent.")
+									   : errdetail("Its monitor reports it unhealthy."),
+						 errhint("If that is a false alarm: SELECT server_heartbeat(%s).",
+								 quote_literal_cstr(name))));
+}
+
 /* When a silence that has begun will count, if it goes on. */
 TimestampTz
 next_look(const Reports &read, TimestampTz now)
@@ -193,22 +207,26 @@ set_server_state(std::string_view server, ServerState state)
 	write_pool_if_unwritten(deadline);
 
 	const Pool &current = pool(deadline);
-	ServerState before = current.servers[find_server(current, server)].wanted;
+	const PoolServer &known = current.servers[find_server(current, server)];
 
-	if (before == state)
-		return before;
+	if (known.wanted == state)
+	{
+		notice_health(known);
+		return known.state;
+	}
 	lock_fleet(deadline);
 
-	const Pool &settled = pool(deadline);
 	int level = begin_lock_timeout(deadline);
 
-	before = settled.servers[find_server(settled, server)].wanted;
 	(void) run_as_owner(relations().servers,
 						"UPDATE %s SET state = $2 WHERE name OPERATOR(pg_catalog.=) $1 "
 						"AND state OPERATOR(pg_catalog.<>) $2",
 						{Argument::of(server), Argument::of(std::string_view(name_of(state)))});
 	end_lock_timeout(level);
-	return before;
+
+	const Pool &changed = pool(deadline);
+
+	return changed.servers[find_server(changed, server)].state;
 }
 
 bool
@@ -283,6 +301,8 @@ announce_state(std::string_view server, std::string_view was, std::string_view w
 	const Pool &current = pool(Deadline::of_call_starting_now());
 	int at = current.find(server);
 
+	if (at >= 0)
+		notice_health(current.servers[at]);
 	Event("server_state")
 		.add("server", server)
 		.add("was", was)

@@ -15,7 +15,10 @@ int find_server(const Pool &pool, std::string_view server);
 /* Raises 25006 in a read-only transaction; what: "change a server", "move rooms". */
 void require_write_to(const char *what);
 
-/* What people want of a server; the state they wanted before. */
+/*
+ * Sets what people want of a server. Returns the state in force afterwards; a NOTICE tells the caller where the server's
+ * health keeps that worse than wanted.
+ */
 ServerState set_server_state(std::string_view server, ServerState state);
 
 /* What a monitor reports of a server; whether that is news. False for a server that is not in the pool. */
