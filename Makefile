@@ -76,9 +76,9 @@ BOARD = \
 
 # Where pg_regress writes; a caller who may not write here is given a folder of his own.
 OUTPUT_DIR ?= $(shell test -w test && echo test/output || echo "$${TMPDIR:-/tmp}/$(EXTENSION)-$$(id -un)")
-REGRESS_PREP = output-dirs
-REGRESS_OPTS = --inputdir=$(SOURCE). --outputdir=$(OUTPUT_DIR)/regress
-ISOLATION_OPTS = --inputdir=$(SOURCE)test/isolation --outputdir=$(OUTPUT_DIR)/isolation
+REGRESS_PREP = output-dirs installcheck-databases
+REGRESS_OPTS = --inputdir=$(SOURCE). --outputdir=$(OUTPUT_DIR)/regress --use-existing
+ISOLATION_OPTS = --inputdir=$(SOURCE)test/isolation --outputdir=$(OUTPUT_DIR)/isolation --use-existing
 
 # No exceptions and no static guards: an ereport() is a longjmp, and the C++ runtime is not linked. WERROR=1 is for CI.
 CXX_STANDARD = -std=c++20
@@ -134,7 +134,7 @@ clean:
 
 endif
 
-.PHONY: output-dirs installcheck-board unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
+.PHONY: output-dirs installcheck-databases installcheck-board list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
 	check-version check-vpath check-format format dist help
 
 # As many jobs as there are processors, unless the caller has said how many.
@@ -210,10 +210,20 @@ format:
 output-dirs:
 	@mkdir -p $(OUTPUT_DIR)/regress $(OUTPUT_DIR)/isolation $(OUTPUT_DIR)/board
 
-# On a server that has the library preloaded and a load_max_age of an hour.
+# The tests get along with the settings and the background worker of the server they run on. SETTINGS: other values than
+# the defaults, such as gxy_balancer.load_max_age=1h.
+installcheck-databases:
+	@$(if $(strip $(REGRESS)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database $(PRELOADED) '$(CONTRIB_TESTDB)' $(SETTINGS))
+	@$(if $(strip $(ISOLATION)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database $(PRELOADED) '$(ISOLATION_TESTDB)' $(SETTINGS))
+
+list-regress:
+	@printf '%s\n' $(REGRESS)
+
+# On a server that has the library preloaded.
 installcheck-board:
-	@$(MAKE) --no-print-directory installcheck REGRESS= ISOLATION='$(BOARD)' \
-		ISOLATION_OPTS='--inputdir=$(SOURCE)test/board --outputdir=$(OUTPUT_DIR)/board'
+	@$(MAKE) --no-print-directory installcheck REGRESS= ISOLATION='$(BOARD)' PRELOADED=--preloaded \
+		SETTINGS=gxy_balancer.load_max_age=1h \
+		ISOLATION_OPTS='--inputdir=$(SOURCE)test/board --outputdir=$(OUTPUT_DIR)/board --use-existing'
 
 # What PGXN takes.
 dist: check-version
@@ -222,7 +232,7 @@ dist: check-version
 help:
 	@echo 'make                  builds the extension for the PostgreSQL of PG_CONFIG=pg_config (15 to 18)'
 	@echo 'make install          installs it into that PostgreSQL'
-	@echo 'make installcheck     SQL and isolation tests on a running server (PGHOST, PGPORT, PGUSER)'
+	@echo 'make installcheck     SQL and isolation tests on a running server, also one in use (PGHOST, PGPORT, PGUSER)'
 	@echo 'make demo             a guided tour on a throwaway server (examples/demo); installs what the machine lacks'
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'

@@ -4,6 +4,7 @@
  */
 -- Whether there is a notice depends on the server's shared_preload_libraries.
 SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS gxy_balancer;
 CREATE EXTENSION gxy_balancer;
 
 -- Everything it brings. Not \dx+, which lists row types too from PostgreSQL 17.
@@ -157,6 +158,3 @@ DROP SCHEMA crowded CASCADE;
 CREATE FUNCTION pg_temp.orphan(room text, region text, expected_users int) RETURNS text LANGUAGE c
 	AS '$libdir/gxy_balancer', 'gxy_get_or_assign_server';
 SELECT pg_temp.orphan('2171', NULL, NULL);
-
--- For the tests that follow.
-CREATE EXTENSION gxy_balancer;

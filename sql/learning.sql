@@ -8,8 +8,6 @@
 \set ECHO none
 \i :helpers
 
--- Whatever other tests have taught.
-TRUNCATE balancer_room_sizes;
 CREATE TABLE app_sessions (room_id text, user_id int);
 CREATE TABLE app_rooms (room_id text, expected_users int);
 SET client_min_messages = warning;

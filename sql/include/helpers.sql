@@ -1,9 +1,11 @@
 /*
- * helpers.sql: what the tests of sql/ share. Each reads it in with \i, so that each can be run alone. All of it lives
- * in pg_temp: nothing to clean up, and nothing in the way of a test that is about names.
+ * helpers.sql: what the tests of sql/ share. Each reads it in with \i, so that each can be run alone, and begins with a
+ * new extension, so that they can be run in any order. All of it lives in pg_temp: nothing to clean up, and nothing in
+ * the way of a test that is about names.
  */
 SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS gxy_balancer;
+DROP EXTENSION IF EXISTS gxy_balancer;
+CREATE EXTENSION gxy_balancer;
 RESET client_min_messages;
 
 /*
