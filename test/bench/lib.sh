@@ -152,7 +152,7 @@ make_database() {
 	createdb "$1"
 	{
 		echo 'CREATE EXTENSION gxy_balancer;'
-		cat "$root/examples/gxydb/schema.sql" "$root/examples/gxydb/views.sql" "$here/sql/peers.sql"
+		printf '\\i %s\n' "$root/examples/gxydb/schema.sql" "$root/examples/gxydb/views.sql" "$here/sql/peers.sql"
 		# Which rooms there are is the application's matter here: the peers do not ask.
 		echo 'SELECT attach_rooms(NULL);'
 		cat "$here/sql/fill.sql"
