@@ -26,7 +26,8 @@ refuse_existing_table()
 		 errdetail("The extension brings a table of this name, with the same first five columns."),
 		 errhint("In one transaction: ALTER TABLE %s RENAME TO old_assignments; CREATE EXTENSION "
 				 "gxy_balancer; INSERT INTO room_server_assignments SELECT ... FROM "
-				 "old_assignments (timestamps AT TIME ZONE 'UTC'); GRANT the application its rights on it; "
+				 "old_assignments (timestamps AT TIME ZONE 'UTC'); GRANT the application its "
+				 "rights on it; "
 				 "DROP TABLE old_assignments. The statements are in doc/taking-over.md.",
 				 table)));
 }
