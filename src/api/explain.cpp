@@ -203,7 +203,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 								.region = region,
 								.expected_users = expected_users,
 								.now = now,
-								.deadline = Deadline::of_call(now)};
+								.deadline = Deadline::of_call_starting_now()};
 
 	InitMaterializedSRF(fcinfo, 0);
 

@@ -54,7 +54,7 @@ void
 report_server_loads(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_call(now);
+	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
 
@@ -98,7 +98,7 @@ void
 report_board(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_call(now);
+	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
 	Board *board = board_here();
@@ -136,7 +136,7 @@ void
 report_room_loads(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_call(now);
+	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
 	Array<Assignment> rooms;

@@ -12,9 +12,7 @@ namespace gxy
 int
 Deadline::milliseconds_left() const
 {
-	TimestampTz left = (at - GetCurrentTimestamp()) / 1000;
-
-	return static_cast<int>(std::clamp<TimestampTz>(left, 1, INT_MAX));
+	return static_cast<int>(std::clamp<std::int64_t>(at - monotonic_milliseconds(), 1, INT_MAX));
 }
 
 int

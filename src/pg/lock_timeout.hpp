@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "pg/monotonic_clock.hpp"
 #include "pg/settings.hpp"
 
 namespace gxy
@@ -14,19 +15,19 @@ namespace gxy
 class Deadline
 {
 public:
-	static Deadline of_call(TimestampTz start)
+	static Deadline in(std::int64_t milliseconds)
 	{
-		return Deadline(start + microseconds(setting::assign_timeout));
+		return Deadline(monotonic_milliseconds() + milliseconds);
 	}
-	static Deadline of_call_starting_now() { return of_call(GetCurrentTimestamp()); }
+	static Deadline of_call_starting_now() { return in(setting::assign_timeout); }
 
-	bool passed() const { return GetCurrentTimestamp() >= at; }
+	bool passed() const { return monotonic_milliseconds() >= at; }
 	int milliseconds_left() const; /* at least 1 */
 
 private:
-	explicit Deadline(TimestampTz at) : at(at) {}
+	explicit Deadline(std::int64_t at) : at(at) {}
 
-	TimestampTz at;
+	std::int64_t at; /* monotonic_milliseconds() */
 };
 
 /*

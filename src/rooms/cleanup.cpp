@@ -248,7 +248,7 @@ Cleanup::look(std::int64_t grace)
 	require_write();
 	cleanup.grace = grace;
 
-	Deadline deadline = Deadline::of_call(now);
+	Deadline deadline = Deadline::of_call_starting_now();
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Attachment attached = pool(deadline).sessions;
 	Learner learner =
@@ -351,7 +351,7 @@ Cleanup::renew_leases()
 	if (next_due == due.count)
 		return;
 
-	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call(now));
+	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call_starting_now());
 	BlockNumber last = RelationGetNumberOfBlocks(assignments.table());
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext row_context =

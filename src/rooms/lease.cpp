@@ -222,7 +222,7 @@ text *
 get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> expected_users)
 {
 	TimestampTz start = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_call(start);
+	Deadline deadline = Deadline::of_call_starting_now();
 
 	for (bool first = true;; first = false)
 	{
@@ -268,7 +268,7 @@ bool
 touch(const RoomKey &room, std::optional<int> users)
 {
 	TimestampTz start = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_call(start);
+	Deadline deadline = Deadline::of_call_starting_now();
 
 	require_write(room, "touch");
 	for (bool first = true;; first = false)

@@ -233,7 +233,7 @@ bool
 heartbeat(std::string_view server, bool healthy)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_call(now);
+	Deadline deadline = Deadline::of_call_starting_now();
 
 	require_write_to("note a heartbeat");
 

@@ -151,15 +151,26 @@ run(Launcher *launcher, Database *database, TimestampTz now)
 	return false;
 }
 
+/* Nothing waits for longer than was planned, also if the clock has been set back since. */
+void
+limit_plans(Launcher *launcher, TimestampTz now)
+{
+	launcher->roster.limit_plans(now);
+	launcher->next_round =
+		std::min(launcher->next_round, now + microseconds(setting::cleanup_interval));
+	launcher->no_worker_before = std::min(launcher->no_worker_before, now + retry_delay);
+}
+
 /* Settles what has ended and starts what is due; returns when to look again. */
 TimestampTz
 attend(Launcher *launcher, TimestampTz now)
 {
-	TimestampTz wake = launcher->next_round;
-
 	for (Database &database : launcher->roster.databases)
 		if (has_ended(database))
 			settle(&database, now);
+	limit_plans(launcher, now);
+
+	TimestampTz wake = launcher->next_round;
 
 	for (;;)
 	{

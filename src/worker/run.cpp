@@ -26,7 +26,7 @@ namespace
 
 /* Rooms that one transaction moves. */
 constexpr int batch_limit = 5000;
-constexpr TimestampTz time_budget = 1 * USECS_PER_SEC;
+constexpr int time_budget = 1000; /* milliseconds */
 constexpr TimestampTz busy_delay = USECS_PER_SEC / 2;
 /*
  * DROP DATABASE waits five seconds for those who are connected: a run with slow views must not outlast that. Where nobody
@@ -139,7 +139,7 @@ note_monitor(DatabaseStatus *status, bool lost)
 
 /* What keeps users waiting comes first: servers that fell silent, and failovers that are due. */
 bool
-tend_servers(DatabaseStatus *status, TimestampTz end)
+tend_servers(DatabaseStatus *status, Deadline end)
 {
 	TimestampTz next = 0;
 	Moved moved;
@@ -163,12 +163,12 @@ tend_servers(DatabaseStatus *status, TimestampTz end)
 			installed = installed && in_batch("gxy_balancer: moving rooms", [&] {
 							/* What falls due while rooms are moved is still to come. */
 							TimestampTz now = GetCurrentTimestamp();
-							Deadline deadline = Deadline::of_call(now);
+							Deadline deadline = Deadline::of_call_starting_now();
 
 							moved = carry_out_failovers(destination, batch_limit, now, deadline);
 							sooner(next_failover(pool(deadline), now));
 						});
-		} while (installed && moved.more && GetCurrentTimestamp() < end);
+		} while (installed && moved.more && !end.passed());
 		/* Somebody has rooms in hand: they are his for a moment, not for ever. */
 		if (moved.more || moved.busy)
 			sooner(GetCurrentTimestamp() + (moved.more ? 0 : busy_delay));
@@ -179,7 +179,7 @@ tend_servers(DatabaseStatus *status, TimestampTz end)
 
 /* One look, and then what it found to do, as much of it as there is time for. */
 bool
-clean_batches(DatabaseStatus *status, TimestampTz end)
+clean_batches(DatabaseStatus *status, Deadline end)
 {
 	Cleanup cleanup;
 	bool installed = in_batch("gxy_balancer: looking for inactive rooms", [&cleanup] {
@@ -194,7 +194,7 @@ clean_batches(DatabaseStatus *status, TimestampTz end)
 		CHECK_FOR_INTERRUPTS();
 		installed = in_batch("gxy_balancer: freeing inactive rooms",
 							 [&cleanup, status] { status->freed += cleanup.carry_out_batch(); });
-		if (GetCurrentTimestamp() >= end)
+		if (end.passed())
 			break;
 	}
 	status->more_work = !cleanup.finished() || cleanup.more_to_learn();
@@ -204,7 +204,7 @@ clean_batches(DatabaseStatus *status, TimestampTz end)
 void
 run_batches(DatabaseStatus *status)
 {
-	TimestampTz end = status->last_start + time_budget;
+	Deadline end = Deadline::in(time_budget);
 
 	status->freed = 0;
 	if (tend_servers(status, end) && clean_batches(status, end))
@@ -350,7 +350,8 @@ extern "C"
 			note_failure(&status, last_error);
 		}
 		PG_END_TRY();
-		status.duration = GetCurrentTimestamp() - status.last_start;
+		/* The clock may have been set back. */
+		status.duration = std::max<TimestampTz>(GetCurrentTimestamp() - status.last_start, 0);
 		(void) update_status(status);
 		proc_exit(0);
 	}

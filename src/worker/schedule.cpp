@@ -198,6 +198,28 @@ Roster::plan_again() const
 	}
 }
 
+void
+Roster::limit_plans(TimestampTz now)
+{
+	for (Database &database : databases)
+	{
+		std::optional<DatabaseStatus> status = status_of(database.oid);
+
+		database.started = std::min(database.started, now);
+		if (!status)
+			continue;
+
+		TimestampTz latest =
+			now + (status->state == WorkerState::failed ? delay_after(status->failures)
+														: microseconds(setting::cleanup_interval));
+
+		if (status->next_due <= latest)
+			continue;
+		status->next_due = latest;
+		(void) update_status(*status);
+	}
+}
+
 /* What the worker left in the status tells how it ended. */
 void
 settle(Database *database, TimestampTz now)

@@ -37,6 +37,9 @@ struct Roster
 	/* Puts all plans by the settings as they are now. */
 	void plan_again() const;
 
+	/* Moves times that lie further ahead than planned, because the clock was set back, to where they would be now. */
+	void limit_plans(TimestampTz now);
+
 	const Database *find(Oid oid) const;
 };
 static_assert(std::is_trivially_destructible_v<Roster>);

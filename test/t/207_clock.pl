@@ -1,0 +1,78 @@
+# A server whose clock is set back by an hour: nothing that is due within seconds waits for an hour.
+#
+# The clock is that of test/lib/clock, which is preloaded into the server; the time since the machine's start, which no
+# one can set, stays as it is.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('clock', conf => "gxy_balancer.failover_delay = '1s'\n");
+my $library = $node->basedir . '/clock.so';
+my $difference = $node->basedir . '/difference';
+
+# In seconds.
+sub set_clock
+{
+	my ($to) = @_;
+
+	open my $file, '+<', $difference or die $!;
+	syswrite $file, pack('q', $to) or die $!;
+	close $file;
+	return;
+}
+
+system_or_bail('cc', '-shared', '-fPIC', '-o', $library, "$FindBin::Bin/../lib/clock/clock.c", '-ldl');
+append_to_file($difference, pack('q', 0));
+{
+	local %ENV = (%ENV, LD_PRELOAD => $library, CLOCK_DIFFERENCE => $difference);
+	$node->start;
+}
+create_extension($node, 'postgres');
+$node->safe_psql('postgres', q(INSERT INTO balancer_servers (name) VALUES ('gxy1'), ('gxy2')));
+wait_for_first_run($node, 'postgres');
+
+# A call that has begun before the clock is set, and waits for another transaction afterwards.
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION pause() RETURNS boolean LANGUAGE plpgsql AS
+	'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); RETURN false; END';
+CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE pause();
+SELECT attach_sessions('live');
+SQL
+my $pause = hold($node, 'postgres', 'SELECT pg_advisory_xact_lock(1)');
+my $caller = $node->background_psql('postgres', on_error_stop => 0);
+$caller->query_until(qr/called/, qq(\\echo called
+SET gxy_balancer.assign_timeout = '2s';
+SELECT get_or_assign_server('r');
+\\echo :SQLSTATE
+));
+$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'advisory'))
+  or die 'the call does not pause';
+my $other = hold($node, 'postgres', q(INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('r', 'gxy1')));
+set_clock(-3600);
+$node->safe_psql('postgres', q(SELECT now() < pg_postmaster_start_time())) eq 't' or die 'the clock has not been set';
+release($pause);
+ok( $node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT get_or')),
+	'a call that began before waits no longer than assign_timeout');
+like($caller->query('SELECT 1'), qr/^55P03$/m, 'and says so');
+$caller->quit;
+release($other);
+
+# The worker: its next run was planned by the clock as it was.
+set_interval($node, '1s');
+overdue($node, 'postgres', 'old');
+ok($node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM room_server_assignments WHERE room_id = 'old')),
+	'the worker runs at its interval');
+set_clock(-7200);
+overdue($node, 'postgres', 'older');
+ok($node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM room_server_assignments WHERE room_id = 'older')),
+	'and does when the clock is set while it is waiting for its time');
+
+$node->stop;
+done_testing();
