@@ -59,7 +59,7 @@ CREATE TABLE balancer_servers (
 	state text NOT NULL DEFAULT 'online' CHECK (state IN ('online', 'draining', 'offline'))
 ) USING heap;
 REVOKE ALL ON balancer_servers FROM PUBLIC;
-COMMENT ON TABLE balancer_servers IS 'the pool of servers; while it is empty the names in gxy_balancer.default_servers are the pool';
+COMMENT ON TABLE balancer_servers IS 'the pool of servers; until it is written for the first time the names in gxy_balancer.default_servers are the pool';
 COMMENT ON COLUMN balancer_servers.name IS 'the name that get_or_assign_server() answers';
 COMMENT ON COLUMN balancer_servers.position IS 'the order in which "sequential" fills servers, and the last tie-break; by default after all others';
 COMMENT ON COLUMN balancer_servers.priority IS 'servers of a higher priority are filled before lower ones';
@@ -68,6 +68,19 @@ COMMENT ON COLUMN balancer_servers.regions IS 'regions this server is reserved f
 COMMENT ON COLUMN balancer_servers.pool IS 'primary: takes rooms; standby: when no primary server can; reserved: pinned and moved rooms only';
 COMMENT ON COLUMN balancer_servers.state IS 'what people want: online, draining (keeps its rooms, gets no new ones) or offline';
 SELECT pg_catalog.pg_extension_config_dump('balancer_servers', '');
+
+/*
+ * Any row says that the pool has been written: from then on an empty balancer_servers is an empty pool. It is a row of a
+ * table, so that it is rolled back, dumped, upgraded and replicated like the servers themselves. A second row, by two
+ * first writers at once or by a restore, changes nothing; a key would make one of them fail.
+ */
+CREATE TABLE _pool_written (
+	since timestamptz NOT NULL DEFAULT clock_timestamp()
+) USING heap;
+REVOKE ALL ON _pool_written FROM PUBLIC;
+COMMENT ON TABLE _pool_written IS 'whether balancer_servers has ever had a row; to return to gxy_balancer.default_servers: TRUNCATE balancer_servers, _pool_written';
+COMMENT ON COLUMN _pool_written.since IS 'when it got its first row';
+SELECT pg_catalog.pg_extension_config_dump('_pool_written', '');
 
 CREATE FUNCTION _next_server_position() RETURNS int
 	LANGUAGE sql VOLATILE
@@ -201,12 +214,25 @@ COMMENT ON FUNCTION _guard_pins() IS 'refuses a pin to a server that is not in t
 CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_servers ENABLE ALWAYS TRIGGER _forget_backend_copies;
+CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON _pool_written
+	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
+ALTER TABLE _pool_written ENABLE ALWAYS TRIGGER _forget_backend_copies;
 CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balancer_pins
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_pins ENABLE ALWAYS TRIGGER _forget_backend_copies;
 CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balancer_sources
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_sources ENABLE ALWAYS TRIGGER _forget_backend_copies;
+
+/* Also at DELETE: the rows may have been restored with triggers disabled. */
+CREATE FUNCTION _note_pool_written() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_note_pool_written';
+REVOKE ALL ON FUNCTION _note_pool_written() FROM PUBLIC;
+COMMENT ON FUNCTION _note_pool_written() IS 'notes in _pool_written that balancer_servers has had a row';
+
+CREATE TRIGGER _note_pool_written AFTER INSERT OR DELETE ON balancer_servers
+	FOR EACH ROW EXECUTE FUNCTION _note_pool_written();
+ALTER TABLE balancer_servers ENABLE ALWAYS TRIGGER _note_pool_written;
 
 /* What the extension itself writes fires no trigger. A renewal moves nothing, so it is not worth a call. */
 CREATE FUNCTION _note_change() RETURNS trigger

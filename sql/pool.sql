@@ -128,6 +128,61 @@ SELECT count(*), min(server) FROM balancer_load;
 ROLLBACK;
 SELECT count(*), min(server) FROM balancer_load;
 
+-- A pool that has been written once and has no server left is empty: no imaginary servers come back. What is rolled back
+-- was never written; neither is what an INSERT of no rows leaves.
+BEGIN;
+SAVEPOINT unwritten;
+INSERT INTO balancer_servers (name) SELECT name FROM (VALUES ('s1')) nobody (name) WHERE false;
+SELECT count(*) FROM balancer_load;
+INSERT INTO balancer_servers (name) VALUES ('s1');
+ROLLBACK TO unwritten;
+SELECT count(*) FROM balancer_load;
+SELECT init_servers('s1,s2'), get_or_assign_server(1);
+DELETE FROM balancer_servers WHERE name = 's2';
+SAVEPOINT one_left;
+TRUNCATE balancer_servers;
+SELECT count(*) FROM balancer_load;
+CALL pg_temp.refused($$SELECT get_or_assign_server('a room')$$);
+SELECT get_or_assign_server(1) AS kept, room_server(1), touch_room(1);
+SELECT count(*) FROM explain_assignment('a room');
+CALL pg_temp.refused($$SELECT server_state('gxy1')$$);
+CALL pg_temp.refused($$SELECT set_server_state('gxy1', 'offline')$$);
+UPDATE balancer_servers SET state = 'offline';
+DELETE FROM balancer_servers;
+SELECT count(*) FROM balancer_servers;
+ROLLBACK TO one_left;
+SELECT release_room(1);
+DELETE FROM balancer_servers;
+CALL pg_temp.refused($$SELECT get_or_assign_server('a room')$$);
+INSERT INTO balancer_servers (name) VALUES ('s3');
+SELECT get_or_assign_server('a room'), release_room('a room');
+DELETE FROM balancer_servers;
+SELECT init_servers(), string_agg(name, ' ' ORDER BY position) FROM balancer_servers;
+SELECT count(*) FROM balancer_servers;
+SELECT count(*) FROM _pool_written;
+ROLLBACK;
+SELECT count(*), min(server) FROM balancer_load;
+
+-- Every function that names a server writes the pool first.
+BEGIN;
+SELECT get_or_assign_server('a room'), move_room('a room', 'gxy9');
+SELECT count(*) FROM balancer_servers;
+ROLLBACK;
+BEGIN;
+SELECT server_heartbeat('gxy13');
+SELECT count(*) FROM balancer_servers;
+SELECT server_heartbeat('gxy12');
+SELECT count(*) FROM balancer_servers;
+ROLLBACK;
+BEGIN;
+SELECT pin_room('a room', 'gxy9');
+SELECT count(*) FROM balancer_servers;
+ROLLBACK;
+BEGIN;
+SELECT evacuate_server('gxy9');
+SELECT count(*) FROM balancer_servers;
+ROLLBACK;
+
 -- Also by an exception that is caught.
 BEGIN;
 SELECT init_servers('s1,s2');
@@ -185,9 +240,11 @@ DELETE FROM balancer_servers WHERE name = 's2b';
 INSERT INTO balancer_pins (room_id, server) VALUES ('q', 'nowhere');
 \set VERBOSITY default
 
--- Who deletes the last row is back where he began.
+-- The default pool comes back when it is asked for by name.
 DELETE FROM balancer_pins;
 DELETE FROM balancer_servers;
+SELECT count(*) FROM balancer_load;
+TRUNCATE balancer_servers, _pool_written;
 SELECT count(*) FROM balancer_load;
 SELECT count(*) FROM room_server_assignments;
 

@@ -272,7 +272,7 @@ DROP TABLE pg_temp.room_server_assignments, pg_temp.balancer_servers, pg_temp.ba
 RESET search_path;
 DROP TABLE members;
 
-TRUNCATE room_server_assignments, balancer_servers, balancer_pins;
+TRUNCATE room_server_assignments, balancer_servers, _pool_written, balancer_pins;
 
 -- Settings that name or weaken anything are the superuser's, also before the library is there to say so.
 CREATE TEMPORARY TABLE settings (name text, value text);

@@ -224,6 +224,7 @@ call_extension_created(FunctionCallInfo)
 {
 	call_for_run_at_commit();
 	notice_missing_preload();
+	notice_default_pool();
 	PG_RETURN_VOID();
 }
 

@@ -3,6 +3,7 @@
  */
 #include "api/install.hpp"
 
+#include "pg/settings.hpp"
 #include "shared/status.hpp"
 
 namespace gxy
@@ -32,17 +33,17 @@ refuse_existing_table()
 				 table)));
 }
 
-/*
- * Tells whoever runs CREATE EXTENSION what to add. The command keeps notices from its script to itself by raising
- * client_min_messages; this one is for the DBA, so the level that was in force before decides. Called in the script,
- * at the nest level of the command.
- */
-void
-notice_missing_preload()
+namespace
 {
-	if (is_preloaded())
-		return;
 
+/*
+ * Runs f with the client_min_messages that was in force before CREATE EXTENSION, which raises it so that its script's
+ * notices are not shown; these are for the DBA. Called in the script, at the nest level of the command.
+ */
+template <typename F>
+void
+with_notices(F f)
+{
 	int level = NewGUCNestLevel();
 	const config_generic *setting = compat::find_setting("client_min_messages");
 	const GucStack *saved = setting != nullptr ? setting->stack : nullptr;
@@ -51,11 +52,35 @@ notice_missing_preload()
 	if (raised_by_command && saved->prior.val.enumval <= NOTICE)
 		(void) set_config_option("client_min_messages", "notice", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
-	ereport(NOTICE,
+	f();
+	AtEOXact_GUC(true, level);
+}
+
+} // namespace
+
+void
+notice_missing_preload()
+{
+	if (is_preloaded())
+		return;
+	with_notices([] {
+		ereport(
+			NOTICE,
 			(errmsg("gxy_balancer is not preloaded, so no background worker frees inactive rooms"),
 			 errhint("Add shared_preload_libraries = 'gxy_balancer' to postgresql.conf and restart "
 					 "the server, or have clean_inactive_assignments() called every minute.")));
-	AtEOXact_GUC(true, level);
+	});
+}
+
+void
+notice_default_pool()
+{
+	with_notices([] {
+		ereport(NOTICE, (errmsg("no servers have been named yet, so rooms go to those of "
+								"gxy_balancer.default_servers"),
+						 errdetail("It is \"%s\".", setting::default_servers),
+						 errhint("SELECT init_servers('name, name') writes your pool.")));
+	});
 }
 
 } // namespace gxy

@@ -26,14 +26,12 @@ void
 guard_unwritten_pool()
 {
 	CommandCounterIncrement();
-	if (!pool(Deadline::of_call_starting_now()).written)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("the pool of servers is not written yet"),
-			 errdetail("balancer_servers is empty; the names in gxy_balancer.default_servers are "
-					   "the pool."),
-			 errhint("SELECT init_servers() writes them, then try again.")));
+	if (pool(Deadline::of_call_starting_now()).is_default)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("the pool of servers is not written yet"),
+						errdetail("balancer_servers has never had a row; the names in "
+								  "gxy_balancer.default_servers are the pool."),
+						errhint("SELECT init_servers() writes them, then try again.")));
 }
 
 void
@@ -157,6 +155,15 @@ extern "C"
 		TriggerData *trigger = gxy::trigger_data(fcinfo);
 
 		CacheInvalidateRelcache(trigger->tg_relation);
+		return gxy::result_of_row_trigger(trigger);
+	}
+
+	PG_FUNCTION_INFO_V1(gxy_note_pool_written);
+	Datum gxy_note_pool_written(PG_FUNCTION_ARGS)
+	{
+		TriggerData *trigger = gxy::trigger_data(fcinfo);
+
+		gxy::note_pool_written();
 		return gxy::result_of_row_trigger(trigger);
 	}
 

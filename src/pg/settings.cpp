@@ -236,7 +236,8 @@ define_settings(void (*servers_changed)())
 
 	/* The pool of a service that has not written one, so that the first call after CREATE EXTENSION is answered. */
 	DefineCustomStringVariable(
-		"gxy_balancer.default_servers", "The pool for as long as balancer_servers is empty.",
+		"gxy_balancer.default_servers",
+		"The pool until balancer_servers is written for the first time.",
 		"Comma-separated names; their order is their position.", &setting::default_servers,
 		"gxy1,gxy2,gxy3,gxy4,gxy5,gxy6,gxy7,gxy8,gxy9,gxy10,gxy11,gxy12", PGC_SUSET, 0,
 		check_default_servers, assign_default_servers, nullptr);

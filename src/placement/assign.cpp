@@ -35,8 +35,10 @@ refuse(const Decision &decision, const PlacementRequest &request, const Prospect
 					 "gxy_balancer.overflow to overcommit.")));
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 					errmsg("no server can take room \"%s\"", room),
-					errdetail("The pool has %d servers, none of which takes new rooms.",
-							  prospect.pool->servers.count),
+					prospect.pool->servers.count == 0
+						? errdetail("The pool is empty.")
+						: errdetail("The pool has %d servers, none of which takes new rooms.",
+									prospect.pool->servers.count),
 					errhint("Add one: INSERT INTO balancer_servers (name) VALUES ('...').")));
 	pg_unreachable();
 }

@@ -111,6 +111,7 @@ move_room(const RoomKey &room, std::string_view server)
 
 	require_write_to("move a room");
 	require_usable(pool(deadline), server, "a room");
+	write_pool_if_unwritten(deadline);
 
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	text *answer = nullptr;

@@ -75,10 +75,10 @@ struct Pool
 	/* The same servers as the policy takes them, as far as no room is in question; capacity 0: default_capacity. */
 	Array<Server> plain;
 	bool has_regions = false;
-	Numbering numbers; /* of the servers */
-	bool written =
-		false; /* false: balancer_servers is empty, the servers are those of default_servers */
-	Array<Pin> pins; /* sorted by room */
+	Numbering numbers;		 /* of the servers */
+	bool written = false;	 /* balancer_servers has rows */
+	bool is_default = false; /* it has never had any: the servers are those of default_servers */
+	Array<Pin> pins;		 /* sorted by room */
 	Attachment sessions;
 	Attachment rooms;
 	bool has_failovers = false; /* active ones of servers in the pool */
@@ -112,8 +112,14 @@ const Pool *pool_at_hand();
 /* Adds the names of a list (see NameList) that are not in the pool yet to balancer_servers; how many. */
 int write_servers(const char *names);
 
-/* The same with default_servers, if the pool is not written yet. */
+/* The same with default_servers, if the pool has never been written. */
 void write_pool_if_unwritten(Deadline deadline);
+
+/*
+ * Notes, as the owner of the tables, that the pool has been written, unless that is noted already. Called by triggers on
+ * balancer_servers.
+ */
+void note_pool_written();
 
 /* Called by the server when a relation changed (0: any), and when default_servers did. */
 void forget_pool(Oid relation);

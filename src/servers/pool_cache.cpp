@@ -33,8 +33,8 @@ std::uint64_t changes = 0; /* seen while none was valid */
 bool
 lock_tables(const Deadline *deadline)
 {
-	for (Oid Relations::*table : {&Relations::servers, &Relations::pins, &Relations::sources,
-								  &Relations::health, &Relations::failovers})
+	for (Oid Relations::*table : {&Relations::servers, &Relations::pool_written, &Relations::pins,
+								  &Relations::sources, &Relations::health, &Relations::failovers})
 		if (deadline != nullptr)
 			lock_table(table, AccessShareLock, *deadline);
 		else if (!try_lock_table(table, AccessShareLock))
@@ -120,7 +120,7 @@ write_servers(const char *names)
 void
 write_pool_if_unwritten(Deadline deadline)
 {
-	if (!pool(deadline).written)
+	if (pool(deadline).is_default)
 		(void) write_servers(setting::default_servers);
 }
 
@@ -130,8 +130,9 @@ forget_pool(Oid relation)
 	if (!valid)
 		changes++;
 	else if (relation == InvalidOid || relation == copy->read_from.servers ||
-			 relation == copy->read_from.pins || relation == copy->read_from.sources ||
-			 relation == copy->read_from.health || relation == copy->read_from.failovers)
+			 relation == copy->read_from.pool_written || relation == copy->read_from.pins ||
+			 relation == copy->read_from.sources || relation == copy->read_from.health ||
+			 relation == copy->read_from.failovers)
 		valid = false;
 }
 

@@ -1,5 +1,5 @@
 /*
- * pool_tables.cpp: from the rows of the five tables to a Pool.
+ * pool_tables.cpp: from the rows of the small tables to a Pool.
  */
 #include "servers/pool_tables.hpp"
 
@@ -94,6 +94,15 @@ read_server(const RowView &row)
 	return server;
 }
 
+bool
+has_rows(Oid table, Snapshot snapshot)
+{
+	bool found = false;
+
+	for_each_row_of(table, snapshot, [&found](const RowView &) { found = true; });
+	return found;
+}
+
 void
 read_servers(Pool *pool, Snapshot snapshot)
 {
@@ -102,7 +111,8 @@ read_servers(Pool *pool, Snapshot snapshot)
 	for_each_row_of(relations().servers, snapshot,
 					[pool](const RowView &row) { pool->servers.push(read_server(row)); });
 	pool->written = pool->servers.count > 0;
-	if (!pool->written)
+	pool->is_default = !pool->written && !has_rows(relations().pool_written, snapshot);
+	if (pool->is_default)
 	{
 		NameList names(setting::default_servers);
 		std::string_view name;
@@ -228,6 +238,19 @@ read_failovers(Pool *pool, Snapshot snapshot)
 }
 
 } // namespace
+
+void
+note_pool_written()
+{
+	Oid table =
+		lock_table(&Relations::pool_written, AccessShareLock, Deadline::of_call_starting_now());
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool noted = has_rows(table, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	if (!noted)
+		(void) run_as_owner(table, "INSERT INTO %s DEFAULT VALUES", {});
+}
 
 void
 read_pool(Pool *pool)

@@ -237,12 +237,10 @@ heartbeat(std::string_view server, bool healthy)
 
 	require_write_to("note a heartbeat");
 
-	const Pool &current = pool(deadline);
-	int at = current.find(server);
-
-	if (at < 0)
+	if (pool(deadline).find(server) < 0)
 		return false;
-	look_around(current, now, deadline);
+	write_pool_if_unwritten(deadline);
+	look_around(pool(deadline), now, deadline);
 
 	const Pool &looked = pool(deadline);
 	const PoolServer &known = looked.servers[looked.find(server)];

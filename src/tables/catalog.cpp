@@ -187,6 +187,7 @@ relations()
 
 	found.assignments = find_table(schema, "room_server_assignments");
 	found.servers = find_table(schema, "balancer_servers");
+	found.pool_written = find_table(schema, "_pool_written");
 	found.pins = find_table(schema, "balancer_pins");
 	found.sources = find_table(schema, "balancer_sources");
 	found.room_sizes = find_table(schema, "balancer_room_sizes");
@@ -247,7 +248,8 @@ forget_relations(Oid relation)
 		changes++;
 	else if (relation == InvalidOid || relation == known.assignments ||
 			 relation == known.assignments_key || relation == known.servers ||
-			 relation == known.pins || relation == known.sources || relation == known.room_sizes ||
+			 relation == known.pool_written || relation == known.pins ||
+			 relation == known.sources || relation == known.room_sizes ||
 			 relation == known.room_sizes_key || relation == known.health ||
 			 relation == known.failovers || relation == known.events)
 		valid = false;

@@ -13,6 +13,7 @@ struct Relations
 	Oid assignments;
 	Oid assignments_key; /* its primary key index */
 	Oid servers;
+	Oid pool_written;
 	Oid pins;
 	Oid sources;
 	Oid room_sizes;

@@ -53,6 +53,7 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'last_used_at timestamp with time zone, reason text, expected_users integer, reported_users integer'),
 	('balancer_servers', 'r', 'name text, position integer, priority integer, capacity integer, regions text[], '
 		|| 'pool text, state text'),
+	('_pool_written', 'r', 'since timestamp with time zone'),
 	('balancer_pins', 'r', 'room_id text, server text, expected_users integer, pinned_at timestamp with time zone'),
 	('balancer_sources', 'r', 'source text, schema_name text, relation_name text'),
 	('balancer_room_sizes', 'r', 'room_id text, size real, occasions integer, peak integer, '
@@ -130,13 +131,33 @@ SELECT set_eq($$SELECT relname::text FROM pg_class WHERE relnamespace = 'balance
 	'SELECT name FROM relations', 'and there are no others');
 SELECT col_is_pk('balancer', relation, columns, relation || ' has its key') FROM keys;
 SELECT col_default_is('balancer', relation, col, value, format('%s.%s has its default', relation, col)) FROM defaults;
+/*
+ * Every trigger, and whether it fires for what logical replication applies (A, always) or not (O): what others remember and
+ * count, and that the pool is written, holds for those rows as well; what guards people's own statements does not.
+ */
 SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FROM pg_trigger
-		WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'balancer'::regnamespace)
-			AND tgname = '_forget_backend_copies'$$,
-	$$VALUES ('balancer.balancer_servers', '_forget_backend_copies', 'A'),
-		('balancer.balancer_pins', '_forget_backend_copies', 'A'), ('balancer.balancer_sources', '_forget_backend_copies', 'A'),
-		('balancer.balancer_health', '_forget_backend_copies', 'A'), ('balancer.balancer_failovers', '_forget_backend_copies', 'A')$$,
-	'what backends remember is told of changes by triggers that are always enabled');
+		WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'balancer'::regnamespace)$$,
+	$$SELECT 'balancer.' || relation, trigger, enabled FROM (VALUES
+		('_pool_written', '_forget_backend_copies', 'A'),
+		('balancer_failovers', '_forget_backend_copies', 'A'),
+		('balancer_health', '_forget_backend_copies', 'A'),
+		('balancer_health', '_forget_backend_copies_at_news', 'A'),
+		('balancer_pins', '_forget_backend_copies', 'A'),
+		('balancer_pins', '_guard_pins', 'O'),
+		('balancer_servers', '_forget_backend_copies', 'A'),
+		('balancer_servers', '_guard_servers_with_rooms', 'O'),
+		('balancer_servers', '_guard_unwritten_pool', 'O'),
+		('balancer_servers', '_guard_unwritten_pool_after', 'O'),
+		('balancer_servers', '_lock_fleet', 'O'),
+		('balancer_servers', '_note_pool_written', 'A'),
+		('balancer_servers', '_rename_pins', 'O'),
+		('balancer_servers', '_settle_failovers', 'O'),
+		('balancer_servers', '_tell_state', 'O'),
+		('balancer_sources', '_forget_backend_copies', 'A'),
+		('room_server_assignments', '_note_change', 'A'),
+		('room_server_assignments', '_note_move', 'A'),
+		('room_server_assignments', '_note_truncation', 'A')) all_of_them (relation, trigger, enabled)$$,
+	'the triggers are these, and those that must not miss a row are always enabled');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -18,7 +18,7 @@ my $dumps = PostgreSQL::Test::Utils::tempdir;
 # What is dumped
 #
 
-$source->safe_psql('postgres', 'CREATE ROLE app; CREATE DATABASE unwritten; CREATE DATABASE written');
+$source->safe_psql('postgres', 'CREATE ROLE app; CREATE DATABASE unwritten; CREATE DATABASE written; CREATE DATABASE emptied');
 $source->safe_psql('unwritten', q{
 	CREATE EXTENSION gxy_balancer;
 	SELECT get_or_assign_server(n) FROM generate_series(1, 5) n;
@@ -26,6 +26,11 @@ $source->safe_psql('unwritten', q{
 	SELECT touch_room(5, 8);
 	SELECT clean_inactive_assignments('1 year');
 	INSERT INTO balancer_room_sizes (room_id, size, occasions) VALUES ('77', 64, 3);
+});
+$source->safe_psql('emptied', q{
+	CREATE EXTENSION gxy_balancer;
+	SELECT init_servers('a, b'), get_or_assign_server(1);
+	TRUNCATE balancer_servers;
 });
 $source->safe_psql('written', q{
 	CREATE SCHEMA "the balancer";
@@ -54,8 +59,16 @@ $source->safe_psql('written', q{
 	SELECT get_or_assign_server('r' || n) FROM generate_series(3, 6) n;
 });
 
-my %path = (unwritten => 'public', written => '"the balancer"');
+my %path = (unwritten => 'public', written => '"the balancer"', emptied => 'public');
 my %new_room = (unwritten => '77', written => 'r9');
+
+# The kind of pool that a database was restored with.
+sub kind_of
+{
+	my ($dbname) = @_;
+
+	return $dbname =~ /(unwritten|emptied)/ ? $1 : 'written';
+}
 
 # Every row of the tables, in full.
 sub tables
@@ -63,7 +76,7 @@ sub tables
 	my ($node, $dbname) = @_;
 
 	return join "\n", map {
-		$node->safe_psql($dbname, "SET search_path = $path{$dbname =~ /unwritten/ ? 'unwritten' : 'written'}; "
+		$node->safe_psql($dbname, "SET search_path = $path{kind_of($dbname)}; "
 			. "SELECT '$_', t::text FROM $_ t ORDER BY t::text COLLATE \"C\"")
 	} qw(room_server_assignments balancer_servers balancer_pins balancer_sources balancer_room_sizes);
 }
@@ -72,8 +85,10 @@ sub tables
 sub answers
 {
 	my ($node, $dbname) = @_;
-	my $kind = $dbname =~ /unwritten/ ? 'unwritten' : 'written';
+	my $kind = kind_of($dbname);
 
+	return scalar attempt($node, 'SELECT get_or_assign_server(n) FROM generate_series(1, 2) n', dbname => $dbname)
+	  if $kind eq 'emptied';
 	return $node->safe_psql($dbname, qq{
 		SET search_path = $path{$kind};
 		BEGIN;
@@ -88,16 +103,19 @@ my %answers = map { $_ => answers($source, $_) } keys %path;
 
 is($source->safe_psql('unwritten', 'SELECT count(*) FROM balancer_servers'), '0',
 	'assigning rooms does not write the default pool');
+is($source->safe_psql('unwritten', 'SELECT count(*) FROM _pool_written'), '0', 'nor does it note that it was written');
 unlike($answers{written}, qr/\|b$/m, 'a server that was deleted is not answered before the dump');
+is($answers{emptied}, '53000', 'an emptied pool answers no new room before the dump');
 
 # The claims that hold for every way to restore.
 sub is_restored
 {
 	my ($node, $dbname, $how) = @_;
-	my $kind = $dbname =~ /unwritten/ ? 'unwritten' : 'written';
+	my $kind = kind_of($dbname);
 
 	is(tables($node, $dbname), $tables{$kind}, "$how: every row comes back, once ($kind pool)");
 	is(answers($node, $dbname), $answers{$kind}, "$how: the answers are the same ($kind pool)");
+	return if $kind eq 'emptied';
 	if ($kind eq 'unwritten')
 	{
 		is($node->safe_psql($dbname, 'SELECT DISTINCT n, expected_from FROM unnest(ARRAY[5, 77]) n, explain_assignment(n) ORDER BY 1'),

@@ -52,6 +52,14 @@ $session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT get_or_assig
 applied("UPDATE balancer_servers SET state = 'offline' WHERE name = 'north'");
 is($session->query("SELECT server_state('north')"), 'offline', 'an open transaction notices, whatever its snapshot');
 $session->query_safe('COMMIT');
+
+# The last server goes: the subscriber's pool is empty as well, and not that of its settings.
+applied("UPDATE balancer_servers SET state = 'online'; DELETE FROM balancer_pins; DELETE FROM balancer_servers");
+is($session->query('SELECT count(*) FROM balancer_load'), '0', 'a pool that was emptied by what was applied is empty');
+is(scalar attempt($subscriber, "SELECT get_or_assign_server('none')"), '53000', 'new rooms are refused');
+applied("INSERT INTO balancer_servers (name) VALUES ('east')");
+applied('TRUNCATE balancer_servers');
+is($session->query('SELECT count(*) FROM balancer_load'), '0', 'so is one that was truncated by what was applied');
 $session->quit;
 
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION pool');

@@ -323,7 +323,7 @@ sql(q{
 });
 recount();
 is(sql(q{SET gxy_balancer.failover_delay = 0; SELECT set_server_state('gxy1', 'offline'); SELECT get_or_assign_server(94)}),
-	"online\nspare2", 'a claim counts for the board before the rooms have been moved');
+	"offline\nspare2", 'a claim counts for the board before the rooms have been moved');
 is(rooms_on('spare1'), 3, 'they are where the claim says');
 agrees('with a claim');
 sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers; SELECT init_servers('gxy1,gxy2,gxy3')});

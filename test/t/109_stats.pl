@@ -147,10 +147,12 @@ $node->safe_psql('galaxy', q(SELECT get_or_assign_server('full'), reset_balancer
 system_or_bail('pgbench', '-n', '-C', '-c', 10, '-t', 20, '-f', $script, $node->connstr('galaxy'));
 is(counts_in('galaxy'), 'sticky=200', 'two hundred backends are all counted');
 
-# Preloaded, CREATE EXTENSION has nothing to say.
+# Preloaded, CREATE EXTENSION says which servers rooms go to, and no more.
 $node->safe_psql('postgres', 'CREATE DATABASE quiet');
 $node->psql('quiet', 'CREATE EXTENSION gxy_balancer', stderr => \$stderr);
-is($stderr, '', 'CREATE EXTENSION is silent where the library is preloaded');
+my $default_pool = qr/^(?:psql:\S+ )?NOTICE:  no servers have been named yet.*\nDETAIL:  It is "gxy1,gxy2,.*gxy12".\nHINT:  .*init_servers/m;
+like($stderr, $default_pool, 'CREATE EXTENSION names the default pool');
+is(() = $stderr =~ /^(?:psql:\S+ )?[A-Z]+:/mg, 3, 'and says nothing else where the library is preloaded');
 
 # Without preload.
 $node->adjust_conf('postgresql.conf', 'shared_preload_libraries', q(''));
@@ -170,6 +172,7 @@ for my $level ('notice', 'warning', 'error', 'log', 'debug1', 'info')
 	{
 		like($stderr, qr/^(?:psql:\S+ )?NOTICE:  gxy_balancer is not preloaded.*\nHINT:  .*shared_preload_libraries = 'gxy_balancer'/m,
 			"CREATE EXTENSION at $level says what to add");
+		like($stderr, $default_pool, 'and which servers rooms go to');
 	}
 	else
 	{
