@@ -49,46 +49,105 @@ is($node->safe_psql('other', "SELECT setting FROM pg_settings WHERE name = 'gxy_
 	'a session that has not called has not loaded the library');
 
 #
-# Values
+# Values: every setting, with its unit, default, bounds or values, and another value for a database
 #
 
-for my $bad ("assign_timeout = 'soon'", "assign_timeout = '0'", "strategy = 'random'", "default_servers = 'a,,b'",
+my $servers = join ',', map { "gxy$_" } 1 .. 12;
+my $no_bound = 2147483647;
+my @settings = (
+	# name, unit, default, least or values, greatest, what a database sets
+	[ 'assign_timeout', 'ms', 5000, 1, $no_bound, 1234 ],
+	[ 'assignment_grace', 'ms', 90000, 0, $no_bound, 1234 ],
+	[ 'avg_room_occupancy', '', 10, 1, 1000000, 1234 ],
+	[ 'cleanup_interval', 'ms', 60000, 100, 86400000, undef ],
+	[ 'dead_session_timeout', 'ms', 90000, 0, $no_bound, 1234 ],
+	[ 'default_capacity', '', 400, 1, 1000000000, 1234 ],
+	[ 'default_servers', '', $servers, undef, undef, 'mars,venus' ],
+	[ 'failover_delay', 'ms', 5000, 0, $no_bound, 1234 ],
+	[ 'heartbeat_timeout', 'ms', 0, 0, $no_bound, 1234 ],
+	[ 'join_window', 'ms', 600000, 0, $no_bound, 1234 ],
+	[ 'load_max_age', 'ms', 0, 0, $no_bound, 1234 ],
+	[ 'load_metric', '', 'users', 'rooms,users', undef, 'rooms' ],
+	[ 'max_learned_rooms', '', 100000, 0, 1000000, 1234 ],
+	[ 'overflow', '', 'overcommit', 'error,overcommit', undef, 'error' ],
+	[ 'strategy', '', 'least_loaded', 'least_loaded,sequential', undef, 'sequential' ],
+	[ 'touch_interval', 'ms', 10000, 0, $no_bound, 1234 ],
+);
+
+# Gives what is printed by a session that has loaded the library.
+sub after_load
+{
+	my ($sql, %more) = @_;
+
+	return $node->safe_psql($more{dbname} // 'postgres', "SET client_min_messages = error; $load; $sql") =~ s/^online\n//r;
+}
+
+$node->safe_psql('postgres', 'CREATE DATABASE set_apart');
+$node->safe_psql('set_apart', 'CREATE EXTENSION gxy_balancer');
+is( after_load(q{
+		SELECT split_part(name, '.', 2), unit, boot_val,
+			coalesce((SELECT string_agg(v, ',' ORDER BY v) FROM unnest(enumvals) v), min_val),
+			max_val, context
+		FROM pg_settings WHERE name LIKE 'gxy\_balancer.%' AND name <> 'gxy_balancer.debug_delay' ORDER BY name COLLATE "C"
+	}),
+	join("\n", map { my @row = @$_; join '|', map { $_ // '' } @row[0 .. 4], defined $row[5] ? 'superuser' : 'sighup' } @settings),
+	'names, units, defaults, bounds, and who sets them');
+
+for (@settings)
+{
+	my ($name, $unit, $default, $least, $greatest, $other) = @$_;
+
+	if (!defined $other)
+	{
+		is((attempt($node, "$load; SET gxy_balancer.$name TO DEFAULT"))[1], '55P02', "$name is for the configuration file");
+		next;
+	}
+	$node->safe_psql('postgres', "ALTER DATABASE set_apart SET gxy_balancer.$name = '$other'");
+	is(after_load("SELECT setting FROM pg_settings WHERE name = 'gxy_balancer.$name'", dbname => 'set_apart'), $other,
+		"$name is set for a database");
+	is(after_load("SELECT setting FROM pg_settings WHERE name = 'gxy_balancer.$name'"), $default, "$name is unchanged in another");
+	next if !defined $greatest;
+	for my $bound ($least, $greatest)
+	{
+		is(after_load("SET gxy_balancer.$name = $bound; SELECT setting FROM pg_settings WHERE name = 'gxy_balancer.$name'"),
+			$bound, "$name may be $bound");
+	}
+	for my $beyond ($least - 1, $greatest + 1)
+	{
+		is((attempt($node, "$load; SET gxy_balancer.$name = $beyond"))[1], '22023', "$name may not be $beyond");
+	}
+	next if $unit eq '';
+	is(after_load("SET gxy_balancer.$name = '2min'; SELECT setting FROM pg_settings WHERE name = 'gxy_balancer.$name'"),
+		120000, "$name takes other units");
+}
+
+# A bad value, before the library is loaded and after.
+for my $bad ("assign_timeout = 'soon'", "strategy = 'random'", "load_metric = 'people'", "overflow = 'maybe'", "default_servers = 'a,,b'",
 	"default_servers = 'a,a'", "default_capacity = '0'", "avg_room_occupancy = '-1'")
 {
 	my ($name) = $bad =~ /^(\w+)/;
-	my $default = $node->safe_psql('postgres', "SELECT server_state('gxy1'); SHOW gxy_balancer.$name") =~ s/^online\n//r;
+	my $default = after_load("SHOW gxy_balancer.$name");
 
-	is((attempt($node, "SELECT server_state('gxy1'); SET gxy_balancer.$bad"))[1], '22023', "SET $bad is 22023");
+	is((attempt($node, "$load; SET gxy_balancer.$bad"))[1], '22023', "SET $bad is 22023");
 
 	my ($out, $state, $error) = attempt($node, "SET gxy_balancer.$bad; SELECT get_or_assign_server('any'); SHOW gxy_balancer.$name");
 
 	is("$state$out" =~ s/^.*\n//r, $default, "SET $bad before the library is loaded: the default stays");
 	like($error, qr/WARNING:  22023:/, "SET $bad before the library is loaded: a warning says so");
 }
-is((attempt($node, "SELECT server_state('gxy1'); SET gxy_balancer.nonsense = 1"))[1], '42602',
-	'a setting that does not exist is refused');
-is( $node->safe_psql('postgres', q{
-		SELECT server_state('gxy1');
-		SET gxy_balancer.assign_timeout = '2min';
-		SHOW gxy_balancer.assign_timeout;
-		SET gxy_balancer.assignment_grace = 1500;
-		SHOW gxy_balancer.assignment_grace;
-	}),
-	"online\n2min\n1500ms", 'times have units');
+is((attempt($node, "$load; SET gxy_balancer.nonsense = 1"))[1], '42602', 'a setting that does not exist is refused');
 
 #
 # Those who may not
 #
 
-for my $name ($node->safe_psql('postgres', q{
-		SELECT server_state('gxy1');
-		SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name LIKE 'gxy_balancer.%'
-	}) =~ /gxy_balancer\.(\w+)=/g)
+for (@settings)
 {
-	my ($out, $state) = attempt($node, "SELECT get_or_assign_server('any'); SET gxy_balancer.$name TO DEFAULT",
+	my ($name, $for_file) = ($_->[0], !defined $_->[5]);
+	my (undef, $state) = attempt($node, "SELECT get_or_assign_server('any'); SET gxy_balancer.$name TO DEFAULT",
 		extra_params => [ '-U', 'plain' ]);
 
-	like($state, qr/^(?:42501|55P02)$/, "an ordinary role may not set $name");
+	is($state, $for_file ? '55P02' : '42501', "an ordinary role may not set $name");
 }
 my ($out, $state, $error) = attempt($node, "SET gxy_balancer.default_servers = 'mine'; SELECT get_or_assign_server('mine')",
 	extra_params => [ '-U', 'plain' ]);
@@ -113,11 +172,11 @@ my $session = session($node);
 is($session->query('SELECT count(*) FROM balancer_load'), '12', 'a session knows the pool');
 $node->append_conf('postgresql.conf', "gxy_balancer.default_servers = 'reloaded'");
 $node->reload;
-$node->poll_query_until('postgres', q{SELECT current_setting('gxy_balancer.default_servers', true) = 'reloaded'}) or die;
+wait_until($node, 'postgres', q{SELECT current_setting('gxy_balancer.default_servers', true) = 'reloaded'});
 is($session->query('SELECT server FROM balancer_load'), 'reloaded', 'a reload reaches sessions that have loaded the library');
 $node->append_conf('postgresql.conf', "gxy_balancer.default_servers = 'bad,,'");
 $node->reload;
-$node->poll_query_until('postgres', q{SELECT current_setting('gxy_balancer.default_servers', true) = 'bad,,'}) or die;
+wait_until($node, 'postgres', q{SELECT current_setting('gxy_balancer.default_servers', true) = 'bad,,'});
 is($session->query('SELECT server FROM balancer_load'), 'reloaded', 'a bad value in the file keeps the old one');
 $session->quit;
 
