@@ -95,7 +95,7 @@ is($session->query('SELECT get_or_assign_server(4)'), 'gxy1', 'standby: a sessio
 #
 
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
-$standby->poll_query_until('postgres', "SELECT pg_get_wal_replay_pause_state() = 'paused'") or die;
+wait_until($standby, 'postgres', "SELECT pg_get_wal_replay_pause_state() = 'paused'");
 $primary->safe_psql('postgres', "UPDATE room_server_assignments SET gateway_name = 'gxy7' WHERE room_id = '4'");
 is($session->query('SELECT get_or_assign_server(4)'), 'gxy1', 'standby: the answer is as old as replay');
 $standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');

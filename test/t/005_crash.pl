@@ -86,7 +86,7 @@ for my $n (1 .. 4)
 	push @clients, IPC::Run::start [ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', "$folder/$n.sql" ],
 	  '<', \undef, '>', "$folder/$n.out", '2>', "$folder/$n.err";
 }
-$node->poll_query_until('postgres', 'SELECT count(*) > 300 FROM room_server_assignments') or die;
+wait_until($node, 'postgres', 'SELECT count(*) > 300 FROM room_server_assignments');
 $node->stop('immediate');
 $_->finish for @clients;
 $node->start;

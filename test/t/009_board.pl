@@ -154,7 +154,7 @@ my $pid = $open->query_safe('SELECT pg_backend_pid()');
 
 $open->query_safe('BEGIN; SELECT get_or_assign_server(26), get_or_assign_server(27)');
 sql("SELECT pg_terminate_backend($pid)");
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
+wait_until($node, 'postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
 agrees('a session terminated');
 eval { $open->quit };
 
@@ -354,7 +354,7 @@ sub start_counting
 
 	$session->query_until(qr/counting/,
 		"SET board.hold_up = '$flag';\n\\echo counting\nSELECT get_or_assign_server(nextval('rooms'));\n\\echo done\n");
-	$node->poll_query_until('postgres', "SELECT (pg_stat_file('$flag.reached', true)).size IS NOT NULL");
+	wait_until($node, 'postgres', "SELECT (pg_stat_file('$flag.reached', true)).size IS NOT NULL");
 	unlink "$flag.reached";
 	return ($session, $pid, $flag);
 }
@@ -370,7 +370,7 @@ sub start_committing
 	$session->query_safe("BEGIN; SELECT get_or_assign_server('$room'), commit_late('$flag')");
 	outdate();
 	$session->query_until(qr/committing/, "\\echo committing\nCOMMIT;\n\\echo done\n");
-	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM room_server_assignments WHERE room_id = '$room'");
+	wait_until($node, 'postgres', "SELECT count(*) = 1 FROM room_server_assignments WHERE room_id = '$room'");
 	return ($session, $flag);
 }
 
@@ -420,7 +420,7 @@ sql(q{INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('settl
 ($counting, $count_pid, $count_flag) = start_counting();
 sql(q{SELECT get_or_assign_server('meanwhile')});
 sql("SELECT pg_terminate_backend($count_pid)");
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $count_pid)");
+wait_until($node, 'postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $count_pid)");
 unlink $count_flag;
 eval { $counting->quit };
 agrees('whoever counts is terminated');
@@ -465,7 +465,7 @@ my $prepare_flag = flag('prepare');
 $preparing->query_safe(qq{BEGIN; INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('late', 'gxy1');
 	SELECT commit_late('$prepare_flag')});
 $preparing->query_until(qr/preparing/, "\\echo preparing\nPREPARE TRANSACTION 'late';\n\\echo done\n");
-$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_prepared_xacts WHERE gid = 'late'");
+wait_until($node, 'postgres', "SELECT count(*) = 1 FROM pg_prepared_xacts WHERE gid = 'late'");
 sql(q{SELECT get_or_assign_server('beside a late one')});
 isnt(sql('SELECT max(counted_at) FROM _check_board()'), '', 'a count is made beside a transaction that is being prepared');
 agrees('which is told once, in flight');

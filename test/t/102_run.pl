@@ -83,10 +83,13 @@ wait_for_run_after($node, 'locked', server_time($node));
 is(count_logged($node, $log_before, 'locked', 'LOG:  gxy_balancer: the cleanup works again'), 1, 'and says so once');
 is(count_complaints($node, $log_before), 1, 'and nothing else');
 
-# A row that somebody has in hand is passed over, not waited for.
-overdue($node, 'locked', 'in_hand', 'free');
-$session = hold($node, 'locked', q(SELECT 1 FROM room_server_assignments WHERE room_id = 'in_hand' FOR UPDATE));
-ok(rooms_are($node, 'locked', 'in_hand'), 'a locked row holds up nothing else');
+# A locked row is passed over, not waited for. The leases run out, by another grace, when the row is locked already.
+$node->safe_psql('postgres', q(ALTER DATABASE locked SET gxy_balancer.assignment_grace = '7d'));
+wait_for_run_after($node, 'locked', server_time($node));
+overdue($node, 'locked', 'busy', 'free');
+$session = hold($node, 'locked', q(SELECT 1 FROM room_server_assignments WHERE room_id = 'busy' FOR UPDATE));
+$node->safe_psql('postgres', 'ALTER DATABASE locked RESET gxy_balancer.assignment_grace');
+ok(rooms_are($node, 'locked', 'busy'), 'a locked row holds up nothing else');
 $session->quit;
 ok(rooms_are($node, 'locked'), 'and is freed when it is free');
 
@@ -131,8 +134,7 @@ $ENV{PGOPTIONS} = '-c synchronous_commit=local';
 $log_before = log_size($node);
 my $waiting = $node->background_psql('postgres');
 $waiting->query_until(qr/waiting/, "SET synchronous_commit = on;\n\\echo waiting\nCREATE TABLE of_a_commit_that_waits ();\n");
-$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'))
-  or die 'no commit waits';
+wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'));
 overdue($node, 'locked', 'idle');
 rooms_are($node, 'locked') or die 'no run';
 is(count_complaints($node, $log_before), 0, 'no run waits for a standby that is away');

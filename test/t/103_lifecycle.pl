@@ -29,7 +29,7 @@ sub block_a_run
 	$log_before = log_size($node);
 	overdue($node, 'galaxy', 'idle');
 	$session = hold($node, 'galaxy', 'LOCK room_server_assignments');
-	wait_for_blocked_worker($node, 'galaxy') or die 'no run';
+	wait_for_blocked_worker($node, 'galaxy');
 	return;
 }
 
@@ -43,9 +43,9 @@ SELECT attach_sessions('live');
 DROP VIEW live;
 SQL
 set_interval($node, '500ms');
-$node->poll_query_until('broken', q(SELECT worker LIKE 'backing off: %' FROM balancer_stats)) or die 'nothing is broken';
+wait_until($node, 'broken', q(SELECT worker LIKE 'backing off: %' FROM balancer_stats));
 set_interval($node, '1h');
-$node->poll_query_until('broken', q(SELECT next_due > now() + '30 min' FROM balancer_stats)) or die 'no plan';
+wait_until($node, 'broken', q(SELECT next_due > now() + '30 min' FROM balancer_stats));
 $node->safe_psql('broken', q(SELECT attach_sessions(NULL)));
 
 # From an hour to half a second: nobody waits for the hour to end.

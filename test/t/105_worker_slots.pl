@@ -37,9 +37,8 @@ SET parallel_leader_participation = off;
 \echo started
 SELECT count(*) FROM numbers WHERE wait();
 SQL
-$node->poll_query_until('postgres',
-	q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND wait_event = 'advisory'))
-  or die 'nobody has the last slot';
+wait_until($node, 'postgres',
+	q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND wait_event = 'advisory'));
 
 my $log_before = log_size($node);
 set_interval($node, '250ms');
@@ -48,7 +47,7 @@ pass('the launcher warns');
 
 # Nothing tells of a try in vain, so there is only the clock to tell that there were some.
 my $since = server_time($node);
-$node->poll_query_until('postgres', "SELECT clock_timestamp() > timestamptz '$since' + interval '2.5 s'");
+wait_until($node, 'postgres', "SELECT clock_timestamp() > timestamptz '$since' + interval '2.5 s'");
 is(count_in_log($node, $log_before, $warning), 1, 'once');
 rooms_are($node, 'galaxy', 'idle') or die 'there is a slot';
 

@@ -111,8 +111,7 @@ for my $i (1 .. 10)
 is_deeply(\@complaints, [], 'ten times DROP DATABASE ... WITH (FORCE)');
 create_database($node, 'held');
 $node->safe_psql('held', $endless);
-$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'held' AND wait_event = 'PgSleep'))
-  or die 'no run in held';
+wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'held' AND wait_event = 'PgSleep'));
 is(complaint_of('postgres', 'DROP DATABASE held WITH (FORCE)'), undef, 'a run in the middle of something is thrown out');
 my $gone = log_size($node);
 wait_for_run_after($node, 'galaxy', server_time($node)) for 1 .. 30;
@@ -122,8 +121,7 @@ cmp_ok(count_complaints($node, $gone), '<=', 1, 'for good');
 $log_before = log_size($node);
 set_interval($node, '1s');
 $node->safe_psql('slow', $endless);
-$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'slow' AND wait_event = 'PgSleep'))
-  or die 'no run in slow';
+wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'slow' AND wait_event = 'PgSleep'));
 is(complaint_of('postgres', 'DROP DATABASE slow'), undef, 'a run that reads a view without end does not hold up DROP DATABASE');
 complaint_of('postgres', 'DROP DATABASE IF EXISTS slow WITH (FORCE)');
 
@@ -137,9 +135,8 @@ INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('failed', 'a
 CREATE OR REPLACE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id FROM pg_sleep(3.3);
 UPDATE balancer_servers SET state = 'offline' WHERE name = 'a';
 SQL
-$node->poll_query_until('postgres',
-	q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'steps' AND query ~ 'moving rooms' AND wait_event = 'PgSleep'))
-  or die 'no run in steps';
+wait_until($node, 'postgres',
+	q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'steps' AND query ~ 'moving rooms' AND wait_event = 'PgSleep'));
 is(complaint_of('postgres', 'DROP DATABASE steps'), undef, 'the steps of a run together do not hold up DROP DATABASE');
 complaint_of('postgres', 'DROP DATABASE IF EXISTS steps WITH (FORCE)');
 is(count_in_log($node, $log_before, $forced), 0, 'nor has any run to be ended by force');
@@ -162,8 +159,7 @@ $$;
 CREATE OR REPLACE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE go_on();
 SQL
 $log_before = log_size($node);
-$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'stubborn' AND wait_event = 'PgSleep'))
-  or die 'no run in stubborn';
+wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = 'stubborn' AND wait_event = 'PgSleep'));
 is(complaint_of('postgres', 'DROP DATABASE stubborn'), undef, 'nor does one whose view catches its cancellation');
 ok(count_in_log($node, $log_before, $forced) > 0, 'and the log tells how the run ended');
 complaint_of('postgres', 'DROP DATABASE IF EXISTS stubborn WITH (FORCE)');
@@ -182,13 +178,13 @@ SQL
 wait_for_run_after($node, 'dropped', $called);
 $gone = log_size($node);
 $node->safe_psql('postgres', 'DROP DATABASE dropped');
-$node->poll_query_until('witness', q(SELECT outcome <> 'pending' FROM balancer_failovers)) or die 'no failover in witness';
+wait_until($node, 'witness', q(SELECT outcome <> 'pending' FROM balancer_failovers));
 is(count_in_log($node, $gone, qr/FATAL:  database \d+ does not exist/), 0, 'nobody is sent to a database that is gone');
 set_interval($node, '100ms');
 
 # Workers that cannot even start, because somebody has their databases locked, hold up no other database.
 my @sessions = map { hold($node, 'postgres', "ALTER DATABASE stuck$_ RENAME TO stuck${_}_renamed") } 1 .. 3;
-$node->poll_query_until('postgres', <<'SQL') or die 'no workers wait for their databases';
+wait_until($node, 'postgres', <<'SQL');
 SELECT count(*) = 3 FROM pg_locks WHERE NOT granted AND locktype = 'object' AND classid = 'pg_database'::regclass
 SQL
 overdue($node, 'galaxy', 'idle');

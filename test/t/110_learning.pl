@@ -132,7 +132,7 @@ set_interval($node, '200ms');
 for my $round (1 .. 8)
 {
 	$node->safe_psql('many', "UPDATE room_server_assignments SET reported_users = reported_users + 50 WHERE room_id::int % 4 = $round % 4");
-	$node->poll_query_until('many', "SELECT n_tup_upd = 3000 * $round $statistics") or die "round $round";
+	wait_until($node, 'many', "SELECT n_tup_upd = 3000 * $round $statistics");
 }
 is($node->safe_psql('many', "SELECT n_tup_hot_upd > 0.9 * n_tup_upd $statistics"), 't',
 	'the next ones are heap-only updates still');

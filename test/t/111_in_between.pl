@@ -35,7 +35,7 @@ sub while_a_run_waits
 	my ($database, $table, @statements) = @_;
 	my $session = hold($node, $database, "LOCK $table");
 
-	wait_for_blocked_worker($node, $database) or die "no run in $database";
+	wait_for_blocked_worker($node, $database);
 	$session->query_safe("SET client_min_messages = warning; $_") for @statements;
 	release($session);
 	return;
@@ -48,7 +48,7 @@ for my $table ('balancer_servers', 'room_server_assignments')
 	my $now = server_time($node);
 
 	while_a_run_waits('galaxy', $table, 'DROP EXTENSION gxy_balancer', 'CREATE EXTENSION gxy_balancer');
-	wait_for_run_after($node, 'galaxy', $now) or die 'no run in galaxy';
+	wait_for_run_after($node, 'galaxy', $now);
 	is(complaints($log_before), 0, "dropped and created in one transaction, while a run waits for $table");
 }
 
@@ -61,10 +61,10 @@ SELECT set_server_state('a', 'offline');
 SQL
 my $log_before = log_size($node);
 my $session = hold($node, 'galaxy', 'LOCK balancer_pins; DELETE FROM balancer_failovers');
-wait_for_blocked_worker($node, 'galaxy') or die 'no run in galaxy';
+wait_for_blocked_worker($node, 'galaxy');
 my $dropper = $node->background_psql('galaxy', on_error_stop => 0);
 $dropper->query_until(qr/dropping/, "\\echo dropping\nDROP EXTENSION gxy_balancer;\n");
-$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity
+wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity
 	WHERE wait_event_type = 'Lock' AND query ~ '^DROP EXTENSION'));
 release($session);
 $dropper->quit;
@@ -82,13 +82,12 @@ CREATE VIEW live AS SELECT room_id, user_id FROM sessions;
 SELECT attach_sessions('live');
 SQL
 my $gate = hold($node, 'crossed', 'ALTER VIEW live RESET (security_barrier)');
-wait_for_blocked_worker($node, 'crossed') or die 'no run in crossed';
+wait_for_blocked_worker($node, 'crossed');
 my $crossing = $node->background_psql('crossed', on_error_stop => 0);
 $crossing->query_until(qr/locking/, "BEGIN; LOCK sessions;\n\\echo locking\nLOCK room_server_assignments; COMMIT;\n");
 # Unless the run has given up before: it waits for no longer than a second.
-$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity
-	WHERE wait_event_type = 'Lock' AND query ~ '^LOCK room_server' OR datname = 'crossed' AND state = 'idle' AND query ~ '^COMMIT'))
-  or die 'nobody locks the rooms';
+wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE wait_event_type = 'Lock' AND query ~ '^LOCK room_server' OR datname = 'crossed' AND state = 'idle' AND query ~ '^COMMIT'));
 release($gate);
 $crossing->query('SELECT 1');
 $crossing->quit;
@@ -98,7 +97,7 @@ is(count_in_log($node, $log_before, qr/client backend ERROR:  deadlock detected/
 $session = hold($node, 'galaxy', 'LOCK balancer_servers, room_server_assignments');
 my $caller = $node->background_psql('galaxy', on_error_stop => 0);
 $caller->query_until(qr/called/, "\\echo called\nSELECT get_or_assign_server('new');\n");
-$node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity
+wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity
 	WHERE wait_event_type = 'Lock' AND query ~ 'get_or_assign_server'));
 $session->query_safe('SET client_min_messages = warning; DROP EXTENSION gxy_balancer; CREATE EXTENSION gxy_balancer');
 release($session);

@@ -5,6 +5,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use lib 'test/t';
+use GxyBalancer qw(attempt);
 use GxyWorker;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -91,7 +92,7 @@ ok($node->poll_query_until('postgres',
 set_interval($node, '1h');
 
 # A transaction that changes a state notifies, so it cannot be prepared; rolled back, nothing is left.
-isnt($node->psql('postgres', q(BEGIN; SELECT set_server_state('gxy4', 'offline'); PREPARE TRANSACTION 'p')), 0, 'no PREPARE');
+is((attempt($node, q(BEGIN; SELECT set_server_state('gxy4', 'offline'); PREPARE TRANSACTION 'p')))[1], '0A000', 'no PREPARE');
 ask(q(BEGIN; SELECT set_server_state('gxy4', 'offline'); ROLLBACK));
 is(ask(q(SELECT server_state('gxy4'), count(*) FROM balancer_failovers WHERE from_server = 'gxy4')), 'online|0',
 	'a declaration that is rolled back was none');

@@ -42,7 +42,7 @@ $node->safe_psql('postgres', q(SELECT set_server_state('gxy1', 'online')));
 $node->safe_psql('postgres', q(SELECT set_server_state('gxy2', 'offline')));
 my $pid = $node->safe_psql('postgres', q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'gxy_balancer launcher'));
 kill 9, $pid;
-$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer launcher' AND pid <> $pid");
+wait_until($node, 'postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer launcher' AND pid <> $pid");
 is($node->safe_psql('postgres', q(SELECT outcome FROM balancer_failovers WHERE from_server = 'gxy2' AND recovered_at IS NULL)), 'pending',
 	'after a kill -9, a failover within its delay still waits');
 $node->safe_psql('postgres', q(UPDATE balancer_failovers SET due_at = now() + interval '1 s' WHERE outcome = 'pending'));

@@ -48,19 +48,19 @@ ask('SELECT count(*) FROM balancer_health') == 6 or die 'six servers are to repo
 fell_silent('gxy1');
 set_interval($node, '200ms');
 my $before = server_time($node);
-wait_for_run_after($node, 'postgres', $before) or die 'no run';
+wait_for_run_after($node, 'postgres', $before);
 set_interval($node, '1h');
 is(states(), 'online online online online online online', 'silence from before the start does not count');
 
 # From now on a time-out that has passed since the start.
 ask(q(ALTER DATABASE postgres SET gxy_balancer.heartbeat_timeout = '100ms'));
-$node->poll_query_until('postgres', q(SELECT now() - pg_postmaster_start_time() > interval '2 s'));
+wait_until($node, 'postgres', q(SELECT now() - pg_postmaster_start_time() > interval '2 s'));
 
 # Everybody silent at once, then resumed one by one: nobody is declared, and one warning says why.
 fell_silent(map { "gxy$_" } 1 .. 6);
 my $log = log_size($node);
 set_interval($node, '200ms');
-wait_for_run_after($node, 'postgres', server_time($node)) or die 'no run' for 1 .. 2;
+wait_for_run_after($node, 'postgres', server_time($node)) for 1 .. 2;
 is(states(), 'online online online online online online', 'all silent: nothing moves');
 is(count_in_log($node, $log, qr/most servers have fallen silent at once/), 1, 'which is said once');
 set_interval($node, '1h');

@@ -41,18 +41,18 @@ sub let_fail
 		[ 'pgbench', '-n', '-c', 16, '-j', 2, '-T', 120, '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ],
 		'>', \$out, '2>', \$err);
 
-	$node->poll_query_until('postgres', "SELECT count(*) > $before + 2000 FROM answers") or die 'nobody asks';
+	wait_until($node, 'postgres', "SELECT count(*) > $before + 2000 FROM answers");
 	my $in_hand = hold($node, 'postgres',
 		"SELECT 1 FROM room_server_assignments WHERE gateway_name = '$server' AND room_id LIKE '%7' FOR UPDATE");
 	$node->safe_psql('postgres', "SELECT set_server_state('$server', 'offline')");
-	$node->poll_query_until('postgres', "SELECT count(*) > 2000 FROM answers, balancer_failovers
-		WHERE from_server = '$server' AND asked > due_at") or die 'nobody asks';
+	wait_until($node, 'postgres', "SELECT count(*) > 2000 FROM answers, balancer_failovers
+		WHERE from_server = '$server' AND asked > due_at");
 	release($in_hand);
-	$node->poll_query_until('postgres', "SELECT outcome IN ('moved', 'spread') FROM balancer_failovers
-		WHERE from_server = '$server' AND recovered_at IS NULL") or die 'no failover';
+	wait_until($node, 'postgres', "SELECT outcome IN ('moved', 'spread') FROM balancer_failovers
+		WHERE from_server = '$server' AND recovered_at IS NULL");
 	my $left = $node->safe_psql('postgres', "SELECT count(*) FROM room_server_assignments WHERE gateway_name = '$server'");
 	my $then = $node->safe_psql('postgres', 'SELECT count(*) FROM answers');
-	$node->poll_query_until('postgres', "SELECT count(*) > $then + 2000 FROM answers") or die 'nobody asks any more';
+	wait_until($node, 'postgres', "SELECT count(*) > $then + 2000 FROM answers");
 	$clients->signal('INT');
 	$clients->finish;
 	return ($err, $left);

@@ -5,12 +5,13 @@ package GxyBalancer;
 use strict;
 use warnings FATAL => 'all';
 
+use Carp;
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_server attempt session wait_for_waiters spread even);
+our @EXPORT = qw(new_server attempt session wait_until wait_for_waiters spread even);
 
 # A running server whose database postgres has the extension; lines: of postgresql.conf.
 sub new_server
@@ -47,14 +48,21 @@ sub session
 	return $node->background_psql($dbname // 'postgres', on_error_stop => 0);
 }
 
+# Returns when a query gives what is expected, by default true; dies if that does not come about.
+sub wait_until
+{
+	my ($node, $database, $query, $expected) = @_;
+
+	$node->poll_query_until($database, $query, $expected // 't') or croak "never came about in $database: $query";
+	return 1;
+}
+
 # Returns when as many sessions wait for a lock.
 sub wait_for_waiters
 {
 	my ($node, $count) = @_;
 
-	$node->poll_query_until('postgres',
-		"SELECT count(*) = $count FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-	  or die "there never were $count waiting sessions";
+	return wait_until($node, 'postgres', "SELECT count(*) = $count FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
 }
 
 # Rooms by server, most first, as "gxy1:3 gxy2:2".

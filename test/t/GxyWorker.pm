@@ -3,7 +3,7 @@
 # A run of the worker cannot be called, only waited for, and what it did in transactions that have ended cannot be seen
 # from outside. So a database can be given a view that writes down every look a run takes at the sessions: who took it,
 # in which transaction, and how many rooms there were. Leases are made to run out by writing old times, so that no test
-# waits for a grace. Every wait is for a state, and ends with the time-out of PostgreSQL::Test.
+# waits for a grace. Every wait is for a state; after the time-out of PostgreSQL::Test, wait_* die and rooms_are is false.
 
 package GxyWorker;
 
@@ -11,11 +11,12 @@ use strict;
 use warnings FATAL => 'all';
 
 use Exporter 'import';
+use GxyBalancer qw(wait_until);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(new_node set_interval create_extension create_database watched_sessions attach_watched_sessions
-  overdue_rooms overdue rooms_are wait_for_first_run wait_for_run_after server_time launcher_pid hold release
+  overdue_rooms overdue rooms_are wait_until wait_for_first_run wait_for_run_after server_time launcher_pid hold release
   wait_for_blocked_worker log_size count_complaints count_logged count_in_log);
 
 # The library preloaded, and a run an hour, so that whatever happens sooner has a reason. Autovacuum is off because its
@@ -62,7 +63,7 @@ sub create_database
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	create_extension($node, $database);
-	wait_for_first_run($node, $database) or die "no run in $database";
+	wait_for_first_run($node, $database);
 	return;
 }
 
@@ -140,7 +141,7 @@ sub wait_for_first_run
 {
 	my ($node, $database) = @_;
 
-	return $node->poll_query_until($database, q(SELECT worker = 'idle' AND next_due > last_run FROM balancer_stats));
+	return wait_until($node, $database, q(SELECT worker = 'idle' AND next_due > last_run FROM balancer_stats));
 }
 
 # A run that began after a time of the server, and ended well.
@@ -148,8 +149,7 @@ sub wait_for_run_after
 {
 	my ($node, $database, $time) = @_;
 
-	return $node->poll_query_until($database,
-		"SELECT worker = 'idle' AND last_run > '$time' FROM balancer_stats");
+	return wait_until($node, $database, "SELECT worker = 'idle' AND last_run > '$time' FROM balancer_stats");
 }
 
 sub server_time
@@ -165,8 +165,7 @@ sub launcher_pid
 	my ($node, $other) = @_;
 	my $is_launcher = q(backend_type = 'gxy_balancer launcher' AND pid <> ) . ($other // 0);
 
-	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE $is_launcher")
-	  or die 'no launcher';
+	wait_until($node, 'postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE $is_launcher");
 	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $is_launcher");
 }
 
@@ -193,7 +192,7 @@ sub wait_for_blocked_worker
 {
 	my ($node, $database) = @_;
 
-	return $node->poll_query_until('postgres', <<"SQL");
+	return wait_until($node, 'postgres', <<"SQL");
 SELECT count(*) = 1 FROM pg_stat_activity
 WHERE backend_type = 'gxy_balancer worker' AND datname = '$database' AND wait_event_type = 'Lock'
 SQL
