@@ -8,13 +8,9 @@
  */
 #include "rooms/relocation.hpp"
 
-#include "tables/catalog.hpp"
 #include "pg/debug_delay.hpp"
-#include "tables/notification.hpp"
-#include "servers/server_state.hpp"
 #include "shared/load_cache_xact.hpp"
 #include "shared/status.hpp"
-#include "tables/owner_sql.hpp"
 
 namespace gxy
 {
@@ -129,155 +125,6 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 	release_placement_lock(placing_by_count);
 }
 
-/* The rooms of failed servers whose time has come. */
-struct Due
-{
-	Array<Assignment> travellers;
-	std::int64_t *rooms; /* by server: rooms that its failover has moved so far */
-	std::int64_t *left;	 /* by server: rooms still on it */
-	bool more = false;
-};
-
-bool
-has_claim_in_force(const Pool &pool, TimestampTz now)
-{
-	return std::any_of(pool.servers.begin(), pool.servers.end(), [&](const PoolServer &server) {
-		return pool.whereabouts(server.name, DT_NOEND, now).moved;
-	});
-}
-
-/* "failover from gxy3": the server whose failover brought a room where it is. */
-int
-origin_of(const Pool &pool, const Assignment &row)
-{
-	constexpr std::string_view prefix = "failover from ";
-
-	if (!row.reason.starts_with(prefix))
-		return -1;
-
-	int server = pool.find(row.reason.substr(prefix.size()));
-
-	if (server < 0 || !pool.servers[server].failover.active ||
-		row.assigned_at < pool.servers[server].failover.declared_at)
-		return -1;
-	return server;
-}
-
-Due
-find_due(const Assignments &assignments, const Pool &pool, Destination destination, int limit,
-		 TimestampTz now)
-{
-	Size size = sizeof(std::int64_t) * static_cast<Size>(pool.servers.count + 1);
-	Due due;
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-
-	due.rooms = static_cast<std::int64_t *>(palloc0(size));
-	due.left = static_cast<std::int64_t *>(palloc0(size));
-	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer) {
-		Whereabouts where = pool.whereabouts(row.server, row.assigned_at, now);
-		int named = pool.find(row.server);
-		int origin = origin_of(pool, row);
-
-		if (origin >= 0)
-			due.rooms[origin]++;
-		/* Half of a restored dump may be there: no pool yet, but rooms. */
-		bool stranded = where.stranded && (named >= 0 || pool.written);
-
-		if (destination == Destination::standby ? !where.moved : !stranded)
-			return;
-		if (named >= 0)
-			due.left[named]++;
-		if (due.travellers.count >= limit)
-		{
-			due.more = true;
-			return;
-		}
-		due.travellers.push(copy_of(row));
-	});
-	UnregisterSnapshot(snapshot);
-	return due;
-}
-
-/*
- * Has the failover's row for this transaction, so that the server does not recover half-way; false if somebody else has
- * it, or it is over.
- */
-bool
-hold_failover(const PoolServer &server)
-{
-	return !ask_as_owner(
-				relations().failovers,
-				"SELECT 'held' FROM %s WHERE from_server OPERATOR(pg_catalog.=) $1 AND "
-				"declared_at OPERATOR(pg_catalog.=) $2 AND recovered_at IS NULL "
-				"FOR UPDATE SKIP LOCKED",
-				{Argument::of(server.name), Argument::of_time(server.failover.declared_at)})
-				.empty();
-}
-
-void
-note_progress(const PoolServer &server, std::int64_t rooms, bool finished)
-{
-	const Failover &failover = server.failover;
-	bool finishes = finished && failover.pending;
-	std::string_view outcome = failover.standby >= 0 ? "moved" : "spread";
-
-	(void) run_as_owner(
-		relations().failovers,
-		"UPDATE %s SET rooms = greatest(rooms, $3), outcome = CASE WHEN $4 THEN $5 ELSE outcome "
-		"END, "
-		"finished_at = CASE WHEN $4 THEN $6 ELSE finished_at END "
-		"WHERE from_server OPERATOR(pg_catalog.=) $1 AND declared_at OPERATOR(pg_catalog.=) $2",
-		{Argument::of(server.name), Argument::of_time(failover.declared_at), Argument::of(rooms),
-		 Argument::of(finishes), Argument::of(outcome), Argument::of_time(GetCurrentTimestamp())});
-	if (finishes)
-		Event("failover_finished")
-			.add("server", server.name)
-			.add_name("target", failover.target)
-			.add("rooms", rooms)
-			.send();
-}
-
-/* The rooms that were on one server, out of several servers' rooms. */
-Array<Assignment>
-rooms_of(const Array<Assignment> &rooms, std::string_view server)
-{
-	Array<Assignment> found;
-
-	for (const Assignment &room : rooms)
-		if (room.server == server)
-			found.push(room);
-	return found;
-}
-
-void
-add(Moved *sum, const Moved &part)
-{
-	sum->rooms += part.rooms;
-	sum->busy = sum->busy || part.busy;
-	sum->stuck = sum->stuck || part.stuck;
-}
-
-/* target: empty for the policy. */
-Moved
-carry_out_one(Assignments *assignments, const PoolServer &server, std::string_view target,
-			  const Due &due, int index, Deadline deadline)
-{
-	Moved moved;
-
-	if (server.failover.active && !hold_failover(server))
-	{
-		moved.busy = true;
-		return moved;
-	}
-	moved = move_rooms(assignments, rooms_of(due.travellers, server.name), target, "failover",
-					   deadline);
-	/* Some have been freed or moved by others meanwhile: the next look tells. */
-	moved.busy = moved.busy || (moved.rooms < due.left[index] && !moved.stuck && !due.more);
-	if (server.failover.active && (server.failover.pending || moved.rooms > 0))
-		note_progress(server, due.rooms[index] + moved.rooms, moved.rooms >= due.left[index]);
-	return moved;
-}
-
 } // namespace
 
 const char *
@@ -358,53 +205,6 @@ move_rooms(Assignments *assignments, Array<Assignment> rooms, std::string_view t
 		for (int i = next; i < next + size; i++)
 			note(&moved, move_row(assignments, rooms[i], target, why));
 	}
-	return moved;
-}
-
-TimestampTz
-next_failover(const Pool &pool, TimestampTz now)
-{
-	TimestampTz next = 0;
-
-	for (const PoolServer &server : pool.servers)
-		if (server.failover.active && server.failover.pending && server.failover.due_at > now &&
-			(next == 0 || server.failover.due_at < next))
-			next = server.failover.due_at;
-	return next;
-}
-
-Moved
-carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadline deadline)
-{
-	const Pool &current = pool(deadline);
-
-	/* Nearly always: then nobody need look through the rooms. */
-	if (destination == Destination::standby && !has_claim_in_force(current, now))
-		return Moved();
-
-	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
-	Due due = find_due(assignments, current, destination, limit, now);
-	Array<Assignment> outside;
-	Moved moved;
-
-	for (int i = 0; i < current.servers.count; i++)
-	{
-		const PoolServer &server = current.servers[i];
-		Whereabouts where = current.whereabouts(server.name, DT_NOEND, now);
-		bool ours = destination == Destination::standby ? where.moved : where.stranded;
-
-		if ((ours && server.failover.pending) || due.left[i] > 0)
-			add(&moved, carry_out_one(&assignments, server,
-									  where.moved ? server.failover.target : std::string_view(),
-									  due, i, deadline));
-	}
-	for (const Assignment &room : due.travellers)
-		if (current.find(room.server) < 0)
-			outside.push(room);
-	add(&moved, move_rooms(&assignments, outside, std::string_view(), "failover", deadline));
-	assignments.close();
-	/* Behind those that have nowhere to go are none that have. */
-	moved.more = due.more && moved.rooms > 0;
 	return moved;
 }
 

@@ -42,19 +42,4 @@ Change send_to(Assignments *assignments, Found *found, std::string_view server, 
 /* What a failover or a move writes down as a row's reason; palloc'd. */
 const char *reason_of_move(const char *why, std::string_view from);
 
-/* The earliest failover that falls due after now; 0 if none does. */
-TimestampTz next_failover(const Pool &pool, TimestampTz now);
-
-enum class Destination
-{
-	standby, /* that has claimed the rooms */
-	policy
-};
-
-/*
- * Carries out the failovers that are due by now and of one kind: moves up to limit rooms of failed servers, the policy also
- * those of servers that are not in the pool, and notes in balancer_failovers what has been done.
- */
-Moved carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadline deadline);
-
 } // namespace gxy

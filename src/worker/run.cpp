@@ -17,7 +17,7 @@
 #include "rooms/cleanup.hpp"
 #include "servers/server_state.hpp"
 #include "pg/settings.hpp"
-#include "rooms/relocation.hpp"
+#include "rooms/failover_moves.hpp"
 
 namespace gxy
 {
