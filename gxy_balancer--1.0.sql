@@ -50,7 +50,8 @@ COMMENT ON COLUMN room_server_assignments.reported_users IS 'how many users touc
 SELECT pg_catalog.pg_extension_config_dump('room_server_assignments', '');
 
 CREATE TABLE balancer_servers (
-	name text PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 255 AND name = btrim(name)),
+	name text PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 255 AND name = btrim(name)
+		AND name COLLATE "C" !~ '[[:cntrl:],]'),
 	position int NOT NULL,
 	priority int NOT NULL DEFAULT 0,
 	capacity int CHECK (capacity BETWEEN 1 AND 1000000000),
@@ -82,10 +83,11 @@ COMMENT ON TABLE _pool_written IS 'whether balancer_servers has ever had a row; 
 COMMENT ON COLUMN _pool_written.since IS 'when it got its first row';
 SELECT pg_catalog.pg_extension_config_dump('_pool_written', '');
 
+/* Beside the last where that is at the end of what an int holds: adding a server never fails. */
 CREATE FUNCTION _next_server_position() RETURNS int
 	LANGUAGE sql VOLATILE
 	BEGIN ATOMIC
-		SELECT coalesce(max(s.position), 0) + 1 FROM balancer_servers s;
+		SELECT least(coalesce(max(s.position), 0)::bigint + 1, 2147483647::bigint)::int FROM balancer_servers s;
 	END;
 REVOKE ALL ON FUNCTION _next_server_position() FROM PUBLIC;
 COMMENT ON FUNCTION _next_server_position() IS 'default of balancer_servers.position: after all others';
@@ -204,7 +206,7 @@ COMMENT ON FUNCTION _forget_backend_copies() IS 'tells every backend that its co
 CREATE FUNCTION _guard_servers() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_guard_servers';
 REVOKE ALL ON FUNCTION _guard_servers() FROM PUBLIC;
-COMMENT ON FUNCTION _guard_servers() IS 'refuses to change a pool that is not written yet, to delete or rename a server that has rooms, and to delete one that has pins';
+COMMENT ON FUNCTION _guard_servers() IS 'refuses names that no list can hold, changes of a pool that is not written yet, the deletion or renaming of a server that has rooms, and the deletion of one that has pins';
 
 CREATE FUNCTION _guard_pins() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_guard_pins';
@@ -283,7 +285,7 @@ CREATE TRIGGER _guard_unwritten_pool BEFORE DELETE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _guard_unwritten_pool_after AFTER UPDATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
-CREATE TRIGGER _guard_servers_with_rooms BEFORE DELETE OR UPDATE OF name ON balancer_servers
+CREATE TRIGGER _guard_servers BEFORE INSERT OR DELETE OR UPDATE OF name ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _rename_pins AFTER UPDATE ON balancer_servers
 	FOR EACH ROW WHEN (old.name <> new.name) EXECUTE FUNCTION _guard_pins();

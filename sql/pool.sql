@@ -29,7 +29,9 @@ SET gxy_balancer.default_servers = 'm1,,m3';
 SET gxy_balancer.default_servers = 'm1,m2,';
 SET gxy_balancer.default_servers = 'm1,m2,m1';
 SELECT set_config('gxy_balancer.default_servers', repeat('x', 256), false);
+SELECT set_config('gxy_balancer.default_servers', E'm1,m2\x01', false);
 \set VERBOSITY default
+SET gxy_balancer.default_servers = E'm1,media\ntwo';
 SELECT current_setting('gxy_balancer.default_servers') LIKE ' m1 ,media two,%' AS kept;
 SET gxy_balancer.default_servers = '';
 SELECT count(*) FROM balancer_load;
@@ -70,6 +72,8 @@ CALL pg_temp.refused($$SELECT init_servers('')$$);
 CALL pg_temp.refused($$SELECT init_servers(' , ')$$);
 CALL pg_temp.refused($$SELECT init_servers('a,b,a')$$);
 CALL pg_temp.refused($$SELECT init_servers(repeat('x', 256))$$);
+CALL pg_temp.refused($$SELECT init_servers(E'a,media\ttwo')$$);
+CALL pg_temp.refused($$SELECT init_servers(E'a\x7f')$$);
 SELECT count(*) FROM balancer_servers;
 
 -- Naming a server is enough, and the order of the rows is the order of the servers, however many a statement writes.
@@ -96,8 +100,34 @@ INSERT INTO balancer_servers (name, capacity) VALUES ('a', 0);
 INSERT INTO balancer_servers (name, pool) VALUES ('a', 'spare');
 INSERT INTO balancer_servers (name, state) VALUES ('a', 'broken');
 INSERT INTO balancer_servers (name, position) VALUES ('a', NULL);
+INSERT INTO balancer_servers (name) VALUES (NULL);
 \set VERBOSITY default
+CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES ('')$$);
+CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES ('a '), ('b')$$);
+CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES (E'a\n')$$);
+CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES (E'media\ntwo')$$);
+CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES ('a,b')$$);
 SELECT count(*) FROM balancer_servers;
+BEGIN;
+INSERT INTO balancer_servers (name) VALUES ('media two'), ('médias'), ('{"a"}\b');
+CALL pg_temp.refused($$UPDATE balancer_servers SET name = E'one\x1f' WHERE name = 'media two'$$);
+-- Rows that no trigger has seen.
+SET LOCAL session_replication_role = replica;
+CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES ('a,b')$$);
+CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES (E'a\tb')$$);
+SELECT string_agg(name, ' ' ORDER BY position) FROM balancer_servers;
+ROLLBACK;
+
+-- A server at the last position there is has the next ones beside it.
+BEGIN;
+INSERT INTO balancer_servers (name, position) VALUES ('last', 2147483647), ('first', -2147483648);
+INSERT INTO balancer_servers (name) VALUES ('more');
+SELECT init_servers('z,y');
+SELECT server FROM balancer_load;
+DELETE FROM balancer_servers WHERE name IN ('last', 'more', 'y', 'z');
+SELECT init_servers('next');
+SELECT name, position FROM balancer_servers ORDER BY position;
+ROLLBACK;
 
 -- A change counts at once, and is gone as soon as it is taken back.
 BEGIN;

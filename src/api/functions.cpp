@@ -84,7 +84,9 @@ call_init_servers(FunctionCallInfo fcinfo)
 	if (complaint != nullptr)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid list of servers"),
 						errdetail_internal("%s", complaint),
-						errhint("Separate names of 1 to %d bytes by commas.", max_name_length)));
+						errhint("Separate names of 1 to %d bytes, without control characters, by "
+								"commas.",
+								max_name_length)));
 	PG_RETURN_INT32(write_servers(names));
 }
 

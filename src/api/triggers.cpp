@@ -73,6 +73,28 @@ guard_server_with_rooms(TriggerData *trigger)
 		guard_server_with_pins(name);
 }
 
+/* Refuses what a CHECK refuses as well, but with a hint. A NULL is left to NOT NULL. */
+void
+check_server_name(TriggerData *trigger, HeapTuple tuple)
+{
+	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
+	bool is_null;
+	Datum value = heap_getattr(tuple, SPI_fnumber(descriptor, "name"), descriptor, &is_null);
+
+	if (is_null)
+		return;
+
+	std::string_view name = view_of(value);
+
+	if (const char *complaint = server_name_complaint(name); complaint != nullptr)
+		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
+						errmsg("invalid server name \"%s\"", copy_of(name).data()),
+						errdetail_internal("%s", complaint),
+						errhint("A server name has 1 to %d bytes, no comma, no control character, "
+								"and no blank at either end.",
+								max_name_length)));
+}
+
 void
 have_pins_follow(TriggerData *trigger)
 {
@@ -177,7 +199,12 @@ extern "C"
 			gxy::guard_unwritten_pool();
 			return PointerGetDatum(nullptr);
 		}
-		gxy::guard_server_with_rooms(trigger);
+		if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+			gxy::check_server_name(trigger, trigger->tg_trigtuple);
+		else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+			gxy::check_server_name(trigger, trigger->tg_newtuple);
+		if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+			gxy::guard_server_with_rooms(trigger);
 		return gxy::result_of_row_trigger(trigger);
 	}
 

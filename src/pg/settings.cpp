@@ -85,6 +85,8 @@ extern "C"
 		if (complaint == nullptr)
 			return true;
 		GUC_check_errdetail("%s", complaint);
+		GUC_check_errhint("Separate names of 1 to %d bytes, without control characters, by commas.",
+						  max_name_length);
 		return false;
 	}
 
@@ -123,6 +125,23 @@ NameList::next(std::string_view *name)
 	return true;
 }
 
+/* Lists of names are separated by commas and trimmed, and logs and consoles show a name on one line. */
+const char *
+server_name_complaint(std::string_view name)
+{
+	auto breaks = [](unsigned char c) { return c == ',' || c < ' ' || c == 0x7f; };
+
+	if (name.empty())
+		return "A server name is empty.";
+	if (name.size() > max_name_length)
+		return "A server name is longer than 255 bytes.";
+	if (std::any_of(name.begin(), name.end(), breaks))
+		return "A server name has a comma or a control character.";
+	if (name.front() == ' ' || name.back() == ' ')
+		return "A server name begins or ends with a blank.";
+	return nullptr;
+}
+
 const char *
 name_list_complaint(const char *list)
 {
@@ -131,10 +150,8 @@ name_list_complaint(const char *list)
 
 	while (names.next(&name))
 	{
-		if (name.empty())
-			return "A server name is empty.";
-		if (name.size() > max_name_length)
-			return "A server name is longer than 255 bytes.";
+		if (const char *complaint = server_name_complaint(name); complaint != nullptr)
+			return complaint;
 
 		NameList later = names;
 		std::string_view other;

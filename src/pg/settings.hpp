@@ -55,7 +55,10 @@ private:
 	const char *rest; /* nullptr at the end */
 };
 
-/* What is wrong with a list of names, or nullptr: an empty name, one over max_name_length, one named twice. */
+/* What is wrong with the name of a server, as a sentence, or nullptr. */
+const char *server_name_complaint(std::string_view name);
+
+/* What is wrong with a list of names, or nullptr: one that is wrong by itself, or named twice. */
 const char *name_list_complaint(const char *list);
 
 } // namespace gxy

@@ -145,7 +145,7 @@ SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FR
 		('balancer_pins', '_forget_backend_copies', 'A'),
 		('balancer_pins', '_guard_pins', 'O'),
 		('balancer_servers', '_forget_backend_copies', 'A'),
-		('balancer_servers', '_guard_servers_with_rooms', 'O'),
+		('balancer_servers', '_guard_servers', 'O'),
 		('balancer_servers', '_guard_unwritten_pool', 'O'),
 		('balancer_servers', '_guard_unwritten_pool_after', 'O'),
 		('balancer_servers', '_lock_fleet', 'O'),
