@@ -99,8 +99,8 @@ void
 have_pins_follow(TriggerData *trigger)
 {
 	CommandCounterIncrement();
-	(void) run_as_owner(relations().pins,
-						"UPDATE %s SET server = $2 WHERE server OPERATOR(pg_catalog.=) $1",
+	(void) run_as_owner(&Relations::pins, Deadline::of_call_starting_now(),
+						"UPDATE %s SET server = $2 WHERE server = $1",
 						{Argument::of(column_of(trigger, trigger->tg_trigtuple, "name")),
 						 Argument::of(column_of(trigger, trigger->tg_newtuple, "name"))});
 }

@@ -104,7 +104,7 @@ attach(Source source, Oid relation)
 		values[2] = CStringGetTextDatum(get_rel_name(relation));
 	}
 	GetUserIdAndSecContext(&caller, &context);
-	SetUserIdAndSecContext(known.owner, context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(owner_of(known.sources), context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
 	SPI_execute_with_args(statement, OidIsValid(relation) ? 3 : 1, types, values, nullptr, false,
 						  0);

@@ -39,6 +39,7 @@ template <typename T> struct Array
 	T *end() { return items + count; }
 	const T *begin() const { return items; }
 	const T *end() const { return items + count; }
+	std::span<const T> span() const { return {items, static_cast<std::size_t>(count)}; }
 
 private:
 	void grow()

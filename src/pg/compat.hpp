@@ -36,13 +36,16 @@ extern "C"
 #include "access/twophase.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
 #include "commands/dbcommands.h"
@@ -57,6 +60,10 @@ extern "C"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/nodes.h"
+#include "parser/parse_node.h"
+#include "parser/parsetree.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -84,7 +91,9 @@ extern "C"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/plancache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timeout.h"
@@ -267,6 +276,48 @@ oldest_known_transaction()
 	return TransamVariables->oldestClogXid;
 #else
 	return ShmemVariableCache->oldestClogXid;
+#endif
+}
+
+/* As the server's walkers are declared before 16. By way of void *, which tells compilers that it is meant. */
+using AnyFunction = bool (*)();
+
+inline AnyFunction
+any_function(bool (*walker)(Node *, void *))
+{
+	return reinterpret_cast<AnyFunction>(reinterpret_cast<void *>(walker));
+}
+
+/* Walks a query and its subqueries; walker sees each RangeTblEntry before what it contains. */
+inline bool
+walk_query(Query *query, bool (*walker)(Node *, void *), void *context)
+{
+#if PG_VERSION_NUM >= 160000
+	return query_tree_walker(query, walker, context, QTW_EXAMINE_RTES_BEFORE);
+#else
+	return query_tree_walker(query, any_function(walker), context, QTW_EXAMINE_RTES_BEFORE);
+#endif
+}
+
+inline bool
+walk_expression(Node *node, bool (*walker)(Node *, void *), void *context)
+{
+#if PG_VERSION_NUM >= 160000
+	return expression_tree_walker(node, walker, context);
+#else
+	return expression_tree_walker(node, any_function(walker), context);
+#endif
+}
+
+/* Sets the search_path for code that runs with the rights of another role, at the current nest level of settings. */
+inline void
+restrict_search_path()
+{
+#if PG_VERSION_NUM >= 170000
+	RestrictSearchPath();
+#else
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 #endif
 }
 

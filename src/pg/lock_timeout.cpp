@@ -37,6 +37,21 @@ end_lock_timeout(int guc_nest_level)
 	AtEOXact_GUC(false, guc_nest_level);
 }
 
+bool
+is_plain_lock_timeout(MemoryContext context)
+{
+	if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+		return false;
+
+	MemoryContext error_context = MemoryContextSwitchTo(context);
+	ErrorData *error = CopyErrorData();
+	bool plain = error->hint == nullptr;
+
+	FreeErrorData(error);
+	MemoryContextSwitchTo(error_context);
+	return plain;
+}
+
 LOCKTAG
 side_lock_tag(Oid relation)
 {

@@ -37,6 +37,9 @@ private:
 int begin_lock_timeout(Deadline deadline);
 void end_lock_timeout(int guc_nest_level);
 
+/* In a PG_CATCH: whether the server's lock_timeout ended a wait; an error of ours that says so more exactly has a hint. */
+bool is_plain_lock_timeout(MemoryContext context);
+
 /* Runs wait under the deadline; if a lock timeout ends it, report raises the error instead. */
 template <typename W, typename R>
 void
@@ -51,7 +54,7 @@ wait_or_report(Deadline deadline, W wait, R report)
 	}
 	PG_CATCH();
 	{
-		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+		if (!is_plain_lock_timeout(caller))
 			PG_RE_THROW();
 		MemoryContextSwitchTo(caller);
 		FlushErrorState();

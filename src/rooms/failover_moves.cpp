@@ -89,10 +89,10 @@ find_due(const Assignments &assignments, const Pool &pool, Destination destinati
  * it, or it is over.
  */
 bool
-hold_failover(const PoolServer &server)
+hold_failover(const PoolServer &server, Deadline deadline)
 {
 	return !ask_as_owner(
-				relations().failovers,
+				&Relations::failovers, deadline,
 				"SELECT 'held' FROM %s WHERE from_server OPERATOR(pg_catalog.=) $1 AND "
 				"declared_at OPERATOR(pg_catalog.=) $2 AND recovered_at IS NULL "
 				"FOR UPDATE SKIP LOCKED",
@@ -101,14 +101,14 @@ hold_failover(const PoolServer &server)
 }
 
 void
-note_progress(const PoolServer &server, std::int64_t rooms, bool finished)
+note_progress(const PoolServer &server, std::int64_t rooms, bool finished, Deadline deadline)
 {
 	const Failover &failover = server.failover;
 	bool finishes = finished && failover.pending;
 	std::string_view outcome = failover.standby >= 0 ? "moved" : "spread";
 
 	(void) run_as_owner(
-		relations().failovers,
+		&Relations::failovers, deadline,
 		"UPDATE %s SET rooms = greatest(rooms, $3), outcome = CASE WHEN $4 THEN $5 ELSE outcome "
 		"END, "
 		"finished_at = CASE WHEN $4 THEN $6 ELSE finished_at END "
@@ -150,7 +150,7 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 {
 	Moved moved;
 
-	if (server.failover.active && !hold_failover(server))
+	if (server.failover.active && !hold_failover(server, deadline))
 	{
 		moved.busy = true;
 		return moved;
@@ -160,7 +160,8 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 	/* Some have been freed or moved by others meanwhile: the next look tells. */
 	moved.busy = moved.busy || (moved.rooms < due.left[index] && !moved.stuck && !due.more);
 	if (server.failover.active && (server.failover.pending || moved.rooms > 0))
-		note_progress(server, due.rooms[index] + moved.rooms, moved.rooms >= due.left[index]);
+		note_progress(server, due.rooms[index] + moved.rooms, moved.rooms >= due.left[index],
+					  deadline);
 	return moved;
 }
 

@@ -70,18 +70,14 @@ pin_room(const RoomKey &room, std::string_view server, std::optional<int> expect
 	require_write_to("pin a room");
 	(void) find_server(pool(deadline), server);
 	write_pool_if_unwritten(deadline);
-
-	int level = begin_lock_timeout(deadline);
-
 	(void) run_as_owner(
-		relations().pins,
+		&Relations::pins, deadline,
 		"INSERT INTO %s AS p (room_id, server, expected_users) VALUES ($1, $2, $3) "
 		"ON CONFLICT (room_id) DO UPDATE SET server = excluded.server, "
 		"expected_users = excluded.expected_users, pinned_at = excluded.pinned_at "
 		"WHERE (p.server, p.expected_users) IS DISTINCT FROM "
 		"(excluded.server, excluded.expected_users)",
 		{Argument::of(room.view()), Argument::of(server), Argument::of(expected_users)});
-	end_lock_timeout(level);
 
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	std::optional<Found> found = assignments.find(room);
@@ -94,14 +90,8 @@ bool
 unpin_room(const RoomKey &room)
 {
 	require_write_to("unpin a room");
-
-	int level = begin_lock_timeout(Deadline::of_call_starting_now());
-	bool unpinned =
-		run_as_owner(relations().pins, "DELETE FROM %s WHERE room_id OPERATOR(pg_catalog.=) $1",
-					 {Argument::of(room.view())}) > 0;
-
-	end_lock_timeout(level);
-	return unpinned;
+	return run_as_owner(&Relations::pins, Deadline::of_call_starting_now(),
+						"DELETE FROM %s WHERE room_id = $1", {Argument::of(room.view())}) > 0;
 }
 
 text *

@@ -131,13 +131,13 @@ name_or_none(const Pool &pool, int server)
 }
 
 void
-declare(const PoolServer &server, std::string_view target, const char *cause)
+declare(const PoolServer &server, std::string_view target, const char *cause, Deadline deadline)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz due = now + microseconds(setting::failover_delay);
 	const char *why = server.wanted == ServerState::offline ? "set offline" : cause;
 
-	(void) run_as_owner(relations().failovers,
+	(void) run_as_owner(&Relations::failovers, deadline,
 						"INSERT INTO %s (from_server, to_server, declared_at, due_at, cause) "
 						"VALUES ($1, $2, $3, $4, $5)",
 						{Argument::of(server.name), Argument::of_name(target),
@@ -153,10 +153,10 @@ declare(const PoolServer &server, std::string_view target, const char *cause)
 
 /* The server is back, or gone from the pool. What has been moved stays where it is. */
 void
-end_failovers(std::string_view server)
+end_failovers(std::string_view server, Deadline deadline)
 {
 	if (run_as_owner(
-			relations().failovers,
+			&Relations::failovers, deadline,
 			"UPDATE %s SET recovered_at = $2, finished_at = coalesce(finished_at, $2), outcome = "
 			"CASE WHEN outcome OPERATOR(pg_catalog.<>) 'pending' THEN outcome "
 			"WHEN due_at OPERATOR(pg_catalog.>) $2 THEN 'cancelled' ELSE 'interrupted' END "
@@ -167,24 +167,21 @@ end_failovers(std::string_view server)
 
 /* Those whose server has left the pool, under whatever name. */
 void
-end_orphans()
+end_orphans(const Pool &pool, Deadline deadline)
 {
-	Oid servers = relations().servers;
-	const char *format = psprintf(
-		"UPDATE %%s SET recovered_at = $1, finished_at = coalesce(finished_at, $1), outcome = "
-		"CASE WHEN outcome OPERATOR(pg_catalog.<>) 'pending' THEN outcome ELSE 'cancelled' END "
-		"WHERE recovered_at IS NULL AND NOT EXISTS (SELECT FROM %s s "
-		"WHERE s.name OPERATOR(pg_catalog.=) from_server)",
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(servers)),
-								   get_rel_name(servers)));
-
-	(void) run_as_owner(relations().failovers, format, {Argument::of_time(GetCurrentTimestamp())});
+	(void) run_as_owner(
+		&Relations::failovers, deadline,
+		"UPDATE %s SET recovered_at = $1, finished_at = coalesce(finished_at, $1), outcome = "
+		"CASE WHEN outcome <> 'pending' THEN outcome ELSE 'cancelled' END WHERE recovered_at IS "
+		"NULL "
+		"AND NOT EXISTS (SELECT FROM unnest($2) s(name) WHERE s.name = from_server)",
+		{Argument::of_time(GetCurrentTimestamp()), Argument::of(pool.written_names())});
 }
 
 void
-redirect(const PoolServer &server, std::string_view target)
+redirect(const PoolServer &server, std::string_view target, Deadline deadline)
 {
-	(void) run_as_owner(relations().failovers,
+	(void) run_as_owner(&Relations::failovers, deadline,
 						"UPDATE %s SET to_server = $3 WHERE from_server OPERATOR(pg_catalog.=) $1 "
 						"AND declared_at OPERATOR(pg_catalog.=) $2",
 						{Argument::of(server.name), Argument::of_time(server.failover.declared_at),
@@ -208,7 +205,7 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 		if (is_missing(server))
 		{
 			target_of[i] = claim_standby(pool, &occupancy);
-			declare(server, name_or_none(pool, target_of[i]), cause);
+			declare(server, name_or_none(pool, target_of[i]), cause, deadline);
 		}
 	}
 	for (const PoolServer &server : pool.servers)
@@ -218,7 +215,7 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 			bool failed = lost >= 0 && pool.servers[lost].state == ServerState::offline;
 			int target = failed ? target_of[lost] : claim_standby(pool, &occupancy);
 
-			redirect(server, name_or_none(pool, target));
+			redirect(server, name_or_none(pool, target), deadline);
 		}
 }
 
@@ -260,15 +257,13 @@ settle_failovers(const char *cause, Deadline deadline)
 
 	/* Whoever had the lock before may have settled it, or claimed a standby. */
 	const Pool &current = pool(deadline);
-	int level = begin_lock_timeout(deadline);
 
 	for (const PoolServer &server : current.servers)
 		if (is_over(server))
-			end_failovers(server.name);
+			end_failovers(server.name, deadline);
 	if (current.has_orphans && current.written)
-		end_orphans();
+		end_orphans(current, deadline);
 	find_standbys(current, cause, deadline);
-	end_lock_timeout(level);
 	call_for_run_at_commit();
 }
 

@@ -3,6 +3,8 @@
  */
 #include "servers/pool.hpp"
 
+#include "tables/catalog.hpp"
+
 namespace gxy
 {
 
@@ -21,6 +23,17 @@ PoolServer::fit(std::string_view caller_region) const
 		if (region == caller_region)
 			return RegionFit::own;
 	return RegionFit::foreign;
+}
+
+std::span<const std::string_view>
+Pool::written_names() const
+{
+	Array<std::string_view> names;
+
+	if (written)
+		for (const PoolServer &server : servers)
+			names.push(server.name);
+	return names.span();
 }
 
 const Pin *
@@ -88,6 +101,14 @@ name_of(ServerPool pool)
 			break;
 	}
 	return "reserved";
+}
+
+const char *
+name_of(const Attachment &attachment)
+{
+	return quote_qualified_identifier(
+		attachment.schema != nullptr ? attachment.schema : get_namespace_name(relations().schema),
+		attachment.relation);
 }
 
 } // namespace gxy

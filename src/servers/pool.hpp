@@ -11,11 +11,11 @@
 namespace gxy
 {
 
-/* The relation the application's sessions, or rooms, are in; names are empty if none is attached. */
+/* The relation the application's sessions, or rooms, are in. */
 struct Attachment
 {
-	const char *schema = nullptr;
-	const char *relation = nullptr;
+	const char *schema = nullptr;	/* nullptr: that of the extension, whatever it is called */
+	const char *relation = nullptr; /* nullptr: none is attached */
 
 	bool exists() const { return relation != nullptr; }
 };
@@ -88,6 +88,8 @@ struct Pool
 	/* Index into servers, -1 if it is not in the pool. */
 	int find(std::string_view server) const { return numbers.find(server); }
 	const Pin *pin_of(std::string_view room) const;
+	/* The names in balancer_servers: none while it is empty. */
+	std::span<const std::string_view> written_names() const;
 
 	/*
 	 * Where a room is whose row names a server and is as old as that. A claim counts from its time on, whether or not
@@ -110,7 +112,7 @@ const Pool &pool(Deadline deadline);
 const Pool *pool_at_hand();
 
 /* Adds the names of a list (see NameList) that are not in the pool yet to balancer_servers; how many. */
-int write_servers(const char *names);
+int write_servers(const char *names, Deadline deadline);
 
 /* The same with default_servers, if the pool has never been written. */
 void write_pool_if_unwritten(Deadline deadline);
@@ -126,5 +128,7 @@ void forget_pool(Oid relation);
 
 const char *name_of(ServerState state);
 const char *name_of(ServerPool pool);
+/* As SQL has it. */
+const char *name_of(const Attachment &attachment);
 
 } // namespace gxy

@@ -101,27 +101,32 @@ pool_at_hand()
 }
 
 int
-write_servers(const char *names)
+write_servers(const char *names, Deadline deadline)
 {
-	Oid table = relations().servers;
 	NameList list(names);
 	std::string_view name;
-	int written = 0;
+	Array<std::string_view> all;
 
-	/* Two writers at once would both start at position 1. */
-	LockRelationOid(table, ShareRowExclusiveLock);
 	while (list.next(&name))
-		written += static_cast<int>(
-			run_as_owner(table, "INSERT INTO %s (name) VALUES ($1) ON CONFLICT (name) DO NOTHING",
-						 {Argument::of(name)}));
-	return written;
+		all.push(name);
+	/* Two writers at once would both start at position 1. */
+	lock_table(&Relations::servers, ShareRowExclusiveLock, deadline);
+	/* The column's default would be evaluated as the owner, who need not have EXECUTE on it, and once for each row. */
+	return static_cast<int>(
+		run_as_owner(&Relations::servers, deadline,
+					 "INSERT INTO %s (name, position) SELECT n.name, "
+					 "least(l.position + row_number() OVER (ORDER BY n.at), 2147483647) FROM "
+					 "(SELECT u.name, min(u.at) AS at FROM unnest($1) WITH ORDINALITY u(name, at) "
+					 "GROUP BY 1) n, (SELECT coalesce(max(s.position), 0) AS position FROM %s s) l "
+					 "WHERE NOT EXISTS (SELECT FROM %s s WHERE s.name = n.name) ORDER BY n.at",
+					 {Argument::of(all.span())}));
 }
 
 void
 write_pool_if_unwritten(Deadline deadline)
 {
 	if (pool(deadline).is_default)
-		(void) write_servers(setting::default_servers);
+		(void) write_servers(setting::default_servers, deadline);
 }
 
 void

@@ -242,14 +242,14 @@ read_failovers(Pool *pool, Snapshot snapshot)
 void
 note_pool_written()
 {
-	Oid table =
-		lock_table(&Relations::pool_written, AccessShareLock, Deadline::of_call_starting_now());
+	Deadline deadline = Deadline::of_call_starting_now();
+	Oid table = lock_table(&Relations::pool_written, AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	bool noted = has_rows(table, snapshot);
 
 	UnregisterSnapshot(snapshot);
 	if (!noted)
-		(void) run_as_owner(table, "INSERT INTO %s DEFAULT VALUES", {});
+		(void) run_as_owner(&Relations::pool_written, deadline, "INSERT INTO %s DEFAULT VALUES", {});
 }
 
 void

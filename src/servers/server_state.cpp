@@ -30,24 +30,23 @@ heartbeat_interval()
 
 /* One that is being written down by somebody else just now need not be by us. */
 void
-refresh(std::string_view server, TimestampTz now)
+refresh(std::string_view server, TimestampTz now, Deadline deadline)
 {
-	Oid table = relations().health;
 	const char *sql = "UPDATE %s SET last_heartbeat = $2, counts_from = $2 WHERE server "
 					  "OPERATOR(pg_catalog.=) (SELECT h.server FROM %s h WHERE h.server "
 					  "OPERATOR(pg_catalog.=) $1 AND h.last_heartbeat OPERATOR(pg_catalog.<=) $3 "
 					  "FOR UPDATE SKIP LOCKED)";
 
-	(void) run_as_owner(table, sql,
+	(void) run_as_owner(&Relations::health, deadline, sql,
 						{Argument::of(server), Argument::of_time(now),
 						 Argument::of_time(now - heartbeat_interval())});
 }
 
 void
-write_down(std::string_view server, bool healthy, TimestampTz now)
+write_down(std::string_view server, bool healthy, TimestampTz now, Deadline deadline)
 {
 	(void) run_as_owner(
-		relations().health,
+		&Relations::health, deadline,
 		"INSERT INTO %s AS h (server, healthy, since, last_heartbeat, counts_from) "
 		"VALUES ($1, $2, $3, $3, $3) ON CONFLICT (server) DO UPDATE SET healthy = "
 		"excluded.healthy, "
@@ -74,11 +73,11 @@ announce_health(std::string_view server, bool healthy, const char *cause, Deadli
 
 /* The first heartbeat after nobody reported: whoever has not reported yet gets a whole timeout to do so. */
 void
-resume(const Vigil &vigil, TimestampTz now)
+resume(const Vigil &vigil, TimestampTz now, Deadline deadline)
 {
 	if (vigil.monitor_works())
 		return;
-	(void) run_as_owner(relations().health,
+	(void) run_as_owner(&Relations::health, deadline,
 						"UPDATE %s SET counts_from = $1 WHERE server OPERATOR(pg_catalog.=) ANY "
 						"(ARRAY(SELECT h.server FROM %s h WHERE h.healthy FOR UPDATE SKIP LOCKED))",
 						{Argument::of_time(now)});
@@ -117,7 +116,7 @@ condemn(TimestampTz now, Deadline deadline)
 
 		if (!is_silent(read.reports[i], now, microseconds(setting::heartbeat_timeout)))
 			continue;
-		(void) run_as_owner(relations().health,
+		(void) run_as_owner(&Relations::health, deadline,
 							"UPDATE %s SET healthy = false, since = $2 WHERE server "
 							"OPERATOR(pg_catalog.=) $1 AND healthy",
 							{Argument::of(server), Argument::of_time(now)});
@@ -139,7 +138,7 @@ look_around(const Pool &current, TimestampTz now, Deadline deadline)
 
 	Vigil vigil = vigil_of(read_reports(current, deadline), now);
 
-	resume(vigil, now);
+	resume(vigil, now, deadline);
 	if (vigil.condemns())
 		condemn(now, deadline);
 }
@@ -216,13 +215,9 @@ set_server_state(std::string_view server, ServerState state)
 	}
 	lock_fleet(deadline);
 
-	int level = begin_lock_timeout(deadline);
-
-	(void) run_as_owner(relations().servers,
-						"UPDATE %s SET state = $2 WHERE name OPERATOR(pg_catalog.=) $1 "
-						"AND state OPERATOR(pg_catalog.<>) $2",
+	(void) run_as_owner(&Relations::servers, deadline,
+						"UPDATE %s SET state = $2 WHERE name = $1 AND state <> $2",
 						{Argument::of(server), Argument::of(std::string_view(name_of(state)))});
-	end_lock_timeout(level);
 
 	const Pool &changed = pool(deadline);
 
@@ -247,7 +242,7 @@ heartbeat(std::string_view server, bool healthy)
 
 	if (known.reported && known.healthy == healthy)
 	{
-		refresh(server, now);
+		refresh(server, now, deadline);
 		return false;
 	}
 	/* What has never been reported is taken to be well. */
@@ -255,11 +250,7 @@ heartbeat(std::string_view server, bool healthy)
 
 	if (news)
 		lock_fleet(deadline);
-
-	int level = begin_lock_timeout(deadline);
-
-	write_down(server, healthy, now);
-	end_lock_timeout(level);
+	write_down(server, healthy, now, deadline);
 	if (news)
 	{
 		announce_health(server, healthy, "reported", deadline);
@@ -313,15 +304,10 @@ announce_state(std::string_view server, std::string_view was, std::string_view w
 void
 settle_pool_change(Deadline deadline)
 {
-	Oid servers = relations().servers;
-
-	(void) run_as_owner(
-		relations().health,
-		psprintf("DELETE FROM %%s h WHERE NOT EXISTS (SELECT FROM %s s WHERE s.name "
-				 "OPERATOR(pg_catalog.=) h.server)",
-				 quote_qualified_identifier(get_namespace_name(get_rel_namespace(servers)),
-											get_rel_name(servers))),
-		{});
+	(void) run_as_owner(&Relations::health, deadline,
+						"DELETE FROM %s h WHERE NOT EXISTS (SELECT FROM unnest($1) s(name) "
+						"WHERE s.name = h.server)",
+						{Argument::of(pool(deadline).written_names())});
 	settle_failovers(cause_reported, deadline);
 }
 

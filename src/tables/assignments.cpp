@@ -13,6 +13,7 @@
 #include "tables/assignments.hpp"
 
 #include "tables/catalog.hpp"
+#include "tables/owner_code.hpp"
 
 namespace gxy
 {
@@ -261,7 +262,12 @@ Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported
 	static constexpr int renewed[] = {column_last_used_at, column_reported_users};
 	const Datum values[] = {TimestampTzGetDatum(now), Int32GetDatum(reported_users.value_or(0))};
 
-	return change_columns(heap, tid, std::span(renewed, reported_users ? 2 : 1), values);
+	Change change;
+
+	as_table_owner(heap, [&] {
+		change = change_columns(heap, tid, std::span(renewed, reported_users ? 2 : 1), values);
+	});
+	return change;
 }
 
 /* A compare-and-set: the version at tid has to be the latest. */
@@ -274,7 +280,10 @@ Assignments::move(ItemPointer tid, std::string_view server, std::string_view rea
 	const Datum values[] = {PointerGetDatum(text_of(server)), TimestampTzGetDatum(now),
 							TimestampTzGetDatum(now), PointerGetDatum(text_of(reason))};
 
-	return change_columns(heap, tid, moved, values);
+	Change change;
+
+	as_table_owner(heap, [&] { change = change_columns(heap, tid, moved, values); });
+	return change;
 }
 
 std::optional<Assignment>

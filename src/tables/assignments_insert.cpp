@@ -7,6 +7,7 @@
 #include "tables/assignments_insert.hpp"
 
 #include "tables/catalog.hpp"
+#include "tables/owner_code.hpp"
 
 namespace gxy
 {
@@ -68,7 +69,7 @@ Insertion::prepare(const Assignments &assignments)
 	prepared.estate = CreateExecutorState();
 	prepared.target = makeNode(ResultRelInfo);
 	InitResultRelInfo(prepared.target, assignments.table(), 0, nullptr, 0);
-	ExecOpenIndices(prepared.target, true);
+	as_table_owner(assignments.table(), [&prepared] { ExecOpenIndices(prepared.target, true); });
 	prepared.slot = MakeSingleTupleTableSlot(RelationGetDescr(assignments.table()), &TTSOpsVirtual);
 	/* Before the placement lock: it may have to wait for disk. */
 	(void) GetCurrentTransactionId();
@@ -98,8 +99,14 @@ Insertion::insert(const RoomKey &room, const Assignment &row)
 		set(column_expected_users, Int32GetDatum(*row.expected_users));
 	ExecStoreVirtualTuple(slot);
 	slot->tts_tableOid = RelationGetRelid(heap);
-	check_constraints(target, slot);
-	return insert_row(target, slot, estate);
+
+	bool inserted;
+
+	as_table_owner(heap, [&] {
+		check_constraints(target, slot);
+		inserted = insert_row(target, slot, estate);
+	});
+	return inserted;
 }
 
 void

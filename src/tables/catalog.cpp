@@ -37,7 +37,7 @@ constexpr Column servers_columns[] = {
 constexpr Column pins_columns[] = {
 	{"room_id", TEXTOID, true}, {"server", TEXTOID, true}, {"expected_users", INT4OID, false}};
 constexpr Column sources_columns[] = {
-	{"source", TEXTOID, true}, {"schema_name", TEXTOID, true}, {"relation_name", TEXTOID, true}};
+	{"source", TEXTOID, true}, {"schema_name", TEXTOID, false}, {"relation_name", TEXTOID, true}};
 constexpr Column room_sizes_columns[] = {{"room_id", TEXTOID, true},
 										 {"size", FLOAT4OID, true},
 										 {"occasions", INT4OID, true},
@@ -84,8 +84,28 @@ extension_schema(Oid extension)
 	return schema;
 }
 
+/*
+ * Whether a relation is what the extension made. The owner of one of the tables can rename it and put anything in its
+ * place, even a view, and rows are read here without the checks of the executor.
+ */
+bool
+is_ours(Oid relation, Oid extension, bool sequence)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+
+	Form_pg_class row = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+	bool kind = sequence ? row->relkind == RELKIND_SEQUENCE
+						 : row->relkind == RELKIND_RELATION && row->relam == HEAP_TABLE_AM_OID;
+
+	ReleaseSysCache(tuple);
+	return kind && getExtensionOfObject(RelationRelationId, relation) == extension;
+}
+
 Oid
-find_table(Oid schema, const char *name)
+find_table(Oid extension, Oid schema, const char *name, bool sequence = false)
 {
 	Oid relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 
@@ -93,6 +113,11 @@ find_table(Oid schema, const char *name)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("table \"%s\" of extension gxy_balancer does not exist", name),
 						errhint("Run CREATE EXTENSION gxy_balancer in this database.")));
+	if (!is_ours(relation, extension, sequence))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("relation \"%s\" is not the one of extension gxy_balancer", name),
+				 errhint("Rename or drop it, and give the extension's own its name again.")));
 	return relation;
 }
 
@@ -125,20 +150,6 @@ primary_key_of(Oid table)
 						errhint("Add it again: ALTER TABLE %s ADD PRIMARY KEY (room_id).",
 								get_rel_name(table))));
 	return index;
-}
-
-Oid
-owner_of(Oid table)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Oid owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
 }
 
 /*
@@ -185,19 +196,19 @@ relations()
 	Oid schema = OidIsValid(extension) ? extension_schema(extension) : InvalidOid;
 	Relations found = {};
 
-	found.assignments = find_table(schema, "room_server_assignments");
-	found.servers = find_table(schema, "balancer_servers");
-	found.pool_written = find_table(schema, "_pool_written");
-	found.pins = find_table(schema, "balancer_pins");
-	found.sources = find_table(schema, "balancer_sources");
-	found.room_sizes = find_table(schema, "balancer_room_sizes");
-	found.health = find_table(schema, "balancer_health");
-	found.failovers = find_table(schema, "balancer_failovers");
-	found.events = find_table(schema, "balancer_events");
+	found.schema = schema;
+	found.assignments = find_table(extension, schema, "room_server_assignments");
+	found.servers = find_table(extension, schema, "balancer_servers");
+	found.pool_written = find_table(extension, schema, "_pool_written");
+	found.pins = find_table(extension, schema, "balancer_pins");
+	found.sources = find_table(extension, schema, "balancer_sources");
+	found.room_sizes = find_table(extension, schema, "balancer_room_sizes");
+	found.health = find_table(extension, schema, "balancer_health");
+	found.failovers = find_table(extension, schema, "balancer_failovers");
+	found.events = find_table(extension, schema, "balancer_events", true);
 
 	found.assignments_key = primary_key_of(found.assignments);
 	found.room_sizes_key = primary_key_of(found.room_sizes);
-	found.owner = owner_of(found.assignments);
 	check_columns(found.assignments, assignments_columns);
 	check_columns(found.servers, servers_columns);
 	check_columns(found.pins, pins_columns);
@@ -212,6 +223,20 @@ relations()
 	known = found;
 	valid = changes == changes_before;
 	return known;
+}
+
+Oid
+owner_of(Oid relation)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
 }
 
 Oid

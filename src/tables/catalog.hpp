@@ -10,6 +10,7 @@ namespace gxy
 
 struct Relations
 {
+	Oid schema; /* the extension's */
 	Oid assignments;
 	Oid assignments_key; /* its primary key index */
 	Oid servers;
@@ -21,7 +22,6 @@ struct Relations
 	Oid health;
 	Oid failovers;
 	Oid events;			   /* the sequence that numbers notifications */
-	Oid owner;			   /* of the tables */
 	std::uint64_t edition; /* another one after every change; from 1 */
 };
 
@@ -40,6 +40,9 @@ enum HealthColumn
  * not installed whole.
  */
 const Relations &relations();
+
+/* InvalidOid if there is no such relation. Tables may have different owners. */
+Oid owner_of(Oid relation);
 
 /*
  * Locks one of them, or its index once it is locked itself, until the end of the transaction: what is there once the

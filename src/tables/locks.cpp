@@ -3,6 +3,7 @@
  */
 #include "tables/locks.hpp"
 
+#include "pg/role.hpp"
 #include "tables/catalog.hpp"
 
 namespace gxy
@@ -22,21 +23,24 @@ const char *
 prepared_transaction_name(TransactionId transaction)
 {
 	const char *query = "SELECT p.gid FROM pg_catalog.pg_prepared_xacts p "
-						"WHERE p.transaction OPERATOR(pg_catalog.=) $1";
+						"WHERE p.transaction = $1";
 	Oid types[] = {XIDOID};
 	Datum values[] = {TransactionIdGetDatum(transaction)};
 	char *name = nullptr;
 	MemoryContext caller = CurrentMemoryContext;
 
-	SPI_connect();
-	if (SPI_execute_with_args(query, 1, types, values, nullptr, true, 1) == SPI_OK_SELECT &&
-		SPI_processed == 1)
-	{
-		const char *gid = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	/* Anybody may read the view: this is for the search_path. */
+	as_role(GetUserId(), [&] {
+		SPI_connect();
+		if (SPI_execute_with_args(query, 1, types, values, nullptr, true, 1) == SPI_OK_SELECT &&
+			SPI_processed == 1)
+		{
+			const char *gid = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 
-		name = gid != nullptr ? MemoryContextStrdup(caller, gid) : nullptr;
-	}
-	SPI_finish();
+			name = gid != nullptr ? MemoryContextStrdup(caller, gid) : nullptr;
+		}
+		SPI_finish();
+	});
 	return name;
 }
 

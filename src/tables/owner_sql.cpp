@@ -1,12 +1,18 @@
 /*
  * owner_sql.cpp: what heap access would be no better at.
  *
- * Changes of servers, pins and failovers are rare, touch constraints and fire triggers, so they go through the
- * executor. Operators are written as OPERATOR(pg_catalog.…): the search_path is the caller's.
+ * Changes of servers, pins, sources and failovers are rare, must keep constraints and fire triggers, so they go through
+ * the executor. A table may have another owner than the others, or triggers that others have put on it. So a statement
+ *
+ * - runs as the owner of its table, restricted (role.hpp), whoever calls and whatever calls in turn;
+ * - names that table and no other: what else it needs are parameters, so that the owner needs no rights elsewhere;
+ * - runs under a lock, taken first, that keeps owner, triggers and rules as they were when they were looked at;
+ * - is planned once, for a query whose tables were compared with the locked one: the name of a schema can be given to
+ *   another schema at any moment, locks or not, and a table in that one may have anybody's triggers.
  */
 #include "tables/owner_sql.hpp"
 
-#include "tables/catalog.hpp"
+#include "pg/role.hpp"
 
 namespace gxy
 {
@@ -34,9 +40,103 @@ with_table(Oid table, const char *format)
 	return sql.data;
 }
 
+Oid
+owner_of_function(Oid function)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/*
+ * Raises 55000 for a trigger by which a role without the owner's rights would get them: the TRIGGER privilege on a table
+ * is enough to create one.
+ */
+void
+check_trigger(Relation table, const Trigger &trigger)
+{
+	Oid author = owner_of_function(trigger.tgfoid);
+	Oid owner = table->rd_rel->relowner;
+
+	if (trigger.tgenabled == TRIGGER_DISABLED ||
+		(OidIsValid(author) && has_privs_of_role(author, owner)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("trigger \"%s\" of table \"%s\" would have the rights of role \"%s\"",
+					trigger.tgname, RelationGetRelationName(table), GetUserNameFromId(owner, true)),
+			 errdetail("Its function belongs to role \"%s\", which does not have them.",
+					   GetUserNameFromId(author, true)),
+			 errhint("Drop the trigger, or give its function to the owner of the table.")));
+}
+
+/* Raises 55000 for a table on which a statement would do something else than it says. The table is locked. */
+Oid
+checked_owner_of(Oid id)
+{
+	Relation table = table_open(id, NoLock);
+	Oid owner = table->rd_rel->relowner;
+	const char *obstacle = table->rd_rules != nullptr ? "It has rules."
+						   : check_enable_rls(id, owner, true) == RLS_ENABLED
+							   ? "Row security is forced on its owner."
+							   : nullptr;
+
+	if (obstacle != nullptr)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" is not as the extension made it",
+							   RelationGetRelationName(table)),
+						errdetail_internal("%s", obstacle),
+						errhint("Drop its rules, and use NO FORCE ROW LEVEL SECURITY.")));
+	if (table->trigdesc != nullptr)
+		for (const Trigger &trigger :
+			 std::span(table->trigdesc->triggers, table->trigdesc->numtriggers))
+			check_trigger(table, trigger);
+	table_close(table, NoLock);
+	return owner;
+}
+
+bool
+names_another_table(Node *node, void *context)
+{
+	Oid table = *static_cast<Oid *>(context);
+
+	if (node == nullptr)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *entry = reinterpret_cast<RangeTblEntry *>(node);
+
+		return entry->rtekind == RTE_RELATION && entry->relid != table;
+	}
+	if (IsA(node, Query))
+		return compat::walk_query(reinterpret_cast<Query *>(node), names_another_table, context);
+	return compat::walk_expression(node, names_another_table, context);
+}
+
+/* A plan that is not kept is not analysed anew before it runs. */
+void
+check_plan(SPIPlanPtr plan, Oid table)
+{
+	ListCell *at;
+	ListCell *at_query;
+
+	foreach (at, SPI_plan_get_plan_sources(plan))
+		foreach (at_query, static_cast<CachedPlanSource *>(lfirst(at))->query_list)
+			if (names_another_table(static_cast<Node *>(lfirst(at_query)), &table))
+				ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+								errmsg("the extension's tables were renamed meanwhile"),
+								errhint("Retry.")));
+}
+
 /* Between SPI_connect() and SPI_finish(). */
 void
-execute(const char *sql, std::initializer_list<Argument> arguments)
+execute(Oid table, const char *sql, std::initializer_list<Argument> arguments)
 {
 	Oid types[most_arguments];
 	Datum values[most_arguments];
@@ -54,6 +154,7 @@ execute(const char *sql, std::initializer_list<Argument> arguments)
 
 	if (plan == nullptr)
 		elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+	check_plan(plan, table);
 
 	int result = SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(), InvalidSnapshot,
 									  false, true, 0);
@@ -62,47 +163,69 @@ execute(const char *sql, std::initializer_list<Argument> arguments)
 		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
 }
 
-/* Runs f inside SPI as the owner; an error puts user and connection back with the transaction. */
+/* Runs a statement and then, while its result is there, take_result(). */
 template <typename F>
 void
-as_owner(F f)
+run(Oid Relations::*member, Deadline deadline, const char *format,
+	std::initializer_list<Argument> arguments, F take_result)
 {
-	Oid caller;
-	int context;
+	Oid table = lock_table(member, RowExclusiveLock, deadline);
+	Oid owner = checked_owner_of(table);
+	const char *name = get_rel_name(table);
+	const char *sql = with_table(table, format);
 
-	GetUserIdAndSecContext(&caller, &context);
-	SetUserIdAndSecContext(relations().owner, context | SECURITY_LOCAL_USERID_CHANGE);
-	SPI_connect();
-	f();
-	SPI_finish();
-	SetUserIdAndSecContext(caller, context);
+	wait_or_report(
+		deadline,
+		[&] {
+			as_role(owner, [&] {
+				SPI_connect();
+				execute(table, sql, arguments);
+				take_result();
+				SPI_finish();
+			});
+		},
+		[name] {
+			ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+							errmsg("timed out waiting for a row of table \"%s\"", name),
+							errdetail("Another transaction has written it and has not ended yet."),
+							errhint("Retry; pg_locks and pg_stat_activity show who holds what.")));
+		});
 	CommandCounterIncrement();
 }
 
 } // namespace
 
-std::int64_t
-run_as_owner(Oid table, const char *format, std::initializer_list<Argument> arguments)
+Argument
+Argument::of(std::span<const std::string_view> values)
 {
-	const char *sql = with_table(table, format);
+	int count = static_cast<int>(values.size());
+	Datum *elements = static_cast<Datum *>(palloc(sizeof(Datum) * (values.size() + 1)));
+
+	for (int i = 0; i < count; i++)
+		elements[i] = PointerGetDatum(text_of(values[i]));
+	return {TEXTARRAYOID,
+			PointerGetDatum(construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT))};
+}
+
+std::int64_t
+run_as_owner(Oid Relations::*table, Deadline deadline, const char *format,
+			 std::initializer_list<Argument> arguments)
+{
 	std::int64_t processed = 0;
 
-	as_owner([&] {
-		execute(sql, arguments);
-		processed = static_cast<std::int64_t>(SPI_processed);
-	});
+	run(table, deadline, format, arguments,
+		[&processed] { processed = static_cast<std::int64_t>(SPI_processed); });
 	return processed;
 }
 
 std::string_view
-ask_as_owner(Oid table, const char *format, std::initializer_list<Argument> arguments)
+ask_as_owner(Oid Relations::*table, Deadline deadline, const char *format,
+			 std::initializer_list<Argument> arguments)
 {
-	const char *sql = with_table(table, format);
 	MemoryContext caller = CurrentMemoryContext;
 	std::string_view answer;
 
-	as_owner([&] {
-		execute(sql, arguments);
+	run(table, deadline, format, arguments, [&answer, caller] {
 		if (SPI_processed == 0)
 			return;
 

@@ -5,7 +5,7 @@
 
 #include <initializer_list>
 
-#include "pg/compat.hpp"
+#include "tables/catalog.hpp"
 
 namespace gxy
 {
@@ -26,6 +26,8 @@ struct Argument
 	{
 		return {TIMESTAMPTZOID, TimestampTzGetDatum(value)};
 	}
+	/* An array of texts. */
+	static Argument of(std::span<const std::string_view> values);
 	static Argument of(std::optional<int> value)
 	{
 		return {INT4OID, Int32GetDatum(value.value_or(0)), !value};
@@ -41,14 +43,17 @@ struct Argument
 };
 
 /*
- * Runs a statement with a latest snapshot, whatever the isolation level, as the owner of the tables; how many rows it
- * processed. format has %s for the table's qualified name; everything else in it is qualified by whoever wrote it, or
- * found in pg_catalog. The changes are visible to this transaction afterwards.
+ * Runs a statement on one of the extension's tables with a latest snapshot, whatever the isolation level, as the owner of
+ * that table; how many rows it processed. format has %s for the table's qualified name, and names no other table; other
+ * names are found in pg_catalog. The changes are visible to this transaction afterwards. Waits until the deadline for
+ * others who have written the same rows, or locked the table: 55P03; 55000 if the table's owner has altered it in a way
+ * that forbids the statement.
  */
-std::int64_t run_as_owner(Oid table, const char *format, std::initializer_list<Argument> arguments);
+std::int64_t run_as_owner(Oid Relations::*table, Deadline deadline, const char *format,
+						  std::initializer_list<Argument> arguments);
 
 /* The same, for one that gives one row of one text; empty if it gave none. palloc'd. */
-std::string_view ask_as_owner(Oid table, const char *format,
+std::string_view ask_as_owner(Oid Relations::*table, Deadline deadline, const char *format,
 							  std::initializer_list<Argument> arguments);
 
 } // namespace gxy

@@ -135,7 +135,10 @@ RoomSizes::update(ItemPointer tid, const RoomHistory &history, TimestampTz now)
 	Datum written[std::size(written_columns)];
 
 	fill_history(written, history, now);
-	return change_columns(heap, tid, written_columns, written) == Change::done;
+	Change change;
+
+	as_table_owner(heap, [&] { change = change_columns(heap, tid, written_columns, written); });
+	return change == Change::done;
 }
 
 RoomHistory

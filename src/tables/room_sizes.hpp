@@ -8,6 +8,7 @@
 
 #include "policy/room_size_model.hpp"
 #include "tables/assignments.hpp"
+#include "tables/owner_code.hpp"
 
 namespace gxy
 {
@@ -76,13 +77,15 @@ RoomSizes::insert(F next)
 	int inserted = 0;
 
 	InitResultRelInfo(target, heap, 0, nullptr, 0);
-	ExecOpenIndices(target, true);
-	while (next(&room))
-	{
-		fill(slot, room);
-		inserted += insert_row(target, slot, estate) ? 1 : 0;
-		ResetPerTupleExprContext(estate);
-	}
+	as_table_owner(heap, [&] {
+		ExecOpenIndices(target, true);
+		while (next(&room))
+		{
+			fill(slot, room);
+			inserted += insert_row(target, slot, estate) ? 1 : 0;
+			ResetPerTupleExprContext(estate);
+		}
+	});
 	ExecCloseIndices(target);
 	ExecDropSingleTupleTableSlot(slot);
 	FreeExecutorState(estate);

@@ -8,14 +8,16 @@
  *
  * Autovacuum learns of the rows that were freed when the process ends, which tells the cumulative statistics.
  *
- * It runs as the owner of the extension's tables, restricted; the application's relations are read as their owners
- * (application/source_reader.cpp). So nothing an application's role can write runs with the rights of a superuser.
+ * It runs as the owner of the assignments, restricted (pg/role.hpp). Statements on the other tables run as the owners
+ * of those (tables/owner_sql.cpp), and the application's relations are read as theirs (application/source_reader.cpp).
+ * So nothing that a role without a superuser's rights can write runs with them.
  */
 #include "worker/run.hpp"
 
 #include "tables/catalog.hpp"
 #include "rooms/cleanup.hpp"
 #include "servers/server_state.hpp"
+#include "pg/role.hpp"
 #include "pg/settings.hpp"
 #include "rooms/failover_moves.hpp"
 
@@ -92,7 +94,7 @@ begin_step()
 	enable_timeout_at(last_resort_timeout, step_started + last_resort);
 }
 
-/* Runs f in a transaction, as the owner of the tables; false if the extension is not installed. */
+/* Runs f in a transaction, as the owner of the assignments; false if the extension is not installed. */
 template <typename F>
 bool
 in_batch(const char *activity, F f)
@@ -108,15 +110,7 @@ in_batch(const char *activity, F f)
 	pgstat_report_activity(STATE_RUNNING, activity);
 	installed = hold_extension();
 	if (installed)
-	{
-		Oid user;
-		int context;
-
-		GetUserIdAndSecContext(&user, &context);
-		SetUserIdAndSecContext(relations().owner, context | SECURITY_RESTRICTED_OPERATION);
-		f();
-		SetUserIdAndSecContext(user, context);
-	}
+		as_role(owner_of(relations().assignments), f);
 	PopActiveSnapshot();
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	CommitTransactionCommand();
@@ -236,7 +230,8 @@ settle_settings()
 	  {"default_transaction_isolation", "read committed"},
 	  {"default_transaction_read_only", "off"},
 	  {"default_transaction_deferrable", "off"},
-	  {"synchronous_commit", "local"} };
+	  {"synchronous_commit", "local"},
+	  {"search_path", "pg_catalog, pg_temp"} };
 
 	for (const auto &setting : settings)
 		SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);

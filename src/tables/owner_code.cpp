@@ -1,0 +1,110 @@
+/*
+ * owner_code.cpp: tells the constraints of the install script from others, by what they are made of.
+ *
+ * Built-in functions are no proof of harmlessness: query_to_xml() runs any SQL. So there is a list of what may occur; a
+ * constraint of anything else only costs the change of role.
+ */
+#include "tables/owner_code.hpp"
+
+#include "tables/catalog.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+struct Known
+{
+	std::uint64_t edition = 0; /* of relations() */
+	bool code = false;
+};
+
+Known known_of_assignments;
+Known known_of_room_sizes;
+
+bool
+is_harmless(Oid function)
+{
+	switch (function)
+	{
+		case F_OCTET_LENGTH_TEXT:
+		case F_INT4GE:
+		case F_INT4LE:
+		case F_FLOAT4GE:
+		case F_FLOAT4LE:
+			return true;
+		default:
+			return false;
+	}
+}
+
+bool
+is_other_code(Node *node, void *context)
+{
+	if (node == nullptr)
+		return false;
+	switch (nodeTag(node))
+	{
+		case T_OpExpr:
+		{
+			OpExpr *expression = reinterpret_cast<OpExpr *>(node);
+
+			set_opfuncid(expression);
+			if (!is_harmless(expression->opfuncid))
+				return true;
+			break;
+		}
+		case T_FuncExpr:
+			if (!is_harmless(reinterpret_cast<FuncExpr *>(node)->funcid))
+				return true;
+			break;
+		case T_List:
+		case T_BoolExpr:
+		case T_Var:
+		case T_Const:
+			break;
+		default:
+			return true;
+	}
+	return compat::walk_expression(node, is_other_code, context);
+}
+
+bool
+has_other_constraints(Relation table)
+{
+	const TupleConstr *constraints = RelationGetDescr(table)->constr;
+
+	if (constraints == nullptr)
+		return false;
+	for (const ConstrCheck &check : std::span(constraints->check, constraints->num_check))
+		if (is_other_code(static_cast<Node *>(stringToNode(check.ccbin)), nullptr))
+			return true;
+	return false;
+}
+
+bool
+has_other_indexes(Relation table)
+{
+	List *indexes = RelationGetIndexList(table);
+	int count = list_length(indexes);
+
+	list_free(indexes);
+	return count > 1;
+}
+
+} // namespace
+
+bool
+has_owner_code(Relation table)
+{
+	const Relations &ours = relations();
+	bool assignments = RelationGetRelid(table) == ours.assignments;
+	Known &known = assignments ? known_of_assignments : known_of_room_sizes;
+
+	if (known.edition != ours.edition)
+		known = {.edition = ours.edition,
+				 .code = has_other_indexes(table) || has_other_constraints(table)};
+	return known.code;
+}
+
+} // namespace gxy
