@@ -110,13 +110,13 @@ SELECT pg_catalog.pg_extension_config_dump('balancer_pins', '');
 
 CREATE TABLE balancer_sources (
 	source text PRIMARY KEY CHECK (source IN ('sessions', 'rooms')),
-	schema_name text NOT NULL,
+	schema_name text,
 	relation_name text NOT NULL
 ) USING heap;
 REVOKE ALL ON balancer_sources FROM PUBLIC;
 COMMENT ON TABLE balancer_sources IS 'the application''s relations that attach_sessions() and attach_rooms() named; kept by name, so that a view may be dropped and created anew';
 COMMENT ON COLUMN balancer_sources.source IS 'sessions or rooms';
-COMMENT ON COLUMN balancer_sources.schema_name IS 'schema of the attached relation';
+COMMENT ON COLUMN balancer_sources.schema_name IS 'schema of the attached relation; NULL: that of the extension, also after it is renamed';
 COMMENT ON COLUMN balancer_sources.relation_name IS 'name of the attached relation';
 SELECT pg_catalog.pg_extension_config_dump('balancer_sources', '');
 

@@ -67,7 +67,7 @@ call_explain_assignment(FunctionCallInfo fcinfo)
 Datum
 call_attach(FunctionCallInfo fcinfo, Source source)
 {
-	attach(source, PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0));
+	attach(source, PG_ARGISNULL(0) ? std::nullopt : std::optional<Oid>(PG_GETARG_OID(0)));
 	PG_RETURN_VOID();
 }
 

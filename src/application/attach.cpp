@@ -6,40 +6,46 @@
  */
 #include "application/attach.hpp"
 
-#include "tables/catalog.hpp"
+#include "servers/server_state.hpp"
+#include "tables/owner_sql.hpp"
 
 namespace gxy
 {
 namespace
 {
 
-void
-check_attachable(Source source, Oid relation)
+/* The relation's owner, if the caller has their rights. */
+Oid
+check_owner(Oid relation)
 {
-	lock_relation(relation, AccessShareLock, Deadline::of_call_starting_now());
+	Oid owner = owner_of(relation);
 
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-
-	if (!HeapTupleIsValid(tuple))
+	if (!OidIsValid(owner))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 						errmsg("relation with OID %u does not exist", relation),
-						errhint("Name the relation as schema.name.")));
-
-	char kind = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relkind;
-	Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
-	const char *name = get_rel_name(relation);
-
-	ReleaseSysCache(tuple);
-	if (kind != RELKIND_RELATION && kind != RELKIND_VIEW && kind != RELKIND_MATVIEW &&
-		kind != RELKIND_FOREIGN_TABLE && kind != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table or view", name),
-				 errhint("Attach a view that shows the application's %s.", name_of(source))));
+						errhint("Name the relation as schema.name; NULL detaches.")));
 	if (!compat::owns_relation(relation, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of relation %s to attach it", name),
+				 errmsg("must be owner of relation %s to attach it", get_rel_name(relation)),
 				 errhint("It will be read with its owner's rights, so only they can attach it.")));
+	return owner;
+}
+
+void
+check_attachable(Source source, Oid relation, Deadline deadline)
+{
+	/* Nobody may lock what they do not own; and what they own may have another owner after a wait for the lock. */
+	(void) check_owner(relation);
+	lock_relation(relation, AccessShareLock, deadline);
+
+	Oid owner = check_owner(relation);
+	const char *name = get_rel_name(relation);
+
+	if (!is_table_or_view(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table or view", name),
+				 errhint("Attach a view that shows the application's %s.", name_of(source))));
 	if (isTempNamespace(get_rel_namespace(relation)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("temporary relation \"%s\" cannot be attached", name),
@@ -65,9 +71,8 @@ check_attachable(Source source, Oid relation)
 
 /* Reads a fresh attachment once, so that what is wrong with it is told to whoever attaches it. */
 void
-try_out(Source source)
+try_out(Source source, Deadline deadline)
 {
-	Deadline deadline = Deadline::of_call_starting_now();
 	RoomKey nobody;
 
 	nobody.set(std::string_view("0"));
@@ -81,38 +86,31 @@ try_out(Source source)
 } // namespace
 
 void
-attach(Source source, Oid relation)
+attach(Source source, std::optional<Oid> relation)
 {
-	Oid caller;
-	int context;
-	Relations known = relations();
-	const char *statement =
-		psprintf(OidIsValid(relation)
-					 ? "INSERT INTO %s (source, schema_name, relation_name) VALUES ($1, $2, $3) "
-					   "ON CONFLICT (source) DO UPDATE SET schema_name = excluded.schema_name, "
-					   "relation_name = excluded.relation_name"
-					 : "DELETE FROM %s WHERE source OPERATOR(pg_catalog.=) $1",
-				 quote_qualified_identifier(get_namespace_name(get_rel_namespace(known.sources)),
-											get_rel_name(known.sources)));
-	Oid types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum values[] = {CStringGetTextDatum(name_of(source)), 0, 0};
+	Deadline deadline = Deadline::of_call_starting_now();
+	std::string_view name = name_of(source);
 
-	if (OidIsValid(relation))
+	require_write_to("attach a relation");
+	if (!relation)
 	{
-		check_attachable(source, relation);
-		values[1] = CStringGetTextDatum(get_namespace_name(get_rel_namespace(relation)));
-		values[2] = CStringGetTextDatum(get_rel_name(relation));
+		(void) run_as_owner(&Relations::sources, deadline, "DELETE FROM %s WHERE source = $1",
+							{Argument::of(name)});
+		return;
 	}
-	GetUserIdAndSecContext(&caller, &context);
-	SetUserIdAndSecContext(owner_of(known.sources), context | SECURITY_LOCAL_USERID_CHANGE);
-	SPI_connect();
-	SPI_execute_with_args(statement, OidIsValid(relation) ? 3 : 1, types, values, nullptr, false,
-						  0);
-	SPI_finish();
-	SetUserIdAndSecContext(caller, context);
-	CommandCounterIncrement();
-	if (OidIsValid(relation))
-		try_out(source);
+	check_attachable(source, *relation, deadline);
+
+	Oid schema = get_rel_namespace(*relation);
+
+	(void) run_as_owner(
+		&Relations::sources, deadline,
+		"INSERT INTO %s (source, schema_name, relation_name) VALUES ($1, $2, $3) ON CONFLICT "
+		"(source) "
+		"DO UPDATE SET schema_name = excluded.schema_name, relation_name = excluded.relation_name",
+		{Argument::of(name),
+		 Argument::of_name(schema == relations().schema ? "" : get_namespace_name(schema)),
+		 Argument::of(std::string_view(get_rel_name(*relation)))});
+	try_out(source, deadline);
 }
 
 } // namespace gxy

@@ -8,7 +8,7 @@
 namespace gxy
 {
 
-/* Remembers the relation as the source, after checking its owner, columns and types; InvalidOid detaches. */
-void attach(Source source, Oid relation);
+/* Remembers the relation as the source, after checking its owner, columns and types; nullopt detaches. */
+void attach(Source source, std::optional<Oid> relation);
 
 } // namespace gxy

@@ -38,6 +38,22 @@ form_of(Oid type)
 
 } // namespace
 
+bool
+is_table_or_view(Oid relation)
+{
+	switch (get_rel_relkind(relation))
+	{
+		case RELKIND_RELATION:
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+		case RELKIND_FOREIGN_TABLE:
+		case RELKIND_PARTITIONED_TABLE:
+			return true;
+		default:
+			return false;
+	}
+}
+
 Shape
 shape_of(Source source, Oid relation)
 {
@@ -45,7 +61,10 @@ shape_of(Source source, Oid relation)
 	Oid room = column_type(relation, "room_id");
 
 	shape.integer_room = is_integer(room);
-	if (!OidIsValid(room))
+	shape.integer_room = is_integer(room);
+	if (!is_table_or_view(relation))
+		shape.complaint = "It is neither a table nor a view.";
+	else if (!OidIsValid(room))
 		shape.complaint = "It has no column room_id.";
 	else if (source == Source::sessions)
 	{

@@ -35,6 +35,9 @@ struct Shape
 	bool expected = false;
 };
 
+/* Whether it is a table or a view of any kind. */
+bool is_table_or_view(Oid relation);
+
 Shape shape_of(Source source, Oid relation);
 
 } // namespace gxy

@@ -3,8 +3,7 @@
  */
 #pragma once
 
-#include "servers/pool.hpp"
-#include "application/source_columns.hpp"
+#include "application/source_query.hpp"
 #include "tables/locks.hpp"
 
 namespace gxy
@@ -19,17 +18,10 @@ struct SessionRow
 	std::string_view gateway; /* empty: none */
 };
 
-/* What is to be read of sessions. A view that joins the servers' names to them does without where none are wanted. */
-enum class Reading
-{
-	rooms_and_users,
-	servers_too
-};
-
 /*
  * Calls visit(const SessionRow &) for every session that has not ended and was seen after alive_since, as of now.
  * visit runs inside the executor: it changes to a memory context of its own for what it keeps. Raises 55000 if the
- * relation is gone or has lost its columns.
+ * relation is gone, has lost its columns, or its code fails.
  */
 template <typename F>
 void read_sessions(const Attachment &sessions, Reading reading, TimestampTz alive_since,
@@ -44,8 +36,20 @@ struct RoomFacts
 /* What the application says of a room, as of now. */
 RoomFacts look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline);
 
-/* Called by the server when a relation changed (0: any). */
-void forget_sources(Oid relation);
+/* Why the application's relations could not be read, in the current memory context. */
+struct ReadFailure
+{
+	const char *message;
+	const char *detail; /* nullptr: none */
+};
+
+/*
+ * Calls f(), which reads the application's relations and writes nothing, in a subtransaction, for callers that can do
+ * without the answer: nullopt if all went well, else what was wrong with the relation (55000, or 55P03 after a wait for
+ * it). Other errors are raised as ever: a cancellation, a deadlock, a serialization failure. What f allocates in the
+ * current memory context stays.
+ */
+template <typename F> std::optional<ReadFailure> try_reading(F f);
 
 using SessionVisitor = void (*)(void *context, const SessionRow &row);
 void read_sessions_with(const Attachment &sessions, Reading reading, TimestampTz alive_since,
@@ -59,6 +63,15 @@ read_sessions(const Attachment &sessions, Reading reading, TimestampTz alive_sin
 	read_sessions_with(
 		sessions, reading, alive_since, deadline,
 		[](void *context, const SessionRow &row) { (*static_cast<F *>(context))(row); }, &visit);
+}
+
+std::optional<ReadFailure> try_reading_with(void (*read)(void *context), void *context);
+
+template <typename F>
+std::optional<ReadFailure>
+try_reading(F f)
+{
+	return try_reading_with([](void *context) { (*static_cast<F *>(context))(); }, &f);
 }
 
 } // namespace gxy

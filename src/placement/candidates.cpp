@@ -56,8 +56,7 @@ look_ahead(const PlacementRequest &request)
 					(errcode(ERRCODE_NO_DATA_FOUND),
 					 errmsg("room \"%s\" is not among the attached rooms", copy_of(room).data()),
 					 errhint("Add it to %s, or detach that with attach_rooms(NULL).",
-							 quote_qualified_identifier(prospect.pool->rooms.schema,
-														prospect.pool->rooms.relation))));
+							 name_of(prospect.pool->rooms))));
 		expect(&prospect, ExpectedFrom::rooms, facts.expected_users);
 	}
 	if (!prospect.expected_users)

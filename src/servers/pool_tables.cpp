@@ -176,9 +176,9 @@ read_sources(Pool *pool, Snapshot snapshot)
 	for_each_row_of(relations().sources, snapshot, [pool](const RowView &row) {
 		bool sessions = row.peek(sources_source) == "sessions";
 
-		(sessions ? pool->sessions : pool->rooms) =
-			Attachment{.schema = row.text(sources_schema).data(),
-					   .relation = row.text(sources_relation).data()};
+		(sessions ? pool->sessions : pool->rooms) = Attachment{
+			.schema = row.is_null(sources_schema) ? nullptr : row.text(sources_schema).data(),
+			.relation = row.text(sources_relation).data()};
 	});
 }
 
@@ -249,7 +249,8 @@ note_pool_written()
 
 	UnregisterSnapshot(snapshot);
 	if (!noted)
-		(void) run_as_owner(&Relations::pool_written, deadline, "INSERT INTO %s DEFAULT VALUES", {});
+		(void) run_as_owner(&Relations::pool_written, deadline, "INSERT INTO %s DEFAULT VALUES",
+							{});
 }
 
 void

@@ -1,0 +1,268 @@
+/*
+ * source_query.cpp: resolves attachments, keeps the plans of their queries, and runs them.
+ *
+ * SQL is the adapter, so this is the one place where the application's code is in a query. It runs as the relation's
+ * owner, restricted (pg/role.hpp): a view's author gains no right by being read, and a caller cannot slip in an object of
+ * their own.
+ *
+ * Attachments are names, resolved at every use; the plan of a query is kept until the relation changes. The server may
+ * analyse a kept query anew at any moment, by the name in its text, and that name may have passed to another relation
+ * since the first was locked: to rename a schema takes no lock on what is in it. So a hook of the parser compares the
+ * relation in each query it analyses with the one that is locked, before any of its code runs.
+ */
+#include "application/source_query.hpp"
+
+#include "tables/catalog.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+PreparedSource prepared[2];
+
+bool busy = false; /* the application's code is running */
+
+PreparedSource &
+prepared_for(Source source)
+{
+	return prepared[static_cast<int>(source)];
+}
+
+/* The type a form is read as. */
+const char *
+type_of(IdForm form)
+{
+	switch (form)
+	{
+		case IdForm::integer:
+			return "int8";
+		case IdForm::uuid:
+			return "uuid";
+		case IdForm::text:
+			break;
+	}
+	return "text";
+}
+
+char *
+query_for(Source source, const Shape &shape, const Attachment &attachment, Reading reading)
+{
+	const char *from = name_of(attachment);
+
+	if (source == Source::sessions)
+		return psprintf(
+			"SELECT s.room_id::%s, s.user_id::%s, %s FROM %s s%s",
+			type_of(shape.integer_room ? IdForm::integer : IdForm::text), type_of(shape.user),
+			shape.gateway && reading == Reading::servers_too ? "s.gateway_name::text"
+															 : "NULL::text",
+			from, shape.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at >= $1" : "");
+	/* A room listed twice counts with the larger number. An integer column is asked by its own index. */
+	return psprintf("SELECT %s::int8 FROM %s r WHERE %s = $1 ORDER BY 1 DESC NULLS LAST LIMIT 1",
+					shape.expected ? "r.expected_users" : "NULL", from,
+					shape.integer_room ? "r.room_id" : "r.room_id::text");
+}
+
+[[noreturn]] void
+report_unusable(Source source, const Attachment &attachment, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the attached relation of %s, %s, cannot be read", name_of(source),
+					name_of(attachment)),
+			 errdetail_internal("%s", detail),
+			 errhint("Create it again, attach another one with attach_%s(), or detach it with "
+					 "attach_%s(NULL).",
+					 name_of(source), name_of(source))));
+	pg_unreachable();
+}
+
+Oid
+find_attached(const Attachment &attachment)
+{
+	Oid schema = attachment.schema != nullptr ? get_namespace_oid(attachment.schema, true)
+											  : relations().schema;
+
+	return OidIsValid(schema) ? get_relname_relid(attachment.relation, schema) : InvalidOid;
+}
+
+Oid
+lock_attached(Source source, const Attachment &attachment, Deadline deadline)
+{
+	for (;;)
+	{
+		Oid relation = find_attached(attachment);
+
+		if (!OidIsValid(relation))
+			report_unusable(source, attachment, "It does not exist.");
+		lock_relation(relation, AccessShareLock, deadline);
+		if (find_attached(attachment) == relation)
+			return relation;
+		UnlockRelationOid(relation, AccessShareLock);
+	}
+}
+
+/* Errors that tell of the call or of the server rather than of the relation. */
+bool
+is_passed_on(int code)
+{
+	switch (ERRCODE_TO_CATEGORY(code))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_SYSTEM_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}
+
+} // namespace
+
+extern "C"
+{
+	static Node *check_relation_of_query(ParseState *state, ColumnRef *)
+	{
+		const PreparedSource *source = static_cast<const PreparedSource *>(state->p_ref_hook_state);
+		const RangeTblEntry *entry = static_cast<RangeTblEntry *>(linitial(state->p_rtable));
+
+		if (entry->relid != source->relation)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							errmsg("its name has passed to another relation")));
+		return nullptr;
+	}
+
+	static Node *parameter_of_query(ParseState *state, ParamRef *reference)
+	{
+		const PreparedSource *source = static_cast<const PreparedSource *>(state->p_ref_hook_state);
+		Param *parameter = makeNode(Param);
+
+		parameter->paramkind = PARAM_EXTERN;
+		parameter->paramid = reference->number;
+		parameter->paramtype = source->parameter_type;
+		parameter->paramtypmod = -1;
+		parameter->paramcollid = get_typcollation(source->parameter_type);
+		parameter->location = reference->location;
+		return reinterpret_cast<Node *>(parameter);
+	}
+
+	static void set_parser_up(ParseState *state, void *source)
+	{
+		state->p_ref_hook_state = source;
+		state->p_pre_columnref_hook = check_relation_of_query;
+		state->p_paramref_hook = parameter_of_query;
+	}
+}
+
+PreparedSource &
+prepare_source(Source source, const Attachment &attachment, Deadline deadline)
+{
+	PreparedSource &known = prepared_for(source);
+
+	/* A count that counts has no end, and would have us replace a plan that is in use. */
+	if (busy)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("an attached relation calls gxy_balancer"),
+						errhint("Attach a relation that shows the application's own tables.")));
+
+	Oid relation = lock_attached(source, attachment, deadline);
+
+	if (known.valid && known.relation == relation)
+		return known;
+
+	for (SPIPlanPtr plan : known.plans)
+		if (plan != nullptr)
+			SPI_freeplan(plan);
+	known = PreparedSource();
+	known.relation = relation;
+	known.owner = owner_of(relation);
+	known.shape = shape_of(source, relation);
+	if (known.shape.complaint != nullptr)
+		report_unusable(source, attachment, known.shape.complaint);
+	known.parameter_type = source == Source::sessions ? TIMESTAMPTZOID
+						   : known.shape.integer_room ? INT8OID
+													  : TEXTOID;
+	known.valid = true;
+	return known;
+}
+
+SPIPlanPtr
+plan_of(Source source, const Attachment &attachment, Reading reading)
+{
+	PreparedSource &known = prepared_for(source);
+	SPIPlanPtr &plan = known.plans[static_cast<int>(reading)];
+
+	if (plan == nullptr)
+	{
+		SPIPlanPtr fresh = SPI_prepare_params(query_for(source, known.shape, attachment, reading),
+											  set_parser_up, &known, 0);
+
+		if (fresh == nullptr || SPI_keepplan(fresh) != 0)
+			report_unusable(source, attachment, SPI_result_code_string(SPI_result));
+		plan = fresh;
+	}
+	return plan;
+}
+
+void
+report_read_error(Source source, const char *name, MemoryContext context)
+{
+	busy = false;
+	if (is_passed_on(geterrcode()))
+		PG_RE_THROW();
+	MemoryContextSwitchTo(context);
+
+	ErrorData *error = CopyErrorData();
+
+	FlushErrorState();
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("timed out waiting for the attached relation of %s, %s", name_of(source), name),
+			 errhint("Another transaction has locked it, or a table that it reads, as a whole; see "
+					 "pg_locks.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the attached relation of %s, %s, cannot be read", name_of(source), name),
+			 errdetail_internal("Reading it raised %s: %s.", unpack_sql_state(error->sqlerrcode),
+								error->message),
+			 error->context != nullptr ? errcontext("%s", error->context) : 0,
+			 errhint("Mend it, attach another one with attach_%s(), or detach it with "
+					 "attach_%s(NULL).",
+					 name_of(source), name_of(source))));
+	pg_unreachable();
+}
+
+void
+begin_reading()
+{
+	/* Compiling a query takes longer than counting sessions, and would be done anew for every room. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+	/* Sessions that a policy hides from the owner would be taken for gone: rather an error. */
+	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	PushActiveSnapshot(GetLatestSnapshot());
+	SPI_connect();
+	busy = true;
+}
+
+void
+end_reading()
+{
+	busy = false;
+	SPI_finish();
+	PopActiveSnapshot();
+}
+
+void
+forget_sources(Oid relation)
+{
+	for (PreparedSource &source : prepared)
+		if (relation == InvalidOid || relation == source.relation)
+			source.valid = false;
+}
+
+} // namespace gxy
