@@ -20,14 +20,16 @@ wait_for_first_run($node, 'postgres');
 
 my @numbers;
 
-# Statements, then what their session is told, one object a line: each has to be JSON for the server's own parser.
+# Statements, then what their session tells itself, one object a line: each has to be JSON for the server's own parser. The
+# worker's notifications may arrive as well.
 sub told
 {
 	my ($sql) = @_;
 	my ($out, $err);
-	$node->psql('postgres', "LISTEN gxy_balancer;\n$sql", stdout => \$out, stderr => \$err);
+	$node->psql('postgres', "SELECT 'pid ' || pg_backend_pid(); LISTEN gxy_balancer;\n$sql", stdout => \$out, stderr => \$err);
 	$err eq '' or die $err;
-	my @payloads = $out =~ /Asynchronous notification "gxy_balancer" with payload "(.*)" received/g;
+	my ($pid) = $out =~ /^pid (\d+)$/m;
+	my @payloads = $out =~ /Asynchronous notification "gxy_balancer" with payload "(.*)" received from server process with PID $pid\./g;
 	my @events;
 	for my $payload (@payloads)
 	{
