@@ -91,7 +91,7 @@ CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)
 
 EXTRA_CLEAN = build test/output
 OUR_HEADERS = $(wildcard $(SOURCE)src/*/*.hpp)
-FORMATTED = $(wildcard src/*.cpp src/*/*.cpp src/*/*.hpp test/unit/*.cpp test/unit/*.hpp test/sim/*.cpp test/sim/*.hpp)
+FORMATTED = $(wildcard src/*.cpp src/*/*.cpp src/*/*.hpp test/*/*.cpp test/*/*.hpp)
 CLANG_FORMAT ?= clang-format-14
 PG_CONFIG ?= pg_config
 
