@@ -84,12 +84,14 @@ print_verdicts(const Study &study, const Findings &findings, std::ostream &out)
 	const std::size_t ours = number_of(study, default_name);
 	const std::size_t oracle = number_of(study, oracle_name);
 	bool all = true;
+	bool any = false;
 
 	for (std::size_t i = 0; i < findings.size(); i++)
 	{
 		const Scenario &scenario = study.scenarios[i];
 		if (!scenario.has_history)
 			continue;
+		any = true;
 		for (std::size_t j = 0; j < findings[i].size(); j++)
 		{
 			if (!study.contenders[j].peer)
@@ -101,7 +103,7 @@ print_verdicts(const Study &study, const Findings &findings, std::ostream &out)
 		const Estimate against = ratio(findings[i][ours], findings[i][oracle]);
 		all &= verdict(out, against.mean <= margin, scenario, "within 3% of the oracle", against);
 	}
-	return all;
+	return any && all;
 }
 
 void

@@ -14,7 +14,7 @@ void print_table(const Study &study, const Findings &findings, std::ostream &out
 
 /*
  * "ok" or "not ok", a line each: with learned sizes, the extension's default is at least as good as each peer
- * and within 3% of the oracle, wherever there is a history. True if all are ok.
+ * and within 3% of the oracle, wherever there is a history. True if there are any, and all are ok.
  */
 bool print_verdicts(const Study &study, const Findings &findings, std::ostream &out);
 

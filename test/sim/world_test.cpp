@@ -199,6 +199,14 @@ TEST(Verdicts, ADefaultThatLosesToAPeerOrStraysFromTheOracleIsNotOk)
 	EXPECT_FALSE(print_verdicts(study, findings(1.3, 1.2, 1.4), out));
 }
 
+TEST(Verdicts, NoneIsNotOk)
+{
+	const Study study{.scenarios = {*scenario_named("no-history")}, .contenders = contenders()};
+	std::ostringstream out;
+
+	EXPECT_FALSE(print_verdicts(study, carry_out(study), out));
+}
+
 } // namespace
 
 } // namespace sim

@@ -125,6 +125,21 @@ TEST(Spread, IsEvenWithinOneRoom)
 	EXPECT_EQ(judgement_of_spread("a"), "uneven");
 }
 
+TEST(Verdict, OfNothingIsASkip)
+{
+	Verdict verdict;
+	std::ostringstream out;
+
+	verdict.begin("one")->looked();
+	verdict.begin("two");
+	verdict.begin("three")->found("found", {});
+	verdict.print(out);
+	EXPECT_EQ(out.str(), "ok - one: 1 examined, 0 violations\n"
+						 "ok - two: # skip nothing to examine\n"
+						 "not ok - three: 0 examined, 1 violations, the first after 0 operations\n"
+						 "    found\n");
+}
+
 TEST(History, WithoutAnEndIsNotBelieved)
 {
 	EXPECT_EQ(broken_by({}).substr(0, totals.size()), totals);

@@ -1,5 +1,6 @@
 /*
- * verdict.cpp: tells the findings. The first few of a check are enough: one fault shows in thousands of answers.
+ * verdict.cpp: tells the findings. The first few of a check are enough: one fault shows in thousands of answers. A check
+ * that found nothing to examine is a skip, not a success.
  */
 #include "verdict.hpp"
 
@@ -36,6 +37,11 @@ Check::found(std::string what, std::vector<const Record *> lines)
 void
 Check::print(std::ostream &to) const
 {
+	if (examined == 0 && count == 0)
+	{
+		to << "ok - " << title << ": # skip nothing to examine\n";
+		return;
+	}
 	to << (count == 0 ? "ok - " : "not ok - ") << title << ": " << examined << " examined, "
 	   << count << " violations";
 	if (count > 0)

@@ -46,7 +46,7 @@ public:
 	std::size_t violations() const;
 	const std::deque<Check> &checks() const { return all; }
 
-	/* TAP lines, "ok - " or "not ok - " a check, findings indented beneath. */
+	/* TAP lines, "ok - " or "not ok - " a check, findings indented beneath; a skip if nothing was examined. */
 	void print(std::ostream &to) const;
 
 private:
