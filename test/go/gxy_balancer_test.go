@@ -1,9 +1,9 @@
-// Package gxybalancer tests gxy_balancer as a Go service meets it: through database/sql and lib/pq.
+// Package gxybalancer tests gxy_balancer as a Go service meets it: through database/sql and lib/pq, and through pgx, with
+// and without a pooler.
 //
-// It reads PGHOST, PGPORT, PGUSER and so on like any client, connects as a superuser, and works in a database of its own
-// that it creates before and drops after. Debian's golang-github-lib-pq-dev will do, without modules:
-//
-//	GO111MODULE=off GOPATH=/usr/share/gocode go test -v .
+// It reads PGHOST, PGPORT, PGUSER and so on like any client, connects as a superuser, and works in databases of its own
+// that it creates before and drops after. Debian's packages of lib/pq and pgx will do, without modules; `test/run go`
+// adds the functions of the documentation, and starts the pooler.
 //
 // What it says of calling from Go:
 //
@@ -60,7 +60,7 @@ func run(m *testing.M) (status int, err error) {
 		return 1, err
 	}
 	defer func() {
-		_, dropped := admin.Exec("DROP DATABASE " + pq.QuoteIdentifier(database))
+		_, dropped := admin.Exec("DROP DATABASE " + pq.QuoteIdentifier(database) + " WITH (FORCE)")
 		if err == nil {
 			err = dropped
 		}

@@ -1,0 +1,26 @@
+# test/lib/poolers.sh: a pgbouncer in front of the server of test/lib/cluster.sh, for test/run to source.
+
+# pgbouncer_start PORT: in transaction mode, with fewer connections to the server than its clients have to it. On the
+# socket of the server's folder.
+pgbouncer_start() {
+	as_server tee pgbouncer.ini >/dev/null <<-INI
+		[databases]
+		* = host=$PGHOST port=$PGPORT user=$PGUSER
+		[pgbouncer]
+		listen_port = $1
+		unix_socket_dir = $PGHOST
+		auth_type = any
+		pool_mode = transaction
+		default_pool_size = 3
+		ignore_startup_parameters = extra_float_digits
+		logfile = $work/server/pgbouncer.log
+		pidfile = $work/server/pgbouncer.pid
+	INI
+	as_server pgbouncer -q -d pgbouncer.ini </dev/null
+}
+
+pgbouncer_stop() {
+	local pid
+	pid=$(cat "$work/server/pgbouncer.pid" 2>/dev/null) || return 0
+	kill -INT "$pid" 2>/dev/null || true
+}
