@@ -26,6 +26,7 @@ REGRESS = \
 	errors \
 	attach \
 	security \
+	traps \
 	explain \
 	app_dml \
 	reentry \

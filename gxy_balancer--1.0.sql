@@ -4,6 +4,10 @@
  * Tables first, then functions, then views; COMMENT and REVOKE stand beside each object. EXECUTE on the functions is
  * the whole interface of an application: nothing here is granted to PUBLIC, and no function looks anything up through
  * the caller's search_path.
+ *
+ * This script is run by a superuser with the search_path pg_catalog, then the extension's schema, whose owner may have put
+ * anything there. An operator or function that pg_catalog has for exactly these types is found there; one that needs an
+ * implicit cast would lose to an exact match in the schema. So constants are written with the type they are compared with.
  */
 \echo Use "CREATE EXTENSION gxy_balancer" to load this file. \quit
 
@@ -126,7 +130,7 @@ SELECT pg_catalog.pg_extension_config_dump('balancer_sources', '');
  */
 CREATE TABLE balancer_room_sizes (
 	room_id text PRIMARY KEY CHECK (octet_length(room_id) BETWEEN 1 AND 255),
-	size real NOT NULL DEFAULT 0 CHECK (size BETWEEN 0 AND 1000000),
+	size real NOT NULL DEFAULT 0 CHECK (size BETWEEN real '0' AND real '1000000'),
 	occasions int NOT NULL DEFAULT 0 CHECK (occasions >= 0),
 	peak int NOT NULL DEFAULT 0 CHECK (peak BETWEEN 0 AND 1000000),
 	assigned_at timestamptz NOT NULL DEFAULT clock_timestamp(),
