@@ -31,6 +31,7 @@ REGRESS = \
 	app_dml \
 	reentry \
 	fleet \
+	console \
 	learning
 ISOLATION = \
 	app-delete \

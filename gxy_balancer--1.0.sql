@@ -438,8 +438,8 @@ COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign
 -- Views
 --
 
-CREATE FUNCTION _server_loads(OUT server text, OUT state text, OUT rooms bigint, OUT users_assigned bigint,
-		OUT users_connected bigint, OUT expected_users bigint, OUT load bigint, OUT capacity int, OUT note text)
+CREATE FUNCTION _server_loads(OUT server text, OUT state text, OUT pool text, OUT rooms bigint, OUT users bigint,
+		OUT connected bigint, OUT expected bigint, OUT load bigint, OUT capacity int, OUT cause text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_loads';
 REVOKE ALL ON FUNCTION _server_loads() FROM PUBLIC;
@@ -466,26 +466,27 @@ COMMENT ON FUNCTION _check_board() IS 'compares what shared memory says each ser
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 CREATE VIEW @extschema@.balancer_load AS
-	SELECT l.server, l.state, l.rooms, l.users_assigned, l.users_connected, l.expected_users, l.load, l.capacity,
+	SELECT l.server, l.state, l.pool, l.rooms, l.users, l.connected, l.expected, l.load, l.capacity,
 		round(100.0 * l.load / l.capacity, 1) AS percent,
-		rpad(repeat('#', least(20, (20 * l.load + l.capacity - 1) / l.capacity)::int), 20, '.')
-			|| CASE WHEN l.load > l.capacity THEN '>' ELSE '' END AS bar,
-		l.note
+		CASE WHEN l.load <= l.capacity THEN rpad(repeat('#', ((6 * l.load + l.capacity - 1) / l.capacity)::int), 6, '.')
+			WHEN l.load > l.capacity THEN '#####>' END AS bar,
+		l.cause
 	FROM @extschema@._server_loads() l;
 SET LOCAL search_path = @extschema@, pg_temp;
 REVOKE ALL ON balancer_load FROM PUBLIC;
-COMMENT ON VIEW balancer_load IS 'what each server carries, counted now; \watch 1 on it is the operator''s console';
+COMMENT ON VIEW balancer_load IS 'what each server carries, counted now, also servers outside of the pool that still have rooms; \watch 1 on it is the operator''s console';
 COMMENT ON COLUMN balancer_load.server IS 'the server';
 COMMENT ON COLUMN balancer_load.state IS 'the state in force';
+COMMENT ON COLUMN balancer_load.pool IS 'primary, standby or reserved; NULL for a server that is not in the pool';
 COMMENT ON COLUMN balancer_load.rooms IS 'rooms assigned to it, those of open transactions included';
-COMMENT ON COLUMN balancer_load.users_assigned IS 'distinct users in active sessions of its rooms';
-COMMENT ON COLUMN balancer_load.users_connected IS 'distinct users in active sessions that name this server themselves';
-COMMENT ON COLUMN balancer_load.expected_users IS 'users still expected in its rooms beyond those already there';
+COMMENT ON COLUMN balancer_load.users IS 'distinct users in active sessions of its rooms';
+COMMENT ON COLUMN balancer_load.connected IS 'distinct users in active sessions that name this server themselves';
+COMMENT ON COLUMN balancer_load.expected IS 'users still expected in its rooms beyond those already there';
 COMMENT ON COLUMN balancer_load.load IS 'what placement compares: by default users there plus users expected';
 COMMENT ON COLUMN balancer_load.capacity IS 'in users';
 COMMENT ON COLUMN balancer_load.percent IS '100 x load / capacity';
-COMMENT ON COLUMN balancer_load.bar IS 'the same as a bar of 20; > beyond it: over capacity';
-COMMENT ON COLUMN balancer_load.note IS 'what a failover has to do with it: whose rooms it takes, or where its own go';
+COMMENT ON COLUMN balancer_load.bar IS 'the same as a bar of 6; > at its end: over capacity';
+COMMENT ON COLUMN balancer_load.cause IS 'why it is in this state, and what a failover has to do with it: whose rooms it takes, or where its own go';
 
 CREATE VIEW balancer_rooms AS
 	SELECT r.room_id, r.server, r.users, r.users_elsewhere, r.expected_users, r.pinned, r.reason, r.assigned_at,

@@ -72,10 +72,10 @@ DELETE FROM balancer_failovers;
 -- A server that comes back within the delay has moved nothing.
 SELECT get_or_assign_server(i) FROM generate_series(1, 6) i;
 UPDATE balancer_servers SET state = 'offline' WHERE name = 'a';
-SELECT server, state, rooms, note FROM balancer_load;
+SELECT server, state, rooms, cause FROM balancer_load;
 SELECT get_or_assign_server(1), room_server(1);
 UPDATE balancer_servers SET state = 'online' WHERE name = 'a';
-SELECT server, state, rooms, note FROM balancer_load WHERE note <> '';
+SELECT server, state, rooms, cause FROM balancer_load WHERE cause <> '';
 TABLE pg_temp.places;
 TABLE pg_temp.failovers;
 DELETE FROM balancer_failovers;
@@ -86,7 +86,8 @@ SELECT set_server_state('a', 'offline');
 BEGIN READ ONLY;
 SELECT get_or_assign_server(1), room_server(4);
 ROLLBACK;
-SELECT server, rooms, note FROM balancer_load;
+SELECT server, rooms, cause ~ 'rooms (are moving to s1|move to s1 when called for)' AS moving, cause ~ 'stands in for a' AS stands_in
+FROM balancer_load;
 SELECT room_id, server, users_elsewhere FROM balancer_rooms ORDER BY 1;
 SELECT rank, server, chosen, tier, reason, state FROM explain_assignment(1);
 TABLE pg_temp.places;

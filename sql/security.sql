@@ -253,7 +253,7 @@ SELECT public.get_or_assign_server('r'), public.get_or_assign_server(2171), publ
 SELECT public.attach_sessions('public.members'), public.attach_rooms('public.members');
 INSERT INTO public.members VALUES ('s', 1, 'gxy3', pg_catalog.now(), 20);
 SELECT public.get_or_assign_server('s'), public.clean_inactive_assignments('0');
-SELECT server, rooms, users_assigned, load, percent, bar FROM public.balancer_load;
+SELECT server, rooms, users, load, percent, bar FROM public.balancer_load;
 SELECT room_id, server, users FROM public.balancer_rooms;
 SELECT server, chosen FROM public.explain_assignment('s') WHERE chosen;
 INSERT INTO public.balancer_servers (name) VALUES ('gxy6') RETURNING name, position;

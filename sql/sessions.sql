@@ -26,7 +26,7 @@ BEGIN;
 SELECT get_or_assign_server(1), get_or_assign_server(2), get_or_assign_server(3);
 INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES
 	('1', 10, 'gxy1'), ('1', 11, 'gxy1'), ('1', 12, 'gxy2'), ('2', 20, NULL), ('2', 21, 'elsewhere');
-SELECT server, rooms, users_assigned, users_connected, expected_users, load FROM balancer_load;
+SELECT server, rooms, users, connected, expected, load FROM balancer_load;
 SELECT room_id, server, users, users_elsewhere FROM balancer_rooms ORDER BY room_id;
 -- A second device in the same room is no second user, and neither is a room of the same server.
 INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES ('1', 10, 'gxy1'), ('1', 10, 'gxy2');
@@ -34,7 +34,7 @@ SELECT * FROM loads;
 SELECT get_or_assign_server(4);
 UPDATE room_server_assignments SET gateway_name = 'gxy1' WHERE room_id = '4';
 INSERT INTO app_sessions (room_id, user_id) VALUES ('4', 10), ('4', 11), ('4', 40);
-SELECT server, rooms, users_assigned, load FROM balancer_load;
+SELECT server, rooms, users, load FROM balancer_load;
 SELECT room_id, server, users FROM balancer_rooms ORDER BY room_id;
 -- In rooms of two servers he counts on both.
 INSERT INTO app_sessions (room_id, user_id) VALUES ('3', 10);
@@ -45,7 +45,7 @@ SELECT * FROM loads;
 SELECT users FROM balancer_rooms WHERE room_id = '3';
 -- Sessions in no room are on the server they name.
 INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES (NULL, 90, 'gxy2'), (NULL, 91, 'gxy2'), (NULL, 92, NULL);
-SELECT server, users_assigned, users_connected, load FROM balancer_load;
+SELECT server, users, connected, load FROM balancer_load;
 ROLLBACK;
 
 -- Ended and dead sessions do not count; who has said nothing yet is alive, and so is everybody if that is wanted.
@@ -119,10 +119,10 @@ SET LOCAL gxy_balancer.join_window = '1h';
 SELECT get_or_assign_server(1, NULL, 10), get_or_assign_server(2, NULL, 10), get_or_assign_server(3, NULL, 10);
 INSERT INTO app_sessions (room_id, user_id) SELECT '1', i FROM generate_series(1, 4) i;
 INSERT INTO app_sessions (room_id, user_id) SELECT '2', i FROM generate_series(1, 14) i;
-SELECT server, users_assigned, expected_users, load FROM balancer_load;
+SELECT server, users, expected, load FROM balancer_load;
 SELECT get_or_assign_server(4, NULL, 1);
 CALL pg_temp.age('2 hours');
-SELECT server, users_assigned, expected_users, load FROM balancer_load;
+SELECT server, users, expected, load FROM balancer_load;
 ROLLBACK;
 -- With sessions attached they say who is there; what touch_room was told does not count.
 BEGIN;
@@ -136,7 +136,7 @@ INSERT INTO balancer_pins (room_id, server, expected_users) VALUES ('1', 'gxy1',
 SELECT get_or_assign_server(1);
 INSERT INTO app_sessions (room_id, user_id) SELECT '1', i FROM generate_series(1, 4) i;
 CALL pg_temp.age('1 day');
-SELECT server, users_assigned, expected_users, load FROM balancer_load;
+SELECT server, users, expected, load FROM balancer_load;
 ROLLBACK;
 -- load_metric = rooms does not look at people.
 BEGIN;
@@ -208,7 +208,7 @@ INSERT INTO bare SELECT 1 + i % 2, md5(i::text)::uuid FROM generate_series(1, 10
 SET LOCAL client_min_messages = warning;
 SELECT attach_sessions('bare');
 SELECT get_or_assign_server(1), get_or_assign_server('2'), get_or_assign_server(3);
-SELECT server, rooms, users_assigned, users_connected, load FROM balancer_load;
+SELECT server, rooms, users, connected, load FROM balancer_load;
 SELECT room_id, users, users_elsewhere FROM balancer_rooms ORDER BY room_id;
 ROLLBACK;
 

@@ -170,11 +170,11 @@ SELECT touch_room('r', 25);
 SELECT pg_temp.written(), reported_users FROM room_server_assignments;
 SELECT touch_room('r', 25), touch_room('r'), touch_room('r', NULL);
 SELECT pg_temp.written(), reported_users FROM room_server_assignments;
-SELECT server, rooms, users_assigned, expected_users, load FROM balancer_load WHERE rooms > 0;
+SELECT server, rooms, users, expected, load FROM balancer_load WHERE rooms > 0;
 SELECT touch_room('r', 0);
-SELECT rooms, users_assigned, expected_users, load FROM balancer_load WHERE rooms > 0;
+SELECT rooms, users, expected, load FROM balancer_load WHERE rooms > 0;
 CALL pg_temp.age('1 day');
-SELECT rooms, users_assigned, expected_users, load FROM balancer_load WHERE rooms > 0;
+SELECT rooms, users, expected, load FROM balancer_load WHERE rooms > 0;
 SELECT touch_room('r', 1000000);
 SELECT users FROM balancer_rooms;
 

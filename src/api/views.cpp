@@ -12,38 +12,112 @@ namespace gxy
 namespace
 {
 
-/* What failovers have to do with a server. */
-const char *
-failover_note(const Pool &pool, int index, TimestampTz now)
+/* Whether rooms that have to leave a server have somewhere to go. */
+bool
+has_refuge(const Pool &pool, int leaving)
 {
-	const Failover &own = pool.servers[index].failover;
-	StringInfoData note;
+	for (int i = 0; i < pool.servers.count; i++)
+		if (i != leaving && pool.servers[i].state == ServerState::online &&
+			pool.servers[i].pool != ServerPool::reserved)
+			return true;
+	return false;
+}
 
-	initStringInfo(&note);
-	if (own.active && own.pending)
-	{
-		appendStringInfoString(&note, now < own.due_at ? "rooms will move" : "rooms are moving");
-		if (!own.target.empty())
-			appendStringInfo(&note, " to %s", copy_of(own.target).data());
-	}
+void
+add_part(StringInfo text, const char *part)
+{
+	appendStringInfo(text, "%s%s", text->len > 0 ? "; " : "", part);
+}
+
+/* What becomes of the rooms of a server that has failed. Without a worker only calls move them. */
+const char *
+fate_of_rooms(const Pool &pool, int index, TimestampTz now)
+{
+	const Failover &failover = pool.servers[index].failover;
+	const char *to =
+		failover.target.empty() ? "" : psprintf(" to %s", copy_of(failover.target).data());
+
+	if (!has_refuge(pool, index))
+		return "rooms stay, no other server is online";
+	if (now < failover.due_at)
+		return psprintf("rooms will move%s", to);
+	/* On a standby nothing is known of the primary's worker. */
+	if (has_launcher() || RecoveryInProgress())
+		return psprintf("rooms are moving%s", to);
+	return psprintf("rooms move%s when called for (no worker)", to);
+}
+
+/* Why a server is in its state, and what failovers have to do with it; empty if there is nothing to say. */
+const char *
+cause_of(const Pool &pool, int index, TimestampTz now)
+{
+	const PoolServer &server = pool.servers[index];
+	StringInfoData cause;
+
+	initStringInfo(&cause);
+	if (pool.is_default)
+		add_part(&cause, "default pool");
+	if (server.wanted != ServerState::online)
+		add_part(&cause, psprintf("set %s", name_of(server.wanted)));
+	if (!server.healthy)
+		add_part(&cause, server.silent ? "silent" : "reported unhealthy");
+	if (server.failover.active && server.failover.pending)
+		add_part(&cause, fate_of_rooms(pool, index, now));
+	for (const PoolServer &other : pool.servers)
+		if (other.failover.active && other.failover.standby == index)
+			add_part(&cause, psprintf("%s for %s",
+									  now < other.failover.due_at ? "will stand in" : "stands in",
+									  copy_of(other.name).data()));
+	return cause.data;
+}
+
+/*
+ * The pool and, behind its servers, those that are not in it but have rooms: such rooms are treated as on a server that is
+ * offline, and counted like any.
+ */
+Pool
+with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot snapshot)
+{
+	Pool extended = pool;
+	bool fresh;
+
+	extended.servers = Array<PoolServer>();
+	extended.numbers.prepare();
 	for (const PoolServer &server : pool.servers)
-		if (server.failover.active && server.failover.standby == index)
-			appendStringInfo(&note, "%s%s for %s", note.len > 0 ? "; " : "",
-							 now < server.failover.due_at ? "will stand in" : "stands in",
-							 copy_of(server.name).data());
-	return note.data;
+	{
+		(void) extended.numbers.number(server.name, &fresh);
+		extended.servers.push(server);
+	}
+	assignments.for_each_room(snapshot, [&extended, &fresh](const Assignment &row) {
+		if (extended.numbers.number(row.server, &fresh) < extended.servers.count)
+			return;
+
+		PoolServer outside;
+
+		outside.name = copy_of(row.server);
+		outside.position = INT_MAX;
+		outside.state = ServerState::offline;
+		extended.servers.push(outside);
+	});
+	return extended;
 }
 
 } // namespace
 
-/* What every server carries. */
+/* What every server of the pool carries. With outside, that becomes the pool and the servers outside of it, all counted. */
 static Tally
-count_now(const Pool &pool, const Rules &rules, TimestampTz now, Deadline deadline)
+count_now(const Pool &pool, const Rules &rules, TimestampTz now, Deadline deadline,
+		  Pool *outside = nullptr)
 {
 	Census census = Census::take(pool.sessions, Reading::servers_too, now, deadline);
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Tally tally = Tally::count(assignments, pool, census, rules, snapshot, now);
+
+	if (outside != nullptr)
+		*outside = with_outside_servers(pool, assignments, snapshot);
+
+	Tally tally = Tally::count(assignments, outside != nullptr ? *outside : pool, census, rules,
+							   snapshot, now);
 
 	UnregisterSnapshot(snapshot);
 	assignments.close();
@@ -57,18 +131,19 @@ report_server_loads(FunctionCallInfo fcinfo)
 	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
+	Pool shown;
 
 	InitMaterializedSRF(fcinfo, 0);
 
-	Tally tally = count_now(current, rules, now, deadline);
-	int count = current.servers.count;
+	Tally tally = count_now(current, rules, now, deadline, &shown);
+	int count = shown.servers.count;
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
 
 	for (int i = 0; i < count; i++)
 		order[i] = i;
-	std::sort(order, order + count, [&current](int a, int b) {
-		const PoolServer &left = current.servers[a];
-		const PoolServer &right = current.servers[b];
+	std::sort(order, order + count, [&shown](int a, int b) {
+		const PoolServer &left = shown.servers[a];
+		const PoolServer &right = shown.servers[b];
 
 		return left.position != right.position ? left.position < right.position
 											   : left.name < right.name;
@@ -78,18 +153,24 @@ report_server_loads(FunctionCallInfo fcinfo)
 
 	for (int rank = 0; rank < count; rank++)
 	{
-		const PoolServer &server = current.servers[order[rank]];
-		const ServerLoad &load = tally[order[rank]];
+		int i = order[rank];
+		const PoolServer &server = shown.servers[i];
+		const ServerLoad &load = tally[i];
+		bool in_pool = i < current.servers.count;
 
 		row.add(server.name);
 		row.add(name_of(server.state));
+		row.add_optional(in_pool ? name_of(server.pool) : "");
 		row.add(load.rooms);
 		row.add(load.users);
 		row.add(load.connected);
 		row.add(load.expected);
 		row.add(load.load(rules));
-		row.add(server.capacity_in_force());
-		row.add_optional(failover_note(current, order[rank], now));
+		if (in_pool)
+			row.add(server.capacity_in_force());
+		else
+			row.add_null();
+		row.add_optional(in_pool ? cause_of(shown, i, now) : "not in the pool");
 		row.put();
 	}
 }

@@ -373,6 +373,8 @@ set_launcher_latch(Latch *latch)
 bool
 has_launcher()
 {
+	if (!is_preloaded())
+		return false;
 	LWLockAcquire(shared->lock, LW_SHARED);
 
 	bool there = shared->launcher != nullptr;

@@ -111,7 +111,7 @@ void note_writable();
 /* Of the launcher, so that it can be woken; nullptr when it ends. */
 void set_launcher_latch(Latch *latch);
 
-/* Whether there is one: none on a standby, nor where max_worker_processes left it no slot at the server's start. */
+/* Whether there is one: none without preload, on a standby, or where max_worker_processes left it no slot at the server's start. */
 bool has_launcher();
 
 /* Copies the statuses there are: max_databases at most. */

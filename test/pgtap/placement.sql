@@ -34,7 +34,7 @@ CREATE TEMPORARY TABLE users_before AS
 SELECT cmp_ok((SELECT count(DISTINCT room_id) FROM live), '>', 300::bigint, 'there are rooms in progress');
 SELECT is((SELECT count(*) FROM room_server_assignments), 0::bigint, 'none of which is assigned');
 SELECT set_eq('SELECT server FROM balancer_load', 'SELECT name::text FROM gateways', 'the servers are the pool');
-SELECT set_eq('SELECT server, users_assigned, users_connected FROM balancer_load',
+SELECT set_eq('SELECT server, users, connected FROM balancer_load',
 	'SELECT server::text, users, users AS connected FROM users_before', 'the load is that of the sessions, wherever they are');
 
 -- Rooms in progress stay where they are, in whatever order they are asked for.
@@ -46,7 +46,7 @@ SELECT is((SELECT count(*) FROM live l JOIN answers a USING (room_id) WHERE a.se
 SELECT set_eq('SELECT room_id::text, server FROM answers', 'SELECT room_id, gateway_name FROM room_server_assignments',
 	'callers were told what the table says');
 SELECT is((SELECT array_agg(DISTINCT reason) FROM room_server_assignments), '{sessions in progress}', 'and why');
-SELECT set_eq('SELECT server, users_assigned, users_connected FROM balancer_load',
+SELECT set_eq('SELECT server, users, connected FROM balancer_load',
 	'SELECT server::text, users, users AS connected FROM users_before', 'the load is the same as before');
 SELECT is((SELECT sum(users_elsewhere) FROM balancer_rooms), 0::numeric, 'balancer_rooms shows no split room');
 SELECT set_eq('SELECT room_id, users FROM balancer_rooms',

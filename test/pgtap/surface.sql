@@ -64,8 +64,8 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'due_at timestamp with time zone, cause text, rooms bigint, outcome text, '
 		|| 'finished_at timestamp with time zone, recovered_at timestamp with time zone'),
 	('balancer_events', 'S', 'last_value bigint, log_cnt bigint, is_called boolean'),
-	('balancer_load', 'v', 'server text, state text, rooms bigint, users_assigned bigint, users_connected bigint, '
-		|| 'expected_users bigint, load bigint, capacity integer, percent numeric, bar text, note text'),
+	('balancer_load', 'v', 'server text, state text, pool text, rooms bigint, users bigint, connected bigint, '
+		|| 'expected bigint, load bigint, capacity integer, percent numeric, bar text, cause text'),
 	('balancer_rooms', 'v', 'room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, '
 		|| 'pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone'),
 	('balancer_stats', 'v', 'assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, '

@@ -142,7 +142,7 @@ private:
 		flush();
 		if (sample_due < trace.measure_from)
 			return;
-		const auto users = database.run("SELECT users_assigned FROM balancer_load");
+		const auto users = database.run("SELECT users FROM balancer_load");
 		for (std::int64_t one : users)
 		{
 			taken.users += one;

@@ -321,7 +321,7 @@ constexpr const char *independent_count = R"(
 	FROM balancer_servers s)";
 
 constexpr const char *own_count =
-	"SELECT server, concat_ws('/', rooms, users_assigned, load) FROM balancer_load";
+	"SELECT server, concat_ws('/', rooms, users, load) FROM balancer_load WHERE pool IS NOT NULL";
 
 void
 Course::count()

@@ -51,5 +51,14 @@ like($shown{Failovers}, qr/\|gxy2\|/, 'failovers are listed');
 like($shown{Worker}, qr/^(?:idle|running)$/, 'the worker says how it is');
 is(scalar(split /\n/, $shown{'Largest rooms'}), 8, 'and every room is there');
 
+# The console in psql: a row of a server with a name like these fits on a terminal.
+$node->psql('postgres', 'SET search_path = "Media"; SELECT * FROM balancer_load', stdout => \my $console,
+	extra_params => [ '-P', 'format=aligned', '-P', 'tuples_only=off' ]);
+my ($header, $line, @rows) = split /\n/, $console;
+like($header, qr/^ server \|.* percent .*\| *bar *\|/, 'psql shows the console');
+my ($longest) = sort { $b <=> $a } map { length } grep { !/gxy2/ } @rows;
+cmp_ok($longest, '>', 80, 'a row has all its columns');
+cmp_ok($longest, '<=', 120, 'and fits into 120');
+
 $node->stop;
 done_testing();

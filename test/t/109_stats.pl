@@ -154,12 +154,24 @@ my $default_pool = qr/^(?:psql:\S+ )?NOTICE:  no servers have been named yet.*\n
 like($stderr, $default_pool, 'CREATE EXTENSION names the default pool');
 is(() = $stderr =~ /^(?:psql:\S+ )?[A-Z]+:/mg, 3, 'and says nothing else where the library is preloaded');
 
+# A failover that is due: what moves the rooms is the worker, or the next call where there is none. A template gets no runs.
+my $cause = q(SELECT server, cause FROM balancer_load WHERE server = 'general');
+$node->safe_psql('postgres', 'ALTER DATABASE galaxy IS_TEMPLATE true');
+$node->safe_psql('galaxy', <<'SQL');
+SELECT init_servers('general,local');
+SET gxy_balancer.failover_delay = 0;
+UPDATE balancer_servers SET state = 'offline' WHERE name = 'general';
+SQL
+is($node->safe_psql('galaxy', $cause), 'general|set offline; rooms are moving', 'the worker moves the rooms');
+
 # Without preload.
 $node->adjust_conf('postgresql.conf', 'shared_preload_libraries', q(''));
 $node->append_conf('postgresql.conf', q(shared_preload_libraries = ''));
 $node->restart;
 is( $node->safe_psql('galaxy', "SELECT worker, coalesce($counts), last_run, next_due, since FROM balancer_stats"),
 	'not preloaded||||', 'without preload there are no counts, and no worker');
+is($node->safe_psql('galaxy', $cause), 'general|set offline; rooms move when called for (no worker)',
+	'nor does a worker move the rooms');
 is($node->psql('galaxy', q(SELECT reset_balancer_stats(), get_or_assign_server('full'))), 0, 'and no error');
 for my $level ('notice', 'warning', 'error', 'log', 'debug1', 'info')
 {

@@ -1,0 +1,68 @@
+/*
+ * console: what the views say of servers that are not simply online, of rooms on servers outside of the pool, and of sources
+ * that cannot be read.
+ */
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set helpers :abs_srcdir '/sql/include/helpers.sql'
+\set ECHO none
+\i :helpers
+-- Where the library is preloaded there is a worker all the same, but not in a template.
+ALTER DATABASE :"DBNAME" IS_TEMPLATE true;
+CREATE TABLE app_sessions (room_id text, user_id int, gateway_name text);
+CREATE VIEW app_live AS SELECT * FROM app_sessions;
+SET client_min_messages = warning;
+SELECT attach_sessions('app_live');
+RESET client_min_messages;
+
+-- A pool that nobody has written says so.
+SELECT server, state, pool, cause FROM balancer_load LIMIT 2;
+
+-- A state that is not online has its cause, and so has what a failover does.
+INSERT INTO balancer_servers (name, pool, capacity) VALUES ('gxy1', 'primary', 100), ('gxy2', 'primary', 100),
+	('gxy3', 'primary', NULL), ('spare', 'standby', NULL), ('event', 'reserved', NULL);
+SELECT get_or_assign_server('r' || i, NULL, 20) FROM generate_series(1, 6) i;
+INSERT INTO app_sessions SELECT 'r1', i, CASE WHEN i < 5 THEN 'gxy1' ELSE 'gxy2' END FROM generate_series(1, 6) i;
+SELECT * FROM balancer_load;
+SET gxy_balancer.failover_delay = '1h';
+SELECT set_server_state('gxy2', 'draining'), server_heartbeat('gxy3', false), set_server_state('gxy1', 'offline');
+SELECT server, state, pool, rooms, cause FROM balancer_load;
+SELECT set_server_state('gxy3', 'draining');
+UPDATE balancer_health SET healthy = true;
+UPDATE balancer_health SET healthy = false, since = last_heartbeat + interval '1 minute';
+SELECT server, state, cause FROM balancer_load WHERE state = 'offline';
+
+-- Due: the rows stay where they are until the worker or a call moves them. Which of them will depends on the preload.
+UPDATE balancer_failovers SET due_at = now();
+SELECT server, rooms, cause ~ 'rooms (are moving|move) to spare' AS leave,
+	cause ~ 'stands in for gxy3' AS stands_in
+FROM balancer_load WHERE cause <> '';
+SELECT get_or_assign_server('r1');
+SELECT gateway_name, count(*) FROM room_server_assignments GROUP BY 1 ORDER BY 1;
+
+-- Nowhere to go.
+UPDATE balancer_servers SET state = 'offline' WHERE name <> 'event';
+UPDATE balancer_failovers SET due_at = now();
+SELECT server, state, cause FROM balancer_load;
+UPDATE balancer_servers SET state = 'online';
+SELECT server_heartbeat('gxy3');
+DELETE FROM balancer_failovers;
+
+-- Servers outside of the pool that have rooms: offline as far as those are concerned, and counted like others. Nothing is
+-- known of their capacity.
+INSERT INTO room_server_assignments (room_id, gateway_name, expected_users) VALUES ('old1', 'gone', 3), ('old2', 'gone', 4),
+	('old3', 'also gone', 5);
+INSERT INTO app_sessions SELECT 'old2', i, CASE WHEN i < 15 THEN 'gone' ELSE 'gxy1' END FROM generate_series(11, 16) i;
+INSERT INTO app_sessions VALUES ('old1', 11, 'gone'), ('nowhere', 99, 'gone');
+SELECT server, state, pool, rooms, users, connected, expected, load, capacity, percent, bar, cause FROM balancer_load
+WHERE pool IS NULL OR server = 'gxy1';
+SELECT sum(rooms) = (SELECT count(*) FROM room_server_assignments) AS all_rooms FROM balancer_load;
+SELECT room_id, server, users, users_elsewhere FROM balancer_rooms WHERE room_id LIKE 'old%' ORDER BY 1;
+BEGIN;
+DELETE FROM room_server_assignments WHERE gateway_name LIKE 'gxy%' OR gateway_name = 'spare';
+TRUNCATE balancer_servers;
+SELECT server, rooms FROM balancer_load;
+ROLLBACK;
+
+TRUNCATE room_server_assignments, app_sessions;
+DROP TABLE app_sessions CASCADE;
+ALTER DATABASE :"DBNAME" IS_TEMPLATE false;
