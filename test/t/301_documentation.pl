@@ -159,7 +159,10 @@ sub check_grants
 		[ 'app', 'SELECT * FROM room_server_assignments' ],
 		[ 'monitor', q(SELECT server_heartbeat('gxy2'), server_state('gxy2')) ],
 		[ 'grafana', 'SELECT * FROM balancer_load, balancer_rooms, balancer_stats, balancer_failovers, balancer_health' ],
+		[ 'grafana', 'SELECT * FROM balancer_servers, balancer_pins, balancer_room_sizes' ],
 		[ 'operator', q(SELECT set_server_state('gxy2', 'draining'), set_server_state('gxy2', 'online')) ],
+		# The false alarm of a monitor: wanting the server online does not clear it.
+		[ 'operator', q(SELECT server_heartbeat('gxy2', false), set_server_state('gxy2', 'online'), server_heartbeat('gxy2')) ],
 		[ 'operator', q(INSERT INTO balancer_servers (name) VALUES ('gxy14'); UPDATE balancer_servers SET capacity = 5 WHERE name = 'gxy14';
 			DELETE FROM balancer_servers WHERE name = 'gxy14') ],
 		[ 'operator', q(SELECT pin_room(5, 'gxy2'), unpin_room(5), move_room(2171, 'gxy2'), evacuate_server('gxy2', 'gxy1', 1)) ],
