@@ -54,6 +54,7 @@ ISOLATION = \
 	evacuate-moved \
 	failover-claim \
 	failover-spread \
+	last-look \
 	learning \
 	old-snapshot \
 	pool-edit \
@@ -67,13 +68,15 @@ ISOLATION = \
 	timeout \
 	timeout-first-call \
 	touch-cleanup \
-	touch-touch
+	touch-touch \
+	truncate-holder
 
 # The same again on a server with the board, which these need: inputs in test/board/specs.
 BOARD = \
 	board-cleanup \
 	board-count \
 	board-exact \
+	board-same-room \
 	board-transactions
 
 # Where pg_regress writes; a caller who may not write here is given a folder of his own.

@@ -53,6 +53,21 @@ SELECT clean_inactive_assignments('0') AS freed, get_or_assign_server(9) IS NOT 
 	clean_inactive_assignments('0') AS freed_again;
 SELECT count(*) FROM room_server_assignments;
 
+-- What the same statement has done to a room counts.
+INSERT INTO room_server_assignments (room_id, gateway_name) SELECT 'gone' || i, 'gxy12' FROM generate_series(1, 4) i;
+WITH gone AS (DELETE FROM room_server_assignments WHERE room_id = 'gone1' RETURNING room_id)
+SELECT get_or_assign_server(room_id) <> 'gxy12' AS anew FROM gone;
+WITH gone AS (DELETE FROM room_server_assignments WHERE room_id = 'gone2' RETURNING room_id)
+SELECT touch_room(room_id), room_id FROM gone;
+WITH gone AS (DELETE FROM room_server_assignments WHERE room_id = 'gone3' RETURNING room_id)
+SELECT release_room(room_id) FROM gone;
+WITH moved AS (UPDATE room_server_assignments SET gateway_name = 'gxy11' WHERE room_id = 'gone4' RETURNING room_id)
+SELECT get_or_assign_server(room_id) FROM moved;
+WITH made AS (INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('made', 'gxy10') RETURNING room_id)
+SELECT get_or_assign_server(room_id) FROM made;
+SELECT room_id, gateway_name = 'gxy12' AS left_alone FROM room_server_assignments WHERE room_id ~ 'gone|made' ORDER BY 1;
+TRUNCATE room_server_assignments;
+
 -- In functions and procedures, and in a trigger of the application's.
 CREATE TABLE visits (room bigint, server text);
 CREATE FUNCTION visit() RETURNS trigger LANGUAGE plpgsql AS $$

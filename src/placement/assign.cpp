@@ -1,16 +1,15 @@
 /*
  * assign.cpp: choosing a server and reserving the room's place on it, as one step.
  *
- * By the board where there is one with a count that is new enough, otherwise by a count of one's own under the placement
- * lock. Nobody waits while holding that lock: another transaction that is about the same room is waited for afterwards.
+ * One attempt is: lock the room, look for its row, take the placement lock, choose a server, write the row. The choice is
+ * made by the load cache if it has a baseline that is new enough, otherwise by a count of all rooms. Everything else
+ * comes before or after: the application's tables are read, and other transactions are waited for, without those locks.
  */
 #include "placement/assign.hpp"
 
 #include "pg/debug_delay.hpp"
-#include "tables/assignments_insert.hpp"
 #include "placement/load_cache_refresh.hpp"
 #include "shared/status.hpp"
-#include "tables/locks.hpp"
 
 namespace gxy
 {
@@ -43,12 +42,6 @@ refuse(const Decision &decision, const PlacementRequest &request, const Prospect
 	pg_unreachable();
 }
 
-struct Placing
-{
-	text *server = nullptr; /* set if the room was placed */
-	Assignments::Probe in_the_way;
-};
-
 /* The users the room adds to its server's load, as far as they are not there yet. */
 Burden
 burden_of(const PlacementRequest &request, const Prospect &prospect)
@@ -64,11 +57,95 @@ burden_of(const PlacementRequest &request, const Prospect &prospect)
 	return gxy::burden_of(use, prospect.rules);
 }
 
-/* False if another row of the room got in first. */
-bool
-insert_room(const PlacementRequest &request, const Prospect &prospect, const Decision &decision,
-			const Server &chosen, Insertion *insertion)
+/* What one attempt came to. */
+enum class Attempt
 {
+	placed,
+	occupied,		/* the room has a row, or another transaction is writing one */
+	needs_sessions, /* they decide, and have to be read first */
+	needs_count,	/* the load cache has no baseline that can be used */
+	refused,		/* by the policy */
+	timed_out
+};
+
+/* A room being placed, and all that is opened and read for it before a lock is taken. */
+struct Placement
+{
+	const PlacementRequest *request;
+	RoomWaits *waits;
+	Prospect prospect;
+	Assignments assignments;
+	Board *board; /* nullptr: every room is counted */
+	Insertion insertion;
+	bool examined = false; /* the room's sessions have been read */
+
+	/* Of the last attempt. */
+	Assignments::Probe in_the_way;
+	Server *servers = nullptr;
+	Decision decision;
+	text *server = nullptr; /* set when it is placed */
+};
+
+/* Chooses by the load cache and reserves the place there, in one step. The caller shares the placement lock. */
+Attempt
+choose_by_cache(Placement *placement)
+{
+	const PlacementRequest &request = *placement->request;
+	const Prospect &prospect = placement->prospect;
+	const int *places = places_of(placement->board, *prospect.pool);
+
+	if (places == nullptr)
+		return Attempt::needs_count;
+	placement->servers = list_servers(request, prospect);
+	switch (reserve(placement->board,
+					ReserveRequest{.basis = basis_of(*prospect.pool, prospect.rules),
+								   .room = name_hash(request.room->view()),
+								   .room_examined = placement->examined,
+								   .expected = prospect.expected(),
+								   .burden = burden_of(request, prospect),
+								   .rules = &prospect.rules,
+								   .claimed_by = claims_in_force(*prospect.pool, request.now),
+								   .own = {}},
+					placement->servers, places, prospect.pool->servers.count, &placement->decision))
+	{
+		case Reserved::yes:
+			return Attempt::placed;
+		case Reserved::refused:
+			return Attempt::refused;
+		case Reserved::suspect:
+			return Attempt::needs_sessions;
+		case Reserved::no_count:
+			break;
+	}
+	return Attempt::needs_count;
+}
+
+/* Chooses by a count of all rooms. The caller has the placement lock to itself. */
+Attempt
+choose_by_count(Placement *placement)
+{
+	const Prospect &prospect = placement->prospect;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	pause_here();
+	placement->servers =
+		count_servers(*placement->request, prospect, placement->assignments, snapshot);
+	UnregisterSnapshot(snapshot);
+	if (placement->servers == nullptr)
+		return Attempt::needs_sessions;
+	placement->decision = decide(placement->servers, prospect.pool->servers.count,
+								 prospect.expected(), prospect.rules);
+	return placement->decision.outcome == Outcome::placed ? Attempt::placed : Attempt::refused;
+}
+
+/* The row may be occupied only by a statement of the application, which takes none of our locks. */
+Attempt
+insert_room(Placement *placement)
+{
+	const PlacementRequest &request = *placement->request;
+	const Prospect &prospect = placement->prospect;
+	const Decision &decision = placement->decision;
+	const Server &chosen = placement->servers[decision.server];
 	TimestampTz now = GetCurrentTimestamp();
 	Assignment row = {.room = request.room->view(),
 					  .server = chosen.name,
@@ -80,147 +157,103 @@ insert_room(const PlacementRequest &request, const Prospect &prospect, const Dec
 					  .reported_users = std::nullopt};
 
 	pause_here();
-	if (!insertion->insert(*request.room, row))
-		return false;
-	count(static_cast<Counter>(tier(decision.verdict.standing)));
-	return true;
-}
-
-/* Keeps the placement lock, shared, with a reservation. */
-Reserved
-try_board(const PlacementRequest &request, const Prospect &prospect, bool examined, Board *board,
-		  const int *places, Server *servers, Decision *decision)
-{
-	wait_for_placement_lock(*request.room, placing_by_board, request.deadline);
-
-	Reserved reserved =
-		reserve(board,
-				ReserveRequest{.basis = basis_of(*prospect.pool, prospect.rules),
-							   .room = name_hash(request.room->view()),
-							   .room_examined = examined,
-							   .expected = prospect.expected(),
-							   .burden = burden_of(request, prospect),
-							   .rules = &prospect.rules,
-							   .claimed_by = claims_in_force(*prospect.pool, request.now),
-							   .own = {}},
-				servers, places, prospect.pool->servers.count, decision);
-
-	if (reserved != Reserved::yes)
-		release_placement_lock(placing_by_board);
-	return reserved;
-}
-
-/*
- * Reserves by the board, which is one step; the row follows, and should somebody else have been first, the reservation
- * is taken back. False if the board has no count to go by.
- */
-bool
-reserve_by_board(const PlacementRequest &request, Prospect *prospect, Board *board,
-				 const Assignments &assignments, Insertion *insertion, Placing *placing)
-{
-	const int *places = places_of(board, *prospect->pool);
-	Decision decision;
-	Reserved reserved = Reserved::suspect;
-	Server *servers = nullptr;
-
-	if (places == nullptr)
-		return false;
-	for (bool examined = false; reserved == Reserved::suspect; examined = true)
+	if (!placement->insertion.insert(*request.room, row))
 	{
-		if (examined)
-			take_census(request, prospect);
-		servers = list_servers(request, *prospect);
-		reserved = try_board(request, *prospect, examined, board, places, servers, &decision);
+		if (placement->board != nullptr)
+			take_back_reservation();
+		return Attempt::occupied;
 	}
-	if (reserved == Reserved::no_count)
-		return false;
-	if (reserved == Reserved::refused)
-		refuse(decision, request, *prospect);
-	if (insert_room(request, *prospect, decision, servers[decision.server], insertion))
-		placing->server = text_of(servers[decision.server].name);
-	else
-		take_back_reservation();
-	release_placement_lock(placing_by_board);
-	if (placing->server == nullptr)
-		placing->in_the_way = probe_now(assignments, *request.room);
-	return true;
-}
-
-/*
- * Counts and reserves as one step. Holds the placement lock, and waits for nothing meanwhile. nullopt: the census has to
- * be taken with the servers that sessions name.
- */
-std::optional<Placing>
-reserve_by_count(const PlacementRequest &request, const Prospect &prospect,
-				 const Assignments &assignments, Insertion *insertion)
-{
-	Placing placing;
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-
-	pause_here();
-	placing.in_the_way = assignments.probe(*request.room, snapshot);
-	if (placing.in_the_way.committed || TransactionIdIsValid(placing.in_the_way.holder))
-	{
-		UnregisterSnapshot(snapshot);
-		return placing;
-	}
-
-	Server *servers = count_servers(request, prospect, assignments, snapshot);
-
-	UnregisterSnapshot(snapshot);
-	if (servers == nullptr)
-		return std::nullopt;
-
-	Decision decision =
-		decide(servers, prospect.pool->servers.count, prospect.expected(), prospect.rules);
-
-	if (decision.outcome != Outcome::placed)
-	{
-		release_placement_lock(placing_by_count);
-		refuse(decision, request, prospect);
-	}
-
-	const Server &chosen = servers[decision.server];
-
-	if (insert_room(request, prospect, decision, chosen, insertion))
-	{
-		placing.server = text_of(chosen.name);
+	if (placement->board == nullptr)
 		note_room(chosen.name, burden_of(request, prospect));
+	count(static_cast<Counter>(tier(decision.verdict.standing)));
+	placement->server = text_of(chosen.name);
+	return Attempt::placed;
+}
+
+/* The room is locked, and has no row. */
+Attempt
+choose_and_insert(Placement *placement)
+{
+	bool by_cache = placement->board != nullptr;
+	LOCKMODE mode = by_cache ? placing_by_cache : placing_by_count;
+
+	if (!placement->waits->lock_placement(mode))
+		return Attempt::timed_out;
+
+	Attempt attempt = by_cache ? choose_by_cache(placement) : choose_by_count(placement);
+
+	if (attempt == Attempt::placed)
+		attempt = insert_room(placement);
+	pause_here();
+	release_placement_lock(mode);
+	return attempt;
+}
+
+/* Whether the room has a row, or another transaction is writing one. */
+bool
+look_for_row(Placement *placement)
+{
+	placement->in_the_way = probe_now(placement->assignments, *placement->request->room);
+	return placement->in_the_way.committed || TransactionIdIsValid(placement->in_the_way.holder);
+}
+
+/* Gives back the locks it has taken. */
+Attempt
+attempt_to_place(Placement *placement)
+{
+	const RoomKey &room = *placement->request->room;
+
+	if (!placement->waits->lock_room())
+		return Attempt::timed_out;
+
+	Attempt attempt = Attempt::occupied;
+
+	if (!look_for_row(placement))
+	{
+		attempt = choose_and_insert(placement);
+		/* A row may have come while the call waited for the placement lock. It is the answer, and no refusal is. */
+		if ((attempt == Attempt::occupied || attempt == Attempt::refused) &&
+			look_for_row(placement))
+			attempt = Attempt::occupied;
 	}
-	return placing;
+	release_room_lock(room);
+	return attempt;
 }
 
 /*
- * Which server a session names matters only where its room has no assignment, which is seldom: asked for without, a view
- * is spared a join, and half of the time.
+ * Which server a session names matters only if its room has no assignment, which is seldom: a view asked for without it
+ * is spared a join, and half of the time. Once it has mattered to this backend's count it is read for the next hundred.
  */
-Placing
-place_by_count(const PlacementRequest &request, Prospect *prospect, const Assignments &assignments,
-			   Insertion *insertion)
+void
+read_sessions(Placement *placement, bool needs_servers)
 {
-	/* Where it does matter, it will the next time. */
 	static int reads_servers = 0;
+	Reading reading = Reading::servers_too;
 
+	if (placement->board == nullptr)
+	{
+		reads_servers = needs_servers ? 100 : std::max(reads_servers - 1, 0);
+		if (reads_servers == 0)
+			reading = Reading::rooms_and_users;
+	}
+	take_census(*placement->request, &placement->prospect, reading);
+	placement->examined = true;
+}
+
+Attempt
+try_until_decided(Placement *placement)
+{
+	if (placement->board == nullptr)
+		read_sessions(placement, false);
 	for (;;)
 	{
-		Reading reading = reads_servers > 0 ? Reading::servers_too : Reading::rooms_and_users;
+		Attempt attempt = attempt_to_place(placement);
 
-		take_census(request, prospect, reading);
-		wait_for_placement_lock(*request.room, placing_by_count, request.deadline);
-
-		std::optional<Placing> placing =
-			reserve_by_count(request, *prospect, assignments, insertion);
-
-		pause_here();
-		release_placement_lock(placing_by_count);
-		if (!placing)
-		{
-			reads_servers = 100;
-			continue;
-		}
-		if (reads_servers > 0)
-			reads_servers--;
-		return *placing;
+		if (attempt == Attempt::needs_count)
+			placement->board = nullptr;
+		else if (attempt != Attempt::needs_sessions)
+			return attempt;
+		read_sessions(placement, attempt == Attempt::needs_sessions);
 	}
 }
 
@@ -229,6 +262,10 @@ place_by_count(const PlacementRequest &request, Prospect *prospect, const Assign
 Assignments::Probe
 probe_now(const Assignments &assignments, const RoomKey &room)
 {
+	/* A row that the calling statement has deleted is visible until then. */
+	if (!IsInParallelMode())
+		CommandCounterIncrement();
+
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Assignments::Probe probe = assignments.probe(room, snapshot);
 
@@ -237,7 +274,7 @@ probe_now(const Assignments &assignments, const RoomKey &room)
 }
 
 text *
-place(const PlacementRequest &request)
+place(const PlacementRequest &request, RoomWaits *waits)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
@@ -248,25 +285,36 @@ place(const PlacementRequest &request)
 	Prospect prospect = look_ahead(request);
 	Assignments assignments = open_assignments(RowExclusiveLock, request.deadline);
 	Board *board = fresh_board(request, prospect, assignments);
-	Insertion insertion = prepare_insertion(assignments, request.deadline);
-	Placing placing;
+	Placement placement = {.request = &request,
+						   .waits = waits,
+						   .prospect = prospect,
+						   .assignments = assignments,
+						   .board = board,
+						   .insertion = prepare_insertion(assignments, request.deadline),
+						   .in_the_way = {},
+						   .decision = {}};
+	Attempt attempt = try_until_decided(&placement);
+	Assignments::Probe in_the_way = placement.in_the_way;
+	text *server = nullptr;
 
-	if (board == nullptr ||
-		!reserve_by_board(request, &prospect, board, assignments, &insertion, &placing))
-		placing = place_by_count(request, &prospect, assignments, &insertion);
-	insertion.finish();
-	assignments.close();
+	if (attempt == Attempt::refused)
+		refuse(placement.decision, request, placement.prospect);
+	placement.insertion.finish();
+	if (attempt == Attempt::placed)
+		placement.assignments.close();
+	else
+		placement.assignments.close_and_unlock();
 	MemoryContextSwitchTo(caller);
-	if (placing.server != nullptr)
+	if (attempt == Attempt::placed)
 	{
-		placing.server = text_of(view_of(placing.server));
+		server = text_of(view_of(placement.server));
 		CommandCounterIncrement();
 	}
 	MemoryContextDelete(context);
-	if (TransactionIdIsValid(placing.in_the_way.holder) && !placing.in_the_way.committed)
-		wait_for_holder(placing.in_the_way.holder, placing.in_the_way.token, *request.room,
-						request.deadline);
-	return placing.server;
+	if (attempt == Attempt::occupied && !in_the_way.committed &&
+		TransactionIdIsValid(in_the_way.holder))
+		waits->wait_for_holder(in_the_way.holder, in_the_way.token);
+	return server;
 }
 
 } // namespace gxy

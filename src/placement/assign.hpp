@@ -4,17 +4,21 @@
 #pragma once
 
 #include "placement/candidates.hpp"
+#include "tables/placement_locks.hpp"
 
 namespace gxy
 {
 
-/* Which row of a room there is by now, or may yet be: find() can miss one, this cannot. */
+/*
+ * Which row of a room there is, or may yet be, everything included that this transaction has done so far, also in the
+ * statement that calls. find() can miss a row, this cannot.
+ */
 Assignments::Probe probe_now(const Assignments &assignments, const RoomKey &room);
 
 /*
- * One attempt to place a room that had no row; nullptr if somebody else was there first, after waiting for him. Raises
- * what get_or_assign() (rooms/lease.hpp) does.
+ * Places a room that had no row, and returns its server; nullptr if another transaction came first, after waiting for
+ * it, or if the deadline came first. Raises what get_or_assign() (rooms/lease.hpp) does.
  */
-text *place(const PlacementRequest &request);
+text *place(const PlacementRequest &request, RoomWaits *waits);
 
 } // namespace gxy

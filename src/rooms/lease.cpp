@@ -1,18 +1,20 @@
 /*
  * lease.cpp: sticky answers, first assignments, renewals and releases.
  *
- * A call goes round a loop: find the room's row; if it is there, renew it if need be and answer; if not, place the
- * room. Every step that meets another transaction either does without it (a renewal), or waits for it outside of the
- * placement lock, bounded by assign_timeout, and goes round again. So nobody waits while holding that lock, and
- * nobody waits for a transaction that has to do with another room only.
+ * A call goes round a loop (RoomWaits in tables/placement_locks.hpp): find the room's row; if it is there, renew its lease
+ * if that is due and answer; if not, place the room. A step that meets another transaction either does without it, as a
+ * renewal does, or has the call wait for its end and go round again. While it waits the call holds no lock that it has
+ * taken itself, so that it waits for transactions that concern its own room only, and keeps none of them waiting.
  *
- * A lease that has not run out is answered from its row whatever others are doing to it. One that has run out might
- * be on its way out: if its row is being deleted, only the end of the deleting transaction tells where the room is.
+ * A lease that has not expired is answered from its row whatever other transactions do to the row. An expired one may be
+ * on its way out, so its renewal comes before the answer: if another transaction is deleting the row, only the end of
+ * that transaction tells where the room is.
  */
 #include "rooms/lease.hpp"
 
 #include "placement/assign.hpp"
 #include "tables/catalog.hpp"
+#include "tables/placement_locks.hpp"
 #include "pg/debug_delay.hpp"
 #include "rooms/relocation.hpp"
 #include "shared/status.hpp"
@@ -60,13 +62,6 @@ expired(const Found &found, TimestampTz now)
 	return now - found.leased_from >= microseconds(setting::assignment_grace);
 }
 
-/* Nobody can tell where the room is before the deleting transaction has ended. */
-bool
-is_ending(const Found &found, TimestampTz now)
-{
-	return TransactionIdIsValid(found.deleter) && expired(found, now);
-}
-
 bool
 is_due(const Found &found, TimestampTz now, std::optional<int> users)
 {
@@ -74,13 +69,20 @@ is_due(const Found &found, TimestampTz now, std::optional<int> users)
 		   (users && users != found.reported_users && !IsolationIsSerializable());
 }
 
-/* Renews without waiting for anybody: busy if another transaction has the row, or has locked the table. */
-Assignments::Change
+/* Renews without waiting: busy if another transaction has the row, or has locked the table. */
+Change
 renew(Assignments *assignments, Found *found, TimestampTz now, std::optional<int> users)
 {
-	if (!ConditionalLockRelationOid(RelationGetRelid(assignments->table()), RowExclusiveLock))
-		return Assignments::Change::busy;
-	return assignments->renew(&found->tid, now, users);
+	Oid table = RelationGetRelid(assignments->table());
+
+	if (!ConditionalLockRelationOid(table, RowExclusiveLock))
+		return Change::busy;
+
+	Change change = assignments->renew(&found->tid, now, users);
+
+	if (change != Change::done)
+		UnlockRelationOid(table, RowExclusiveLock);
+	return change;
 }
 
 /* Its sessions, if it has any, are counted where they are. */
@@ -175,44 +177,92 @@ rehouse(const RoomKey &room, std::string_view from, Deadline deadline)
 	return looks_again;
 }
 
+/* Another transaction that has to end before a call can be answered. */
+struct InTheWay
+{
+	TransactionId holder = InvalidTransactionId; /* invalid: none */
+	std::uint32_t token = 0;
+};
+
+/* The row of a room was not found: absent, again, or another transaction is inserting it. */
+Stick
+look_closer(const Assignments &assignments, const RoomKey &room, InTheWay *in_the_way)
+{
+	Assignments::Probe probe = probe_now(assignments, room);
+
+	if (probe.committed)
+		return Stick::again;
+	*in_the_way = {.holder = probe.holder, .token = probe.token};
+	return Stick::absent;
+}
+
+/* Renews an expired lease. Another transaction that has the row may be deleting it: that one is in the way. */
+Stick
+renew_expired(Assignments *assignments, const RoomKey &room, std::optional<Found> *found,
+			  TimestampTz now, std::optional<int> users, InTheWay *in_the_way)
+{
+	pause_here();
+
+	Change change = renew(assignments, &**found, now, users);
+
+	if (change == Change::busy)
+	{
+		*found = assignments->find_with_deleter(room);
+		if (*found)
+			in_the_way->holder = (*found)->deleter;
+	}
+	if (change == Change::done)
+	{
+		count(Counter::renewed);
+		*found = assignments->find(room);
+	}
+	return change == Change::outdated || !*found ? Stick::again : Stick::answered;
+}
+
 /*
  * Looks for the row of a room and renews its lease if that is due, or users are to be noted; finds out where its callers
- * are to be sent if server is given. again: something came in between, and has been waited for.
+ * are to be sent if server is given. again: something has changed in between, or the call has waited for it.
  */
 Stick
-stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline deadline,
-	  text **server)
+stick(const RoomKey &room, std::optional<int> users, RoomWaits *waits, text **server)
 {
-	Assignments assignments = Assignments::open(AccessShareLock, deadline);
+	TimestampTz now = waits->now();
+	Assignments assignments = Assignments::open(AccessShareLock, waits->deadline());
 	bool absent;
 	std::optional<Found> found = assignments.find(room, &absent);
 	Stick result = Stick::answered;
+	InTheWay in_the_way;
+	bool is_expired = found && may_write() && expired(*found, now);
 
 	if (!found)
-		result = !absent && probe_now(assignments, room).committed ? Stick::again : Stick::absent;
-	else if (server != nullptr && !(may_write() && is_ending(*found, now)))
+		result = absent ? Stick::absent : look_closer(assignments, room, &in_the_way);
+	else if (is_expired)
+		result = renew_expired(&assignments, room, &found, now, users, &in_the_way);
+	if (TransactionIdIsValid(in_the_way.holder) && (found || (server != nullptr && may_write())))
+	{
+		/* So that it can lock the table as a whole, as for a TRUNCATE, before it ends. */
+		assignments.close_and_unlock();
+		waits->wait_for_holder(in_the_way.holder, in_the_way.token);
+		return Stick::again;
+	}
+	if (result == Stick::answered && server != nullptr)
 		result = route(&assignments, &*found, now, server);
-	if (found && result == Stick::answered && may_write() && is_due(*found, now, users) &&
-		!is_ending(*found, now))
+	if (result == Stick::answered && !is_expired && may_write() && is_due(*found, now, users))
 	{
 		pause_here();
 
-		Assignments::Change change = renew(&assignments, &*found, now, users);
+		Change change = renew(&assignments, &*found, now, users);
 
-		/* Whoever has the row may have begun to delete it since it was found. */
-		if (change == Assignments::Change::busy && expired(*found, now))
-			found = assignments.find(room);
-		if (change == Assignments::Change::outdated || !found)
+		if (change == Change::outdated)
 			result = Stick::again;
-		if (change == Assignments::Change::done)
+		if (change == Change::done)
 			count(Counter::renewed);
 	}
-	assignments.close();
-	if (found && may_write() && is_ending(*found, now))
-	{
-		wait_for_holder(found->deleter, 0, room, deadline);
-		result = Stick::again;
-	}
+	/* Nothing was read or written that has to be protected: what follows may have to wait. */
+	if (result == Stick::absent || result == Stick::again)
+		assignments.close_and_unlock();
+	else
+		assignments.close();
 	return result;
 }
 
@@ -221,41 +271,32 @@ stick(const RoomKey &room, TimestampTz now, std::optional<int> users, Deadline d
 text *
 get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> expected_users)
 {
-	TimestampTz start = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_call_starting_now();
-
-	for (bool first = true;; first = false)
-	{
+	return retry(room, [&](RoomWaits *waits) -> std::optional<text *> {
 		text *server = nullptr;
-		TimestampTz now = first ? start : GetCurrentTimestamp();
 
-		CHECK_FOR_INTERRUPTS();
-		if (!first && deadline.passed())
-			give_up(room);
-		switch (stick(room, now, std::nullopt, deadline, &server))
+		switch (stick(room, std::nullopt, waits, &server))
 		{
 			case Stick::answered:
-				count(Counter::sticky);
-				return server;
-			case Stick::stranded:
-				if (rehouse(room, view_of(server), deadline))
-					continue;
-				count(Counter::sticky);
-				return server;
-			case Stick::again:
-				continue;
-			case Stick::absent:
 				break;
+			case Stick::stranded:
+				if (rehouse(room, view_of(server), waits->deadline()))
+					return std::nullopt;
+				break;
+			case Stick::again:
+				return std::nullopt;
+			case Stick::absent:
+				require_write(room, "assign a server to");
+				server = place(PlacementRequest{.room = &room,
+												.region = region,
+												.expected_users = expected_users,
+												.now = waits->now(),
+												.deadline = waits->deadline()},
+							   waits);
+				return server != nullptr ? std::optional(server) : std::nullopt;
 		}
-		require_write(room, "assign a server to");
-		server = place(PlacementRequest{.room = &room,
-										.region = region,
-										.expected_users = expected_users,
-										.now = now,
-										.deadline = deadline});
-		if (server != nullptr)
-			return server;
-	}
+		count(Counter::sticky);
+		return server;
+	});
 }
 
 bool
@@ -267,62 +308,39 @@ is_assigned(const Assignments &assignments, const RoomKey &room)
 bool
 touch(const RoomKey &room, std::optional<int> users)
 {
-	TimestampTz start = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_call_starting_now();
-
 	require_write(room, "touch");
-	for (bool first = true;; first = false)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!first && deadline.passed())
-			give_up(room);
+	return retry(room, [&](RoomWaits *waits) -> std::optional<bool> {
+		Stick result = stick(room, users, waits, nullptr);
 
-		Stick result = stick(room, first ? start : GetCurrentTimestamp(), users, deadline, nullptr);
-
-		if (result != Stick::again)
-			return result == Stick::answered;
-	}
+		return result != Stick::again ? std::optional(result == Stick::answered) : std::nullopt;
+	});
 }
 
 bool
 release(const RoomKey &room)
 {
-	Deadline deadline = Deadline::of_call_starting_now();
-
 	require_write(room, "release");
 
-	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
-	bool released = false;
-
-	for (bool first = true;; first = false)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!first && deadline.passed())
-			give_up(room);
-
+	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call_starting_now());
+	bool released = retry(room, [&](RoomWaits *waits) -> std::optional<bool> {
 		std::optional<Found> found = assignments.find(room);
 
-		if (!found && !probe_now(assignments, room).committed)
-			break;
 		if (!found)
-			continue;
+			return is_assigned(assignments, room) ? std::nullopt : std::optional(false);
 		/* Row by row with others: wait until it is ours, then look at what became of it. */
-		Assignments::Change locked = wait_for_row(&assignments, &found->tid, room, deadline);
+		Change locked = waits->wait_for_row(&assignments, &found->tid);
 
-		if (locked == Assignments::Change::busy)
+		if (locked == Change::busy)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 							errmsg("cannot release a room in the statement that assigns it"),
 							errhint("Release it in a statement of its own.")));
-		if (locked != Assignments::Change::done)
-			continue;
-		if (assignments.remove_locked(&found->tid) == Change::done)
-		{
-			note_freed(room, *found);
-			released = true;
-			CommandCounterIncrement();
-			break;
-		}
-	}
+		if (locked != Change::done || assignments.remove_locked(&found->tid) != Change::done)
+			return std::nullopt;
+		note_freed(room, *found);
+		CommandCounterIncrement();
+		return true;
+	});
+
 	assignments.close();
 	return released;
 }

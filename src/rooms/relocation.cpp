@@ -11,6 +11,7 @@
 #include "pg/debug_delay.hpp"
 #include "shared/load_cache_xact.hpp"
 #include "shared/status.hpp"
+#include "tables/placement_locks.hpp"
 
 namespace gxy
 {

@@ -20,21 +20,31 @@ namespace gxy
 namespace
 {
 
-/* The other transaction, if any, that is deleting (not updating, not locking) a tuple just now; its page is locked. */
+/* The other transaction, if any, that is deleting (not updating, not locking) a tuple whose page is pinned. */
 TransactionId
-deleter_of(HeapTuple tuple)
+deleter_of(HeapTuple tuple, Buffer buffer)
 {
 	HeapTupleHeader header = tuple->t_data;
+	TransactionId deleter = InvalidTransactionId;
 
-	if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
-		!ItemPointerEquals(&header->t_ctid, &tuple->t_self))
-		return InvalidTransactionId;
-	return HeapTupleHeaderGetUpdateXid(header);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
+		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+		ItemPointerEquals(&header->t_ctid, &tuple->t_self))
+		deleter = HeapTupleHeaderGetUpdateXid(header);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (!TransactionIdIsValid(deleter))
+		return deleter;
+	/* In this order: a transaction that is no longer in progress has either committed or aborted. */
+	if (TransactionIdIsCurrentTransactionId(deleter) ||
+		(!TransactionIdIsInProgress(deleter) && !TransactionIdDidCommit(deleter)))
+		deleter = InvalidTransactionId;
+	return deleter;
 }
 
 /* Of a tuple, and the row in it, whose page is pinned. */
 Found
-found_in(HeapTuple tuple, const Assignment &row, Buffer buffer)
+found_in(HeapTuple tuple, const Assignment &row)
 {
 	Found found;
 
@@ -45,34 +55,24 @@ found_in(HeapTuple tuple, const Assignment &row, Buffer buffer)
 	found.expected_users = row.expected_users;
 	found.reported_users = row.reported_users;
 	found.inserter = first_inserter(tuple);
-
-	/* Nearly always: nobody has touched it. One that comes after this look came after the call. */
-	if (tuple->t_data->t_infomask & HEAP_XMAX_INVALID)
-		return found;
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	found.deleter = deleter_of(tuple);
-	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-	if (TransactionIdIsValid(found.deleter) &&
-		(TransactionIdIsCurrentTransactionId(found.deleter) ||
-		 !TransactionIdIsInProgress(found.deleter)))
-		found.deleter = InvalidTransactionId;
 	return found;
 }
 
 std::optional<Found>
-first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot)
+first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot,
+			  bool with_deleter)
 {
 	std::optional<Found> found;
 
-	(void) for_each_version(
-		heap, key, room.as_datum(), snapshot, [&found, heap](TupleTableSlot *slot) {
-			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+	(void) for_each_version(heap, key, room.as_datum(), snapshot, [&](TupleTableSlot *slot) {
+		BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+		HeapTuple tuple = buffered->base.tuple;
 
-			found = found_in(buffered->base.tuple,
-							 assignment_of(buffered->base.tuple, RelationGetDescr(heap)),
-							 buffered->buffer);
-			return false;
-		});
+		found = found_in(tuple, assignment_of(tuple, RelationGetDescr(heap)));
+		if (with_deleter)
+			found->deleter = deleter_of(tuple, buffered->buffer);
+		return false;
+	});
 	return found;
 }
 
@@ -119,7 +119,7 @@ find_remembered(Relation heap, const RoomKey &room, std::uint64_t hash)
 		Assignment row = assignment_of(&tuple, RelationGetDescr(heap));
 
 		if (row.room == room.view())
-			found = found_in(&tuple, row, at.buffer);
+			found = found_in(&tuple, row);
 	}
 	ReleaseBuffer(at.buffer);
 	return found;
@@ -185,6 +185,14 @@ Assignments::close()
 	table_close(heap, NoLock);
 }
 
+void
+Assignments::close_and_unlock()
+{
+	if (key != nullptr)
+		index_close(key, mode);
+	table_close(heap, mode);
+}
+
 std::optional<Found>
 Assignments::find(const RoomKey &room, bool *absent) const
 {
@@ -201,8 +209,7 @@ Assignments::find(const RoomKey &room, bool *absent) const
 			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
 
 			found = found_in(buffered->base.tuple,
-							 assignment_of(buffered->base.tuple, RelationGetDescr(heap)),
-							 buffered->buffer);
+							 assignment_of(buffered->base.tuple, RelationGetDescr(heap)));
 			known_row(hash) = KnownRow{.room = hash, .root = *root, .buffer = buffered->buffer};
 			return false;
 		});
@@ -216,7 +223,14 @@ std::optional<Found>
 Assignments::find_visible(const RoomKey &room) const
 {
 	open_key();
-	return first_version(heap, key, room, GetActiveSnapshot());
+	return first_version(heap, key, room, GetActiveSnapshot(), false);
+}
+
+std::optional<Found>
+Assignments::find_with_deleter(const RoomKey &room) const
+{
+	open_key();
+	return first_version(heap, key, room, SnapshotSelf, true);
 }
 
 Assignments::Probe

@@ -78,8 +78,8 @@ struct Found
 	std::optional<int> reported_users;
 	TransactionId inserter =
 		InvalidTransactionId; /* invalid if it is not the first version of the row */
-	TransactionId deleter =
-		InvalidTransactionId; /* another transaction in progress that is deleting the row */
+	/* Another transaction that is deleting the row, or was a moment ago; only find_with_deleter() looks for it. */
+	TransactionId deleter = InvalidTransactionId;
 };
 
 /* Who inserted a row, if this is its first version; invalid for a later one. */
@@ -104,6 +104,9 @@ public:
 	static Assignments open(LOCKMODE mode, Deadline deadline);
 	void close();
 
+	/* Gives the locks back as well, before a wait; for a caller that has written nothing. */
+	void close_and_unlock();
+
 	/* Has the index opened now, so that nothing waits for it later. */
 	void open_key() const;
 
@@ -115,6 +118,9 @@ public:
 	 * index knows nothing of the room.
 	 */
 	std::optional<Found> find(const RoomKey &room, bool *absent = nullptr) const;
+
+	/* The same, with what another transaction that has the row is doing to it. */
+	std::optional<Found> find_with_deleter(const RoomKey &room) const;
 
 	/* The room's row as the active snapshot sees it. */
 	std::optional<Found> find_visible(const RoomKey &room) const;

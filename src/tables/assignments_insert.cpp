@@ -117,28 +117,4 @@ Insertion::finish()
 	FreeExecutorState(estate);
 }
 
-void
-acquire_placement_lock(LOCKMODE mode)
-{
-	LOCKTAG tag = side_lock_tag(relations().assignments);
-
-	(void) LockAcquire(&tag, mode, false, false);
-}
-
-bool
-try_placement_lock(LOCKMODE mode)
-{
-	LOCKTAG tag = side_lock_tag(relations().assignments);
-
-	return LockAcquire(&tag, mode, false, true) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-void
-release_placement_lock(LOCKMODE mode)
-{
-	LOCKTAG tag = side_lock_tag(relations().assignments);
-
-	(void) LockRelease(&tag, mode, false);
-}
-
 } // namespace gxy

@@ -1,5 +1,5 @@
 /*
- * assignments_insert.hpp: writing a new row of room_server_assignments, and the lock under which that is done.
+ * assignments_insert.hpp: writing a new row of room_server_assignments.
  */
 #pragma once
 
@@ -26,18 +26,5 @@ private:
 	ResultRelInfo *target = nullptr;
 	TupleTableSlot *slot = nullptr;
 };
-
-/*
- * The lock under which a server is counted out and reserved. Exact because whoever has it sees every reservation
- * before; harmless because it is given back before the transaction ends and nothing is waited for while it is held. An
- * error gives it back as well. Those who place by the board share it, from their reservation there until the row is
- * written, which is when a count can see it.
- */
-constexpr LOCKMODE placing_by_count = ExclusiveLock;
-constexpr LOCKMODE placing_by_board = ShareLock;
-
-void acquire_placement_lock(LOCKMODE mode);
-bool try_placement_lock(LOCKMODE mode);
-void release_placement_lock(LOCKMODE mode);
 
 } // namespace gxy

@@ -15,16 +15,9 @@ Assignments open_assignments(LOCKMODE mode, Deadline deadline);
 /* Insertion::prepare(), waiting until the deadline for those who have locked one of the table's indexes. */
 Insertion prepare_insertion(const Assignments &assignments, Deadline deadline);
 
-/* Waits until the transaction that is inserting, deleting or holding the room's row has ended. */
-void wait_for_holder(TransactionId holder, std::uint32_t token, const RoomKey &room,
-					 Deadline deadline);
-
 /* Waits for this transaction's turn to have the row; see Assignments::lock_row(). */
 Assignments::Change wait_for_row(Assignments *assignments, ItemPointer tid, const RoomKey &room,
 								 Deadline deadline);
-
-/* Waits for the turn to place a room. */
-void wait_for_placement_lock(const RoomKey &room, LOCKMODE mode, Deadline deadline);
 
 /* Raises 55P03 for a call that kept losing races until its deadline. */
 [[noreturn]] void give_up(const RoomKey &room);
