@@ -26,6 +26,7 @@ REGRESS = \
 	errors \
 	attach \
 	security \
+	owners \
 	traps \
 	explain \
 	app_dml \

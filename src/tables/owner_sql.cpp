@@ -76,6 +76,14 @@ check_trigger(Relation table, const Trigger &trigger)
 			 errhint("Drop the trigger, or give its function to the owner of the table.")));
 }
 
+/* They would run at the end of the transaction, as the caller. The server refuses that, in the words of its own. */
+bool
+has_deferred_triggers(const TriggerDesc &triggers)
+{
+	return std::any_of(triggers.triggers, triggers.triggers + triggers.numtriggers,
+					   [](const Trigger &trigger) { return trigger.tginitdeferred; });
+}
+
 /* Raises 55000 for a table on which a statement would do something else than it says. The table is locked. */
 Oid
 checked_owner_of(Oid id)
@@ -83,6 +91,8 @@ checked_owner_of(Oid id)
 	Relation table = table_open(id, NoLock);
 	Oid owner = table->rd_rel->relowner;
 	const char *obstacle = table->rd_rules != nullptr ? "It has rules."
+						   : table->trigdesc != nullptr && has_deferred_triggers(*table->trigdesc)
+							   ? "It has triggers that are initially deferred."
 						   : check_enable_rls(id, owner, true) == RLS_ENABLED
 							   ? "Row security is forced on its owner."
 							   : nullptr;
@@ -92,7 +102,7 @@ checked_owner_of(Oid id)
 						errmsg("table \"%s\" is not as the extension made it",
 							   RelationGetRelationName(table)),
 						errdetail_internal("%s", obstacle),
-						errhint("Drop its rules, and use NO FORCE ROW LEVEL SECURITY.")));
+						errhint("Take away what was added to the table.")));
 	if (table->trigdesc != nullptr)
 		for (const Trigger &trigger :
 			 std::span(table->trigdesc->triggers, table->trigdesc->numtriggers))
