@@ -134,6 +134,19 @@ CALL pg_temp.try_type('numeric', '99999999999999999999');
 CALL pg_temp.try_type('uuid', '8d9c6d1e-3b7a-4d3c-9a53-0f5a5d7c9f10');
 CALL pg_temp.try_type('app.room_number', '2171');
 CALL pg_temp.try_type('app.room_name', 'a room');
+CALL pg_temp.try_type('bytea', '\x01ff');
+-- Its text form is the same for every caller, whatever the caller's settings.
+BEGIN;
+SET LOCAL bytea_output = escape;
+SET LOCAL DateStyle = german;
+SET LOCAL IntervalStyle = sql_standard;
+SET LOCAL extra_float_digits = -15;
+CALL pg_temp.try_type('bytea', '\x01ff');
+CALL pg_temp.try_type('date', '2026-11-25');
+CALL pg_temp.try_type('interval', '1 day 02:00:00');
+CALL pg_temp.try_type('double precision', '0.1');
+SHOW bytea_output;
+ROLLBACK;
 SELECT attach_sessions(NULL), attach_rooms(NULL);
 -- A text that is no number, or is written otherwise, is in no relation of numbers.
 CREATE TABLE app.numbered AS SELECT 1 AS room_id;

@@ -118,6 +118,28 @@ is_passed_on(int code)
 	}
 }
 
+/*
+ * An id's text form may depend on settings, and must be the same for every caller. As postgres_fdw does it, and for bytea.
+ * Not the time zone: a view may convert local times by it.
+ */
+void
+fix_text_forms()
+{
+	const auto set = [](const char *name, const char *value) {
+		(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+								 false);
+	};
+
+	if (bytea_output != BYTEA_OUTPUT_HEX)
+		set("bytea_output", "hex");
+	if (DateStyle != USE_ISO_DATES)
+		set("datestyle", "ISO");
+	if (IntervalStyle != INTSTYLE_POSTGRES)
+		set("intervalstyle", "postgres");
+	if (extra_float_digits < 1)
+		set("extra_float_digits", "1");
+}
+
 } // namespace
 
 extern "C"
@@ -238,6 +260,7 @@ report_read_error(Source source, const char *name, MemoryContext context)
 void
 begin_reading()
 {
+	fix_text_forms();
 	/* Compiling a query takes longer than counting sessions, and would be done anew for every room. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
