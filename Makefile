@@ -147,7 +147,7 @@ endif
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # In makes of their own: pg_config is there to be asked only after test/prepare.
-RUN_demo = examples/demo
+RUN_demo = examples/demo $(DEMO)
 RUN_test = test/run $(ONLY)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
@@ -155,7 +155,8 @@ RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
 
 test demo stress bench:
 	@test/prepare $(filter demo bench,$@)
-	@$(MAKE) -s --no-print-directory $(JOBS) all
+	@echo 'building for '"$$($(PG_CONFIG) --version)"
+	@bash -o pipefail -c "$(MAKE) --no-print-directory $(JOBS) all | sed -un 's/.* \([^ ]*\.cpp\)\$$/  \1/p'"
 	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
 	$$sudo $(MAKE) -s --no-print-directory install PG_CONFIG='$(PG_CONFIG)' >/dev/null
 	@$(RUN_$@)
@@ -239,7 +240,8 @@ help:
 	@echo 'make                  builds the extension for the PostgreSQL of PG_CONFIG=pg_config (15 to 18)'
 	@echo 'make install          installs it into that PostgreSQL'
 	@echo 'make installcheck     SQL and isolation tests on a running server, also one in use (PGHOST, PGPORT, PGUSER)'
-	@echo 'make demo             a guided tour on a throwaway server (examples/demo); installs what the machine lacks'
+	@echo 'make demo             a guided tour on a throwaway server (examples/demo); installs what the machine lacks;'
+	@echo '                      DEMO=new: in the place of an earlier one'
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
