@@ -64,8 +64,10 @@ ISOLATION = \
 	renewal-cleanup \
 	serializable \
 	serializable-pool \
+	server-removal \
 	sticky-sticky \
 	table-lock \
+	target-lost \
 	timeout \
 	timeout-first-call \
 	touch-cleanup \

@@ -278,7 +278,7 @@ CREATE FUNCTION _settle_failovers() RETURNS trigger
 REVOKE ALL ON FUNCTION _settle_failovers() FROM PUBLIC;
 COMMENT ON FUNCTION _settle_failovers() IS 'declares and ends failovers when servers change their state or leave the pool, and tells listeners of it';
 
-CREATE TRIGGER _lock_fleet BEFORE UPDATE OF state ON balancer_servers
+CREATE TRIGGER _lock_fleet BEFORE UPDATE OF state, name OR DELETE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _settle_failovers();
 CREATE TRIGGER _settle_failovers AFTER UPDATE OR DELETE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _settle_failovers();

@@ -161,11 +161,12 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 	Outlook outlook;
 	std::optional<Found> current = assignments.find(*request.room);
 	std::optional<Assignment> row = current ? assignments.read(&current->tid) : std::nullopt;
-	Whereabouts where;
+	auto where_in = [&row, &request](const Pool &pool) {
+		return row ? pool.whereabouts(row->server, row->assigned_at, request.now) : Whereabouts();
+	};
+	bool stranded = where_in(pool(request.deadline)).stranded;
 
-	if (row)
-		where = pool(request.deadline).whereabouts(row->server, row->assigned_at, request.now);
-	if (where.stranded)
+	if (stranded)
 	{
 		PlacementRequest move = request;
 
@@ -181,7 +182,11 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 		take_census(request, &outlook.prospect);
 		foresee_placement(request, assignments, &outlook);
 	}
-	if (row && !(where.stranded && outlook.chosen >= 0))
+
+	/* By the copy of the pool that the outlook is made of, which may be newer. */
+	Whereabouts where = where_in(*outlook.prospect.pool);
+
+	if (row && !(stranded && outlook.chosen >= 0))
 	{
 		outlook.chosen = where.server;
 		outlook.reason = where.moved ? reason_of_move("failover", row->server)

@@ -138,9 +138,9 @@ Datum
 call_server_state(FunctionCallInfo fcinfo)
 {
 	const Pool &current = pool(Deadline::of_call_starting_now());
-	int server = find_server(current, name_argument(fcinfo, 0, "server"));
+	const PoolServer &server = find_server(current, name_argument(fcinfo, 0, "server"));
 
-	PG_RETURN_TEXT_P(cstring_to_text(name_of(current.servers[server].state)));
+	PG_RETURN_TEXT_P(cstring_to_text(name_of(server.state)));
 }
 
 Datum
@@ -148,7 +148,8 @@ call_set_server_state(FunctionCallInfo fcinfo)
 {
 	std::string_view server = name_argument(fcinfo, 0, "server");
 
-	PG_RETURN_TEXT_P(cstring_to_text(name_of(set_server_state(server, state_argument(fcinfo, 1)))));
+	PG_RETURN_TEXT_P(cstring_to_text(name_of(
+		set_server_state(server, state_argument(fcinfo, 1), Deadline::of_call_starting_now()))));
 }
 
 Datum

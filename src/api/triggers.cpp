@@ -3,7 +3,9 @@
  */
 #include "tables/catalog.hpp"
 #include "servers/server_state.hpp"
-#include "api/views.hpp"
+#include "servers/server_removal.hpp"
+#include "placement/server_load.hpp"
+#include "shared/load_cache_xact.hpp"
 #include "tables/owner_sql.hpp"
 
 namespace gxy
@@ -59,16 +61,7 @@ guard_server_with_rooms(TriggerData *trigger)
 	if (!deleted && column_of(trigger, trigger->tg_newtuple, "name") == name)
 		return;
 
-	std::int64_t rooms = rooms_on(name);
-
-	if (rooms > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("cannot %s server \"%s\" while it has rooms", deleted ? "delete" : "rename",
-						name.data()),
-				 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
-				 errhint("SELECT evacuate_server(%s) moves them to other servers; then try again.",
-						 quote_literal_cstr(name.data()))));
+	guard_removal(name, deleted);
 	if (deleted)
 		guard_server_with_pins(name);
 }
@@ -111,10 +104,11 @@ guard_pin(TriggerData *trigger)
 {
 	HeapTuple tuple =
 		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
-	const Pool &current = pool(Deadline::of_call_starting_now());
+	Deadline deadline = Deadline::of_call_starting_now();
+	const Pool &current = pool(deadline);
 
 	if (current.written)
-		(void) find_server(current, column_of(trigger, tuple, "server"));
+		hold_server(column_of(trigger, tuple, "server"), deadline);
 }
 
 void

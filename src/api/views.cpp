@@ -314,20 +314,4 @@ report_stats(FunctionCallInfo fcinfo)
 	row.put();
 }
 
-std::int64_t
-rooms_on(std::string_view server)
-{
-	Deadline deadline = Deadline::of_call_starting_now();
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	std::int64_t rooms = 0;
-
-	assignments.for_each_room(snapshot, [&rooms, server](const Assignment &row) {
-		rooms += row.server == server ? 1 : 0;
-	});
-	UnregisterSnapshot(snapshot);
-	assignments.close();
-	return rooms;
-}
-
 } // namespace gxy

@@ -15,7 +15,4 @@ void report_room_loads(FunctionCallInfo fcinfo);
 void report_board(FunctionCallInfo fcinfo);
 void report_stats(FunctionCallInfo fcinfo);
 
-/* Rooms assigned to a server, also by transactions that have not ended. */
-std::int64_t rooms_on(std::string_view server);
-
 } // namespace gxy

@@ -64,6 +64,7 @@ enum class Attempt
 	occupied,		/* the room has a row, or another transaction is writing one */
 	needs_sessions, /* they decide, and have to be read first */
 	needs_count,	/* the load cache has no baseline that can be used */
+	needs_pool,		/* it has changed since it was read */
 	refused,		/* by the policy */
 	timed_out
 };
@@ -77,7 +78,8 @@ struct Placement
 	Assignments assignments;
 	Board *board; /* nullptr: every room is counted */
 	Insertion insertion;
-	bool examined = false; /* the room's sessions have been read */
+	bool examined = false;	   /* the room's sessions have been read */
+	std::uint64_t pool_number; /* of a copy of the pool that has the servers of the prospect's */
 
 	/* Of the last attempt. */
 	Assignments::Probe in_the_way;
@@ -180,7 +182,10 @@ choose_and_insert(Placement *placement)
 	if (!placement->waits->lock_placement(mode))
 		return Attempt::timed_out;
 
-	Attempt attempt = by_cache ? choose_by_cache(placement) : choose_by_count(placement);
+	/* See pool_under_lock.hpp. */
+	Attempt attempt = !is_current_pool(placement->pool_number) ? Attempt::needs_pool
+					  : by_cache							   ? choose_by_cache(placement)
+															   : choose_by_count(placement);
 
 	if (attempt == Attempt::placed)
 		attempt = insert_room(placement);
@@ -240,6 +245,16 @@ read_sessions(Placement *placement, bool needs_servers)
 	placement->examined = true;
 }
 
+/* Looks at the pool again. False if it has other servers, or they are in other states: all has to be read anew. */
+bool
+has_same_servers(Placement *placement)
+{
+	const Pool &current = pool(placement->request->deadline);
+
+	placement->pool_number = current.number;
+	return current.servers_digest == placement->prospect.pool->servers_digest;
+}
+
 Attempt
 try_until_decided(Placement *placement)
 {
@@ -247,8 +262,12 @@ try_until_decided(Placement *placement)
 		read_sessions(placement, false);
 	for (;;)
 	{
+		CHECK_FOR_INTERRUPTS();
+
 		Attempt attempt = attempt_to_place(placement);
 
+		if (attempt == Attempt::needs_pool && has_same_servers(placement))
+			continue;
 		if (attempt == Attempt::needs_count)
 			placement->board = nullptr;
 		else if (attempt != Attempt::needs_sessions)
@@ -291,6 +310,7 @@ place(const PlacementRequest &request, RoomWaits *waits)
 						   .assignments = assignments,
 						   .board = board,
 						   .insertion = prepare_insertion(assignments, request.deadline),
+						   .pool_number = prospect.pool->number,
 						   .in_the_way = {},
 						   .decision = {}};
 	Attempt attempt = try_until_decided(&placement);

@@ -85,19 +85,28 @@ find_due(const Assignments &assignments, const Pool &pool, Destination destinati
 }
 
 /*
- * Has the failover's row for this transaction, so that the server does not recover half-way; false if somebody else has
- * it, or it is over.
+ * Locks the failover's row, so that the server does not recover, and the rooms are not redirected, half-way; false if
+ * another transaction has locked it, or it is not as it was any more.
  */
 bool
 hold_failover(const PoolServer &server, Deadline deadline)
 {
-	return !ask_as_owner(
-				&Relations::failovers, deadline,
-				"SELECT 'held' FROM %s WHERE from_server OPERATOR(pg_catalog.=) $1 AND "
-				"declared_at OPERATOR(pg_catalog.=) $2 AND recovered_at IS NULL "
-				"FOR UPDATE SKIP LOCKED",
-				{Argument::of(server.name), Argument::of_time(server.failover.declared_at)})
+	return !ask_as_owner(&Relations::failovers, deadline,
+						 "SELECT 'held' FROM %s WHERE from_server = $1 AND declared_at = $2 AND "
+						 "to_server IS NOT DISTINCT FROM $3 AND recovered_at IS NULL "
+						 "FOR UPDATE SKIP LOCKED",
+						 {Argument::of(server.name), Argument::of_time(server.failover.declared_at),
+						  Argument::of_name(server.failover.target)})
 				.empty();
+}
+
+/* Whether a room's server has failed and the target has claimed its rooms, as before. */
+bool
+is_still_claimed(const Pool &pool, const Assignment &room, std::string_view target)
+{
+	Whereabouts where = pool.whereabouts(room.server, room.assigned_at, GetCurrentTimestamp());
+
+	return where.moved && pool.servers[where.server].name == target;
 }
 
 void
@@ -155,7 +164,8 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 		moved.busy = true;
 		return moved;
 	}
-	moved = move_rooms(assignments, rooms_of(due.travellers, server.name), target, "failover",
+	moved = move_rooms(assignments, rooms_of(due.travellers, server.name),
+					   Way{.target = target, .why = "failover", .still_open = is_still_claimed},
 					   deadline);
 	/* Some have been freed or moved by others meanwhile: the next look tells. */
 	moved.busy = moved.busy || (moved.rooms < due.left[index] && !moved.stuck && !due.more);
@@ -207,7 +217,7 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 	for (const Assignment &room : due.travellers)
 		if (current.find(room.server) < 0)
 			outside.push(room);
-	add(&moved, move_rooms(&assignments, outside, std::string_view(), "failover", deadline));
+	add(&moved, move_rooms(&assignments, outside, Way{.why = "failover"}, deadline));
 	assignments.close();
 	/* Behind those that have nowhere to go are none that have. */
 	moved.more = due.more && moved.rooms > 0;

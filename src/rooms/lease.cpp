@@ -17,6 +17,7 @@
 #include "tables/placement_locks.hpp"
 #include "pg/debug_delay.hpp"
 #include "rooms/relocation.hpp"
+#include "servers/pool_under_lock.hpp"
 #include "shared/status.hpp"
 
 namespace gxy
@@ -130,12 +131,15 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 	*server = text_of(current->servers[where.server].name);
 	/* A SERIALIZABLE transaction may be owed an error for writing; the worker rewrites the row as well. */
 	if (!may_write() || IsolationIsSerializable() ||
-		!ConditionalLockRelationOid(RelationGetRelid(assignments->table()), RowExclusiveLock))
+		!ConditionalLockRelationOid(RelationGetRelid(assignments->table()), RowExclusiveLock) ||
+		!try_lock_placement_with(*current, placing_by_cache))
 		return Stick::answered;
-	if (send_to(assignments, found, view_of(*server), reason_of_move("failover", named)) ==
-		Change::outdated)
-		return Stick::again;
-	return Stick::answered;
+
+	Change change =
+		send_to(assignments, found, view_of(*server), reason_of_move("failover", named));
+
+	release_placement_lock(placing_by_cache);
+	return change == Change::outdated ? Stick::again : Stick::answered;
 }
 
 /*
@@ -167,7 +171,7 @@ rehouse(const RoomKey &room, std::string_view from, Deadline deadline)
 
 		rooms.push(*row);
 
-		Moved moved = move_rooms(&assignments, rooms, std::string_view(), "failover", deadline);
+		Moved moved = move_rooms(&assignments, rooms, Way{.why = "failover"}, deadline);
 
 		looks_again = !moved.busy && !moved.stuck;
 	}

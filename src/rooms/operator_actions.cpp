@@ -8,6 +8,7 @@
 
 #include "tables/catalog.hpp"
 #include "tables/notification.hpp"
+#include "servers/pool_under_lock.hpp"
 #include "servers/server_state.hpp"
 #include "rooms/relocation.hpp"
 #include "shared/status.hpp"
@@ -22,11 +23,19 @@ namespace
 void
 require_usable(const Pool &pool, std::string_view server, const char *what)
 {
-	if (pool.servers[find_server(pool, server)].state == ServerState::offline)
+	if (find_server(pool, server).state == ServerState::offline)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("cannot move %s to server \"%s\", which is offline", what,
 							   copy_of(server).data()),
 						errhint("Name one that is online; balancer_load shows them.")));
+}
+
+/* The same as a condition of rooms on their way to it, see Way. */
+bool
+still_usable(const Pool &pool, const Assignment &, std::string_view target)
+{
+	require_usable(pool, target, "rooms");
+	return true;
 }
 
 /* Where callers for the row's room are sent. */
@@ -58,6 +67,20 @@ rooms_to_evacuate(const Assignments &assignments, const Pool &pool, std::string_
 	if (max_rooms)
 		rooms.count = std::min(rooms.count, *max_rooms);
 	return rooms;
+}
+
+/* Takes the placement lock, shared, while the server is usable; raises an error if it is not any more. */
+void
+lock_placement_on(std::string_view server, const RoomKey &room, Deadline deadline)
+{
+	for (;;)
+	{
+		const Pool &current = pool(deadline);
+
+		require_usable(current, server, "a room");
+		if (lock_placement_with(current, room, placing_by_cache, deadline))
+			return;
+	}
 }
 
 } // namespace
@@ -125,8 +148,14 @@ move_room(const RoomKey &room, std::string_view server)
 		answer = text_of(server);
 		if (view_of(found->server) == server)
 			break;
-		if (wait_for_row(&assignments, &found->tid, room, deadline) != Change::done ||
-			send_to(&assignments, &*found, server, reason_of_move("moved", before)) != Change::done)
+		if (wait_for_row(&assignments, &found->tid, room, deadline) != Change::done)
+			continue;
+		lock_placement_on(server, room, deadline);
+
+		Change change = send_to(&assignments, &*found, server, reason_of_move("moved", before));
+
+		release_placement_lock(placing_by_cache);
+		if (change != Change::done)
 			continue;
 		Event("room_moved")
 			.add("room", room.view())
@@ -147,12 +176,13 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 	require_write_to("evacuate a server");
 
 	const Pool &before = pool(deadline);
-	ServerState wanted = before.servers[find_server(before, server)].wanted;
+	ServerState wanted = find_server(before, server).wanted;
 
 	if (!target.empty())
 		require_usable(before, target, "rooms");
+	write_pool_if_unwritten(deadline);
 	if (!max_rooms && wanted == ServerState::online)
-		(void) set_server_state(server, ServerState::draining);
+		(void) set_server_state(server, ServerState::draining, deadline);
 
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
@@ -163,7 +193,9 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	Array<Assignment> rooms =
 		rooms_to_evacuate(assignments, pool(deadline), server, max_rooms, deadline);
-	Moved moved = move_rooms(&assignments, rooms, target, "evacuated", deadline);
+	Moved moved =
+		move_rooms(&assignments, rooms,
+				   Way{.target = target, .why = "evacuated", .still_open = still_usable}, deadline);
 
 	assignments.close();
 	if (moved.stuck)

@@ -9,6 +9,7 @@
 #include "rooms/relocation.hpp"
 
 #include "pg/debug_delay.hpp"
+#include "servers/pool_under_lock.hpp"
 #include "shared/load_cache_xact.hpp"
 #include "shared/status.hpp"
 #include "tables/placement_locks.hpp"
@@ -108,12 +109,14 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 	Spread spread;
 
 	first.set(rooms[0].room);
-	spread.prospect = look_ahead_for_move(now, deadline);
+	do
+	{
+		spread.prospect = look_ahead_for_move(now, deadline);
+		sort_for_moving(rooms, count, *spread.prospect.pool, spread.prospect.census,
+						spread.prospect.rules, now);
+	} while (!lock_placement_with(*spread.prospect.pool, first, placing_by_count, deadline));
 	spread.servers = static_cast<Server *>(
 		palloc(sizeof(Server) * static_cast<Size>(spread.prospect.pool->servers.count + 1)));
-	sort_for_moving(rooms, count, *spread.prospect.pool, spread.prospect.census,
-					spread.prospect.rules, now);
-	wait_for_placement_lock(first, placing_by_count, deadline);
 
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
@@ -124,6 +127,24 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 	for (int i = 0; i < count; i++)
 		spread_room(assignments, &spread, rooms[i], why, now, deadline, moved);
 	release_placement_lock(placing_by_count);
+}
+
+/* Takes the placement lock, shared, while the target takes rooms; false, without the lock, if it does not any more. */
+bool
+lock_placement_on_way(const Way &way, const Assignment &room, Deadline deadline)
+{
+	RoomKey key;
+
+	key.set(room.room);
+	for (;;)
+	{
+		const Pool &current = pool(deadline);
+
+		if (!way.still_open(current, room, way.target))
+			return false;
+		if (lock_placement_with(current, key, placing_by_cache, deadline))
+			return true;
+	}
 }
 
 } // namespace
@@ -188,8 +209,7 @@ sort_for_moving(Assignment *rooms, int count, const Pool &pool, const Census &ce
 }
 
 Moved
-move_rooms(Assignments *assignments, Array<Assignment> rooms, std::string_view target,
-		   const char *why, Deadline deadline)
+move_rooms(Assignments *assignments, Array<Assignment> rooms, const Way &way, Deadline deadline)
 {
 	Moved moved;
 
@@ -198,13 +218,19 @@ move_rooms(Assignments *assignments, Array<Assignment> rooms, std::string_view t
 		int size = std::min(move_batch, rooms.count - next);
 
 		CHECK_FOR_INTERRUPTS();
-		if (target.empty())
+		if (way.target.empty())
 		{
-			spread_batch(assignments, rooms.items + next, size, why, deadline, &moved);
+			spread_batch(assignments, rooms.items + next, size, way.why, deadline, &moved);
 			continue;
 		}
+		if (!lock_placement_on_way(way, rooms[next], deadline))
+		{
+			moved.busy = true;
+			break;
+		}
 		for (int i = next; i < next + size; i++)
-			note(&moved, move_row(assignments, rooms[i], target, why));
+			note(&moved, move_row(assignments, rooms[i], way.target, way.why));
+		release_placement_lock(placing_by_cache);
 	}
 	return moved;
 }

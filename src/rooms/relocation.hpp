@@ -25,18 +25,32 @@ inline constexpr int move_batch = 500;
 void sort_for_moving(Assignment *rooms, int count, const Pool &pool, const Census &census,
 					 const Rules &rules, TimestampTz now);
 
+/* Where rooms are moved, and why. */
+struct Way
+{
+	std::string_view target = {}; /* empty: where the policy sends each */
+	const char *why;			  /* "failover", "evacuated" */
+	/*
+	 * Whether a room may go to the target, by the pool as it is after a wait; false ends the move, and it may raise an
+	 * error instead. Not asked for where the policy decides.
+	 */
+	bool (*still_open)(const Pool &pool, const Assignment &room, std::string_view target) = nullptr;
+};
+
 /*
- * Moves rooms to one server, or where the policy sends each (target empty); a room that has left the server its row
- * named is left alone, and so is one that other transactions have locked. Those that the policy places are sorted, in place,
- * batch by batch. why: "failover", "evacuated".
+ * Moves rooms; one that has left the server its row named is left alone, and so is one that other transactions have
+ * locked. Those that the policy places are sorted, in place, batch by batch.
  */
-Moved move_rooms(Assignments *assignments, Array<Assignment> rooms, std::string_view target,
-				 const char *why, Deadline deadline);
+Moved move_rooms(Assignments *assignments, Array<Assignment> rooms, const Way &way,
+				 Deadline deadline);
 
 /* How many users a room brings to where it is moved, at least 1. */
 void expect_what_it_holds(Prospect *prospect, const Assignment &row, TimestampTz now);
 
-/* Sends the room of a row to another server, if the row is as it was found and nobody has it in hand. */
+/*
+ * Sends the room of a row to another server, if the row is as it was found and no other transaction has locked it. The caller
+ * holds the placement lock (pool_under_lock.hpp).
+ */
 Change send_to(Assignments *assignments, Found *found, std::string_view server, const char *reason);
 
 /* What a failover or a move writes down as a row's reason; palloc'd. */

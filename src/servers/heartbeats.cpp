@@ -22,11 +22,11 @@ read_reports(const Pool &pool, Deadline deadline)
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	for_each_row_of(table, snapshot, [&](const RowView &row) {
-		int server = pool.find(row.peek(health_server));
+		const PoolServer *server = pool.server(row.peek(health_server));
 
-		if (server < 0)
+		if (server == nullptr)
 			return;
-		read.servers.push(server);
+		read.servers.push(server->name);
 		read.reports.push(Report{.last_heartbeat = row.time(health_last_heartbeat),
 								 .counts_from = std::max(row.time(health_counts_from), since),
 								 .healthy = row.boolean(health_healthy)});
@@ -51,7 +51,7 @@ silent_servers(const Pool &pool, TimestampTz now, Deadline deadline)
 	bool *silent = static_cast<bool *>(palloc0(static_cast<Size>(pool.servers.count)));
 
 	for (int i = 0; i < read.reports.count; i++)
-		silent[read.servers[i]] = is_silent(read.reports[i], now, timeout);
+		silent[pool.find(read.servers[i])] = is_silent(read.reports[i], now, timeout);
 	if (!RecoveryInProgress())
 		call_for_run(MyDatabaseId);
 	return silent;

@@ -9,11 +9,11 @@
 namespace gxy
 {
 
-/* What is known of each server of the pool that has ever reported; servers[i] is its index. */
+/* What is known of each server of the pool that has ever reported; servers[i] is its name. */
 struct Reports
 {
 	Array<Report> reports;
-	Array<int> servers;
+	Array<std::string_view> servers;
 };
 
 /* As of now. Silence counts from the time the database server could be written to at the earliest. */

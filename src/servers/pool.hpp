@@ -71,7 +71,8 @@ struct Pool
 {
 	std::uint64_t number = 0; /* of this copy, among all that this backend has made */
 	Array<PoolServer> servers;
-	std::uint64_t servers_hash = 0; /* of the set of their names */
+	std::uint64_t servers_hash = 0;	  /* of the set of their names */
+	std::uint64_t servers_digest = 0; /* of all that is known of them, but for reports */
 	/* The same servers as the policy takes them, as far as no room is in question; capacity 0: default_capacity. */
 	Array<Server> plain;
 	bool has_regions = false;
@@ -85,8 +86,19 @@ struct Pool
 	bool has_orphans = false;	/* active failovers of servers that are not in the pool */
 	bool has_doubles = false;	/* servers with more than one active failover, by a restore */
 
-	/* Index into servers, -1 if it is not in the pool. */
+	/*
+	 * Index into servers, -1 if it is not in the pool. An index is good for this copy only: after a wait, look for the name
+	 * again in the copy that is current then.
+	 */
 	int find(std::string_view server) const { return numbers.find(server); }
+
+	/* nullptr if it is not in the pool. */
+	const PoolServer *server(std::string_view name) const
+	{
+		int found = find(name);
+
+		return found < 0 ? nullptr : &servers[found];
+	}
 	const Pin *pin_of(std::string_view room) const;
 	/* The names in balancer_servers: none while it is empty. */
 	std::span<const std::string_view> written_names() const;
@@ -110,6 +122,9 @@ const Pool &pool(Deadline deadline);
  * if this backend has not seen it yet.
  */
 const Pool *pool_at_hand();
+
+/* Whether a copy of this number is the pool as it is now; waits for nothing. */
+bool is_current_pool(std::uint64_t number);
 
 /* Adds the names of a list (see NameList) that are not in the pool yet to balancer_servers; how many. */
 int write_servers(const char *names, Deadline deadline);

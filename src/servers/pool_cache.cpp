@@ -100,6 +100,13 @@ pool_at_hand()
 	return current == nullptr && copy != nullptr ? &copy->pool : current;
 }
 
+bool
+is_current_pool(std::uint64_t number)
+{
+	AcceptInvalidationMessages();
+	return valid && copy->pool.number == number;
+}
+
 int
 write_servers(const char *names, Deadline deadline)
 {

@@ -136,10 +136,33 @@ read_servers(Pool *pool, Snapshot snapshot)
 	}
 }
 
-/* When all that is to be known of the servers has been read. */
+/* Of what a server's rooms are placed, answered and moved by. */
+std::uint64_t
+digest_of(const PoolServer &server)
+{
+	const Failover &failover = server.failover;
+	const std::uint64_t parts[] = {server.hash,
+								   static_cast<std::uint64_t>(server.position),
+								   static_cast<std::uint64_t>(server.priority),
+								   static_cast<std::uint64_t>(server.capacity),
+								   static_cast<std::uint64_t>(server.pool),
+								   static_cast<std::uint64_t>(server.state),
+								   static_cast<std::uint64_t>(failover.active),
+								   static_cast<std::uint64_t>(failover.due_at),
+								   name_hash(failover.target)};
+	std::uint64_t digest = name_hash({reinterpret_cast<const char *>(parts), sizeof(parts)});
+
+	for (std::string_view region : server.regions)
+		digest = hash_combine64(digest, name_hash(region));
+	return digest;
+}
+
+/* When all that is to be known of the servers has been read. The order of the rows is of no consequence. */
 void
 list_plain_servers(Pool *pool)
 {
+	for (const PoolServer &server : pool->servers)
+		pool->servers_digest += digest_of(server);
 	for (const PoolServer &server : pool->servers)
 		pool->plain.push(Server{.name = server.name,
 								.position = server.position,

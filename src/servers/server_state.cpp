@@ -59,14 +59,16 @@ write_down(std::string_view server, bool healthy, TimestampTz now, Deadline dead
 void
 announce_health(std::string_view server, bool healthy, const char *cause, Deadline deadline)
 {
-	const Pool &current = pool(deadline);
-	const PoolServer &known = current.servers[current.find(server)];
+	const PoolServer *known = pool(deadline).server(server);
 
+	/* Deleted without our triggers, which would have waited for us. */
+	if (known == nullptr)
+		return;
 	Event("server_health")
 		.add("server", server)
 		.add("health", std::string_view(healthy ? "healthy" : "unhealthy"))
 		.add("cause", std::string_view(cause))
-		.add("state", std::string_view(name_of(known.state)))
+		.add("state", std::string_view(name_of(known->state)))
 		.send();
 	call_for_run_at_commit();
 }
@@ -105,14 +107,13 @@ condemn(TimestampTz now, Deadline deadline)
 	if (!try_lock_fleet())
 		return;
 
-	const Pool &current = pool(deadline);
-	Reports read = read_reports(current, deadline);
+	Reports read = read_reports(pool(deadline), deadline);
 
 	if (!vigil_of(read, now).condemns())
 		return;
 	for (int i = 0; i < read.reports.count; i++)
 	{
-		std::string_view server = current.servers[read.servers[i]].name;
+		std::string_view server = read.servers[i];
 
 		if (!is_silent(read.reports[i], now, microseconds(setting::heartbeat_timeout)))
 			continue;
@@ -127,7 +128,7 @@ condemn(TimestampTz now, Deadline deadline)
 
 /* Looks for silence among the servers at a heartbeat, as often as heartbeats are worth writing down. */
 void
-look_around(const Pool &current, TimestampTz now, Deadline deadline)
+look_around(TimestampTz now, Deadline deadline)
 {
 	static TimestampTz last_look = 0; /* of this backend */
 
@@ -136,7 +137,7 @@ look_around(const Pool &current, TimestampTz now, Deadline deadline)
 		return;
 	last_look = now;
 
-	Vigil vigil = vigil_of(read_reports(current, deadline), now);
+	Vigil vigil = vigil_of(read_reports(pool(deadline), deadline), now);
 
 	resume(vigil, now, deadline);
 	if (vigil.condemns())
@@ -173,16 +174,25 @@ next_look(const Reports &read, TimestampTz now)
 
 } // namespace
 
-int
+const PoolServer &
 find_server(const Pool &pool, std::string_view server)
 {
-	int found = pool.find(server);
+	const PoolServer *found = pool.server(server);
 
-	if (found < 0)
+	if (found == nullptr)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("server \"%s\" is not in the pool", copy_of(server).data()),
 						errhint("balancer_load lists the servers of the pool.")));
-	return found;
+	return *found;
+}
+
+void
+hold_server(std::string_view server, Deadline deadline)
+{
+	(void) ask_as_owner(&Relations::servers, deadline,
+						"SELECT name FROM %s WHERE name = $1 FOR KEY SHARE",
+						{Argument::of(server)});
+	(void) find_server(pool(deadline), server);
 }
 
 void
@@ -197,16 +207,13 @@ require_write_to(const char *what)
 }
 
 ServerState
-set_server_state(std::string_view server, ServerState state)
+set_server_state(std::string_view server, ServerState state, Deadline deadline)
 {
-	Deadline deadline = Deadline::of_call_starting_now();
-
 	require_write_to("change a server's state");
 	(void) find_server(pool(deadline), server);
 	write_pool_if_unwritten(deadline);
 
-	const Pool &current = pool(deadline);
-	const PoolServer &known = current.servers[find_server(current, server)];
+	const PoolServer &known = find_server(pool(deadline), server);
 
 	if (known.wanted == state)
 	{
@@ -215,13 +222,11 @@ set_server_state(std::string_view server, ServerState state)
 	}
 	lock_fleet(deadline);
 
+	/* No row, if it has been deleted meanwhile. */
 	(void) run_as_owner(&Relations::servers, deadline,
 						"UPDATE %s SET state = $2 WHERE name = $1 AND state <> $2",
 						{Argument::of(server), Argument::of(std::string_view(name_of(state)))});
-
-	const Pool &changed = pool(deadline);
-
-	return changed.servers[find_server(changed, server)].state;
+	return find_server(pool(deadline), server).state;
 }
 
 bool
@@ -229,27 +234,37 @@ heartbeat(std::string_view server, bool healthy)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Deadline deadline = Deadline::of_call_starting_now();
+	auto adds_nothing = [healthy](const PoolServer &known) {
+		return known.reported && known.healthy == healthy;
+	};
 
 	require_write_to("note a heartbeat");
-
-	if (pool(deadline).find(server) < 0)
+	if (pool(deadline).server(server) == nullptr)
 		return false;
 	write_pool_if_unwritten(deadline);
-	look_around(pool(deadline), now, deadline);
+	look_around(now, deadline);
 
-	const Pool &looked = pool(deadline);
-	const PoolServer &known = looked.servers[looked.find(server)];
+	/* A server that is deleted while we wait, here or below, is not in the pool any more. */
+	const PoolServer *known = pool(deadline).server(server);
 
-	if (known.reported && known.healthy == healthy)
+	if (known == nullptr)
+		return false;
+	if (!adds_nothing(*known))
+	{
+		lock_fleet(deadline);
+		known = pool(deadline).server(server);
+		if (known == nullptr)
+			return false;
+	}
+	if (adds_nothing(*known))
 	{
 		refresh(server, now, deadline);
 		return false;
 	}
-	/* What has never been reported is taken to be well. */
-	bool news = known.healthy != healthy;
 
-	if (news)
-		lock_fleet(deadline);
+	/* What has never been reported is taken to be well. */
+	bool news = known->healthy != healthy;
+
 	write_down(server, healthy, now, deadline);
 	if (news)
 	{

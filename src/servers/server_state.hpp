@@ -9,8 +9,14 @@
 namespace gxy
 {
 
-/* Index of a server in the pool; raises 42704 if it is not there. */
-int find_server(const Pool &pool, std::string_view server);
+/* A server of the pool; raises 42704 if it is not there. */
+const PoolServer &find_server(const Pool &pool, std::string_view server);
+
+/*
+ * Locks a server's row against a DELETE and a change of its name until the end of the transaction, and waits for those that
+ * are in progress. Raises 42704 if it is not in the pool then.
+ */
+void hold_server(std::string_view server, Deadline deadline);
 
 /* Raises 25006 in a read-only transaction; what: "change a server", "move rooms". */
 void require_write_to(const char *what);
@@ -19,7 +25,7 @@ void require_write_to(const char *what);
  * Sets what people want of a server. Returns the state in force afterwards; a NOTICE tells the caller where the server's
  * health keeps that worse than wanted.
  */
-ServerState set_server_state(std::string_view server, ServerState state);
+ServerState set_server_state(std::string_view server, ServerState state, Deadline deadline);
 
 /* What a monitor reports of a server; whether that is news. False for a server that is not in the pool. */
 bool heartbeat(std::string_view server, bool healthy);

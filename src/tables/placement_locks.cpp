@@ -181,6 +181,30 @@ release_placement_lock(LOCKMODE mode)
 	release(placement_lock_tag(), mode);
 }
 
+bool
+try_placement_lock(LOCKMODE mode)
+{
+	return try_lock(placement_lock_tag(), mode);
+}
+
+void
+keep_placement_lock(Deadline deadline)
+{
+	LOCKTAG tag = placement_lock_tag();
+
+	wait_or_report(
+		deadline,
+		[&tag] {
+			(void) as_transaction([&] { return LockAcquire(&tag, ExclusiveLock, false, false); });
+		},
+		[] {
+			ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+							errmsg("timed out waiting for rooms that are being placed"),
+							errhint("Retry; pg_locks shows who holds the object lock on "
+									"room_server_assignments.")));
+		});
+}
+
 void
 wait_for_placement_lock(const RoomKey &room, LOCKMODE mode, Deadline deadline)
 {

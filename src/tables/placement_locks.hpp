@@ -29,6 +29,12 @@ void release_placement_lock(LOCKMODE mode);
 /* Waits for the placement lock; raises 55P03 at the deadline. */
 void wait_for_placement_lock(const RoomKey &room, LOCKMODE mode, Deadline deadline);
 
+/* Takes the placement lock if no other transaction has it in the way. */
+bool try_placement_lock(LOCKMODE mode);
+
+/* Waits for the placement lock, exclusive, and keeps it until the end of the transaction; raises 55P03 at the deadline. */
+void keep_placement_lock(Deadline deadline);
+
 /*
  * The rounds of one call for a room: it looks, and where another transaction is in the way it waits and looks again.
  *

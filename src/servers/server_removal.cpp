@@ -1,0 +1,172 @@
+/*
+ * server_removal.cpp: looks for the rooms of a server that is to go.
+ *
+ * Twice: before the row is deleted, which is when most mistakes are found, and when the transaction commits, because
+ * until then other sessions know nothing of it and go on to place rooms there. The second look is made under the placement
+ * lock, which is then kept until the end of the transaction: that is when other backends are told of the change, so the
+ * next to hold the lock do not place by the old pool (pool_under_lock.hpp).
+ *
+ * The lock must not be held for longer than a commit takes, so a transaction that has removed a server cannot be
+ * prepared.
+ */
+#include "servers/server_removal.hpp"
+
+#include "servers/pool.hpp"
+#include "tables/placement_locks.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+struct Removal
+{
+	std::string_view server;
+	bool deleted; /* not renamed */
+};
+
+/* Of this transaction, in TopTransactionContext; some may have been rolled back to a savepoint. */
+Array<Removal> removals;
+
+const char *
+verb(const Removal &removal)
+{
+	return removal.deleted ? "delete" : "rename";
+}
+
+/* Raises the error for a server that has got rooms since it was deleted. */
+[[noreturn]] void
+refuse_late(const Removal &removal, std::int64_t rooms)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_IN_USE),
+		 errmsg("cannot %s server \"%s\" while it has rooms", verb(removal), removal.server.data()),
+		 errdetail_plural("%lld room was assigned to it before the transaction ended.",
+						  "%lld rooms were assigned to it before the transaction ended.",
+						  static_cast<unsigned long>(rooms), static_cast<long long>(rooms)),
+		 errhint("SELECT evacuate_server(%s) drains it and moves them to other servers; "
+				 "then try again.",
+				 quote_literal_cstr(removal.server.data()))));
+	pg_unreachable();
+}
+
+/* Rooms that are on the server, or that a claim in force sends there. */
+std::int64_t
+count_rooms(std::string_view server, Deadline deadline)
+{
+	const Pool &current = pool(deadline);
+	TimestampTz now = GetCurrentTimestamp();
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	std::int64_t rooms = 0;
+
+	assignments.for_each_room(snapshot, [&](const Assignment &row) {
+		Whereabouts where = current.whereabouts(row.server, row.assigned_at, now);
+
+		if (row.server == server || (where.moved && current.servers[where.server].name == server))
+			rooms++;
+	});
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	return rooms;
+}
+
+/* Raises 55006 if a server that this transaction has removed has rooms. */
+void
+look_again()
+{
+	Deadline deadline = Deadline::of_call_starting_now();
+	const Pool &current = pool(deadline);
+	Numbering removed;
+	Array<std::int64_t> rooms; /* by the numbers of those removed */
+	bool fresh;
+
+	removed.prepare();
+	for (const Removal &removal : removals)
+		if (current.find(removal.server) < 0 && (removed.number(removal.server, &fresh), fresh))
+			rooms.push(0);
+	if (rooms.count == 0)
+		return;
+
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+
+	keep_placement_lock(deadline);
+
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	assignments.for_each_room(snapshot, [&removed, &rooms](const Assignment &row) {
+		int number = removed.find(row.server);
+
+		if (number >= 0)
+			rooms[number]++;
+	});
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	for (const Removal &removal : removals)
+	{
+		int number = removed.find(removal.server);
+
+		if (number >= 0 && rooms[number] > 0)
+			refuse_late(removal, rooms[number]);
+	}
+}
+
+void
+refuse_prepare()
+{
+	const Pool &current = pool(Deadline::of_call_starting_now());
+
+	for (const Removal &removal : removals)
+		if (current.find(removal.server) < 0)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("cannot prepare a transaction that has %sd server \"%s\"",
+								   verb(removal), removal.server.data()),
+							errhint("End it with COMMIT.")));
+}
+
+extern "C"
+{
+	static void guard_commit(XactEvent event, void *)
+	{
+		if (removals.count == 0)
+			return;
+		if (event == XACT_EVENT_PRE_COMMIT)
+			look_again();
+		else if (event == XACT_EVENT_PRE_PREPARE)
+			refuse_prepare();
+		else
+			removals = Array<Removal>();
+	}
+}
+
+} // namespace
+
+void
+guard_removal(std::string_view server, bool deleted)
+{
+	static bool registered = false;
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	Removal removal = {.server = copy_of(server), .deleted = deleted};
+
+	MemoryContextSwitchTo(caller);
+
+	std::int64_t rooms = count_rooms(server, Deadline::of_call_starting_now());
+
+	if (rooms > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot %s server \"%s\" while it has rooms", verb(removal),
+						removal.server.data()),
+				 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
+				 errhint("SELECT evacuate_server(%s) moves them to other servers; then try again.",
+						 quote_literal_cstr(removal.server.data()))));
+	if (!registered)
+		RegisterXactCallback(guard_commit, nullptr);
+	registered = true;
+	MemoryContextSwitchTo(TopTransactionContext);
+	removals.push(removal);
+	MemoryContextSwitchTo(caller);
+}
+
+} // namespace gxy
