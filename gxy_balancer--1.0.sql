@@ -423,7 +423,7 @@ CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment';
 REVOKE ALL ON FUNCTION explain_assignment(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first; changes nothing';
+COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first, or why it would fail where an attached relation cannot be read; changes nothing';
 
 CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
@@ -432,7 +432,7 @@ CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expect
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment_bigint';
 REVOKE ALL ON FUNCTION explain_assignment(bigint, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first; changes nothing';
+COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first, or why it would fail where an attached relation cannot be read; changes nothing';
 
 --
 -- Views
@@ -447,7 +447,7 @@ COMMENT ON FUNCTION _server_loads() IS 'rows of balancer_load, counted now';
 
 CREATE FUNCTION _room_loads(OUT room_id text, OUT server text, OUT users bigint, OUT users_elsewhere bigint,
 		OUT expected_users int, OUT pinned text, OUT reason text, OUT assigned_at timestamptz,
-		OUT last_used_at timestamptz)
+		OUT last_used_at timestamptz, OUT problem text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_room_loads';
 REVOKE ALL ON FUNCTION _room_loads() FROM PUBLIC;
@@ -479,18 +479,18 @@ COMMENT ON COLUMN balancer_load.server IS 'the server';
 COMMENT ON COLUMN balancer_load.state IS 'the state in force';
 COMMENT ON COLUMN balancer_load.pool IS 'primary, standby or reserved; NULL for a server that is not in the pool';
 COMMENT ON COLUMN balancer_load.rooms IS 'rooms assigned to it, those of open transactions included';
-COMMENT ON COLUMN balancer_load.users IS 'distinct users in active sessions of its rooms';
+COMMENT ON COLUMN balancer_load.users IS 'distinct users in active sessions of its rooms; NULL, like all that depends on it, where the attached sessions cannot be read';
 COMMENT ON COLUMN balancer_load.connected IS 'distinct users in active sessions that name this server themselves';
 COMMENT ON COLUMN balancer_load.expected IS 'users still expected in its rooms beyond those already there';
 COMMENT ON COLUMN balancer_load.load IS 'what placement compares: by default users there plus users expected';
 COMMENT ON COLUMN balancer_load.capacity IS 'in users';
 COMMENT ON COLUMN balancer_load.percent IS '100 x load / capacity';
 COMMENT ON COLUMN balancer_load.bar IS 'the same as a bar of 6; > at its end: over capacity';
-COMMENT ON COLUMN balancer_load.cause IS 'why it is in this state, and what a failover has to do with it: whose rooms it takes, or where its own go';
+COMMENT ON COLUMN balancer_load.cause IS 'why it is in this state, what a failover has to do with it (whose rooms it takes, or where its own go), and why users are unknown';
 
 CREATE VIEW balancer_rooms AS
 	SELECT r.room_id, r.server, r.users, r.users_elsewhere, r.expected_users, r.pinned, r.reason, r.assigned_at,
-		r.last_used_at
+		r.last_used_at, r.problem
 	FROM _room_loads() r;
 REVOKE ALL ON balancer_rooms FROM PUBLIC;
 COMMENT ON VIEW balancer_rooms IS 'every assigned room: its server, who is in it, and why it is there';
@@ -503,6 +503,7 @@ COMMENT ON COLUMN balancer_rooms.pinned IS 'the server it is pinned to, if it is
 COMMENT ON COLUMN balancer_rooms.reason IS 'why this server was chosen';
 COMMENT ON COLUMN balancer_rooms.assigned_at IS 'when the room was assigned';
 COMMENT ON COLUMN balancer_rooms.last_used_at IS 'when its lease was last renewed';
+COMMENT ON COLUMN balancer_rooms.problem IS 'why users and users_elsewhere are unknown: the attached sessions cannot be read';
 
 CREATE FUNCTION _stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, OUT assigned_tier_2 bigint, OUT
 		assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6

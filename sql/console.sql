@@ -63,6 +63,58 @@ TRUNCATE balancer_servers;
 SELECT server, rooms FROM balancer_load;
 ROLLBACK;
 
+-- A view that raises, or is gone, does not blind the console: what can be known without users is there, and why the rest
+-- is not. A new room has the same error, a room with a server its answer.
+CREATE FUNCTION app_fail() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN 1 / (SELECT count(*) FROM public.app_sessions WHERE false); END $$;
+CREATE OR REPLACE VIEW app_live AS SELECT * FROM app_sessions WHERE app_fail();
+CALL pg_temp.refused($$SELECT get_or_assign_server('new')$$);
+SELECT get_or_assign_server('r2');
+SELECT * FROM balancer_load;
+SELECT room_id, server, users, users_elsewhere, expected_users, problem FROM balancer_rooms WHERE room_id ~ '^(old1|r2)$' ORDER BY 1;
+SELECT rank, server, chosen, tier, reason, load, capacity, expected, expected_from, score, rooms, room_sessions, state, pool
+FROM explain_assignment('new', NULL, 7);
+SELECT rank, server, chosen, reason, load, rooms FROM explain_assignment('r2') WHERE chosen OR server = 'gxy1';
+SELECT count(*) FROM balancer_stats;
+-- Their room's server has failed, and where it would go cannot be told.
+SET gxy_balancer.failover_delay = 0;
+UPDATE room_server_assignments SET assigned_at = now() - interval '1 day' WHERE room_id = 'old1';
+SELECT server, chosen, reason, load, rooms FROM explain_assignment('old1') LIMIT 1;
+RESET gxy_balancer.failover_delay;
+BEGIN;
+DROP VIEW app_live;
+SELECT server, rooms, users, load, cause FROM balancer_load LIMIT 1;
+SELECT count(*), count(users), min(problem) FROM balancer_rooms;
+ROLLBACK;
+-- The rooms' relation tells how many to expect, and which rooms there are.
+CREATE TABLE app_rooms (room_id text, expected_users int);
+CREATE VIEW app_booked AS SELECT * FROM app_rooms;
+INSERT INTO app_rooms VALUES ('new', 5);
+SET client_min_messages = warning;
+SELECT attach_sessions(NULL), attach_rooms('app_booked');
+RESET client_min_messages;
+CREATE OR REPLACE VIEW app_booked AS SELECT * FROM app_rooms WHERE app_fail();
+SELECT server, chosen, reason, load, expected, expected_from FROM explain_assignment('new') LIMIT 1;
+SELECT server, rooms, users, load, cause FROM balancer_load LIMIT 1;
+CREATE OR REPLACE VIEW app_booked AS SELECT * FROM app_rooms;
+SELECT server, chosen, reason, load, expected, expected_from FROM explain_assignment('new') LIMIT 1;
+CALL pg_temp.refused($$SELECT * FROM explain_assignment('unknown')$$);
+-- What is not the view's fault is raised: here a caller that is cancelled.
+CREATE OR REPLACE VIEW app_live AS SELECT * FROM app_sessions;
+SET client_min_messages = warning;
+SELECT attach_rooms(NULL), attach_sessions('app_live');
+RESET client_min_messages;
+CREATE OR REPLACE VIEW app_live AS SELECT * FROM app_sessions WHERE pg_sleep(600) IS NOT NULL;
+SET statement_timeout = '50ms';
+\set VERBOSITY sqlstate
+SELECT count(*) FROM balancer_load;
+SELECT count(*) FROM balancer_rooms;
+SELECT count(*) FROM explain_assignment('new');
+\set VERBOSITY default
+RESET statement_timeout;
+
+SET client_min_messages = warning;
 TRUNCATE room_server_assignments, app_sessions;
-DROP TABLE app_sessions CASCADE;
+DROP TABLE app_sessions, app_rooms CASCADE;
+DROP FUNCTION app_fail;
+RESET client_min_messages;
 ALTER DATABASE :"DBNAME" IS_TEMPLATE false;

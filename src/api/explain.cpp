@@ -60,6 +60,10 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 			return "pinned";
 		case Standing::own_region:
 		case Standing::general:
+			if (circumstances.outsized)
+				return psprintf("empty, and the room is larger than any server: %lld > %lld",
+								static_cast<long long>(circumstances.addition),
+								static_cast<long long>(server.capacity));
 			return psprintf("has room: %lld + %lld of %lld", static_cast<long long>(server.load),
 							static_cast<long long>(circumstances.addition),
 							static_cast<long long>(server.capacity));
@@ -103,17 +107,30 @@ expected_from_in_words(const Prospect &prospect)
 	return "average";
 }
 
+/* What get_or_assign() would do with a room. */
+struct Outlook
+{
+	Prospect prospect;
+	Server *servers = nullptr;
+	int chosen = -1; /* index into the servers, -1: none of them */
+	const char *reason = nullptr;
+	/* Why the room's size, or the servers' loads, are unknown: no server can be chosen for a room that needs one. */
+	std::optional<ReadFailure> size_failure, load_failure;
+
+	bool is_known() const { return !size_failure && !load_failure; }
+};
+
 /* The columns of an explanation that do not depend on the choice. */
 void
-add_numbers(Row *row, const Server &server, const PoolServer &known, const Prospect &prospect)
+add_numbers(Row *row, const Server &server, const PoolServer &known, const Outlook &outlook)
 {
-	row->add(server.load);
+	row->add_if(!outlook.load_failure, server.load);
 	row->add(static_cast<int>(server.capacity));
-	row->add(static_cast<int>(prospect.expected()));
-	row->add(expected_from_in_words(prospect));
-	row->add(score_of(server));
+	row->add_if(!outlook.size_failure, static_cast<int>(outlook.prospect.expected()));
+	row->add_if(!outlook.size_failure, expected_from_in_words(outlook.prospect));
+	row->add_if(!outlook.load_failure, score_of(server));
 	row->add(server.rooms);
-	row->add(server.room_sessions);
+	row->add_if(!outlook.load_failure, server.room_sessions);
 	row->add(static_cast<int>(server.priority));
 	row->add(name_of(server.state));
 	row->add(name_of(server.pool));
@@ -123,15 +140,6 @@ add_numbers(Row *row, const Server &server, const PoolServer &known, const Prosp
 		row->add_null();
 }
 
-/* What get_or_assign() would do with a room. */
-struct Outlook
-{
-	Prospect prospect;
-	Server *servers = nullptr;
-	int chosen = -1; /* index into the servers, -1: none of them */
-	const char *reason = nullptr;
-};
-
 /* For a room that has no server, or has lost it. */
 void
 foresee_placement(const PlacementRequest &request, const Assignments &assignments, Outlook *outlook)
@@ -140,6 +148,8 @@ foresee_placement(const PlacementRequest &request, const Assignments &assignment
 
 	outlook->servers = count_servers(request, outlook->prospect, assignments, snapshot);
 	UnregisterSnapshot(snapshot);
+	if (!outlook->is_known())
+		return;
 
 	Decision decision = decide(outlook->servers, outlook->prospect.pool->servers.count,
 							   outlook->prospect.expected(), outlook->prospect.rules);
@@ -166,27 +176,35 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 	};
 	bool stranded = where_in(pool(request.deadline)).stranded;
 
+	outlook.prospect.pool = &pool(request.deadline);
+	outlook.prospect.rules = current_rules();
 	if (stranded)
 	{
 		PlacementRequest move = request;
 
 		move.region = row->region;
 		move.leaving = row->server;
-		outlook.prospect = look_ahead_for_move(request.now, request.deadline);
-		expect_what_it_holds(&outlook.prospect, *row, request.now);
+		outlook.load_failure = try_reading([&outlook, &request] {
+			outlook.prospect = look_ahead_for_move(request.now, request.deadline);
+		});
+		outlook.size_failure = outlook.load_failure;
+		if (outlook.is_known())
+			expect_what_it_holds(&outlook.prospect, *row, request.now);
 		foresee_placement(move, assignments, &outlook);
 	}
 	else
 	{
-		outlook.prospect = look_ahead(request);
-		take_census(request, &outlook.prospect);
+		outlook.size_failure =
+			try_reading([&outlook, &request] { outlook.prospect = look_ahead(request); });
+		outlook.load_failure =
+			try_reading([&outlook, &request] { take_census(request, &outlook.prospect); });
 		foresee_placement(request, assignments, &outlook);
 	}
 
 	/* By the copy of the pool that the outlook is made of, which may be newer. */
 	Whereabouts where = where_in(*outlook.prospect.pool);
 
-	if (row && !(stranded && outlook.chosen >= 0))
+	if (row && !(stranded && (outlook.chosen >= 0 || !outlook.is_known())))
 	{
 		outlook.chosen = where.server;
 		outlook.reason = where.moved ? reason_of_move("failover", row->server)
@@ -230,23 +248,31 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 		order[i] = i;
 	}
 	std::sort(order, order + count, [&](int a, int b) {
+		if (!outlook.is_known())
+			return servers[a].position != servers[b].position
+					   ? servers[a].position < servers[b].position
+					   : servers[a].name < servers[b].name;
 		return precedes(servers[a], verdicts[a], servers[b], verdicts[b], outlook.prospect.rules);
 	});
 
+	const char *problem = outlook.size_failure	 ? in_words(*outlook.size_failure)
+						  : outlook.load_failure ? in_words(*outlook.load_failure)
+												 : nullptr;
 	Row row(fcinfo);
 
 	for (int rank = 0; rank < count; rank++)
 	{
 		int i = order[rank];
 
-		row.add(rank + 1);
+		row.add_if(outlook.is_known(), rank + 1);
 		row.add(servers[i].name);
 		row.add(outlook.chosen == i);
-		row.add(tier(verdicts[i].standing));
-		row.add(outlook.chosen == i
-					? outlook.reason
+		row.add_if(outlook.is_known(), tier(verdicts[i].standing));
+		row.add(outlook.chosen == i ? outlook.reason
+				: problem != nullptr
+					? problem
 					: standing_in_words(servers[i], pool.servers[i], verdicts[i], circumstances));
-		add_numbers(&row, servers[i], pool.servers[i], outlook.prospect);
+		add_numbers(&row, servers[i], pool.servers[i], outlook);
 		row.put();
 	}
 }

@@ -3,10 +3,18 @@
  */
 #pragma once
 
-#include "pg/compat.hpp"
+#include "application/source_reader.hpp"
 
 namespace gxy
 {
+
+/* Why the application's relations could not be read, for a column of text. */
+inline const char *
+in_words(const ReadFailure &failure)
+{
+	return failure.detail != nullptr ? psprintf("%s: %s", failure.message, failure.detail)
+									 : failure.message;
+}
 
 /* One row of a result, filled column by column. */
 class Row
@@ -23,6 +31,13 @@ public:
 		nulls[count++] = false;
 	}
 	void add_null() { nulls[count++] = true; }
+	template <typename T> void add_if(bool known, T value)
+	{
+		if (known)
+			add(value);
+		else
+			add_null();
+	}
 	void add(std::int64_t value) { add(Int64GetDatum(value)); }
 	void add(int value) { add(Int32GetDatum(value)); }
 	void add(bool value) { add(BoolGetDatum(value)); }

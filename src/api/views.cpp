@@ -106,10 +106,9 @@ with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot 
 
 /* What every server of the pool carries. With outside, that becomes the pool and the servers outside of it, all counted. */
 static Tally
-count_now(const Pool &pool, const Rules &rules, TimestampTz now, Deadline deadline,
-		  Pool *outside = nullptr)
+count_now(const Pool &pool, const Census &census, const Rules &rules, TimestampTz now,
+		  Deadline deadline, Pool *outside = nullptr)
 {
-	Census census = Census::take(pool.sessions, Reading::servers_too, now, deadline);
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
@@ -131,11 +130,14 @@ report_server_loads(FunctionCallInfo fcinfo)
 	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
+	Census census;
 	Pool shown;
 
 	InitMaterializedSRF(fcinfo, 0);
 
-	Tally tally = count_now(current, rules, now, deadline, &shown);
+	std::optional<ReadFailure> failure = try_reading(
+		[&] { census = Census::take(current.sessions, Reading::servers_too, now, deadline); });
+	Tally tally = count_now(current, census, rules, now, deadline, &shown);
 	int count = shown.servers.count;
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
 
@@ -157,20 +159,21 @@ report_server_loads(FunctionCallInfo fcinfo)
 		const PoolServer &server = shown.servers[i];
 		const ServerLoad &load = tally[i];
 		bool in_pool = i < current.servers.count;
+		const char *cause = in_pool ? cause_of(shown, i, now) : "not in the pool";
 
+		if (failure)
+			cause = psprintf("%s%ssessions unreadable: %s", cause, *cause != '\0' ? "; " : "",
+							 failure->detail != nullptr ? failure->detail : failure->message);
 		row.add(server.name);
 		row.add(name_of(server.state));
 		row.add_optional(in_pool ? name_of(server.pool) : "");
 		row.add(load.rooms);
-		row.add(load.users);
-		row.add(load.connected);
-		row.add(load.expected);
-		row.add(load.load(rules));
-		if (in_pool)
-			row.add(server.capacity_in_force());
-		else
-			row.add_null();
-		row.add_optional(in_pool ? cause_of(shown, i, now) : "not in the pool");
+		row.add_if(!failure, load.users);
+		row.add_if(!failure, load.connected);
+		row.add_if(!failure, load.expected);
+		row.add_if(!failure, load.load(rules));
+		row.add_if(in_pool, server.capacity_in_force());
+		row.add_optional(cause);
 		row.put();
 	}
 }
@@ -189,7 +192,8 @@ report_board(FunctionCallInfo fcinfo)
 	if (places == nullptr)
 		return;
 
-	Tally tally = count_now(current, rules, now, deadline);
+	Census census = Census::take(current.sessions, Reading::servers_too, now, deadline);
+	Tally tally = count_now(current, census, rules, now, deadline);
 	int count = current.servers.count;
 	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
 	TimestampTz counted_at;
@@ -224,7 +228,9 @@ report_room_loads(FunctionCallInfo fcinfo)
 
 	InitMaterializedSRF(fcinfo, 0);
 
-	Census census = Census::take(current.sessions, Reading::servers_too, now, deadline);
+	Census census;
+	std::optional<ReadFailure> failure = try_reading(
+		[&] { census = Census::take(current.sessions, Reading::servers_too, now, deadline); });
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
@@ -245,16 +251,14 @@ report_room_loads(FunctionCallInfo fcinfo)
 
 		row.add(room.room);
 		row.add(server);
-		if (use.active_known)
-			row.add(use.active);
-		else
-			row.add_null();
-		row.add(census.users_elsewhere(room.room, server));
+		row.add_if(use.active_known && !failure, use.active);
+		row.add_if(!failure, census.users_elsewhere(room.room, server));
 		row.add(static_cast<int>(use.expected));
 		row.add_optional(pin != nullptr ? pin->server : std::string_view());
 		row.add_optional(room.reason);
 		row.add(TimestampTzGetDatum(room.assigned_at));
 		row.add(TimestampTzGetDatum(room.last_used_at));
+		row.add_optional(failure ? in_words(*failure) : "");
 		row.put();
 	}
 }

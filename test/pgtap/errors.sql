@@ -47,7 +47,6 @@ INSERT INTO cases (code, setting, statement) VALUES
 		SET LOCAL gxy_balancer.overflow = error; SELECT get_or_assign_server(1)', 'SELECT get_or_assign_server(2, ''IL'')'),
 	('55000', 'SELECT attach_sessions(''app_sessions''); DROP TABLE app_sessions', 'SELECT get_or_assign_server(1)'),
 	('55000', 'SELECT attach_sessions(''app_sessions''); DROP TABLE app_sessions', 'SELECT clean_inactive_assignments()'),
-	('55000', 'SELECT attach_sessions(''app_sessions''); DROP TABLE app_sessions', 'SELECT * FROM explain_assignment(1)'),
 	('55000', 'SELECT attach_sessions(''app_sessions''); ALTER TABLE app_sessions DROP COLUMN user_id',
 		'SELECT get_or_assign_server(1)'),
 	('55000', 'SELECT attach_rooms(''app_rooms''); ALTER TABLE app_rooms RENAME TO elsewhere',

@@ -67,7 +67,7 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 	('balancer_load', 'v', 'server text, state text, pool text, rooms bigint, users bigint, connected bigint, '
 		|| 'expected bigint, load bigint, capacity integer, percent numeric, bar text, cause text'),
 	('balancer_rooms', 'v', 'room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, '
-		|| 'pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone'),
+		|| 'pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone, problem text'),
 	('balancer_stats', 'v', 'assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, '
 		|| 'assigned_tier_3 bigint, assigned_tier_4 bigint, assigned_tier_5 bigint, assigned_tier_6 bigint, '
 		|| 'sticky bigint, renewed bigint, moved bigint, freed bigint, refused bigint, since timestamp with time zone, '
