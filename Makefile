@@ -55,6 +55,7 @@ ISOLATION = \
 	evacuate-moved \
 	failover-claim \
 	failover-spread \
+	first-writers \
 	last-look \
 	learning \
 	old-snapshot \
@@ -70,6 +71,7 @@ ISOLATION = \
 	target-lost \
 	timeout \
 	timeout-first-call \
+	timeout-placement \
 	touch-cleanup \
 	touch-touch \
 	truncate-holder
