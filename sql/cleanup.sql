@@ -140,6 +140,25 @@ SELECT room_id FROM room_server_assignments WHERE now() - last_used_at < interva
 COMMIT;
 CALL pg_temp.start_over();
 
+-- balancer_rooms has the times of the row.
+SELECT count(*), bool_and(r.assigned_at = a.assigned_at AND r.last_used_at = a.last_used_at) AS same,
+	bool_or(r.assigned_at <> r.last_used_at) AS different
+FROM balancer_rooms r JOIN room_server_assignments a USING (room_id);
+
+-- A room that the application has removed keeps its server for as long as it has users, and gets none afterwards.
+BEGIN;
+CREATE TABLE app_rooms AS SELECT 'live' AS room_id;
+SET LOCAL client_min_messages = warning;
+SELECT attach_rooms('app_rooms');
+DELETE FROM app_rooms;
+SELECT clean_inactive_assignments('0');
+SELECT get_or_assign_server('live') = gateway_name AS kept FROM room_server_assignments WHERE room_id = 'live';
+DELETE FROM app_sessions WHERE room_id = 'live';
+SELECT clean_inactive_assignments('0');
+SELECT count(*) FROM room_server_assignments WHERE room_id = 'live';
+CALL pg_temp.refused($$SELECT get_or_assign_server('live')$$);
+ROLLBACK;
+
 -- As many as there are: more than one batch.
 BEGIN;
 TRUNCATE room_server_assignments, app_sessions;
