@@ -14,7 +14,7 @@ text_room(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(0))
 		report_null("room");
 
-	std::string_view id = view_of(PG_GETARG_DATUM(0));
+	std::string_view id = view_of(PG_GETARG_TEXT_PP(0));
 
 	if (id.empty() || id.size() > max_name_length)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -55,7 +55,7 @@ std::string_view
 region_argument(FunctionCallInfo fcinfo, int number)
 {
 	std::string_view region =
-		PG_ARGISNULL(number) ? std::string_view() : view_of(PG_GETARG_DATUM(number));
+		PG_ARGISNULL(number) ? std::string_view() : view_of(PG_GETARG_TEXT_PP(number));
 
 	if (region.size() > max_name_length)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("region is too long"),

@@ -30,7 +30,7 @@ name_argument(FunctionCallInfo fcinfo, int number, const char *name)
 {
 	if (PG_ARGISNULL(number))
 		report_null(name);
-	return view_of(PG_GETARG_DATUM(number));
+	return view_of(PG_GETARG_TEXT_PP(number));
 }
 
 inline Datum

@@ -121,7 +121,7 @@ Datum
 call_evacuate_server(FunctionCallInfo fcinfo)
 {
 	std::string_view server = name_argument(fcinfo, 0, "server");
-	std::string_view target = PG_ARGISNULL(1) ? std::string_view() : view_of(PG_GETARG_DATUM(1));
+	std::string_view target = PG_ARGISNULL(1) ? std::string_view() : view_of(PG_GETARG_TEXT_PP(1));
 
 	if (!PG_ARGISNULL(1) && (target == server || target.empty()))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -1,7 +1,9 @@
 /*
  * triggers.cpp: what guards the small tables, and tells backends that they have changed.
  */
+#include "pg/row.hpp"
 #include "tables/catalog.hpp"
+#include "tables/columns.hpp"
 #include "servers/server_state.hpp"
 #include "servers/server_removal.hpp"
 #include "placement/server_load.hpp"
@@ -13,14 +15,17 @@ namespace gxy
 namespace
 {
 
-std::string_view
-column_of(TriggerData *trigger, HeapTuple tuple, const char *column)
+/*
+ * A name in the row that a trigger was fired for, palloc'd; nullopt if it is NULL, which NOT NULL refuses only after the
+ * triggers have run.
+ */
+std::optional<std::string_view>
+text_in(TriggerData *trigger, HeapTuple tuple, int column)
 {
-	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
-	bool is_null;
+	TupleRow row(tuple, RelationGetDescr(trigger->tg_relation));
+	std::optional<std::string_view> text = row.text(column);
 
-	return copy_of(
-		view_of(heap_getattr(tuple, SPI_fnumber(descriptor, column), descriptor, &is_null)));
+	return text ? std::optional<std::string_view>(copy_of(*text)) : std::nullopt;
 }
 
 /* After an UPDATE, because an INSERT ... ON CONFLICT DO UPDATE that only inserts is one too; before a DELETE. */
@@ -56,32 +61,26 @@ void
 guard_server_with_rooms(TriggerData *trigger)
 {
 	bool deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
-	std::string_view name = column_of(trigger, trigger->tg_trigtuple, "name");
+	std::optional<std::string_view> name = text_in(trigger, trigger->tg_trigtuple, servers_name);
 
-	if (!deleted && column_of(trigger, trigger->tg_newtuple, "name") == name)
+	if (!name || (!deleted && text_in(trigger, trigger->tg_newtuple, servers_name) == name))
 		return;
 
-	guard_removal(name, deleted);
+	guard_removal(*name, deleted);
 	if (deleted)
-		guard_server_with_pins(name);
+		guard_server_with_pins(*name);
 }
 
 /* Refuses what a CHECK refuses as well, but with a hint. A NULL is left to NOT NULL. */
 void
 check_server_name(TriggerData *trigger, HeapTuple tuple)
 {
-	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
-	bool is_null;
-	Datum value = heap_getattr(tuple, SPI_fnumber(descriptor, "name"), descriptor, &is_null);
+	std::optional<std::string_view> name = text_in(trigger, tuple, servers_name);
+	const char *complaint = name ? server_name_complaint(*name) : nullptr;
 
-	if (is_null)
-		return;
-
-	std::string_view name = view_of(value);
-
-	if (const char *complaint = server_name_complaint(name); complaint != nullptr)
+	if (complaint != nullptr)
 		ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
-						errmsg("invalid server name \"%s\"", copy_of(name).data()),
+						errmsg("invalid server name \"%s\"", name->data()),
 						errdetail_internal("%s", complaint),
 						errhint("A server name has 1 to %d bytes, no comma, no control character, "
 								"and no blank at either end.",
@@ -91,11 +90,15 @@ check_server_name(TriggerData *trigger, HeapTuple tuple)
 void
 have_pins_follow(TriggerData *trigger)
 {
+	std::optional<std::string_view> was = text_in(trigger, trigger->tg_trigtuple, servers_name);
+	std::optional<std::string_view> is = text_in(trigger, trigger->tg_newtuple, servers_name);
+
+	if (!was || !is)
+		return;
 	CommandCounterIncrement();
 	(void) run_as_owner(&Relations::pins, Deadline::of_call_starting_now(),
 						"UPDATE %s SET server = $2 WHERE server = $1",
-						{Argument::of(column_of(trigger, trigger->tg_trigtuple, "name")),
-						 Argument::of(column_of(trigger, trigger->tg_newtuple, "name"))});
+						{Argument::of(*was), Argument::of(*is)});
 }
 
 /* While the pool is empty a restore may have the pins first. */
@@ -104,19 +107,26 @@ guard_pin(TriggerData *trigger)
 {
 	HeapTuple tuple =
 		TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
-	Deadline deadline = Deadline::of_call_starting_now();
-	const Pool &current = pool(deadline);
+	std::optional<std::string_view> server = text_in(trigger, tuple, pins_server);
 
-	if (current.written)
-		hold_server(column_of(trigger, tuple, "server"), deadline);
+	if (!server)
+		return;
+
+	Deadline deadline = Deadline::of_call_starting_now();
+
+	if (pool(deadline).written)
+		hold_server(*server, deadline);
 }
 
 void
 tell_state(TriggerData *trigger)
 {
-	announce_state(column_of(trigger, trigger->tg_newtuple, "name"),
-				   column_of(trigger, trigger->tg_trigtuple, "state"),
-				   column_of(trigger, trigger->tg_newtuple, "state"));
+	std::optional<std::string_view> name = text_in(trigger, trigger->tg_newtuple, servers_name);
+	std::optional<std::string_view> was = text_in(trigger, trigger->tg_trigtuple, servers_state);
+	std::optional<std::string_view> is = text_in(trigger, trigger->tg_newtuple, servers_state);
+
+	if (name && was && is)
+		announce_state(*name, *was, *is);
 }
 
 Datum
@@ -148,15 +158,19 @@ note_row(TriggerData *trigger)
 	{
 		Assignment row = assignment_of(trigger->tg_trigtuple, descriptor);
 
-		note_loss(row.server, burden_of(row, rules, now), first_inserter(trigger->tg_trigtuple));
-		note_lost_room(row.room);
+		if (!row.server.empty())
+			note_loss(row.server, burden_of(row, rules, now),
+					  first_inserter(trigger->tg_trigtuple));
+		if (!row.room.empty())
+			note_lost_room(row.room);
 	}
 	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
 		Assignment row =
 			assignment_of(updated ? trigger->tg_newtuple : trigger->tg_trigtuple, descriptor);
 
-		note_room(row.server, burden_of(row, rules, now));
+		if (!row.server.empty())
+			note_room(row.server, burden_of(row, rules, now));
 	}
 }
 

@@ -3,6 +3,8 @@
  */
 #include "application/source_reader.hpp"
 
+#include "pg/row.hpp"
+
 namespace gxy
 {
 namespace
@@ -27,6 +29,41 @@ one_parameter(Oid type, Datum value)
 	parameters->params[0].pflags = PARAM_FLAG_CONST;
 	parameters->params[0].ptype = type;
 	return parameters;
+}
+
+/* The digits of a number, written to text. */
+std::optional<std::string_view>
+digits_of(std::optional<std::int64_t> number, char *text)
+{
+	if (!number)
+		return std::nullopt;
+	return std::string_view(text, static_cast<std::size_t>(pg_lltoa(*number, text)));
+}
+
+/* The bytes of a number, kept in storage. */
+std::optional<std::string_view>
+bytes_of(std::optional<std::int64_t> number, std::int64_t *storage)
+{
+	if (!number)
+		return std::nullopt;
+	*storage = *number;
+	return std::string_view(reinterpret_cast<const char *>(storage), sizeof(*storage));
+}
+
+/* A session's user, by the bytes of its id. */
+std::optional<std::string_view>
+user_in(const Row &row, IdForm form, std::int64_t *storage)
+{
+	switch (form)
+	{
+		case IdForm::integer:
+			return bytes_of(row.bigint(2), storage);
+		case IdForm::uuid:
+			return row.uuid(2);
+		case IdForm::text:
+			break;
+	}
+	return row.text(2);
 }
 
 std::optional<std::int64_t>
@@ -61,31 +98,23 @@ extern "C"
 	static bool receive_session(TupleTableSlot *slot, DestReceiver *self)
 	{
 		SessionReceiver *receiver = reinterpret_cast<SessionReceiver *>(self);
-		SessionRow row;
-		char room[32];
-		std::int64_t user;
+		SessionRow session;
+		char digits[32];
+		std::int64_t number;
 
 		slot_getallattrs(slot);
-		row.room_known = !slot->tts_isnull[0];
-		row.user_known = !slot->tts_isnull[1];
-		if (row.room_known && receiver->shape.integer_room)
-			row.room = {
-				room, static_cast<std::size_t>(pg_lltoa(DatumGetInt64(slot->tts_values[0]), room))};
-		else if (row.room_known)
-			row.room = view_of(slot->tts_values[0]);
-		if (row.user_known && receiver->shape.user == IdForm::text)
-			row.user = view_of(slot->tts_values[1]);
-		else if (row.user_known && receiver->shape.user == IdForm::uuid)
-			row.user = {reinterpret_cast<const char *>(DatumGetPointer(slot->tts_values[1])),
-						UUID_LEN};
-		else if (row.user_known)
-		{
-			user = DatumGetInt64(slot->tts_values[1]);
-			row.user = {reinterpret_cast<const char *>(&user), sizeof(user)};
-		}
-		if (!slot->tts_isnull[2])
-			row.gateway = view_of(slot->tts_values[2]);
-		receiver->visit(receiver->context, row);
+
+		Row row(slot);
+		std::optional<std::string_view> room =
+			receiver->shape.integer_room ? digits_of(row.bigint(1), digits) : row.text(1);
+		std::optional<std::string_view> user = user_in(row, receiver->shape.user, &number);
+
+		session.room_known = room.has_value();
+		session.room = room.value_or("");
+		session.user_known = user.has_value();
+		session.user = user.value_or("");
+		session.gateway = row.text(3).value_or("");
+		receiver->visit(receiver->context, session);
 		return true;
 	}
 
@@ -144,13 +173,13 @@ look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 		if (!facts.exists)
 			return;
 
-		bool is_null;
-		Datum expected = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
-
+		TupleRow row(SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
 		/* An application's 0 stands for "not known" as NULL does. */
-		if (!is_null && DatumGetInt64(expected) >= 1)
-			facts.expected_users = static_cast<int>(
-				std::min<std::int64_t>(DatumGetInt64(expected), max_expected_users));
+		std::int64_t expected = row.bigint(1).value_or(0);
+
+		if (expected >= 1)
+			facts.expected_users =
+				static_cast<int>(std::min<std::int64_t>(expected, max_expected_users));
 	});
 	return facts;
 }

@@ -123,14 +123,6 @@ view_of(text *value)
 	return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
 }
 
-/* A text datum of a heap tuple; a copy is made only of a compressed one. */
-inline std::string_view
-view_of(Datum value)
-{
-	return view_of(reinterpret_cast<text *>(
-		pg_detoast_datum_packed(reinterpret_cast<struct varlena *>(DatumGetPointer(value)))));
-}
-
 inline std::string_view
 copy_of(std::string_view source)
 {

@@ -7,6 +7,7 @@
 #include "servers/heartbeats.hpp"
 
 #include "tables/catalog.hpp"
+#include "tables/columns.hpp"
 #include "pg/rows.hpp"
 #include "shared/status.hpp"
 
@@ -21,15 +22,16 @@ read_reports(const Pool &pool, Deadline deadline)
 	Oid table = lock_table(&Relations::health, AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	for_each_row_of(table, snapshot, [&](const RowView &row) {
-		const PoolServer *server = pool.server(row.peek(health_server));
+	for_each_row_of(table, snapshot, [&](const Row &row) {
+		const PoolServer *server = pool.server(row.text(health_server).value_or(""));
 
 		if (server == nullptr)
 			return;
 		read.servers.push(server->name);
-		read.reports.push(Report{.last_heartbeat = row.time(health_last_heartbeat),
-								 .counts_from = std::max(row.time(health_counts_from), since),
-								 .healthy = row.boolean(health_healthy)});
+		read.reports.push(
+			Report{.last_heartbeat = row.time(health_last_heartbeat).value_or(since),
+				   .counts_from = std::max(row.time(health_counts_from).value_or(since), since),
+				   .healthy = row.boolean(health_healthy).value_or(true)});
 	});
 	UnregisterSnapshot(snapshot);
 	return read;

@@ -4,6 +4,7 @@
 #include "servers/pool_tables.hpp"
 
 #include "tables/catalog.hpp"
+#include "tables/columns.hpp"
 #include "pg/settings.hpp"
 #include "pg/rows.hpp"
 #include "tables/owner_sql.hpp"
@@ -13,76 +14,29 @@ namespace gxy
 namespace
 {
 
-enum ServersColumn
-{
-	servers_name = 1,
-	servers_position,
-	servers_priority,
-	servers_capacity,
-	servers_regions,
-	servers_pool,
-	servers_state
-};
-
-enum PinsColumn
-{
-	pins_room = 1,
-	pins_server,
-	pins_expected_users
-};
-
-enum SourcesColumn
-{
-	sources_source = 1,
-	sources_schema,
-	sources_relation
-};
-
-enum FailoversColumn
-{
-	failovers_from = 1,
-	failovers_to,
-	failovers_declared_at,
-	failovers_due_at,
-	failovers_cause,
-	failovers_rooms,
-	failovers_outcome,
-	failovers_finished_at,
-	failovers_recovered_at
-};
-
 Array<std::string_view>
-read_regions(const RowView &row)
+read_regions(const Row &row)
 {
 	Array<std::string_view> regions;
 
-	if (row.is_null(servers_regions))
-		return regions;
-
-	Datum *elements;
-	bool *nulls;
-	int count;
-
-	deconstruct_array(DatumGetArrayTypeP(row.datum(servers_regions)), TEXTOID, -1, false,
-					  TYPALIGN_INT, &elements, &nulls, &count);
-	for (int i = 0; i < count; i++)
-		if (!nulls[i] && !view_of(elements[i]).empty())
-			regions.push(copy_of(view_of(elements[i])));
+	for (std::string_view region : row.texts(servers_regions))
+		if (!region.empty())
+			regions.push(copy_of(region));
 	return regions;
 }
 
 PoolServer
-read_server(const RowView &row)
+read_server(std::string_view name, const Row &row)
 {
-	std::string_view pool_name = row.peek(servers_pool);
-	std::string_view state = row.peek(servers_state);
+	std::string_view pool_name = row.text(servers_pool).value_or("");
+	std::string_view state = row.text(servers_state).value_or("");
 	PoolServer server;
 
-	server.name = row.text(servers_name);
+	server.name = copy_of(name);
 	server.hash = name_hash(server.name);
-	server.position = row.integer(servers_position, 0);
-	server.priority = row.integer(servers_priority, 0);
-	server.capacity = row.integer(servers_capacity, 0);
+	server.position = row.integer(servers_position).value_or(0);
+	server.priority = row.integer(servers_priority).value_or(0);
+	server.capacity = row.integer(servers_capacity).value_or(0);
 	server.pool = pool_name == "primary"   ? ServerPool::primary
 				  : pool_name == "standby" ? ServerPool::standby
 										   : ServerPool::reserved;
@@ -99,7 +53,7 @@ has_rows(Oid table, Snapshot snapshot)
 {
 	bool found = false;
 
-	for_each_row_of(table, snapshot, [&found](const RowView &) { found = true; });
+	for_each_row_of(table, snapshot, [&found](const Row &) { found = true; });
 	return found;
 }
 
@@ -108,8 +62,10 @@ read_servers(Pool *pool, Snapshot snapshot)
 {
 	bool fresh;
 
-	for_each_row_of(relations().servers, snapshot,
-					[pool](const RowView &row) { pool->servers.push(read_server(row)); });
+	for_each_row_of(relations().servers, snapshot, [pool](const Row &row) {
+		if (std::optional<std::string_view> name = row.text(servers_name))
+			pool->servers.push(read_server(*name, row));
+	});
 	pool->written = pool->servers.count > 0;
 	pool->is_default = !pool->written && !has_rows(relations().pool_written, snapshot);
 	if (pool->is_default)
@@ -180,14 +136,14 @@ list_plain_servers(Pool *pool)
 void
 read_pins(Pool *pool, Snapshot snapshot)
 {
-	for_each_row_of(relations().pins, snapshot, [pool](const RowView &row) {
-		Pin pin;
+	for_each_row_of(relations().pins, snapshot, [pool](const Row &row) {
+		std::optional<std::string_view> room = row.text(pins_room);
+		std::optional<std::string_view> server = row.text(pins_server);
 
-		pin.room = row.text(pins_room);
-		pin.server = row.text(pins_server);
-		if (!row.is_null(pins_expected_users))
-			pin.expected_users = row.integer(pins_expected_users, 0);
-		pool->pins.push(pin);
+		if (room && server)
+			pool->pins.push(Pin{.room = copy_of(*room),
+								.server = copy_of(*server),
+								.expected_users = row.integer(pins_expected_users)});
 	});
 	std::sort(pool->pins.begin(), pool->pins.end(),
 			  [](const Pin &a, const Pin &b) { return a.room < b.room; });
@@ -196,20 +152,23 @@ read_pins(Pool *pool, Snapshot snapshot)
 void
 read_sources(Pool *pool, Snapshot snapshot)
 {
-	for_each_row_of(relations().sources, snapshot, [pool](const RowView &row) {
-		bool sessions = row.peek(sources_source) == "sessions";
+	for_each_row_of(relations().sources, snapshot, [pool](const Row &row) {
+		bool sessions = row.text(sources_source) == "sessions";
 
-		(sessions ? pool->sessions : pool->rooms) = Attachment{
-			.schema = row.is_null(sources_schema) ? nullptr : row.text(sources_schema).data(),
-			.relation = row.text(sources_relation).data()};
+		std::optional<std::string_view> schema = row.text(sources_schema);
+
+		/* Without a name it is a source that does not exist, which is an error; never one without sessions. */
+		(sessions ? pool->sessions : pool->rooms) =
+			Attachment{.schema = schema ? copy_of(*schema).data() : nullptr,
+					   .relation = copy_of(row.text(sources_relation).value_or("")).data()};
 	});
 }
 
 void
 read_health(Pool *pool, Snapshot snapshot)
 {
-	for_each_row_of(relations().health, snapshot, [pool](const RowView &row) {
-		int at = pool->find(row.peek(health_server));
+	for_each_row_of(relations().health, snapshot, [pool](const Row &row) {
+		int at = pool->find(row.text(health_server).value_or(""));
 
 		if (at < 0)
 			return;
@@ -217,7 +176,7 @@ read_health(Pool *pool, Snapshot snapshot)
 		PoolServer &server = pool->servers[at];
 
 		server.reported = true;
-		server.healthy = row.boolean(health_healthy);
+		server.healthy = row.boolean(health_healthy).value_or(true);
 		server.silent = !server.healthy && row.time(health_last_heartbeat) < row.time(health_since);
 		if (!server.healthy)
 			server.state = ServerState::offline;
@@ -228,12 +187,12 @@ read_health(Pool *pool, Snapshot snapshot)
 void
 read_failovers(Pool *pool, Snapshot snapshot)
 {
-	for_each_row_of(relations().failovers, snapshot, [pool](const RowView &row) {
-		if (!row.is_null(failovers_recovered_at))
+	for_each_row_of(relations().failovers, snapshot, [pool](const Row &row) {
+		if (row.time(failovers_recovered_at))
 			return;
 
-		int at = pool->find(row.peek(failovers_from));
-		TimestampTz declared_at = row.time(failovers_declared_at);
+		int at = pool->find(row.text(failovers_from).value_or(""));
+		TimestampTz declared_at = row.time(failovers_declared_at).value_or(DT_NOBEGIN);
 
 		if (at < 0)
 		{
@@ -249,12 +208,12 @@ read_failovers(Pool *pool, Snapshot snapshot)
 		failover = Failover();
 		failover.active = true;
 		pool->has_failovers = true;
-		failover.pending = row.peek(failovers_outcome) == "pending";
+		failover.pending = row.text(failovers_outcome) == "pending";
 		failover.declared_at = declared_at;
-		failover.due_at = row.time(failovers_due_at);
-		if (!row.is_null(failovers_to))
+		failover.due_at = row.time(failovers_due_at).value_or(declared_at);
+		if (std::optional<std::string_view> target = row.text(failovers_to))
 		{
-			failover.target = row.text(failovers_to);
+			failover.target = copy_of(*target);
 			failover.standby = pool->find(failover.target);
 		}
 	});

@@ -13,6 +13,7 @@
 #include "tables/assignments.hpp"
 
 #include "tables/catalog.hpp"
+#include "tables/columns.hpp"
 #include "tables/owner_code.hpp"
 
 namespace gxy
@@ -255,8 +256,7 @@ Assignments::probe(const RoomKey &room, Snapshot snapshot) const
 			if (visible)
 			{
 				probe.visible = true;
-				slot_getsomeattrs(slot, column_server);
-				probe.server = text_of(view_of(slot->tts_values[column_server - 1]));
+				probe.server = text_of(assignment_of(tuple, slot->tts_tupleDescriptor).server);
 			}
 			if (visible || (alive && !TransactionIdIsValid(dirty.xmin)))
 				probe.committed = true;
@@ -273,7 +273,7 @@ Assignments::probe(const RoomKey &room, Snapshot snapshot) const
 Assignments::Change
 Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users)
 {
-	static constexpr int renewed[] = {column_last_used_at, column_reported_users};
+	static constexpr int renewed[] = {assignments_last_used_at, assignments_reported_users};
 	const Datum values[] = {TimestampTzGetDatum(now), Int32GetDatum(reported_users.value_or(0))};
 
 	Change change;
@@ -289,8 +289,8 @@ Assignments::Change
 Assignments::move(ItemPointer tid, std::string_view server, std::string_view reason,
 				  TimestampTz now)
 {
-	static constexpr int moved[] = {column_server, column_assigned_at, column_last_used_at,
-									column_reason};
+	static constexpr int moved[] = {assignments_server, assignments_assigned_at,
+									assignments_last_used_at, assignments_reason};
 	const Datum values[] = {PointerGetDatum(text_of(server)), TimestampTzGetDatum(now),
 							TimestampTzGetDatum(now), PointerGetDatum(text_of(reason))};
 

@@ -34,20 +34,6 @@ private:
 	} datum;
 };
 
-/* The table's columns; a DBA may add more. */
-enum Column
-{
-	column_room = 1,
-	column_server,
-	column_region,
-	column_assigned_at,
-	column_last_used_at,
-	column_reason,
-	column_expected_users,
-	column_reported_users,
-	columns = column_reported_users
-};
-
 /* A row of the table. Text points into palloc'd memory, or during a scan into the page. */
 struct Assignment
 {
@@ -90,7 +76,10 @@ first_inserter(HeapTuple tuple)
 													: HeapTupleHeaderGetXmin(tuple->t_data);
 }
 
-/* The row of the table that a tuple holds; text points into the tuple. */
+/*
+ * The row of the table that a tuple holds; text points into the tuple. NULL in a column that should have none, which only
+ * a trigger can meet, reads as an empty name, or as a time that was long ago.
+ */
 Assignment assignment_of(HeapTuple tuple, TupleDesc descriptor);
 
 /* The table, opened, and its key index; closed by close(), or by the end of the transaction after an error. */

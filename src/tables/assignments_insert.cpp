@@ -7,6 +7,7 @@
 #include "tables/assignments_insert.hpp"
 
 #include "tables/catalog.hpp"
+#include "tables/columns.hpp"
 #include "tables/owner_code.hpp"
 
 namespace gxy
@@ -87,16 +88,16 @@ Insertion::insert(const RoomKey &room, const Assignment &row)
 
 	ExecClearTuple(slot);
 	std::fill_n(slot->tts_isnull, RelationGetDescr(heap)->natts, true);
-	set(column_room, room.as_datum());
-	set(column_server, PointerGetDatum(text_of(row.server)));
+	set(assignments_room, room.as_datum());
+	set(assignments_server, PointerGetDatum(text_of(row.server)));
 	if (!row.region.empty())
-		set(column_region, PointerGetDatum(text_of(row.region)));
-	set(column_assigned_at, TimestampTzGetDatum(row.assigned_at));
-	set(column_last_used_at, TimestampTzGetDatum(row.last_used_at));
+		set(assignments_region, PointerGetDatum(text_of(row.region)));
+	set(assignments_assigned_at, TimestampTzGetDatum(row.assigned_at));
+	set(assignments_last_used_at, TimestampTzGetDatum(row.last_used_at));
 	if (!row.reason.empty())
-		set(column_reason, PointerGetDatum(text_of(row.reason)));
+		set(assignments_reason, PointerGetDatum(text_of(row.reason)));
 	if (row.expected_users)
-		set(column_expected_users, Int32GetDatum(*row.expected_users));
+		set(assignments_expected_users, Int32GetDatum(*row.expected_users));
 	ExecStoreVirtualTuple(slot);
 	slot->tts_tableOid = RelationGetRelid(heap);
 

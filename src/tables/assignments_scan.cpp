@@ -8,43 +8,24 @@
  */
 #include "tables/assignments.hpp"
 
+#include "pg/row.hpp"
+#include "tables/columns.hpp"
+
 namespace gxy
 {
-namespace
-{
-
-std::optional<int>
-optional_int(Datum value, bool is_null)
-{
-	return is_null ? std::nullopt : std::optional<int>(DatumGetInt32(value));
-}
-
-std::string_view
-optional_text(Datum value, bool is_null)
-{
-	return is_null ? std::string_view() : view_of(value);
-}
-
-} // namespace
-
-/* Only the first columns are ours; a DBA may add more. */
 Assignment
 assignment_of(HeapTuple tuple, TupleDesc descriptor)
 {
-	Datum values[MaxHeapAttributeNumber];
-	bool nulls[MaxHeapAttributeNumber];
+	TupleRow row(tuple, descriptor);
 
-	heap_deform_tuple(tuple, descriptor, values, nulls);
-	return Assignment{.room = view_of(values[column_room - 1]),
-					  .server = view_of(values[column_server - 1]),
-					  .region = optional_text(values[column_region - 1], nulls[column_region - 1]),
-					  .reason = optional_text(values[column_reason - 1], nulls[column_reason - 1]),
-					  .assigned_at = DatumGetTimestampTz(values[column_assigned_at - 1]),
-					  .last_used_at = DatumGetTimestampTz(values[column_last_used_at - 1]),
-					  .expected_users = optional_int(values[column_expected_users - 1],
-													 nulls[column_expected_users - 1]),
-					  .reported_users = optional_int(values[column_reported_users - 1],
-													 nulls[column_reported_users - 1])};
+	return Assignment{.room = row.text(assignments_room).value_or(""),
+					  .server = row.text(assignments_server).value_or(""),
+					  .region = row.text(assignments_region).value_or(""),
+					  .reason = row.text(assignments_reason).value_or(""),
+					  .assigned_at = row.time(assignments_assigned_at).value_or(DT_NOBEGIN),
+					  .last_used_at = row.time(assignments_last_used_at).value_or(DT_NOBEGIN),
+					  .expected_users = row.integer(assignments_expected_users),
+					  .reported_users = row.integer(assignments_reported_users)};
 }
 
 namespace

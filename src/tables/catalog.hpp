@@ -25,16 +25,6 @@ struct Relations
 	std::uint64_t edition; /* another one after every change; from 1 */
 };
 
-/* The columns of balancer_health, which two units read. */
-enum HealthColumn
-{
-	health_server = 1,
-	health_healthy,
-	health_since,
-	health_last_heartbeat,
-	health_counts_from
-};
-
 /*
  * The extension's relations in this database, remembered until one of them changes. Raises 55000 if the extension is
  * not installed whole.

@@ -3,36 +3,27 @@
  */
 #include "tables/room_sizes.hpp"
 
+#include "pg/row.hpp"
 #include "tables/catalog.hpp"
+#include "tables/columns.hpp"
 
 namespace gxy
 {
 namespace
 {
 
-enum SizesColumn
-{
-	sizes_room = 1,
-	sizes_size,
-	sizes_occasions,
-	sizes_peak,
-	sizes_assigned_at,
-	sizes_opened_at,
-	sizes_updated_at,
-	sizes_columns = sizes_updated_at
-};
-
-constexpr int written_columns[] = {sizes_size,		  sizes_occasions, sizes_peak,
-								   sizes_assigned_at, sizes_opened_at, sizes_updated_at};
+constexpr int written_columns[] = {room_sizes_size,		 room_sizes_occasions,
+								   room_sizes_peak,		 room_sizes_assigned_at,
+								   room_sizes_opened_at, room_sizes_updated_at};
 
 RoomHistory
-history_in(const Datum *values)
+history_in(const Row &row)
 {
-	return RoomHistory{.size = DatumGetFloat4(values[sizes_size - 1]),
-					   .occasions = DatumGetInt32(values[sizes_occasions - 1]),
-					   .peak = DatumGetInt32(values[sizes_peak - 1]),
-					   .assigned_at = DatumGetTimestampTz(values[sizes_assigned_at - 1]),
-					   .opened_at = DatumGetTimestampTz(values[sizes_opened_at - 1])};
+	return RoomHistory{.size = row.real(room_sizes_size).value_or(0),
+					   .occasions = row.integer(room_sizes_occasions).value_or(0),
+					   .peak = row.integer(room_sizes_peak).value_or(0),
+					   .assigned_at = row.time(room_sizes_assigned_at).value_or(DT_NOBEGIN),
+					   .opened_at = row.time(room_sizes_opened_at).value_or(DT_NOBEGIN)};
 }
 
 /* In the order of written_columns. */
@@ -90,8 +81,8 @@ RoomSizes::find(const RoomKey &room) const
 		LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
 		if (visible)
 		{
-			slot_getsomeattrs(slot, sizes_columns);
-			history = history_in(slot->tts_values);
+			slot_getallattrs(slot);
+			history = history_in(Row(slot));
 		}
 		return !visible;
 	});
@@ -102,13 +93,11 @@ RoomSizes::find(const RoomKey &room) const
 RememberedRoom
 RoomSizes::read_row(HeapTuple tuple, TupleDesc descriptor)
 {
-	Datum values[MaxHeapAttributeNumber];
-	bool nulls[MaxHeapAttributeNumber];
+	TupleRow row(tuple, descriptor);
 
-	heap_deform_tuple(tuple, descriptor, values, nulls);
-	return RememberedRoom{.room = view_of(values[sizes_room - 1]),
-						  .history = history_in(values),
-						  .updated_at = DatumGetTimestampTz(values[sizes_updated_at - 1])};
+	return RememberedRoom{.room = row.text(room_sizes_room).value_or(""),
+						  .history = history_in(row),
+						  .updated_at = row.time(room_sizes_updated_at).value_or(DT_NOBEGIN)};
 }
 
 void
@@ -119,8 +108,8 @@ RoomSizes::fill(TupleTableSlot *slot, const RememberedRoom &room)
 	ExecClearTuple(slot);
 	std::fill_n(slot->tts_isnull, slot->tts_tupleDescriptor->natts, true);
 	fill_history(written, room.history, room.updated_at);
-	slot->tts_values[sizes_room - 1] = PointerGetDatum(text_of(room.room));
-	slot->tts_isnull[sizes_room - 1] = false;
+	slot->tts_values[room_sizes_room - 1] = PointerGetDatum(text_of(room.room));
+	slot->tts_isnull[room_sizes_room - 1] = false;
 	for (std::size_t i = 0; i < std::size(written_columns); i++)
 	{
 		slot->tts_values[written_columns[i] - 1] = written[i];

@@ -1,0 +1,119 @@
+/*
+ * row.hpp: the columns of a row, as the heap has them.
+ *
+ * The only way in this project to get at a column's value: each accessor says whether it is NULL, and checks the type,
+ * because rows are read beneath the executor, and by triggers that run before NOT NULL is checked.
+ */
+#pragma once
+
+#include "pg/array.hpp"
+
+namespace gxy
+{
+
+/* Text points into the row, unless the value is compressed or stored out of line. */
+class Row
+{
+public:
+	Row(TupleDesc descriptor, const Datum *values, const bool *nulls)
+		: descriptor(descriptor), values(values), nulls(nulls)
+	{
+	}
+
+	/* Of a slot all of whose columns have been extracted. */
+	explicit Row(TupleTableSlot *slot)
+		: Row(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull)
+	{
+	}
+
+	/*
+	 * The value of a column (from 1), nullopt if it is NULL. Raises 55000 if the row has no such column, or one of
+	 * another type.
+	 */
+	std::optional<std::string_view> text(int column) const;
+	std::optional<bool> boolean(int column) const;
+	std::optional<std::int32_t> integer(int column) const;
+	std::optional<std::int64_t> bigint(int column) const;
+	std::optional<float> real(int column) const;
+	std::optional<TimestampTz> time(int column) const;
+	std::optional<std::string_view> uuid(int column) const; /* its bytes */
+
+	/* The elements of a text[], without those that are NULL; none if the array is NULL. */
+	Array<std::string_view> texts(int column) const;
+
+private:
+	std::optional<Datum> value(int column, Oid type) const
+	{
+		if (column > descriptor->natts || TupleDescAttr(descriptor, column - 1)->atttypid != type)
+			report_altered_column(column, type);
+		if (nulls[column - 1])
+			return std::nullopt;
+		return values[column - 1];
+	}
+	static std::string_view text_in(Datum value);
+	[[noreturn]] void report_altered_column(int column, Oid type) const;
+
+	TupleDesc descriptor;
+	const Datum *values;
+	const bool *nulls;
+};
+static_assert(std::is_trivially_destructible_v<Row>);
+
+/* The row of a heap tuple. It is as large as the widest row there can be, so it lives on the stack. */
+class TupleRow : public Row
+{
+public:
+	TupleRow(HeapTuple tuple, TupleDesc descriptor) : Row(descriptor, values, nulls)
+	{
+		heap_deform_tuple(tuple, descriptor, values, nulls);
+	}
+	TupleRow(const TupleRow &) = delete;
+	TupleRow &operator=(const TupleRow &) = delete;
+
+private:
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
+};
+static_assert(std::is_trivially_destructible_v<TupleRow>);
+
+inline std::optional<bool>
+Row::boolean(int column) const
+{
+	std::optional<Datum> found = value(column, BOOLOID);
+
+	return found ? std::optional<bool>(DatumGetBool(*found)) : std::nullopt;
+}
+
+inline std::optional<std::int32_t>
+Row::integer(int column) const
+{
+	std::optional<Datum> found = value(column, INT4OID);
+
+	return found ? std::optional<std::int32_t>(DatumGetInt32(*found)) : std::nullopt;
+}
+
+inline std::optional<std::int64_t>
+Row::bigint(int column) const
+{
+	std::optional<Datum> found = value(column, INT8OID);
+
+	return found ? std::optional<std::int64_t>(DatumGetInt64(*found)) : std::nullopt;
+}
+
+inline std::optional<float>
+Row::real(int column) const
+{
+	std::optional<Datum> found = value(column, FLOAT4OID);
+
+	return found ? std::optional<float>(DatumGetFloat4(*found)) : std::nullopt;
+}
+
+inline std::optional<TimestampTz>
+Row::time(int column) const
+{
+	std::optional<Datum> found = value(column, TIMESTAMPTZOID);
+
+	return found ? std::optional<TimestampTz>(DatumGetTimestampTz(*found)) : std::nullopt;
+}
+
+} // namespace gxy
