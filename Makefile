@@ -31,6 +31,7 @@ REGRESS = \
 	explain \
 	app_dml \
 	reentry \
+	odd_times \
 	fleet \
 	console \
 	learning

@@ -5,6 +5,8 @@
  */
 #include "placement/server_load.hpp"
 
+#include "policy/time_arithmetic.hpp"
+
 namespace gxy
 {
 
@@ -20,9 +22,9 @@ room_use(const Assignment &row, const Pool &pool, const Census &census, const Ru
 	use.active = census.attached() ? census.users_in(row.room) : row.reported_users.value_or(0);
 	use.active_known = census.attached() || row.reported_users.has_value();
 	use.expected = std::max(expected, pinned_size);
-	use.age = now - row.assigned_at;
+	use.age = elapsed(row.assigned_at, now);
 	use.pinned_size = pinned_size > 0;
-	use.leased = now - row.leased_from() < microseconds(setting::assignment_grace);
+	use.leased = elapsed(row.leased_from(), now) < microseconds(setting::assignment_grace);
 	return use;
 }
 
@@ -193,7 +195,7 @@ burden_of(const Assignment &row, const Rules &rules, TimestampTz now)
 
 	use.active_known = true;
 	use.expected = row.expected_users ? *row.expected_users : rules.avg_room_occupancy;
-	use.age = now - row.assigned_at;
+	use.age = elapsed(row.assigned_at, now);
 	return burden_of(use, rules);
 }
 

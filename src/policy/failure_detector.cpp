@@ -6,13 +6,15 @@
  */
 #include "policy/failure_detector.hpp"
 
+#include "policy/time_arithmetic.hpp"
+
 namespace gxy
 {
 
 bool
 is_silent(const Report &report, std::int64_t now, std::int64_t timeout)
 {
-	return report.healthy && now - report.counts_from > timeout;
+	return report.healthy && elapsed(report.counts_from, now) > timeout;
 }
 
 Vigil
@@ -23,7 +25,7 @@ keep_vigil(const Report *reports, int count, std::int64_t now, std::int64_t time
 	for (int i = 0; i < count; i++)
 	{
 		const Report &report = reports[i];
-		const std::int64_t unheard = now - report.last_heartbeat;
+		const std::int64_t unheard = elapsed(report.last_heartbeat, now);
 
 		if (!report.healthy && unheard > timeout)
 			continue;

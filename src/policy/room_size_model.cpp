@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "policy/time_arithmetic.hpp"
+
 namespace gxy
 {
 
@@ -35,7 +37,7 @@ observe(RoomHistory *history, std::int64_t active, std::int64_t assigned_at, std
 		return false;
 
 	const bool open = history->peak > 0 && history->assigned_at == assigned_at &&
-					  now - history->opened_at < rules.longest_occasion;
+					  elapsed(history->opened_at, now) < rules.longest_occasion;
 	if (open && active <= history->peak)
 		return false;
 	if (!open)

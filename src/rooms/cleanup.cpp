@@ -25,6 +25,7 @@
 #include "pg/debug_delay.hpp"
 #include "placement/candidates.hpp"
 #include "shared/status.hpp"
+#include "policy/time_arithmetic.hpp"
 
 namespace gxy
 {
@@ -171,7 +172,7 @@ Cleanup::look_at_rooms(const Assignments &assignments, bool attached, Learner *l
 
 	numbers.prepare();
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
-		std::int64_t unused = now - row.leased_from();
+		std::int64_t unused = elapsed(row.leased_from(), now);
 		Room room = {.name = name_hash(row.room), .tid = *tid, .used = false, .pupil = none};
 		bool fresh;
 
@@ -294,7 +295,7 @@ Cleanup::free_rooms(const Batch &batch)
 		if (room.used)
 			continue;
 		look_at_again(assignments, end, &room.tid, room.name, [&](const Assignment &row) {
-			still_idle = now - row.leased_from() >= grace;
+			still_idle = elapsed(row.leased_from(), now) >= grace;
 			server = losses.number(row.server);
 			load = burden_of(row, rules, now).load;
 		});

@@ -19,6 +19,7 @@
 #include "rooms/relocation.hpp"
 #include "servers/pool_under_lock.hpp"
 #include "shared/status.hpp"
+#include "policy/time_arithmetic.hpp"
 
 namespace gxy
 {
@@ -60,13 +61,13 @@ renewal_interval()
 bool
 expired(const Found &found, TimestampTz now)
 {
-	return now - found.leased_from >= microseconds(setting::assignment_grace);
+	return elapsed(found.leased_from, now) >= microseconds(setting::assignment_grace);
 }
 
 bool
 is_due(const Found &found, TimestampTz now, std::optional<int> users)
 {
-	return now - found.leased_from >= renewal_interval() ||
+	return elapsed(found.leased_from, now) >= renewal_interval() ||
 		   (users && users != found.reported_users && !IsolationIsSerializable());
 }
 

@@ -3,6 +3,7 @@
  */
 #include "servers/pool.hpp"
 
+#include "policy/time_arithmetic.hpp"
 #include "tables/catalog.hpp"
 
 namespace gxy
@@ -58,7 +59,10 @@ Pool::whereabouts(std::string_view server, TimestampTz assigned_at, TimestampTz 
 	/* Not in the pool, or written into it as offline: as if its failover had been declared with the room. */
 	if (!known || !servers[where.server].failover.active)
 	{
-		where.stranded = now - assigned_at >= microseconds(setting::failover_delay);
+		std::int64_t age = elapsed(assigned_at, now);
+
+		/* A time that is yet to come, which only the application can have written, says nothing. */
+		where.stranded = age < 0 || age >= microseconds(setting::failover_delay);
 		return where;
 	}
 

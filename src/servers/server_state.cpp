@@ -11,6 +11,7 @@
 #include "tables/notification.hpp"
 #include "shared/status.hpp"
 #include "tables/owner_sql.hpp"
+#include "policy/time_arithmetic.hpp"
 
 namespace gxy
 {
@@ -167,7 +168,7 @@ next_look(const Reports &read, TimestampTz now)
 
 	for (const Report &report : read.reports)
 		if (report.healthy)
-			next = std::min(next, report.counts_from + timeout);
+			next = std::min(next, later(report.counts_from, timeout));
 	/* While the monitor is dead everybody is late: no need to look all the time. */
 	return std::max(next, now + std::max<TimestampTz>(timeout / 4, USECS_PER_SEC / 4));
 }
