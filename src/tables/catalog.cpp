@@ -121,7 +121,17 @@ find_table(Oid extension, Oid schema, const char *name, bool sequence = false)
 	return relation;
 }
 
-/* By the catalog alone: to open the table would be to wait for whoever has locked it. */
+/* Whether an index has one key column, the first of its table; more columns that it only includes do no harm. */
+bool
+is_on_first_column(Form_pg_index index)
+{
+	return index->indnkeyatts == 1 && index->indkey.values[0] == 1;
+}
+
+/*
+ * The primary key index of a table whose rows are found by their first column: of any other key, one room could have two
+ * rows. By the catalog alone: to open the table would be to wait for whoever has locked it. Raises 55000.
+ */
 Oid
 primary_key_of(Oid table)
 {
@@ -133,22 +143,32 @@ primary_key_of(Oid table)
 
 	SysScanDesc scan = systable_beginscan(catalog, IndexIndrelidIndexId, true, nullptr, 1, &key);
 	Oid index = InvalidOid;
+	bool sound = false;
 	HeapTuple tuple;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_index row = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple));
 
-		if (row->indisprimary && row->indisvalid && row->indimmediate)
-			index = row->indexrelid;
+		if (!row->indisprimary)
+			continue;
+		index = row->indexrelid;
+		sound = row->indisvalid && row->indimmediate && is_on_first_column(row);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	if (!OidIsValid(index))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("table %s has lost its primary key", get_rel_name(table)),
+						errmsg("table \"%s\" has lost its primary key", get_rel_name(table)),
 						errhint("Add it again: ALTER TABLE %s ADD PRIMARY KEY (room_id).",
 								get_rel_name(table))));
+	if (!sound)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the primary key of table \"%s\" is not as the extension made it",
+						get_rel_name(table)),
+				 errhint("It has to be PRIMARY KEY (room_id), not deferrable: drop it, and add it "
+						 "again.")));
 	return index;
 }
 
