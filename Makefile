@@ -30,6 +30,7 @@ REGRESS = \
 	traps \
 	explain \
 	app_dml \
+	altered_tables \
 	reentry \
 	odd_times \
 	fleet \

@@ -3,6 +3,7 @@
  */
 #include "shared/load_cache_state.hpp"
 #include "tables/catalog.hpp"
+#include "pg/new_rows.hpp"
 #include "pg/settings.hpp"
 #include "servers/pool.hpp"
 #include "application/source_reader.hpp"
@@ -18,6 +19,12 @@ extern "C"
 		gxy::forget_relations(relation);
 		gxy::forget_pool(relation);
 		gxy::forget_sources(relation);
+		gxy::forget_constraints(relation);
+	}
+
+	static void function_changed(Datum, int, uint32)
+	{
+		gxy::forget_constraints(InvalidOid);
 	}
 
 	void _PG_init()
@@ -30,6 +37,7 @@ extern "C"
 			gxy::register_launcher();
 		}
 		CacheRegisterRelcacheCallback(relation_changed, Datum(0));
+		CacheRegisterSyscacheCallback(PROCOID, function_changed, Datum(0));
 	}
 
 } // extern "C"

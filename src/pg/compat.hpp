@@ -55,6 +55,7 @@ extern "C"
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -62,11 +63,13 @@ extern "C"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/nodes.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_node.h"
 #include "parser/parsetree.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/bufmgr.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
@@ -85,6 +88,7 @@ extern "C"
 #include "utils/bytea.h"
 #include "utils/datetime.h"
 #include "utils/float.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
@@ -192,6 +196,16 @@ compiled_checks(ResultRelInfo *target)
 	return target->ri_CheckConstraintExprs;
 #else
 	return target->ri_ConstraintExprs;
+#endif
+}
+
+inline bool
+has_generated_columns(const TupleConstr *constraints)
+{
+#if PG_VERSION_NUM >= 180000
+	return constraints->has_generated_stored || constraints->has_generated_virtual;
+#else
+	return constraints->has_generated_stored;
 #endif
 }
 

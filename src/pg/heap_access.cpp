@@ -5,6 +5,8 @@
  */
 #include "pg/heap_access.hpp"
 
+#include "pg/new_rows.hpp"
+
 namespace gxy
 {
 
@@ -24,13 +26,21 @@ change_of(TM_Result result)
 	}
 }
 
+static ResultRelInfo *
+target_of(Relation heap)
+{
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(target, heap, 0, nullptr, 0);
+	return target;
+}
+
 static void
 enter_into_indexes(Relation heap, TupleTableSlot *row, compat::IndexUpdates updates)
 {
 	EState *estate = CreateExecutorState();
-	ResultRelInfo *target = makeNode(ResultRelInfo);
+	ResultRelInfo *target = target_of(heap);
 
-	InitResultRelInfo(target, heap, 0, nullptr, 0);
 	ExecOpenIndices(target, false);
 	compat::insert_index_tuples(target, row, estate, true, updates.only_summarizing(), nullptr);
 	ExecCloseIndices(target);
@@ -61,6 +71,8 @@ change_columns(Relation heap, ItemPointer tid, std::span<const int> columns, con
 
 		ExecForceStoreHeapTuple(tuple, new_row, false);
 		new_row->tts_tableOid = RelationGetRelid(heap);
+		if (have_to_check(heap, columns))
+			check_new_row(target_of(heap), new_row);
 		change = change_of(table_tuple_update(heap, tid, new_row, GetCurrentCommandId(true),
 											  InvalidSnapshot, InvalidSnapshot, true, &failure,
 											  &mode, &updates.which));
@@ -88,6 +100,7 @@ insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate)
 	Relation heap = target->ri_RelationDesc;
 
 	slot->tts_tableOid = RelationGetRelid(heap);
+	check_new_row(target, slot);
 
 	std::uint32_t token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 	bool conflict = false;

@@ -24,7 +24,8 @@ Change change_of(TM_Result result);
 
 /*
  * Writes a new version of a row with other values in some columns (from 1, none of them NULL), and enters it into the
- * indexes where it has to be. Passes over a row that somebody else has locked. The change is visible to what follows.
+ * indexes where it has to be. Passes over a row that somebody else has locked. Raises the error of a CHECK constraint
+ * on one of the columns. The change is visible to what follows.
  */
 Change change_columns(Relation heap, ItemPointer tid, std::span<const int> columns,
 					  const Datum *values);
@@ -34,8 +35,8 @@ Change delete_row(Relation heap, ItemPointer tid, bool wait);
 
 /*
  * Inserts a row as INSERT ... ON CONFLICT does: should another one of the same key be there, or get in at the same
- * moment, the row is withdrawn and nobody is waited for: false. Every index is kept, also those a DBA adds; constraints
- * are the caller's to check. The indexes of target are open for speculative insertion.
+ * moment, the row is withdrawn and nobody is waited for: false. Every index is kept, also those a DBA adds. Raises the
+ * error of a constraint that the row violates. The indexes of target are open for speculative insertion.
  */
 bool insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate);
 

@@ -12,56 +12,6 @@
 
 namespace gxy
 {
-namespace
-{
-
-/*
- * The table's CHECK constraints, compiled. To compile them takes as long as everything else about an insertion together,
- * so they are kept for as long as the table does not change.
- */
-struct Checks
-{
-	std::uint64_t edition = 0; /* of relations() */
-	EState *estate = nullptr;
-	ExprState **compiled = nullptr;
-
-	void forget()
-	{
-		if (estate != nullptr)
-			FreeExecutorState(estate);
-		*this = Checks();
-	}
-};
-static_assert(std::is_trivially_destructible_v<Checks>);
-
-Checks kept;
-
-/* While in use they belong to the transaction: a constraint may raise an error, or call us again. */
-void
-check_constraints(ResultRelInfo *target, TupleTableSlot *slot)
-{
-	std::uint64_t edition = relations().edition;
-	Checks checks = kept;
-
-	kept = Checks();
-	if (checks.edition != edition)
-	{
-		checks.forget();
-		checks.edition = edition;
-		checks.estate = CreateExecutorState();
-	}
-	MemoryContextSetParent(checks.estate->es_query_cxt, CurTransactionContext);
-	ResetPerTupleExprContext(checks.estate);
-	compat::compiled_checks(target) = checks.compiled;
-	ExecConstraints(target, slot, checks.estate);
-	checks.compiled = compat::compiled_checks(target);
-	kept.forget();
-	MemoryContextSetParent(checks.estate->es_query_cxt, TopMemoryContext);
-	kept = checks;
-}
-
-} // namespace
-
 Insertion
 Insertion::prepare(const Assignments &assignments)
 {
@@ -70,7 +20,10 @@ Insertion::prepare(const Assignments &assignments)
 	prepared.estate = CreateExecutorState();
 	prepared.target = makeNode(ResultRelInfo);
 	InitResultRelInfo(prepared.target, assignments.table(), 0, nullptr, 0);
-	as_table_owner(assignments.table(), [&prepared] { ExecOpenIndices(prepared.target, true); });
+	as_table_owner(assignments.table(), [&prepared, &assignments] {
+		ExecOpenIndices(prepared.target, true);
+		prepared.defaults = defaults_after(assignments.table(), assignments_reported_users);
+	});
 	prepared.slot = MakeSingleTupleTableSlot(RelationGetDescr(assignments.table()), &TTSOpsVirtual);
 	/* Before the placement lock: it may have to wait for disk. */
 	(void) GetCurrentTransactionId();
@@ -87,7 +40,8 @@ Insertion::insert(const RoomKey &room, const Assignment &row)
 	};
 
 	ExecClearTuple(slot);
-	std::fill_n(slot->tts_isnull, RelationGetDescr(heap)->natts, true);
+	std::copy_n(defaults.values, RelationGetDescr(heap)->natts, slot->tts_values);
+	std::copy_n(defaults.nulls, RelationGetDescr(heap)->natts, slot->tts_isnull);
 	set(assignments_room, room.as_datum());
 	set(assignments_server, PointerGetDatum(text_of(row.server)));
 	if (!row.region.empty())
@@ -99,14 +53,10 @@ Insertion::insert(const RoomKey &room, const Assignment &row)
 	if (row.expected_users)
 		set(assignments_expected_users, Int32GetDatum(*row.expected_users));
 	ExecStoreVirtualTuple(slot);
-	slot->tts_tableOid = RelationGetRelid(heap);
 
 	bool inserted;
 
-	as_table_owner(heap, [&] {
-		check_constraints(target, slot);
-		inserted = insert_row(target, slot, estate);
-	});
+	as_table_owner(heap, [&] { inserted = insert_row(target, slot, estate); });
 	return inserted;
 }
 

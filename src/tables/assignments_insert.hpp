@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "pg/new_rows.hpp"
 #include "tables/assignments.hpp"
 
 namespace gxy
@@ -17,7 +18,7 @@ class Insertion
 public:
 	static Insertion prepare(const Assignments &assignments);
 
-	/* False if another row of the room was there, or got in at the same moment. */
+	/* False if another row of the room was there, or got in at the same moment. Raises the error of a constraint. */
 	bool insert(const RoomKey &room, const Assignment &row);
 	void finish();
 
@@ -25,6 +26,7 @@ private:
 	EState *estate = nullptr;
 	ResultRelInfo *target = nullptr;
 	TupleTableSlot *slot = nullptr;
+	DefaultRow defaults = {};
 };
 
 } // namespace gxy

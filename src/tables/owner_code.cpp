@@ -7,6 +7,7 @@
 #include "tables/owner_code.hpp"
 
 #include "tables/catalog.hpp"
+#include "tables/columns.hpp"
 
 namespace gxy
 {
@@ -92,6 +93,24 @@ has_other_indexes(Relation table)
 	return count > 1;
 }
 
+/* Columns beyond those of the install script whose values are computed. */
+bool
+has_other_expressions(Relation table, int columns)
+{
+	TupleDesc descriptor = RelationGetDescr(table);
+
+	for (int i = columns; i < descriptor->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(descriptor, i);
+
+		/* The default of a generated column is its expression; a domain may have a default as well. */
+		if (!column->attisdropped &&
+			(column->atthasdef || column->attidentity != '\0' || get_typdefault(column->atttypid)))
+			return true;
+	}
+	return false;
+}
+
 } // namespace
 
 bool
@@ -101,9 +120,12 @@ has_owner_code(Relation table)
 	bool assignments = RelationGetRelid(table) == ours.assignments;
 	Known &known = assignments ? known_of_assignments : known_of_room_sizes;
 
+	int columns = assignments ? int(assignments_reported_users) : int(room_sizes_updated_at);
+
 	if (known.edition != ours.edition)
 		known = {.edition = ours.edition,
-				 .code = has_other_indexes(table) || has_other_constraints(table)};
+				 .code = has_other_indexes(table) || has_other_constraints(table) ||
+						 has_other_expressions(table, columns)};
 	return known.code;
 }
 

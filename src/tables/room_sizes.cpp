@@ -101,12 +101,13 @@ RoomSizes::read_row(HeapTuple tuple, TupleDesc descriptor)
 }
 
 void
-RoomSizes::fill(TupleTableSlot *slot, const RememberedRoom &room)
+RoomSizes::fill(TupleTableSlot *slot, const DefaultRow &defaults, const RememberedRoom &room)
 {
 	Datum written[std::size(written_columns)];
 
 	ExecClearTuple(slot);
-	std::fill_n(slot->tts_isnull, slot->tts_tupleDescriptor->natts, true);
+	std::copy_n(defaults.values, slot->tts_tupleDescriptor->natts, slot->tts_values);
+	std::copy_n(defaults.nulls, slot->tts_tupleDescriptor->natts, slot->tts_isnull);
 	fill_history(written, room.history, room.updated_at);
 	slot->tts_values[room_sizes_room - 1] = PointerGetDatum(text_of(room.room));
 	slot->tts_isnull[room_sizes_room - 1] = false;

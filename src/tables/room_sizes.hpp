@@ -7,7 +7,9 @@
 #pragma once
 
 #include "policy/room_size_model.hpp"
+#include "pg/new_rows.hpp"
 #include "tables/assignments.hpp"
+#include "tables/columns.hpp"
 #include "tables/owner_code.hpp"
 
 namespace gxy
@@ -43,7 +45,7 @@ public:
 
 private:
 	static RememberedRoom read_row(HeapTuple tuple, TupleDesc descriptor);
-	static void fill(TupleTableSlot *slot, const RememberedRoom &room);
+	static void fill(TupleTableSlot *slot, const DefaultRow &defaults, const RememberedRoom &room);
 
 	Relation heap = nullptr;
 	Relation key = nullptr;
@@ -78,10 +80,12 @@ RoomSizes::insert(F next)
 
 	InitResultRelInfo(target, heap, 0, nullptr, 0);
 	as_table_owner(heap, [&] {
+		DefaultRow defaults = defaults_after(heap, room_sizes_updated_at);
+
 		ExecOpenIndices(target, true);
 		while (next(&room))
 		{
-			fill(slot, room);
+			fill(slot, defaults, room);
 			inserted += insert_row(target, slot, estate) ? 1 : 0;
 			ResetPerTupleExprContext(estate);
 		}

@@ -1,0 +1,166 @@
+/*
+ * altered_tables: what a DBA adds to the tables holds for the rows that the extension writes, and a key that lets one
+ * room have two rows is refused. test/t/012_altered_tables.pl alters every column.
+ */
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set helpers :abs_srcdir '/sql/include/helpers.sql'
+\set ECHO none
+\i :helpers
+
+INSERT INTO balancer_servers (name) VALUES ('a'), ('b');
+CREATE VIEW rooms AS
+	SELECT room_id, gateway_name, reported_users FROM room_server_assignments ORDER BY room_id COLLATE "C";
+-- A statement that is refused leaves neither rows nor locks but those on tables.
+CREATE VIEW locks AS
+	SELECT locktype, mode FROM pg_locks
+	WHERE pid = pg_backend_pid() AND locktype NOT IN ('relation', 'virtualxid', 'transactionid');
+
+-- The primary key.
+SELECT get_or_assign_server('old');
+ALTER TABLE room_server_assignments DROP CONSTRAINT room_server_assignments_pkey;
+CALL pg_temp.refused($$SELECT get_or_assign_server('old')$$);
+ALTER TABLE room_server_assignments ADD PRIMARY KEY (room_id, gateway_name);
+CALL pg_temp.refused($$SELECT get_or_assign_server('old')$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server('new')$$);
+CALL pg_temp.refused($$SELECT touch_room('old')$$);
+CALL pg_temp.refused($$SELECT release_room('old')$$);
+CALL pg_temp.refused($$SELECT clean_inactive_assignments('0')$$);
+CALL pg_temp.refused($$SELECT * FROM balancer_load$$);
+ALTER TABLE room_server_assignments DROP CONSTRAINT room_server_assignments_pkey,
+	ADD PRIMARY KEY (gateway_name, room_id);
+CALL pg_temp.refused($$SELECT get_or_assign_server('old')$$);
+ALTER TABLE room_server_assignments DROP CONSTRAINT room_server_assignments_pkey,
+	ADD PRIMARY KEY (gateway_name);
+CALL pg_temp.refused($$SELECT get_or_assign_server('old')$$);
+ALTER TABLE room_server_assignments DROP CONSTRAINT room_server_assignments_pkey,
+	ADD PRIMARY KEY (room_id) DEFERRABLE;
+CALL pg_temp.refused($$SELECT get_or_assign_server('old')$$);
+-- One that includes other columns finds the rooms as well.
+ALTER TABLE room_server_assignments DROP CONSTRAINT room_server_assignments_pkey,
+	ADD PRIMARY KEY (room_id) INCLUDE (gateway_name);
+SELECT get_or_assign_server('old'), get_or_assign_server('new');
+ALTER TABLE room_server_assignments DROP CONSTRAINT room_server_assignments_pkey, ADD PRIMARY KEY (room_id);
+SELECT get_or_assign_server('old'), release_room('old'), release_room('new');
+BEGIN;
+ALTER TABLE balancer_room_sizes DROP CONSTRAINT balancer_room_sizes_pkey, ADD PRIMARY KEY (room_id, size);
+CALL pg_temp.refused($$SELECT get_or_assign_server('old')$$);
+ROLLBACK;
+
+-- The rows in details of errors have times in them.
+\set VERBOSITY terse
+\set ON_ERROR_ROLLBACK on
+
+-- A column that may not be NULL.
+ALTER TABLE room_server_assignments ADD COLUMN tenant text NOT NULL;
+BEGIN;
+SELECT get_or_assign_server('one');
+TABLE rooms;
+TABLE locks;
+COMMIT;
+-- A default, as in an INSERT that does not name the column.
+CREATE SEQUENCE numbers;
+ALTER TABLE room_server_assignments ALTER tenant SET DEFAULT 'tenant of ' || current_user,
+	ADD COLUMN number int NOT NULL DEFAULT nextval('numbers'), ADD COLUMN ident int GENERATED ALWAYS AS IDENTITY;
+SELECT get_or_assign_server('one'), get_or_assign_server('two');
+SELECT room_id, tenant = 'tenant of ' || current_user AS tenant, number, ident FROM room_server_assignments ORDER BY 1;
+ALTER TABLE room_server_assignments ALTER tenant SET DEFAULT 1 / 0;
+SELECT get_or_assign_server('three');
+TABLE rooms;
+ALTER TABLE room_server_assignments DROP COLUMN tenant, DROP COLUMN number, DROP COLUMN ident;
+DROP SEQUENCE numbers;
+
+-- A column that is computed from others.
+ALTER TABLE room_server_assignments ADD COLUMN place text NOT NULL GENERATED ALWAYS AS (room_id || '@' || gateway_name) STORED,
+	ADD COLUMN many boolean GENERATED ALWAYS AS (reported_users > 3) STORED;
+SELECT get_or_assign_server('three') IS NOT NULL AS assigned, touch_room('one', 7), touch_room('two', 2),
+	move_room('one', 'b') IS NOT NULL AS moved;
+SELECT room_id, place = room_id || '@' || gateway_name AS right, many FROM room_server_assignments ORDER BY 1;
+ALTER TABLE room_server_assignments DROP COLUMN place, DROP COLUMN many;
+TRUNCATE room_server_assignments;
+
+-- A CHECK constraint: by a new room, a renewal, a touch, a move.
+CREATE FUNCTION tell(constraint_name text, holds boolean) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE INFO '% checked', constraint_name;
+	RETURN holds;
+END
+$$;
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('old', 'a');
+ALTER TABLE room_server_assignments
+	ADD CONSTRAINT by_name CHECK (tell('name', room_id <> 'refused')),
+	ADD CONSTRAINT by_server CHECK (tell('server', gateway_name <> 'b'));
+SELECT get_or_assign_server('refused');
+CALL pg_temp.age('1 minute');
+-- Checks that are about other columns are not evaluated.
+SELECT get_or_assign_server('old'), touch_room('old');
+SELECT move_room('old', 'b');
+SELECT evacuate_server('a', 'b');
+TABLE rooms;
+ALTER TABLE room_server_assignments DROP CONSTRAINT by_name, DROP CONSTRAINT by_server,
+	ADD CONSTRAINT few CHECK (reported_users < 5),
+	ADD CONSTRAINT by_time CHECK (tell('time', last_used_at < '2001-01-01')) NOT VALID;
+UPDATE room_server_assignments SET last_used_at = '2000-01-01', assigned_at = '2000-01-01';
+BEGIN;
+SELECT get_or_assign_server('old');
+SELECT touch_room('old');
+TABLE rooms;
+TABLE locks;
+COMMIT;
+ALTER TABLE room_server_assignments DROP CONSTRAINT by_time;
+SELECT touch_room('old', 4);
+SELECT touch_room('old', 5);
+SELECT get_or_assign_server('old');
+TABLE rooms;
+-- One on the whole row, one whose function changes, and one that calls us.
+ALTER TABLE room_server_assignments DROP CONSTRAINT few,
+	ADD CONSTRAINT whole CHECK (tell('row', room_server_assignments IS DISTINCT FROM NULL));
+CALL pg_temp.age('1 minute');
+SELECT get_or_assign_server('old');
+CREATE FUNCTION allowed(room text) RETURNS boolean LANGUAGE sql AS $$ SELECT room <> 'x' $$;
+ALTER TABLE room_server_assignments DROP CONSTRAINT whole, ADD CONSTRAINT allowed CHECK (allowed(room_id));
+SELECT get_or_assign_server('y') IS NOT NULL AS assigned;
+CREATE OR REPLACE FUNCTION allowed(room text) RETURNS boolean LANGUAGE sql AS $$ SELECT room <> 'z' $$;
+SELECT get_or_assign_server('x') IS NOT NULL AS assigned;
+SELECT get_or_assign_server('z');
+CREATE OR REPLACE FUNCTION allowed(room text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN room NOT LIKE 'w%' OR public.get_or_assign_server('beside ' || room) IS NOT NULL AND room <> 'wrong';
+END
+$$;
+SELECT get_or_assign_server('w1') IS NOT NULL AS assigned, get_or_assign_server('w2') IS NOT NULL AS assigned;
+SELECT get_or_assign_server('wrong');
+SELECT get_or_assign_server('w3') IS NOT NULL AS assigned;
+SELECT room_id FROM rooms WHERE room_id LIKE '%w%';
+ALTER TABLE room_server_assignments DROP CONSTRAINT allowed;
+DROP FUNCTION allowed, tell;
+
+-- An index whose expression fails when the row has been written already, speculatively.
+CREATE INDEX fails ON room_server_assignments ((1 / (octet_length(room_id) - 5)));
+BEGIN;
+SELECT get_or_assign_server('12345');
+TABLE locks;
+SELECT room_server('12345') IS NULL AS none, get_or_assign_server('123456') IS NOT NULL AS assigned;
+COMMIT;
+DROP INDEX fails;
+SELECT get_or_assign_server('12345') IS NOT NULL AS assigned;
+SELECT (SELECT count(*) FROM room_server_assignments) = (SELECT sum(rooms) FROM balancer_load) AS agree;
+
+-- The learned sizes.
+TRUNCATE room_server_assignments;
+SELECT get_or_assign_server('one') IS NOT NULL AS assigned, touch_room('one', 7);
+ALTER TABLE balancer_room_sizes ADD COLUMN tenant text NOT NULL;
+SELECT clean_inactive_assignments();
+ALTER TABLE balancer_room_sizes ALTER tenant SET DEFAULT 'galaxy', ADD CONSTRAINT small CHECK (peak < 20);
+SELECT clean_inactive_assignments();
+SELECT room_id, peak, tenant FROM balancer_room_sizes;
+SELECT touch_room('one', 30);
+SELECT clean_inactive_assignments();
+SELECT room_id, peak, tenant FROM balancer_room_sizes;
+ALTER TABLE balancer_room_sizes DROP CONSTRAINT small, DROP COLUMN tenant;
+SELECT clean_inactive_assignments();
+SELECT room_id, peak FROM balancer_room_sizes;
+
+\set VERBOSITY default
+\set ON_ERROR_ROLLBACK off
+TRUNCATE room_server_assignments, balancer_room_sizes;
+DROP VIEW rooms, locks;

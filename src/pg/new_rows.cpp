@@ -1,0 +1,207 @@
+/*
+ * new_rows.cpp: compiles the expressions that belong to a table, and evaluates them for a row.
+ */
+#include "pg/new_rows.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* The CHECK constraints of one table. */
+struct Checks
+{
+	Oid table = InvalidOid;
+	bool valid = true;
+	EState *estate = nullptr; /* owns the rest */
+	ExprState **compiled = nullptr;
+	Bitmapset *mentioned = nullptr; /* columns; offset as pull_varattnos() has it */
+
+	void forget()
+	{
+		if (estate != nullptr)
+			FreeExecutorState(estate);
+		*this = Checks();
+	}
+};
+static_assert(std::is_trivially_destructible_v<Checks>);
+
+/* The assignments and the learned sizes. */
+Checks kept[2];
+std::uint64_t changes = 0;
+
+Checks *
+kept_for(Oid table)
+{
+	for (Checks &checks : kept)
+		if (checks.table == table)
+			return &checks;
+	return nullptr;
+}
+
+Bitmapset *
+columns_mentioned(const TupleConstr *constraints)
+{
+	Bitmapset *columns = nullptr;
+
+	for (int i = 0; i < constraints->num_check; i++)
+		pull_varattnos(static_cast<Node *>(stringToNode(constraints->check[i].ccbin)), 1, &columns);
+	return columns;
+}
+
+Checks
+look_up(Relation heap)
+{
+	Checks checks;
+
+	checks.table = RelationGetRelid(heap);
+	checks.estate = CreateExecutorState();
+
+	MemoryContext caller = MemoryContextSwitchTo(checks.estate->es_query_cxt);
+
+	checks.mentioned = columns_mentioned(RelationGetDescr(heap)->constr);
+	MemoryContextSwitchTo(caller);
+	return checks;
+}
+
+/* Those of a table, taken out of what is kept: until keep() they go with the transaction, should it raise an error. */
+Checks
+take(Relation heap)
+{
+	Checks *found = kept_for(RelationGetRelid(heap));
+
+	if (found != nullptr && !found->valid)
+	{
+		found->forget();
+		found = nullptr;
+	}
+
+	Checks checks = found != nullptr ? *found : look_up(heap);
+
+	if (found != nullptr)
+		*found = Checks();
+	MemoryContextSetParent(checks.estate->es_query_cxt, CurTransactionContext);
+	return checks;
+}
+
+/* Unless they have become outdated since, or, by a constraint that calls us again, are kept already. */
+void
+keep(Checks checks, std::uint64_t changes_before)
+{
+	Checks *place = kept_for(InvalidOid);
+
+	if (changes != changes_before || kept_for(checks.table) != nullptr || place == nullptr)
+	{
+		checks.forget();
+		return;
+	}
+	MemoryContextSetParent(checks.estate->es_query_cxt, TopMemoryContext);
+	*place = checks;
+}
+
+/* Nothing is kept of generated columns, which are seldom. */
+void
+compute_and_check(ResultRelInfo *target, TupleTableSlot *row)
+{
+	EState *estate = CreateExecutorState();
+
+	if (RelationGetDescr(target->ri_RelationDesc)->constr->has_generated_stored)
+		ExecComputeStoredGenerated(target, estate, row, CMD_INSERT);
+	ExecConstraints(target, row, estate);
+	FreeExecutorState(estate);
+}
+
+} // namespace
+
+void
+check_new_row(ResultRelInfo *target, TupleTableSlot *row)
+{
+	Relation heap = target->ri_RelationDesc;
+	const TupleConstr *constraints = RelationGetDescr(heap)->constr;
+
+	if (constraints == nullptr)
+		return;
+	if (compat::has_generated_columns(constraints))
+	{
+		compute_and_check(target, row);
+		return;
+	}
+
+	std::uint64_t changes_before = changes;
+	Checks checks = take(heap);
+
+	ResetPerTupleExprContext(checks.estate);
+	compat::compiled_checks(target) = checks.compiled;
+	ExecConstraints(target, row, checks.estate);
+	checks.compiled = compat::compiled_checks(target);
+	keep(checks, changes_before);
+}
+
+bool
+have_to_check(Relation heap, std::span<const int> columns)
+{
+	const TupleConstr *constraints = RelationGetDescr(heap)->constr;
+
+	if (constraints == nullptr)
+		return false;
+	if (compat::has_generated_columns(constraints))
+		return true;
+	if (constraints->num_check == 0)
+		return false;
+
+	std::uint64_t changes_before = changes;
+	Checks checks = take(heap);
+	auto is_mentioned = [&checks](int column) {
+		return bms_is_member(column - FirstLowInvalidHeapAttributeNumber, checks.mentioned);
+	};
+	/* A reference to the whole row is one to column 0. */
+	bool mentioned = is_mentioned(0) || std::any_of(columns.begin(), columns.end(), is_mentioned);
+
+	keep(checks, changes_before);
+	return mentioned;
+}
+
+DefaultRow
+defaults_after(Relation heap, int columns)
+{
+	TupleDesc descriptor = RelationGetDescr(heap);
+	int count = descriptor->natts;
+	DefaultRow row = {.values = static_cast<Datum *>(palloc0(sizeof(Datum) * count)),
+					  .nulls = static_cast<bool *>(palloc(sizeof(bool) * count))};
+	EState *estate = nullptr;
+
+	std::fill_n(row.nulls, count, true);
+	for (int i = columns; i < count; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
+		Node *expression = attribute->attisdropped || attribute->attgenerated != '\0'
+							   ? nullptr
+							   : build_column_default(heap, i + 1);
+
+		if (expression == nullptr)
+			continue;
+		if (estate == nullptr)
+			estate = CreateExecutorState();
+
+		ExprState *state = ExecPrepareExpr(reinterpret_cast<Expr *>(expression), estate);
+		Datum value =
+			ExecEvalExprSwitchContext(state, GetPerTupleExprContext(estate), &row.nulls[i]);
+
+		if (!row.nulls[i])
+			row.values[i] = datumCopy(value, attribute->attbyval, attribute->attlen);
+	}
+	if (estate != nullptr)
+		FreeExecutorState(estate);
+	return row;
+}
+
+void
+forget_constraints(Oid relation)
+{
+	changes++;
+	for (Checks &checks : kept)
+		if (relation == InvalidOid || relation == checks.table)
+			checks.valid = false;
+}
+
+} // namespace gxy
