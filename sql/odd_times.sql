@@ -48,7 +48,7 @@ UPDATE balancer_failovers SET due_at = '-infinity';
 SELECT get_or_assign_server('kept');
 UPDATE balancer_failovers SET due_at = 'infinity';
 SELECT get_or_assign_server('called');
-SELECT server, note FROM balancer_load ORDER BY server;
+SELECT server, state FROM balancer_load ORDER BY server;
 SELECT set_server_state('a', 'online') IS NOT NULL AS set;
 
 -- What was learned of a room.
