@@ -65,7 +65,7 @@ announce_health(std::string_view server, bool healthy, const char *cause, Deadli
 	/* Deleted without our triggers, which would have waited for us. */
 	if (known == nullptr)
 		return;
-	Event("server_health")
+	Event("server_health", deadline)
 		.add("server", server)
 		.add("health", std::string_view(healthy ? "healthy" : "unhealthy"))
 		.add("cause", std::string_view(cause))
@@ -303,16 +303,16 @@ announce_state(std::string_view server, std::string_view was, std::string_view w
 	/* In a trigger: the change is not visible yet. */
 	CommandCounterIncrement();
 
-	const Pool &current = pool(Deadline::of_call_starting_now());
-	int at = current.find(server);
+	Deadline deadline = Deadline::of_call_starting_now();
+	const PoolServer *known = pool(deadline).server(server);
 
-	if (at >= 0)
-		notice_health(current.servers[at]);
-	Event("server_state")
+	if (known != nullptr)
+		notice_health(*known);
+	Event("server_state", deadline)
 		.add("server", server)
 		.add("was", was)
 		.add("wanted", wanted)
-		.add("state", at >= 0 ? std::string_view(name_of(current.servers[at].state)) : wanted)
+		.add("state", known != nullptr ? std::string_view(name_of(known->state)) : wanted)
 		.send();
 	call_for_run_at_commit();
 }

@@ -12,11 +12,12 @@
 namespace gxy
 {
 
-Event::Event(const char *kind)
+Event::Event(const char *kind, Deadline deadline)
 {
 	initStringInfo(&payload);
-	appendStringInfo(&payload, "{\"seq\": " INT64_FORMAT,
-					 nextval_internal(relations().events, false));
+	appendStringInfo(
+		&payload, "{\"seq\": " INT64_FORMAT,
+		nextval_internal(lock_table(&Relations::events, RowExclusiveLock, deadline), false));
 	add("event", std::string_view(kind));
 }
 

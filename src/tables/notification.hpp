@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 
 namespace gxy
 {
@@ -15,7 +15,8 @@ namespace gxy
 class Event
 {
 public:
-	explicit Event(const char *kind);
+	/* Waits for the sequence that numbers events until the deadline: 55P03. */
+	Event(const char *kind, Deadline deadline);
 
 	Event &add(const char *key, std::string_view value);
 	Event &add(const char *key, std::int64_t value);

@@ -1,0 +1,145 @@
+# Every function and view, beside every table that another transaction has locked, and every row it may have written:
+# each call returns, or raises 55P03 in words of its own, after assign_timeout, or after lock_timeout if that is less.
+#
+# The calls and the obstacles are tables. The catalog says whether they are complete.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyBalancer;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_server('bounded');
+
+$node->safe_psql('postgres', 'CREATE DATABASE unwritten');
+$node->safe_psql('unwritten', 'CREATE EXTENSION gxy_balancer');
+for my $database ('postgres', 'unwritten')
+{
+	$node->safe_psql($database, <<'SQL');
+CREATE TABLE live (room_id text, user_id text);
+CREATE TABLE rooms (room_id text);
+SET client_min_messages = warning;
+SELECT attach_sessions('live');
+-- Runs a call and undoes it; the error's state and message, and whether the wait had no other end than lock_timeout.
+CREATE FUNCTION attempt(query text, assign_timeout text, lock_timeout text, OUT state text, OUT message text, OUT slow boolean)
+	LANGUAGE plpgsql AS $$
+DECLARE
+	start timestamptz := clock_timestamp();
+BEGIN
+	PERFORM set_config('gxy_balancer.assign_timeout', assign_timeout, true);
+	PERFORM set_config('lock_timeout', lock_timeout, true);
+	BEGIN
+		EXECUTE query;
+		RAISE EXCEPTION 'undone';
+	EXCEPTION WHEN OTHERS THEN
+		state := CASE SQLERRM WHEN 'undone' THEN '' ELSE SQLSTATE END;
+		message := SQLERRM;
+	END;
+	slow := clock_timestamp() - start >= '15 s';
+END $$;
+SQL
+}
+$node->safe_psql('postgres', <<'SQL');
+INSERT INTO balancer_servers (name) VALUES ('gxy1'), ('gxy2'), ('gxy3');
+SELECT server_heartbeat('gxy1'), server_heartbeat('gxy3');
+INSERT INTO balancer_pins (room_id, server) VALUES ('2', 'gxy1');
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'gxy1');
+INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_used_at)
+	VALUES ('old', 'gxy1', now() - interval '1 h', now() - interval '1 h');
+SQL
+
+my @calls = (
+	q(SELECT get_or_assign_server(1)), q(SELECT get_or_assign_server('old')), q(SELECT get_or_assign_server('new')),
+	q(SELECT touch_room(1, 5)), q(SELECT touch_room('old')), q(SELECT room_server(1)),
+	q(SELECT release_room(1)), q(SELECT clean_inactive_assignments()), q(SELECT clean_inactive_assignments('0')),
+	q(SELECT attach_sessions('live')), q(SELECT attach_sessions(NULL)), q(SELECT attach_rooms('rooms')),
+	q(SELECT init_servers()), q(SELECT init_servers('gxy1, gxy4')), q(SELECT server_state('gxy1')),
+	q(SELECT set_server_state('gxy1', 'draining')), q(SELECT set_server_state('gxy2', 'offline')),
+	q(SELECT server_heartbeat('gxy1')), q(SELECT server_heartbeat('gxy1', false)), q(SELECT server_heartbeat('gxy2')),
+	q(SELECT pin_room(1, 'gxy2')), q(SELECT pin_room(2, 'gxy2')), q(SELECT unpin_room(2)), q(SELECT move_room(1, 'gxy2')),
+	q(SELECT evacuate_server('gxy1')), q(SELECT evacuate_server('gxy1', 'gxy2')), q(SELECT evacuate_server('gxy1', max_rooms => 1)),
+	q(SELECT explain_assignment(1)), q(SELECT explain_assignment('new')), q(SELECT reset_balancer_stats()),
+	q(TABLE balancer_load), q(TABLE balancer_rooms), q(TABLE balancer_stats));
+
+# Besides the tables locked as a whole.
+my %rows = (
+	'a server is being added' => q(INSERT INTO balancer_servers (name) VALUES ('gxy4')),
+	'a server is being changed' => q(UPDATE balancer_servers SET priority = 1 WHERE name = 'gxy1'),
+	'a state is being changed' => q(SELECT set_server_state('gxy1', 'offline')),
+	'a report is being written' => q(UPDATE balancer_health SET since = now() WHERE server = 'gxy1'),
+	'a first report is being written' => q(SELECT server_heartbeat('gxy2')),
+	'a pin is being written' => q(SELECT pin_room(1, 'gxy3')),
+	'a pin is being changed' => q(UPDATE balancer_pins SET server = 'gxy3'),
+	'a room is being moved' => q(SELECT move_room(1, 'gxy3')),
+	'a room is being assigned' => q(SELECT get_or_assign_server('new')),
+	'rooms are being freed' => q(SELECT clean_inactive_assignments('0')),
+	'sessions are being attached' => q(UPDATE balancer_sources SET schema_name = 'public' WHERE source = 'sessions'),
+	'rooms are being attached' => q(SELECT attach_rooms('rooms')),
+	'events have another number' => q(ALTER SEQUENCE balancer_events RESTART 1000));
+
+my %obstacles = (%rows, map { ("$_ is locked" => "LOCK TABLE $_") } split /\n/, $node->safe_psql('postgres', <<'SQL'));
+SELECT c.relname FROM pg_depend d JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind = 'r'
+WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gxy_balancer') AND d.deptype = 'e'
+SQL
+ok(exists $obstacles{'balancer_health is locked'}, 'every table is an obstacle');
+
+# Every function and view of the surface is called.
+my @uncalled = grep { my $name = $_; !grep { /\b\Q$name\E\b/ } @calls } split /\n/, $node->safe_psql('postgres', <<'SQL');
+SELECT DISTINCT coalesce(p.proname, c.relname)
+FROM pg_depend d
+	LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid AND p.prorettype <> 'trigger'::regtype
+	LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind = 'v'
+WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gxy_balancer') AND d.deptype = 'e'
+	AND coalesce(p.proname, c.relname) !~ '^_'
+SQL
+is("@uncalled", '', 'every function and view is called');
+
+# What a session that has not used the extension yet makes of each call: "call: state, message" where that is not a
+# success or an error of ours, and how many have timed out.
+sub attempts
+{
+	my ($database, $assign_timeout, $lock_timeout) = @_;
+	my $list = join ', ', map { my $call = $_; $call =~ s/'/''/g; "('$call')" } @calls;
+	my $out = $node->safe_psql($database, qq{
+		SELECT call, a.* FROM (VALUES $list) v (call), attempt(call, '$assign_timeout', '$lock_timeout') a});
+	my ($timed_out, @wrong) = (0);
+
+	for (split /\n/, $out)
+	{
+		my ($call, $state, $message, $slow) = split /\|/;
+		my $ours = $state eq '55P03' && $message =~ /^timed out waiting for /;
+
+		$timed_out += $ours;
+		push @wrong, "$call: $state $message" . ($slow eq 't' ? ' (slow)' : '') unless ($state eq '' || $ours) && $slow eq 'f';
+	}
+	return ($timed_out, join "\n", @wrong);
+}
+
+for my $obstacle (sort keys %obstacles)
+{
+	my $other = session($node);
+
+	$other->query_safe("SET client_min_messages = warning; BEGIN; $obstacles{$obstacle}");
+	my ($timed_out, $wrong) = attempts('postgres', '50ms', '15s');
+	is($wrong, '', "$obstacle: assign_timeout bounds every call");
+	($timed_out, $wrong) = attempts('postgres', '15s', '50ms') if $obstacle =~ /^(?:balancer_|_)\w+ is locked|state/;
+	is($wrong, '', "$obstacle: so does a smaller lock_timeout");
+	cmp_ok($timed_out, '>', 0, "$obstacle: some calls wait") unless $obstacle =~ /reported|room_sizes|_pool_written|attached|number/;
+	$other->query_safe('ROLLBACK');
+	$other->quit;
+}
+
+# A pool that is not written yet, and is being written.
+my $other = session($node, 'unwritten');
+$other->query_safe(q(BEGIN; INSERT INTO balancer_servers (name) VALUES ('gxy1')));
+my ($timed_out, $wrong) = attempts('unwritten', '50ms', '15s');
+is($wrong, '', 'the pool is being written: assign_timeout bounds every call');
+cmp_ok($timed_out, '>', 10, 'the pool is being written: every call that names a server waits');
+$other->quit;
+
+$node->stop;
+done_testing();
