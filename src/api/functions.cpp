@@ -87,6 +87,7 @@ call_init_servers(FunctionCallInfo fcinfo)
 						errhint("Separate names of 1 to %d bytes, without control characters, by "
 								"commas.",
 								max_name_length)));
+	require_write_to("write the pool of servers");
 	PG_RETURN_INT32(write_servers(names, Deadline::of_call_starting_now()));
 }
 
