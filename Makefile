@@ -147,7 +147,7 @@ clean:
 endif
 
 .PHONY: output-dirs installcheck-databases installcheck-board list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
-	check-version check-vpath check-format format dist help
+	check-version check-vpath check-bench check-format format dist help
 
 # As many jobs as there are processors, unless the caller has said how many.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -157,7 +157,7 @@ RUN_demo = examples/demo $(DEMO)
 RUN_test = test/run $(ONLY)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
-RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
+RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
 
 test demo stress bench:
 	@test/prepare $(filter demo bench,$@)
@@ -214,6 +214,10 @@ check-version:
 check-vpath: all
 	test/check-vpath
 
+# The judge of make bench CHECK=1, by results made by hand.
+check-bench:
+	test/bench/check_test
+
 check-format:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
@@ -252,7 +256,8 @@ help:
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
-	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows'
+	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows;'
+	@echo '                      CHECK=1: fails if a target is missed by more than is known (test/bench/shortfalls)'
 	@echo 'make simulate         how evenly the policy balances, against other policies: tables and plots (SEEDS=4: sooner)'
 	@echo 'make unit             tests of the placement policy and of the learning rule alone'
 	@echo 'make check-objects    the built objects need no C++ runtime'
@@ -260,6 +265,7 @@ help:
 	@echo 'make check-lists      every source and test is listed in the Makefile'
 	@echo 'make check-version    META.json and CHANGELOG.md agree with the control file'
 	@echo 'make check-vpath      an out-of-tree build gives the same files'
+	@echo 'make check-bench      the judge of the benchmarks catches what is wrong in results made by hand'
 	@echo 'make check-format     clang-format agrees; make format: have it its way'
 	@echo 'make dist             the archive for PGXN'
 	@echo 'Settings: PG_CONFIG, CXX, WERROR=1, with_llvm=no, OUTPUT_DIR'
