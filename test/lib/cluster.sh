@@ -37,7 +37,7 @@ make_folders() {
 	mkdir -m 700 "$work/server" "$work/server/socket"
 	((EUID != 0)) || chown -R postgres: "$work/server"
 	forget_other_servers
-	export PATH="$bindir:$PATH" PGHOST="$work/server/socket" PGPORT=5432 PGUSER=postgres PGSSLMODE=disable
+	export PATH="$bindir:$PATH:/usr/sbin" PGHOST="$work/server/socket" PGPORT=5432 PGUSER=postgres PGSSLMODE=disable
 }
 
 # server_start [LINE OF postgresql.conf]...: in the folders that make_folders has made.
