@@ -536,7 +536,7 @@ COMMENT ON COLUMN balancer_stats.worker IS 'the background worker: not preloaded
 COMMENT ON COLUMN balancer_stats.last_run IS 'when its last run in this database began';
 COMMENT ON COLUMN balancer_stats.last_run_duration IS 'how long that took';
 COMMENT ON COLUMN balancer_stats.last_run_freed IS 'how many rooms it freed';
-COMMENT ON COLUMN balancer_stats.last_error IS 'why it failed, if it did';
+COMMENT ON COLUMN balancer_stats.last_error IS 'why it failed, if it did, or what it could not write beside the rooms it freed';
 COMMENT ON COLUMN balancer_stats.next_due IS 'when the next run is due';
 
 CREATE FUNCTION reset_balancer_stats() RETURNS void

@@ -183,5 +183,36 @@ ROLLBACK;
 CALL pg_temp.refused('DROP TABLE balancer_room_sizes');
 DROP INDEX by_peak;
 ALTER TABLE balancer_room_sizes DROP COLUMN note;
+
+-- What cannot be written, as on a full disk, keeps no room from being freed: neither a size to be remembered nor a lease to be
+-- renewed. Here indexes refuse the rows.
+TRUNCATE balancer_room_sizes, room_server_assignments, app_sessions;
+SET client_min_messages = warning;
+SELECT attach_sessions('app_sessions');
+RESET client_min_messages;
+INSERT INTO app_sessions VALUES ('busy', 1), ('busy', 2);
+INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_used_at)
+	SELECT room, 'gxy1', '2000-01-01', '2000-01-01' FROM unnest('{idle,busy}'::text[]) room;
+CREATE INDEX no_sizes ON balancer_room_sizes ((1 / (peak - peak)));
+CREATE INDEX no_leases ON room_server_assignments ((1 / (CASE WHEN last_used_at < '2001-01-01+00' THEN 1 ELSE 0 END)));
+SELECT clean_inactive_assignments();
+SELECT room_id, last_used_at = assigned_at AS not_renewed FROM room_server_assignments;
+DROP INDEX no_sizes;
+SELECT clean_inactive_assignments();
+DROP INDEX no_leases;
+SELECT clean_inactive_assignments();
+SELECT room_id, peak, last_used_at > now() - interval '1 hour' AS renewed
+FROM room_server_assignments LEFT JOIN balancer_room_sizes USING (room_id);
+-- A cancellation is one, also while sizes are written.
+TRUNCATE balancer_room_sizes;
+CREATE FUNCTION app_wait(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_sleep(600); RETURN $1; END $$;
+CREATE INDEX no_sizes ON balancer_room_sizes (app_wait(peak));
+SET statement_timeout = '200ms';
+\set VERBOSITY sqlstate
+SELECT clean_inactive_assignments();
+\set VERBOSITY default
+RESET statement_timeout;
+DROP INDEX no_sizes;
+DROP FUNCTION app_wait;
 TRUNCATE balancer_room_sizes, room_server_assignments, balancer_servers, balancer_pins;
 DROP TABLE app_sessions, app_rooms;

@@ -4,6 +4,7 @@
 #include "application/source_reader.hpp"
 
 #include "pg/row.hpp"
+#include "pg/subtransaction.hpp"
 
 namespace gxy
 {
@@ -187,27 +188,11 @@ look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 std::optional<ReadFailure>
 try_reading_with(void (*read)(void *context), void *context)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *volatile error = nullptr;
-
-	BeginInternalSubTransaction(nullptr);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
+	ErrorData *error = try_in_subtransaction([read, context] {
 		read(context);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
+		return true;
+	});
+
 	if (error == nullptr)
 		return std::nullopt;
 	if (error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE &&

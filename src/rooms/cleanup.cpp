@@ -23,9 +23,10 @@
 #include "tables/catalog.hpp"
 #include "application/session_index.hpp"
 #include "pg/debug_delay.hpp"
+#include "pg/subtransaction.hpp"
 #include "placement/candidates.hpp"
-#include "shared/status.hpp"
 #include "policy/time_arithmetic.hpp"
+#include "servers/server_state.hpp"
 
 namespace gxy
 {
@@ -35,52 +36,6 @@ namespace
 constexpr int least_batch = 5000;
 /* Rows on a page, about: a guess at the number of rooms that costs nothing. */
 constexpr double rooms_a_page = 60;
-
-/* Runs f in a subtransaction, which is kept if f returns true. */
-template <typename F>
-void
-in_subtransaction(F f)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData *error = nullptr;
-
-	BeginInternalSubTransaction(nullptr);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		bool keep = f();
-
-		if (keep)
-			ReleaseCurrentSubTransaction();
-		else
-			RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		ReThrowError(error);
-	}
-	PG_END_TRY();
-}
-
-void
-require_write()
-{
-	if (XactReadOnly)
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot free rooms in a read-only transaction"),
-				 RecoveryInProgress() ? errhint("This server is a standby: call the primary.")
-									  : errhint("Call it in a READ WRITE transaction.")));
-}
 
 std::int64_t
 renewal_interval()
@@ -246,7 +201,7 @@ Cleanup::look(std::int64_t grace)
 	Cleanup cleanup;
 	TimestampTz now = GetCurrentTimestamp();
 
-	require_write();
+	require_write_to("free rooms");
 	cleanup.grace = grace;
 
 	Deadline deadline = Deadline::of_call_starting_now();
@@ -258,7 +213,9 @@ Cleanup::look(std::int64_t grace)
 	cleanup.look_at_rooms(assignments, attached.exists(), &learner, now);
 	assignments.close();
 	cleanup.look_at_sessions(attached, &learner, deadline);
-	cleanup.learner_has_more = learner.finish(cleanup.batch_size());
+	cleanup.note_shortfall("the sizes of rooms could not be written", attempt([&] {
+							   cleanup.learner_has_more = learner.finish(cleanup.batch_size());
+						   }));
 
 	auto is_used = [&cleanup](int number) { return cleanup.rooms[number].used; };
 	auto keep = [](Array<int> *numbers, auto wanted) {
@@ -336,22 +293,13 @@ Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
 	return keep;
 }
 
-/*
- * Renews the leases of rooms in use. Not inside a transaction block: the rows would stay locked until its end, and the
- * next run renews them as well.
- */
+/* Renews a batch of the leases of rooms in use. */
 void
-Cleanup::renew_leases()
+Cleanup::renew_batch()
 {
 	int end = static_cast<int>(
 		std::min<std::int64_t>(due.count, static_cast<std::int64_t>(next_due) + batch_size()));
 	TimestampTz now = GetCurrentTimestamp();
-
-	if (IsTransactionBlock())
-		next_due = due.count;
-	if (next_due == due.count)
-		return;
-
 	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call_starting_now());
 	BlockNumber last = RelationGetNumberOfBlocks(assignments.table());
 	MemoryContext caller = CurrentMemoryContext;
@@ -376,12 +324,39 @@ Cleanup::renew_leases()
 	assignments.close();
 }
 
+/*
+ * Renews leases, or notes why that cannot be done, as on a full disk; then they are left to the next run. Not inside a
+ * transaction block: the rows would stay locked until its end.
+ */
+void
+Cleanup::renew_leases()
+{
+	const char *failure = nullptr;
+
+	if (next_due < due.count && !IsTransactionBlock())
+		failure = attempt([this] { renew_batch(); });
+	if (failure != nullptr || IsTransactionBlock())
+		next_due = due.count;
+	note_shortfall("the leases of rooms in use could not be renewed", failure);
+}
+
+/* The first one stays. */
+void
+Cleanup::note_shortfall(const char *what, const char *why)
+{
+	if (why == nullptr || *fell_short != '\0')
+		return;
+	(void) snprintf(fell_short, error_length, "%s: %s", what, why);
+	fell_short[pg_mbcliplen(fell_short, static_cast<int>(std::strlen(fell_short)),
+							error_length - 1)] = '\0';
+}
+
 std::int64_t
 Cleanup::carry_out_batch()
 {
 	std::int64_t freed = 0;
 
-	require_write();
+	require_write_to("free rooms");
 	if (next_idle < idle.count)
 	{
 		Batch batch = {.first = next_idle,
@@ -411,6 +386,9 @@ clean(std::int64_t grace)
 
 	while (!cleanup.finished())
 		freed += cleanup.carry_out_batch();
+	if (*cleanup.shortfall() != '\0')
+		ereport(WARNING, (errmsg_internal("%s", cleanup.shortfall()),
+						  errdetail("Inactive rooms were freed all the same.")));
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	return freed;

@@ -5,6 +5,7 @@
 
 #include "rooms/size_sampler.hpp"
 #include "servers/pool.hpp"
+#include "shared/status.hpp"
 
 namespace gxy
 {
@@ -27,6 +28,9 @@ public:
 	std::int64_t carry_out_batch();
 
 	bool finished() const { return next_idle == idle.count && next_due == due.count; }
+
+	/* What could not be written beside the rooms that were freed, and why; empty: nothing. */
+	const char *shortfall() const { return fell_short; }
 
 	/* Another look would have more to do. */
 	bool more_to_learn() const { return learner_has_more; }
@@ -52,7 +56,9 @@ private:
 	int batch_size() const;
 	std::int64_t free_rooms(const Batch &batch);
 	bool free_unless_used(const Batch &batch, std::int64_t *freed);
+	void renew_batch();
 	void renew_leases();
+	void note_shortfall(const char *what, const char *why);
 
 	std::int64_t grace = 0;
 	std::int64_t sessions = 0; /* that were read */
@@ -62,6 +68,7 @@ private:
 	Array<int> idle, due; /* of those; due: leases that are to be renewed, if the room is in use */
 	int next_idle = 0, next_due = 0;
 	bool learner_has_more = false;
+	char fell_short[error_length] = "";
 };
 static_assert(std::is_trivially_destructible_v<Cleanup>);
 

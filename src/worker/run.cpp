@@ -173,7 +173,7 @@ tend_servers(DatabaseStatus *status, Deadline end)
 
 /* One look, and then what it found to do, as much of it as there is time for. */
 bool
-clean_batches(DatabaseStatus *status, Deadline end)
+clean_batches(DatabaseStatus *status, char *shortfall, Deadline end)
 {
 	Cleanup cleanup;
 	bool installed = in_batch("gxy_balancer: looking for inactive rooms", [&cleanup] {
@@ -192,16 +192,17 @@ clean_batches(DatabaseStatus *status, Deadline end)
 			break;
 	}
 	status->more_work = !cleanup.finished() || cleanup.more_to_learn();
+	strlcpy(shortfall, cleanup.shortfall(), error_length);
 	return installed;
 }
 
 void
-run_batches(DatabaseStatus *status)
+run_batches(DatabaseStatus *status, char *shortfall)
 {
 	Deadline end = Deadline::in(time_budget);
 
 	status->freed = 0;
-	if (tend_servers(status, end) && clean_batches(status, end))
+	if (tend_servers(status, end) && clean_batches(status, shortfall, end))
 		status->state = WorkerState::waiting;
 	else
 		status->state = WorkerState::absent;
@@ -266,6 +267,19 @@ log_error(ErrorData *error)
 	PG_END_TRY();
 }
 
+/* A run that has ended well; shortfall: what it could not write beside the rooms it freed. */
+void
+note_success(DatabaseStatus *status, const char *shortfall, const char *last_error)
+{
+	if (status->failures > 0)
+		ereport(LOG, (errmsg("gxy_balancer: the cleanup works again")));
+	if (*shortfall != '\0' && std::strcmp(shortfall, last_error) != 0)
+		ereport(WARNING, (errmsg_internal("gxy_balancer: %s", shortfall),
+						  errdetail("Inactive rooms are freed all the same.")));
+	status->failures = 0;
+	strlcpy(status->error, shortfall, error_length);
+}
+
 /* Inside PG_CATCH: ends the transaction and keeps the error; logs it unless the last run ended with the same. */
 void
 note_failure(DatabaseStatus *status, const char *last_error)
@@ -323,6 +337,7 @@ extern "C"
 										 const_cast<char *>(name)};
 		DatabaseStatus status = status_of(MyDatabaseId).value_or(DatabaseStatus());
 		char last_error[error_length];
+		char shortfall[error_length] = "";
 
 		std::memcpy(last_error, status.error, error_length);
 		error_context_stack = &callback;
@@ -334,11 +349,8 @@ extern "C"
 		begin_step();
 		PG_TRY();
 		{
-			run_batches(&status);
-			if (status.failures > 0)
-				ereport(LOG, (errmsg("gxy_balancer: the cleanup works again")));
-			status.failures = 0;
-			status.error[0] = '\0';
+			run_batches(&status, shortfall);
+			note_success(&status, shortfall, last_error);
 		}
 		PG_CATCH();
 		{

@@ -162,5 +162,24 @@ is($node->safe_psql('few', q(SELECT string_agg(DISTINCT rooms::text, ',') FROM a
 is($node->safe_psql('few', q(SELECT bool_and(updated_at > now() - interval '101 hours') FROM balancer_room_sizes)),
 	't', 'those not seen for longest');
 
+# Sizes that cannot be written, as on a full disk, keep no room from being freed: the run says so, once, and goes on.
+set_interval($node, '1h');
+create_database($node, 'crammed');
+$node->safe_psql('crammed', <<'SQL');
+CREATE INDEX no_sizes ON balancer_room_sizes ((1 / (peak - peak)));
+SELECT get_or_assign_server('busy'), touch_room('busy', 5);
+SQL
+my $log_before = log_size($node);
+overdue($node, 'crammed', 'idle');
+set_interval($node, '200ms');
+ok(rooms_are($node, 'crammed', 'busy'), 'a room is freed though no size can be remembered');
+wait_for_run_after($node, 'crammed', server_time($node)) for 1 .. 2;
+my $complaint = 'the sizes of rooms could not be written: division by zero';
+is($node->safe_psql('crammed', 'SELECT worker, last_error FROM balancer_stats'), "idle|$complaint", 'balancer_stats tells what is missing');
+is(count_logged($node, $log_before, 'crammed', "WARNING:  gxy_balancer: $complaint"), 1, 'so does the log, once');
+$node->safe_psql('crammed', 'DROP INDEX no_sizes');
+ok($node->poll_query_until('crammed', q(SELECT last_error IS NULL FROM balancer_stats)), 'until it can be written again');
+is($node->safe_psql('crammed', q(SELECT peak FROM balancer_room_sizes WHERE room_id = 'busy')), '5', 'and it is');
+
 $node->stop;
 done_testing();
