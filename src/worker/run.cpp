@@ -41,6 +41,7 @@ constexpr TimestampTz last_resort = 4500 * USECS_PER_SEC / 1000;
 TimestampTz step_started = 0;
 TimeoutId last_resort_timeout;
 bool ended_by_force = false;
+emit_log_hook_type other_log_hook = nullptr;
 
 Oid
 installed_extension()
@@ -322,6 +323,21 @@ extern "C"
 		SetLatch(MyLatch);
 	}
 
+	/*
+	 * Sees the errors of connecting. A database that was dropped between the launcher's look and now is no error:
+	 * leave as after a run. A database whose folder is missing has the same code, and a path in the detail.
+	 */
+	static void leave_dropped_database(ErrorData *error)
+	{
+		bool dropped = error->elevel == FATAL && error->sqlerrcode == ERRCODE_UNDEFINED_DATABASE &&
+					   (error->detail == nullptr || std::strchr(error->detail, '/') == nullptr);
+
+		if (dropped)
+			proc_exit(0);
+		if (other_log_hook != nullptr)
+			other_log_hook(error);
+	}
+
 	PGDLLEXPORT void gxy_worker_main(Datum database);
 
 	void gxy_worker_main(Datum database)
@@ -329,7 +345,10 @@ extern "C"
 		pqsignal(SIGHUP, SignalHandlerForConfigReload);
 		pqsignal(SIGTERM, die);
 		BackgroundWorkerUnblockSignals();
+		other_log_hook = emit_log_hook;
+		emit_log_hook = leave_dropped_database;
 		BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+		emit_log_hook = other_log_hook;
 		settle_settings();
 
 		const char *name = name_database();

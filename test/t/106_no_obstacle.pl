@@ -182,6 +182,35 @@ wait_until($node, 'witness', q(SELECT outcome <> 'pending' FROM balancer_failove
 is(count_in_log($node, $gone, qr/FATAL:  database \d+ does not exist/), 0, 'nobody is sent to a database that is gone');
 set_interval($node, '100ms');
 
+# One that is dropped while its worker is starting: that worker leaves without a word. DROP DATABASE has the database locked
+# while it waits for a session in it, no longer than five seconds; the session calls for the run.
+set_interval($node, '1h');
+$gone = log_size($node);
+for my $attempt (1 .. 5)
+{
+	my $name = "vanishing$attempt";
+
+	create_database($node, $name);
+	my $inside = $node->background_psql($name);
+	my $dropper = $node->background_psql('postgres', on_error_stop => 0);
+	$inside->query_safe("SELECT init_servers('a,b')");
+	$dropper->query_until(qr/dropping/, "\\echo dropping\nDROP DATABASE $name;\n");
+	wait_until($node, 'postgres', "SELECT count(*) = 1 FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock'
+		AND locktype = 'object' AND classid = 'pg_database'::regclass AND objid = (SELECT oid FROM pg_database WHERE datname = '$name')");
+	$inside->query_safe(q(SELECT set_server_state('a', 'offline')));
+	wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_locks
+		WHERE NOT granted AND locktype = 'object' AND classid = 'pg_database'::regclass));
+	$inside->quit;
+	$dropper->query('SELECT 1');
+	$dropper->quit;
+	last if $node->safe_psql('postgres', "SELECT count(*) FROM pg_database WHERE datname = '$name'") eq '0';
+	die 'DROP DATABASE waits for too short a time' if $attempt == 5;
+}
+wait_until($node, 'postgres', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer worker'));
+is(count_in_log($node, $gone, qr/\] gxy_balancer worker FATAL|exited with exit code [1-9]/), 0,
+	'a worker whose database is dropped while it starts says nothing');
+set_interval($node, '100ms');
+
 # Workers that cannot even start, because somebody has their databases locked, hold up no other database.
 my @sessions = map { hold($node, 'postgres', "ALTER DATABASE stuck$_ RENAME TO stuck${_}_renamed") } 1 .. 3;
 wait_until($node, 'postgres', <<'SQL');
