@@ -68,6 +68,7 @@ ISOLATION = \
 	serializable \
 	serializable-pool \
 	server-removal \
+	sources \
 	sticky-sticky \
 	table-lock \
 	target-lost \

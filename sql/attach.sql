@@ -89,8 +89,23 @@ CALL pg_temp.refused($$SELECT attach_sessions('temporary_members')$$);
 CALL pg_temp.refused($$SELECT attach_rooms('temporary_members')$$);
 CALL pg_temp.refused($$SELECT attach_sessions('temporary_live')$$);
 CALL pg_temp.refused($$SELECT attach_sessions(4294967295::regclass)$$);
+CALL pg_temp.refused($$SELECT attach_sessions(0)$$);
+CALL pg_temp.refused($$SELECT attach_rooms('-')$$);
 CALL pg_temp.refused($$SELECT attach_sessions('app.nothing')$$);
 CALL pg_temp.refused($$SELECT attach_sessions('pg_catalog.pg_class')$$);
+RESET ROLE;
+-- Nor can a row that was not written by these functions.
+UPDATE balancer_sources SET relation_name = 'members_index' WHERE source = 'rooms';
+CALL pg_temp.refused($$SELECT get_or_assign_server('x')$$);
+UPDATE balancer_sources SET relation_name = 'pair' WHERE source = 'rooms';
+CALL pg_temp.refused($$SELECT get_or_assign_server('x')$$);
+DELETE FROM balancer_sources;
+INSERT INTO balancer_sources VALUES ('sessions', 'app', 'members_index');
+CALL pg_temp.refused($$SELECT get_or_assign_server('x')$$);
+CALL pg_temp.refused($$SELECT clean_inactive_assignments()$$);
+SELECT attach_sessions(NULL);
+SELECT attach_rooms('app.conferences');
+SET ROLE regress_gxy_app;
 DROP VIEW app.no_room, app.no_user, app.bad_time, app.text_time, app.bad_size, app.bad_read, temporary_live;
 DROP TABLE temporary_members;
 RESET ROLE;
@@ -259,6 +274,27 @@ RESET ROLE;
 CALL pg_temp.age('1 day');
 CALL pg_temp.refused($$SELECT get_or_assign_server('fourth')$$);
 CALL pg_temp.refused($$SELECT clean_inactive_assignments('0')$$);
+-- But for what a caller has to know as it is, to give up or to try again.
+CREATE FUNCTION app.fail_with() RETURNS boolean LANGUAGE plpgsql AS
+	$$BEGIN RAISE 'said the view' USING ERRCODE = current_setting('app.state'), DETAIL = 'It did.'; END$$;
+ALTER FUNCTION app.fail_with OWNER TO regress_gxy_app;
+CREATE OR REPLACE VIEW app.live AS SELECT room_id, user_id FROM app.members WHERE app.fail_with();
+CREATE PROCEDURE pg_temp.fail_with(state text) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('app.state', state, true), get_or_assign_server('fourth');
+EXCEPTION WHEN OTHERS OR query_canceled THEN
+	RAISE INFO '%: %', SQLSTATE, SQLERRM;
+END
+$$;
+CALL pg_temp.fail_with('57014');
+CALL pg_temp.fail_with('57P01');
+CALL pg_temp.fail_with('40001');
+CALL pg_temp.fail_with('40P01');
+CALL pg_temp.fail_with('53100');
+CALL pg_temp.fail_with('55P03');
+CALL pg_temp.fail_with('55000');
+CALL pg_temp.fail_with('XX000');
+CALL pg_temp.fail_with('P0001');
 SELECT bool_and(setting = reset_val) AS settings_as_before, current_user = session_user AS myself
 FROM pg_settings WHERE name IN ('search_path', 'lock_timeout', 'jit');
 SELECT get_or_assign_server('third') = room_server('third') AS same;

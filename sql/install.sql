@@ -128,6 +128,23 @@ SELECT balancer.attach_sessions('public.members');
 SELECT source, schema_name, relation_name FROM balancer.balancer_sources;
 SELECT balancer.clean_inactive_assignments('0');
 DROP TABLE public.members;
+-- A source in the schema of the extension goes with it, also where the name is given to another schema.
+CREATE TABLE balancer.members (room_id text, user_id text);
+INSERT INTO balancer.members VALUES ('after', 'u');
+SELECT balancer.attach_sessions('balancer.members'), balancer.attach_rooms('balancer.members');
+SELECT source, schema_name, relation_name FROM balancer.balancer_sources;
+SELECT balancer.get_or_assign_server('after') IS NOT NULL AS assigned, balancer.clean_inactive_assignments('0');
+ALTER SCHEMA balancer RENAME TO renamed;
+CREATE SCHEMA balancer;
+CREATE TABLE balancer.members (room_id text, user_id text);
+SELECT room_id, users FROM renamed.balancer_rooms;
+SELECT renamed.release_room('after'), renamed.get_or_assign_server('after') IS NOT NULL AS assigned;
+SELECT renamed.get_or_assign_server('elsewhere');
+DROP SCHEMA balancer CASCADE;
+ALTER SCHEMA renamed RENAME TO balancer;
+SELECT room_id, users FROM balancer.balancer_rooms;
+SELECT balancer.attach_sessions(NULL), balancer.attach_rooms(NULL);
+DROP TABLE balancer.members;
 
 -- It cannot be moved to another schema.
 \set VERBOSITY sqlstate

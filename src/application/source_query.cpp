@@ -190,7 +190,9 @@ prepare_source(Source source, const Attachment &attachment, Deadline deadline)
 
 	Oid relation = lock_attached(source, attachment, deadline);
 
-	if (known.valid && known.relation == relation)
+	/* The relation is not told when its schema is renamed. */
+	if (known.valid && known.relation == relation &&
+		namestrcmp(&known.schema, schema_of(attachment)) == 0)
 		return known;
 
 	for (SPIPlanPtr plan : known.plans)
@@ -200,6 +202,7 @@ prepare_source(Source source, const Attachment &attachment, Deadline deadline)
 	known.relation = relation;
 	known.owner = owner_of(relation);
 	known.shape = shape_of(source, relation);
+	namestrcpy(&known.schema, schema_of(attachment));
 	if (known.shape.complaint != nullptr)
 		report_unusable(source, attachment, known.shape.complaint);
 	known.parameter_type = source == Source::sessions ? TIMESTAMPTZOID

@@ -24,6 +24,7 @@ struct PreparedSource
 	Oid owner = InvalidOid;
 	Oid parameter_type = InvalidOid; /* of $1, the one parameter of its queries */
 	Shape shape;
+	NameData schema = {};	  /* as the queries name it */
 	SPIPlanPtr plans[2] = {}; /* by Reading */
 	bool valid = false;
 };

@@ -108,11 +108,18 @@ name_of(ServerPool pool)
 }
 
 const char *
+schema_of(const Attachment &attachment)
+{
+	const char *schema =
+		attachment.schema != nullptr ? attachment.schema : get_namespace_name(relations().schema);
+
+	return schema != nullptr ? schema : "";
+}
+
+const char *
 name_of(const Attachment &attachment)
 {
-	return quote_qualified_identifier(
-		attachment.schema != nullptr ? attachment.schema : get_namespace_name(relations().schema),
-		attachment.relation);
+	return quote_qualified_identifier(schema_of(attachment), attachment.relation);
 }
 
 } // namespace gxy

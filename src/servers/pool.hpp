@@ -143,6 +143,7 @@ void forget_pool(Oid relation);
 
 const char *name_of(ServerState state);
 const char *name_of(ServerPool pool);
+const char *schema_of(const Attachment &attachment);
 /* As SQL has it. */
 const char *name_of(const Attachment &attachment);
 
