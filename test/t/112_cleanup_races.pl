@@ -1,0 +1,73 @@
+# 112_cleanup_races.pl: what a cleanup knows of a room may be out of date when it comes to free it.
+#
+# A run remembers where the rows of idle rooms are. Between its look and its first batch another transaction truncates the table
+# and puts another room into the place of the first: that room is in use, and must be left alone. Then a view that takes
+# longer than a run may: the run gives up, says so, and frees nothing.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyBalancer qw(wait_until);
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('races');
+
+$node->start;
+create_database($node, 'places');
+attach_watched_sessions($node, 'places');
+$node->safe_psql('places', q(INSERT INTO app.sessions VALUES ('inuse', 1)));
+
+my $happened = 0;
+for my $attempt (1 .. 10)
+{
+	set_interval($node, '1h');
+	wait_until($node, 'places', q(SELECT worker NOT LIKE 'running%' FROM balancer_stats));
+	$node->safe_psql('places', 'TRUNCATE room_server_assignments');
+	overdue($node, 'places', 'idle');
+	# As that of the only row of any new table.
+	$node->safe_psql('places', 'SELECT ctid FROM room_server_assignments') eq '(0,1)' or die 'an unexpected place';
+	my $called = server_time($node);
+
+	# The run has seen the room, and waits for the sessions, no longer than a second.
+	my $gate = hold($node, 'places', 'LOCK app.sessions');
+	set_interval($node, '200ms');
+	wait_for_blocked_worker($node, 'places');
+	my $other = $node->background_psql('places', on_error_stop => 0);
+	$other->query_until(qr/truncating/, "\\echo truncating\nBEGIN;\nTRUNCATE room_server_assignments;\n" . overdue_rooms('inuse') . "COMMIT;\n");
+	wait_until($node, 'places', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ '^TRUNCATE'));
+	release($gate);
+	$other->query_safe('SELECT 1');
+	$other->quit;
+	set_interval($node, '1h');
+	wait_until($node, 'places', "SELECT worker NOT LIKE 'running%' AND last_run > '$called' FROM balancer_stats");
+	is($node->safe_psql('places', 'SELECT room_id FROM room_server_assignments'), 'inuse',
+		'a room in the place of one that was idle is left alone');
+
+	# Unless the run has given up, at the sessions.
+	$happened = $node->safe_psql('places', 'SELECT last_error IS NULL FROM balancer_stats') eq 't';
+	last if $happened;
+}
+ok($happened, 'that was a run that had seen the other room there');
+
+# A view without end.
+create_database($node, 'endless');
+$node->safe_psql('endless', <<'SQL');
+CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
+SELECT attach_sessions('live');
+CREATE OR REPLACE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id FROM pg_sleep(600);
+SQL
+overdue($node, 'endless', 'idle');
+set_interval($node, '500ms');
+ok($node->poll_query_until('endless', q(SELECT worker = 'backing off: canceling statement due to statement timeout' FROM balancer_stats)),
+	'a run whose view takes too long backs off, and says why');
+ok(rooms_are($node, 'endless', 'idle'), 'and frees nothing');
+$node->safe_psql('endless', 'CREATE OR REPLACE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false');
+ok(rooms_are($node, 'endless'), 'until the view is mended');
+
+$node->stop;
+done_testing();
