@@ -1,8 +1,11 @@
 # test/lib/poolers.sh: a pgbouncer in front of the server of test/lib/cluster.sh, for test/run to source.
 
 # pgbouncer_start PORT: in transaction mode, with fewer connections to the server than its clients have to it. On the
-# socket of the server's folder.
+# socket of the server's folder. From 1.21 on it can follow named prepared statements; the tests are about those that
+# cannot, or are told not to.
 pgbouncer_start() {
+	local version
+	version=$(pgbouncer --version | sed -n 's/^PgBouncer 1\.\([0-9]*\).*/\1/p')
 	as_server tee pgbouncer.ini >/dev/null <<-INI
 		[databases]
 		* = host=$PGHOST port=$PGPORT user=$PGUSER
@@ -15,6 +18,7 @@ pgbouncer_start() {
 		ignore_startup_parameters = extra_float_digits
 		logfile = $work/server/pgbouncer.log
 		pidfile = $work/server/pgbouncer.pid
+		$( ((version < 21)) || echo 'max_prepared_statements = 0')
 	INI
 	as_server pgbouncer -q -d pgbouncer.ini </dev/null
 }
