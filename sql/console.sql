@@ -6,8 +6,6 @@
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
 \set ECHO none
 \i :helpers
--- Where the library is preloaded there is a worker all the same, but not in a template.
-ALTER DATABASE :"DBNAME" IS_TEMPLATE true;
 CREATE TABLE app_sessions (room_id text, user_id int, gateway_name text);
 CREATE VIEW app_live AS SELECT * FROM app_sessions;
 SET client_min_messages = warning;
@@ -117,4 +115,3 @@ TRUNCATE room_server_assignments, app_sessions;
 DROP TABLE app_sessions, app_rooms CASCADE;
 DROP FUNCTION app_fail;
 RESET client_min_messages;
-ALTER DATABASE :"DBNAME" IS_TEMPLATE false;
