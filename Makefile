@@ -52,6 +52,7 @@ ISOLATION = \
 	cleanup-holds \
 	cleanup-snapshot \
 	cleanup-spares \
+	count-in-flight \
 	declarations \
 	evacuate \
 	evacuate-moved \

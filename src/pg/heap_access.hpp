@@ -86,15 +86,39 @@ for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F 
 	return any;
 }
 
-/*
- * Calls visit(HeapTuple, Buffer) for every version of every row, dead ones included: page by page, as a sequential scan
- * does, with one lock a page, under which visit runs; so it may allocate, and no more. Takes no predicate locks. prune:
- * makes room for heap-only updates first, in a table that nobody reads by its index often enough.
- */
-template <typename F>
-void
-for_each_tuple(Relation heap, bool prune, F visit)
+/* The tuple of a line pointer; false if it has none. The page is pinned; locked as well, unless this was true before. */
+inline bool
+find_on_page(Relation heap, BlockNumber block, Page page, OffsetNumber at, HeapTuple tuple)
 {
+	ItemId item = PageGetItemId(page, at);
+
+	if (!ItemIdIsNormal(item))
+		return false;
+	tuple->t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
+	tuple->t_len = ItemIdGetLength(item);
+	tuple->t_tableOid = RelationGetRelid(heap);
+	ItemPointerSet(&tuple->t_self, block, at);
+	return true;
+}
+
+/*
+ * Goes through every version of every row, dead ones included, page by page, as a sequential scan does. Calls
+ * select(HeapTuple, Buffer) for each under the lock of its page, so it may allocate, and no more; it returns an optional
+ * of what there is to know of the version. Then calls visit(HeapTuple, const that &) for those that it selected, with the
+ * page pinned: the tuple stays where it is, and visit may do anything. Takes no predicate locks. prune: makes room for
+ * heap-only updates first, in a table that is not read by its index often enough.
+ */
+template <typename S, typename V>
+void
+for_each_tuple(Relation heap, bool prune, S select, V visit)
+{
+	using Known = typename std::invoke_result_t<S, HeapTuple, Buffer>::value_type;
+	struct Selected
+	{
+		OffsetNumber at;
+		Known known;
+	};
+	Selected selected[MaxHeapTuplesPerPage];
 	BlockNumber blocks = RelationGetNumberOfBlocks(heap);
 
 	for (BlockNumber block = 0; block < blocks; block++)
@@ -109,22 +133,34 @@ for_each_tuple(Relation heap, bool prune, F visit)
 
 		Page page = BufferGetPage(buffer);
 		OffsetNumber last = PageGetMaxOffsetNumber(page);
+		HeapTupleData tuple;
+		int count = 0;
 
 		for (OffsetNumber at = FirstOffsetNumber; at <= last; at++)
-		{
-			ItemId item = PageGetItemId(page, at);
-			HeapTupleData tuple;
-
-			if (!ItemIdIsNormal(item))
-				continue;
-			tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
-			tuple.t_len = ItemIdGetLength(item);
-			tuple.t_tableOid = RelationGetRelid(heap);
-			ItemPointerSet(&tuple.t_self, block, at);
-			visit(&tuple, buffer);
-		}
-		UnlockReleaseBuffer(buffer);
+			if (find_on_page(heap, block, page, at, &tuple))
+				if (std::optional<Known> known = select(&tuple, buffer))
+					selected[count++] = Selected{.at = at, .known = *known};
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		for (int i = 0; i < count; i++)
+			if (find_on_page(heap, block, page, selected[i].at, &tuple))
+				visit(&tuple, selected[i].known);
+		ReleaseBuffer(buffer);
 	}
+}
+
+/* Calls visit(HeapTuple) for every row that a registered MVCC snapshot sees, with its page pinned. */
+template <typename V>
+void
+for_each_visible_tuple(Relation heap, bool prune, Snapshot snapshot, V visit)
+{
+	for_each_tuple(
+		heap, prune,
+		[snapshot](HeapTuple tuple, Buffer buffer) {
+			bool visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
+
+			return visible ? std::optional<bool>(true) : std::nullopt;
+		},
+		[&visit](HeapTuple tuple, bool) { visit(tuple); });
 }
 
 } // namespace gxy

@@ -19,20 +19,10 @@ void
 for_each_row_of(Oid table, Snapshot snapshot, F visit)
 {
 	Relation relation = table_open(table, NoLock);
-	MemoryContext copies =
-		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer rows", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(copies);
-	Array<HeapTuple> rows;
 
-	/* visit() may have to fetch a value that is stored out of line, which must not happen under a page lock. */
-	for_each_tuple(relation, false, [&rows, snapshot](HeapTuple tuple, Buffer buffer) {
-		if (HeapTupleSatisfiesVisibility(tuple, snapshot, buffer))
-			rows.push(heap_copytuple(tuple));
+	for_each_visible_tuple(relation, false, snapshot, [relation, &visit](HeapTuple tuple) {
+		visit(TupleRow(tuple, RelationGetDescr(relation)));
 	});
-	MemoryContextSwitchTo(caller);
-	for (HeapTuple row : rows)
-		visit(TupleRow(row, RelationGetDescr(relation)));
-	MemoryContextDelete(copies);
 	table_close(relation, NoLock);
 }
 

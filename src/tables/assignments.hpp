@@ -153,11 +153,12 @@ public:
 
 	/*
 	 * Calls visit(const Assignment &) once for every room that has a row committed by the time of the snapshot or
-	 * inserted by a transaction that may yet commit; twice for one that such a transaction is moving. visit may allocate, and no more: it runs under a page lock.
+	 * inserted by a transaction that may yet commit; twice for one that such a transaction is moving to another server.
+	 * The snapshot is registered. The row's page is pinned meanwhile.
 	 */
 	template <typename F> void for_each_room(Snapshot snapshot, F visit) const;
 
-	/* Calls visit(const Assignment &, ItemPointer) for every row the snapshot sees; runs under a page lock as well. */
+	/* Calls visit(const Assignment &, ItemPointer) for every row the snapshot sees, with its page pinned. */
 	template <typename F> void for_each_row(Snapshot snapshot, F visit) const;
 
 	/* The same for every row that the snapshot would see if this transaction had changed nothing. */
@@ -177,10 +178,9 @@ private:
 
 	enum class Rows
 	{
-		seen,		 /* by the snapshot */
-		uncommitted, /* those, and rooms that may yet be committed */
-		of_others,	 /* as seen without this transaction's changes */
-		prepared	 /* inserted by prepared transactions that the snapshot sees in progress */
+		seen,	   /* by the snapshot */
+		of_others, /* as seen without this transaction's changes */
+		prepared   /* inserted by prepared transactions that the snapshot sees in progress */
 	};
 	static bool is_one_of(Rows rows, HeapTuple tuple, Snapshot snapshot, Buffer buffer);
 
@@ -188,8 +188,7 @@ private:
 
 	Change lock_row(ItemPointer tid, LockWaitPolicy policy);
 	void scan(Snapshot snapshot, Rows rows, RowVisitor visit, void *context) const;
-	void visit_set_aside(Snapshot snapshot, Array<HeapTuple> set_aside, RowVisitor visit,
-						 void *context) const;
+	void scan_in_flight(Snapshot snapshot, RowVisitor visit, void *context) const;
 
 	Relation heap;
 	mutable Relation key = nullptr;
@@ -216,8 +215,8 @@ template <typename F>
 void
 Assignments::for_each_room(Snapshot snapshot, F visit) const
 {
-	scan(
-		snapshot, Rows::uncommitted,
+	scan_in_flight(
+		snapshot,
 		[](void *context, const Assignment &row, HeapTuple) { (*static_cast<F *>(context))(row); },
 		&visit);
 }

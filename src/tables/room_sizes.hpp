@@ -33,7 +33,7 @@ public:
 	/* As last committed or as this transaction has left it, whatever its snapshot. */
 	RoomHistory find(const RoomKey &room) const;
 
-	/* Calls visit(const RememberedRoom &, ItemPointer) for every row as of now; runs under a page lock. */
+	/* Calls visit(const RememberedRoom &, ItemPointer) for every row as of now, with its page pinned. */
 	template <typename F> void for_each_row(F visit) const;
 
 	/* These wait for nobody, and may come to nothing. */
@@ -61,9 +61,8 @@ RoomSizes::for_each_row(F visit) const
 	TupleDesc descriptor = RelationGetDescr(heap);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	for_each_tuple(heap, true, [&](HeapTuple tuple, Buffer buffer) {
-		if (HeapTupleSatisfiesVisibility(tuple, snapshot, buffer))
-			visit(read_row(tuple, descriptor), &tuple->t_self);
+	for_each_visible_tuple(heap, true, snapshot, [&visit, descriptor](HeapTuple tuple) {
+		visit(read_row(tuple, descriptor), &tuple->t_self);
 	});
 	UnregisterSnapshot(snapshot);
 }

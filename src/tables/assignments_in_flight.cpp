@@ -1,0 +1,328 @@
+/*
+ * assignments_in_flight.cpp: every assignment there is, and every one that may yet be committed.
+ *
+ * Counting rooms exactly, without waiting for the transactions that are assigning others, needs both: the rows that a
+ * snapshot taken under the placement lock sees, and those that are in flight, that is, written by a transaction that had
+ * not ended when the snapshot was taken. One pass over the table finds them. Of a row in flight
+ *
+ * - the first version, which an INSERT has written, stands for the room. An update marks all later ones (HEAP_UPDATED);
+ * - those are reached by the chain of updates from the version that stands for the room, be it the one that the snapshot
+ *   sees or the first: the room counts where the latest is, and where the snapshot sees it, since either may last.
+ *
+ * The snapshot is registered, so no version that it sees, and none that comes after it in a chain, is pruned meanwhile.
+ * A room that a transaction deletes and inserts again has two rows, of which one lasts: on one server, it counts once.
+ * To tell, rows that are being deleted are visited last, and looked for among the inserted ones if there are any.
+ *
+ * So the work for a row in flight is about that for any other row, and does not depend on an index.
+ */
+#include "tables/assignments.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* How transactions stand to a snapshot. Neighbouring rows are nearly always of one transaction: the last is remembered. */
+class Transactions
+{
+public:
+	explicit Transactions(Snapshot snapshot) : snapshot(snapshot) {}
+
+	/* Whether a transaction had not ended when the snapshot was taken, and has not aborted since. */
+	bool in_flight(TransactionId transaction)
+	{
+		if (transaction != last)
+		{
+			last = transaction;
+			last_in_flight =
+				TransactionIdIsCurrentTransactionId(transaction) ||
+				(XidInMVCCSnapshot(transaction, snapshot) && !TransactionIdDidAbort(transaction));
+		}
+		return last_in_flight;
+	}
+
+	/* Whether this version is the first of a row that is in flight. The snapshot does not see it; its page is locked. */
+	bool has_inserted(HeapTuple tuple)
+	{
+		HeapTupleHeader header = tuple->t_data;
+		TransactionId inserter = HeapTupleHeaderGetXmin(header);
+
+		if (header->t_infomask & HEAP_UPDATED || HeapTupleHeaderXminInvalid(header) ||
+			!TransactionIdIsNormal(inserter) || !in_flight(inserter))
+			return false;
+		/* What this transaction has inserted and the snapshot does not see, it has changed, or inserted just now. */
+		return !TransactionIdIsCurrentTransactionId(inserter) ||
+			   HeapTupleHeaderGetCmin(header) >= snapshot->curcid;
+	}
+
+	/* The transaction in flight that has updated or deleted a version; invalid if there is none. Its page is locked. */
+	TransactionId changer_of(HeapTuple tuple)
+	{
+		HeapTupleHeader header = tuple->t_data;
+
+		if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+			return InvalidTransactionId;
+
+		TransactionId changer = HeapTupleHeaderGetUpdateXid(header);
+
+		return TransactionIdIsValid(changer) && in_flight(changer) ? changer : InvalidTransactionId;
+	}
+
+private:
+	Snapshot snapshot;
+	TransactionId last = InvalidTransactionId;
+	bool last_in_flight = false;
+};
+
+/* Whether the deletion of a row in flight is as final as its insertion. Otherwise it may yet be rolled back alone. */
+bool
+goes_with(TransactionId deleter, TransactionId inserter)
+{
+	return TransactionIdDidCommit(deleter) ||
+		   SubTransGetTopmostTransaction(deleter) == SubTransGetTopmostTransaction(inserter);
+}
+
+/* A version of a row, as it was when its page was locked. */
+struct Version
+{
+	enum class Change
+	{
+		none,
+		updated,
+		deleted
+	};
+
+	bool inserted;		   /* in flight; otherwise the snapshot sees it */
+	Change change;		   /* by a transaction in flight */
+	TransactionId changer; /* that one */
+	ItemPointerData next;  /* what it was updated to */
+};
+
+Version
+version_at(HeapTuple tuple, bool inserted, Transactions *transactions)
+{
+	TransactionId changer = transactions->changer_of(tuple);
+	ItemPointer next = &tuple->t_data->t_ctid;
+	Version version = {
+		.inserted = inserted, .change = Version::Change::none, .changer = changer, .next = *next};
+
+	/* A row that went to another partition is none of this table any more. */
+	if (TransactionIdIsValid(changer))
+		version.change = ItemPointerEquals(next, &tuple->t_self) ||
+								 HeapTupleHeaderIndicatesMovedPartitions(tuple->t_data)
+							 ? Version::Change::deleted
+							 : Version::Change::updated;
+	return version;
+}
+
+/* nullopt: it does not stand for a room. */
+std::optional<Version>
+version_of(HeapTuple tuple, Buffer buffer, Snapshot snapshot, Transactions *transactions)
+{
+	bool seen = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
+
+	if (!seen && !transactions->has_inserted(tuple))
+		return std::nullopt;
+
+	Version version = version_at(tuple, !seen, transactions);
+
+	if (version.inserted && version.change == Version::Change::deleted &&
+		goes_with(version.changer, HeapTupleHeaderGetXmin(tuple->t_data)))
+		return std::nullopt;
+	return version;
+}
+
+/* Reads single versions, most of them on the page of the one before, which stays pinned. */
+class VersionReader
+{
+public:
+	VersionReader(Relation heap, Transactions *transactions)
+		: heap(heap), transactions(transactions)
+	{
+	}
+
+	/* The version at a place; nullptr if there is none. */
+	HeapTuple read(ItemPointer tid)
+	{
+		bool found = lock(tid);
+
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		return found ? &tuple : nullptr;
+	}
+
+	/*
+	 * The latest version that the update of one has led to, which is that itself if the update has been undone since;
+	 * nullptr if the row has been deleted.
+	 */
+	HeapTuple latest(HeapTuple first, Version version)
+	{
+		ItemPointerData reached = first->t_self;
+
+		do
+		{
+			ItemPointerData next = version.next;
+			TransactionId updater = version.changer;
+			bool follows = lock(&next) && HeapTupleHeaderGetXmin(tuple.t_data) == updater;
+
+			if (follows)
+				version = version_at(&tuple, true, transactions);
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			if (!follows)
+				return read(&reached);
+			if (version.change == Version::Change::deleted && goes_with(version.changer, updater))
+				return nullptr;
+			reached = next;
+		} while (version.change == Version::Change::updated);
+		return &tuple;
+	}
+
+	void finish()
+	{
+		if (BufferIsValid(buffer))
+			ReleaseBuffer(buffer);
+	}
+
+private:
+	/* Points tuple to the version at a place, with its page locked; false if there is none. */
+	bool lock(ItemPointer tid)
+	{
+		BlockNumber block = ItemPointerGetBlockNumber(tid);
+		OffsetNumber at = ItemPointerGetOffsetNumber(tid);
+
+		buffer = ReleaseAndReadBuffer(buffer, heap, block);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+
+		Page page = BufferGetPage(buffer);
+
+		return at <= PageGetMaxOffsetNumber(page) && find_on_page(heap, block, page, at, &tuple);
+	}
+
+	Relation heap;
+	Transactions *transactions;
+	Buffer buffer = InvalidBuffer;
+	HeapTupleData tuple;
+};
+static_assert(std::is_trivially_destructible_v<VersionReader>);
+
+/* A row that the snapshot sees and a transaction in flight has deleted. */
+struct Deletion
+{
+	std::uint64_t hash;
+	ItemPointerData tid;
+};
+
+/* Of a room and where it is. */
+std::uint64_t
+hash_of(const Assignment &row)
+{
+	return hash_combine64(name_hash(row.room), name_hash(row.server));
+}
+
+/* One pass over the table, and what it has to come back to. */
+class InFlightScan
+{
+public:
+	InFlightScan(Relation heap, Snapshot snapshot)
+		: heap(heap), snapshot(snapshot), transactions(snapshot), reader(heap, &transactions)
+	{
+	}
+
+	template <typename F> void run(F visit)
+	{
+		for_each_version_in_use([&](HeapTuple tuple, const Version &version) {
+			inserted = inserted || version.inserted;
+			if (!version.inserted && version.change == Version::Change::deleted)
+				deletions.push(Deletion{.hash = hash_of(row_of(tuple)), .tid = tuple->t_self});
+			else
+				visit_one(tuple, version, visit);
+		});
+		if (deletions.count > 0)
+			visit_deleted(visit);
+		reader.finish();
+	}
+
+private:
+	Assignment row_of(HeapTuple tuple) const
+	{
+		return assignment_of(tuple, RelationGetDescr(heap));
+	}
+
+	template <typename F> void for_each_version_in_use(F visit)
+	{
+		for_each_tuple(
+			heap, false,
+			[this](HeapTuple tuple, Buffer buffer) {
+				return version_of(tuple, buffer, snapshot, &transactions);
+			},
+			visit);
+	}
+
+	template <typename F> void visit_one(HeapTuple tuple, const Version &version, F visit)
+	{
+		Assignment row = row_of(tuple);
+
+		if (version.change != Version::Change::updated)
+		{
+			visit(row, tuple);
+			return;
+		}
+		if (!version.inserted)
+			visit(row, tuple);
+
+		HeapTuple latest = reader.latest(tuple, version);
+
+		if (latest == nullptr)
+			return;
+
+		Assignment updated = row_of(latest);
+
+		if (version.inserted || updated.room != row.room || updated.server != row.server)
+			visit(updated, latest);
+	}
+
+	/* Unless the room has been inserted again on the same server. */
+	template <typename F> void visit_deleted(F visit)
+	{
+		Array<std::uint64_t> insertions;
+
+		if (inserted)
+			for_each_version_in_use([&](HeapTuple tuple, const Version &version) {
+				if (version.inserted)
+					visit_one(tuple, version, [&insertions](const Assignment &row, HeapTuple) {
+						insertions.push(hash_of(row));
+					});
+			});
+		std::sort(insertions.begin(), insertions.end());
+		for (Deletion &deletion : deletions)
+		{
+			HeapTuple tuple =
+				std::binary_search(insertions.begin(), insertions.end(), deletion.hash)
+					? nullptr
+					: reader.read(&deletion.tid);
+
+			if (tuple != nullptr)
+				visit(row_of(tuple), tuple);
+		}
+	}
+
+	Relation heap;
+	Snapshot snapshot;
+	Transactions transactions;
+	VersionReader reader;
+	bool inserted = false; /* there are rooms that have been */
+	Array<Deletion> deletions;
+};
+static_assert(std::is_trivially_destructible_v<InFlightScan>);
+
+} // namespace
+
+void
+Assignments::scan_in_flight(Snapshot snapshot, RowVisitor visit, void *context) const
+{
+	InFlightScan scan(heap, snapshot);
+
+	scan.run(
+		[visit, context](const Assignment &row, HeapTuple tuple) { visit(context, row, tuple); });
+}
+
+} // namespace gxy
