@@ -96,6 +96,8 @@ CREATE FUNCTION _next_server_position() RETURNS int
 REVOKE ALL ON FUNCTION _next_server_position() FROM PUBLIC;
 COMMENT ON FUNCTION _next_server_position() IS 'default of balancer_servers.position: after all others';
 ALTER TABLE balancer_servers ALTER COLUMN position SET DEFAULT _next_server_position();
+/* A statement that adds a hundred thousand servers asks for the last position as often. */
+CREATE INDEX balancer_servers_position ON balancer_servers (position);
 
 /* No foreign key to balancer_servers but a trigger: pg_restore -j loads the two at once, in any order. */
 CREATE TABLE balancer_pins (
@@ -261,9 +263,13 @@ ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER _note_truncation;
 CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balancer_failovers
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_failovers ENABLE ALWAYS TRIGGER _forget_backend_copies;
-CREATE TRIGGER _forget_backend_copies AFTER INSERT OR DELETE ON balancer_health
+CREATE TRIGGER _forget_backend_copies AFTER DELETE ON balancer_health
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies;
+CREATE TRIGGER _forget_backend_copies_at_bad_news AFTER INSERT ON balancer_health
+	FOR EACH ROW WHEN (NOT new.healthy)
+	EXECUTE FUNCTION _forget_backend_copies();
+ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_at_bad_news;
 CREATE TRIGGER _forget_backend_copies_at_news AFTER UPDATE ON balancer_health
 	FOR EACH ROW WHEN (old.healthy <> new.healthy OR old.server <> new.server)
 	EXECUTE FUNCTION _forget_backend_copies();

@@ -255,7 +255,11 @@ extern "C"
 			return gxy::result_of_row_trigger(trigger);
 		}
 		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+		{
 			gxy::lock_fleet(deadline);
+			/* For announce_state(). */
+			(void) gxy::pool(deadline);
+		}
 		else
 		{
 			CommandCounterIncrement();

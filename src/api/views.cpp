@@ -12,15 +12,14 @@ namespace gxy
 namespace
 {
 
-/* Whether rooms that have to leave a server have somewhere to go. */
-bool
-has_refuge(const Pool &pool, int leaving)
+/* Servers that rooms which have to leave theirs may go to. */
+int
+count_refuges(const Pool &pool)
 {
-	for (int i = 0; i < pool.servers.count; i++)
-		if (i != leaving && pool.servers[i].state == ServerState::online &&
-			pool.servers[i].pool != ServerPool::reserved)
-			return true;
-	return false;
+	return static_cast<int>(
+		std::count_if(pool.servers.begin(), pool.servers.end(), [](const PoolServer &server) {
+			return server.state == ServerState::online && server.pool != ServerPool::reserved;
+		}));
 }
 
 void
@@ -31,13 +30,13 @@ add_part(StringInfo text, const char *part)
 
 /* What becomes of the rooms of a server that has failed. Without a worker only calls move them. */
 const char *
-fate_of_rooms(const Pool &pool, int index, TimestampTz now)
+fate_of_rooms(const Pool &pool, int index, int refuges, TimestampTz now)
 {
 	const Failover &failover = pool.servers[index].failover;
 	const char *to =
 		failover.target.empty() ? "" : psprintf(" to %s", copy_of(failover.target).data());
 
-	if (!has_refuge(pool, index))
+	if (refuges == 0)
 		return "rooms stay, no other server is online";
 	if (now < failover.due_at)
 		return psprintf("rooms will move%s", to);
@@ -49,7 +48,7 @@ fate_of_rooms(const Pool &pool, int index, TimestampTz now)
 
 /* Why a server is in its state, and what failovers have to do with it; empty if there is nothing to say. */
 const char *
-cause_of(const Pool &pool, int index, TimestampTz now)
+cause_of(const Pool &pool, int index, int refuges, TimestampTz now)
 {
 	const PoolServer &server = pool.servers[index];
 	StringInfoData cause;
@@ -62,12 +61,12 @@ cause_of(const Pool &pool, int index, TimestampTz now)
 	if (!server.healthy)
 		add_part(&cause, server.silent ? "silent" : "reported unhealthy");
 	if (server.failover.active && server.failover.pending)
-		add_part(&cause, fate_of_rooms(pool, index, now));
-	for (const PoolServer &other : pool.servers)
-		if (other.failover.active && other.failover.standby == index)
-			add_part(&cause, psprintf("%s for %s",
-									  now < other.failover.due_at ? "will stand in" : "stands in",
-									  copy_of(other.name).data()));
+		add_part(&cause, fate_of_rooms(pool, index, refuges, now));
+	for (int claimant : pool.claims_on(index))
+		add_part(&cause, psprintf("%s for %s",
+								  now < pool.servers[claimant].failover.due_at ? "will stand in"
+																			   : "stands in",
+								  copy_of(pool.servers[claimant].name).data()));
 	return cause.data;
 }
 
@@ -139,6 +138,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 		[&] { census = Census::take(current.sessions, Reading::servers_too, now, deadline); });
 	Tally tally = count_now(current, census, rules, now, deadline, &shown);
 	int count = shown.servers.count;
+	int refuges = count_refuges(shown);
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
 
 	for (int i = 0; i < count; i++)
@@ -159,7 +159,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 		const PoolServer &server = shown.servers[i];
 		const ServerLoad &load = tally[i];
 		bool in_pool = i < current.servers.count;
-		const char *cause = in_pool ? cause_of(shown, i, now) : "not in the pool";
+		const char *cause = in_pool ? cause_of(shown, i, refuges, now) : "not in the pool";
 
 		if (failure)
 			cause = psprintf("%s%ssessions unreadable: %s", cause, *cause != '\0' ? "; " : "",

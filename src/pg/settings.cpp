@@ -5,6 +5,8 @@
  * other people's leases. All can be set per session, role or database, so that one server holds several services.
  * Times are kept in milliseconds and read with any unit.
  */
+#include <cstdlib>
+
 #include "pg/settings.hpp"
 
 #include "pg/debug_delay.hpp"
@@ -142,25 +144,41 @@ server_name_complaint(std::string_view name)
 	return nullptr;
 }
 
+/*
+ * What is wrong with so many names together. By sorting them, so that a hundred thousand take no longer than a blink.
+ * Called where the server checks a setting, also before there are memory contexts.
+ */
+static const char *
+repetition_complaint(const char *list, std::size_t count)
+{
+	std::string_view *sorted =
+		static_cast<std::string_view *>(std::malloc(sizeof(std::string_view) * (count + 1)));
+	NameList names(list);
+	std::size_t known = 0;
+
+	if (sorted == nullptr)
+		return "There is not enough memory to compare the names.";
+	while (names.next(&sorted[known]))
+		known++;
+	std::sort(sorted, sorted + known);
+
+	bool repeated = std::adjacent_find(sorted, sorted + known) != sorted + known;
+
+	std::free(sorted);
+	return repeated ? "A server is named twice." : nullptr;
+}
+
 const char *
 name_list_complaint(const char *list)
 {
 	NameList names(list);
 	std::string_view name;
+	std::size_t count = 0;
 
-	while (names.next(&name))
-	{
+	for (; names.next(&name); count++)
 		if (const char *complaint = server_name_complaint(name); complaint != nullptr)
 			return complaint;
-
-		NameList later = names;
-		std::string_view other;
-
-		while (later.next(&other))
-			if (other == name)
-				return "A server is named twice.";
-	}
-	return nullptr;
+	return repetition_complaint(list, count);
 }
 
 Rules

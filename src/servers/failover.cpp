@@ -99,29 +99,34 @@ look_at_standbys(const Pool &pool, TimestampTz now, Deadline deadline)
 	return found;
 }
 
-/* Claims a standby that is online and carries nothing; -1 if there is none. */
-int
-claim_standby(const Pool &pool, Occupancy *occupancy)
+/* Standbys that are online and carry nothing, in the order in which they are claimed. */
+struct FreeStandbys
 {
-	int best = -1;
+	Array<int> servers;
+	int next = 0;
+
+	/* -1 if there is none left. */
+	int claim() { return next < servers.count ? servers[next++] : -1; }
+};
+
+FreeStandbys
+free_standbys(const Pool &pool, const Occupancy &occupancy)
+{
+	FreeStandbys free;
 
 	for (int i = 0; i < pool.servers.count; i++)
-	{
-		const PoolServer &server = pool.servers[i];
+		if (pool.servers[i].pool == ServerPool::standby &&
+			pool.servers[i].state == ServerState::online && !occupancy.taken[i])
+			free.servers.push(i);
+	std::sort(free.servers.begin(), free.servers.end(), [&pool](int a, int b) {
+		const PoolServer &left = pool.servers[a];
+		const PoolServer &right = pool.servers[b];
 
-		if (server.pool != ServerPool::standby || server.state != ServerState::online ||
-			occupancy->taken[i])
-			continue;
-
-		const PoolServer &other = pool.servers[best < 0 ? i : best];
-
-		if (best < 0 || server.priority > other.priority ||
-			(server.priority == other.priority && server.position < other.position))
-			best = i;
-	}
-	if (best >= 0)
-		occupancy->taken[best] = true;
-	return best;
+		return left.priority != right.priority	 ? left.priority > right.priority
+			   : left.position != right.position ? left.position < right.position
+												 : left.name < right.name;
+	});
+	return free;
 }
 
 std::string_view
@@ -196,7 +201,8 @@ redirect(const PoolServer &server, std::string_view target, Deadline deadline)
 void
 find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 {
-	Occupancy occupancy = look_at_standbys(pool, GetCurrentTimestamp(), deadline);
+	FreeStandbys free =
+		free_standbys(pool, look_at_standbys(pool, GetCurrentTimestamp(), deadline));
 	int *target_of =
 		static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(pool.servers.count)));
 
@@ -207,7 +213,7 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 		target_of[i] = server.failover.standby;
 		if (is_missing(server))
 		{
-			target_of[i] = claim_standby(pool, &occupancy);
+			target_of[i] = free.claim();
 			declare(server, name_or_none(pool, target_of[i]), cause, deadline);
 		}
 	}
@@ -216,7 +222,7 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 		{
 			int lost = server.failover.standby;
 			bool failed = lost >= 0 && pool.servers[lost].state == ServerState::offline;
-			int target = failed ? target_of[lost] : claim_standby(pool, &occupancy);
+			int target = failed ? target_of[lost] : free.claim();
 
 			redirect(server, name_or_none(pool, target), deadline);
 		}

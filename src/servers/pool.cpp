@@ -47,6 +47,20 @@ Pool::pin_of(std::string_view room) const
 	return at != pins.end() && at->room == room ? at : nullptr;
 }
 
+std::span<const int>
+Pool::claims_on(int standby) const
+{
+	auto standby_of = [this](int claimant) { return servers[claimant].failover.standby; };
+	const int *first =
+		std::lower_bound(claimants.begin(), claimants.end(), standby,
+						 [&](int claimant, int key) { return standby_of(claimant) < key; });
+	const int *last = first;
+
+	while (last != claimants.end() && standby_of(*last) == standby)
+		last++;
+	return {first, last};
+}
+
 Whereabouts
 Pool::whereabouts(std::string_view server, TimestampTz assigned_at, TimestampTz now) const
 {
@@ -90,6 +104,14 @@ name_of(ServerState state)
 			break;
 	}
 	return "offline";
+}
+
+ServerState
+state_named(std::string_view name)
+{
+	return name == "online"		? ServerState::online
+		   : name == "draining" ? ServerState::draining
+								: ServerState::offline;
 }
 
 const char *

@@ -83,8 +83,10 @@ struct Pool
 	Attachment sessions;
 	Attachment rooms;
 	bool has_failovers = false; /* active ones of servers in the pool */
-	bool has_orphans = false;	/* active failovers of servers that are not in the pool */
-	bool has_doubles = false;	/* servers with more than one active failover, by a restore */
+	Array<int>
+		claimants; /* servers with an active failover that has a standby in the pool, by standby */
+	bool has_orphans = false; /* active failovers of servers that are not in the pool */
+	bool has_doubles = false; /* servers with more than one active failover, by a restore */
 
 	/*
 	 * Index into servers, -1 if it is not in the pool. An index is good for this copy only: after a wait, look for the name
@@ -100,6 +102,9 @@ struct Pool
 		return found < 0 ? nullptr : &servers[found];
 	}
 	const Pin *pin_of(std::string_view room) const;
+
+	/* The servers, by their indexes, whose failovers have claimed a standby. */
+	std::span<const int> claims_on(int standby) const;
 	/* The names in balancer_servers: none while it is empty. */
 	std::span<const std::string_view> written_names() const;
 
@@ -123,6 +128,9 @@ const Pool &pool(Deadline deadline);
  */
 const Pool *pool_at_hand();
 
+/* The pool as this backend has last read it, which may be out of date; nullptr if it has not read it yet. */
+const Pool *last_pool();
+
 /* Whether a copy of this number is the pool as it is now; waits for nothing. */
 bool is_current_pool(std::uint64_t number);
 
@@ -142,6 +150,7 @@ void note_pool_written();
 void forget_pool(Oid relation);
 
 const char *name_of(ServerState state);
+ServerState state_named(std::string_view name); /* as a row of balancer_servers has it */
 const char *name_of(ServerPool pool);
 const char *schema_of(const Attachment &attachment);
 /* As SQL has it. */

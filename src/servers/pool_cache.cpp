@@ -100,6 +100,12 @@ pool_at_hand()
 	return current == nullptr && copy != nullptr ? &copy->pool : current;
 }
 
+const Pool *
+last_pool()
+{
+	return copy != nullptr ? &copy->pool : nullptr;
+}
+
 bool
 is_current_pool(std::uint64_t number)
 {

@@ -40,9 +40,7 @@ read_server(std::string_view name, const Row &row)
 	server.pool = pool_name == "primary"   ? ServerPool::primary
 				  : pool_name == "standby" ? ServerPool::standby
 										   : ServerPool::reserved;
-	server.wanted = state == "online"	  ? ServerState::online
-					: state == "draining" ? ServerState::draining
-										  : ServerState::offline;
+	server.wanted = state_named(state);
 	server.state = server.wanted;
 	server.regions = read_regions(row);
 	return server;
@@ -90,6 +88,20 @@ read_servers(Pool *pool, Snapshot snapshot)
 		pool->servers_hash += server.hash;
 		pool->has_regions = pool->has_regions || server.regions.count > 0;
 	}
+}
+
+void
+list_claimants(Pool *pool)
+{
+	for (int i = 0; i < pool->servers.count; i++)
+		if (pool->servers[i].failover.active && pool->servers[i].failover.standby >= 0)
+			pool->claimants.push(i);
+	std::sort(pool->claimants.begin(), pool->claimants.end(), [pool](int a, int b) {
+		int left = pool->servers[a].failover.standby;
+		int right = pool->servers[b].failover.standby;
+
+		return left != right ? left < right : a < b;
+	});
 }
 
 /* Of what a server's rooms are placed, answered and moved by. */
@@ -246,6 +258,7 @@ read_pool(Pool *pool)
 	read_sources(pool, snapshot);
 	read_health(pool, snapshot);
 	read_failovers(pool, snapshot);
+	list_claimants(pool);
 	list_plain_servers(pool);
 	UnregisterSnapshot(snapshot);
 }

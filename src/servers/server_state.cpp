@@ -159,6 +159,16 @@ notice_health(const PoolServer &server)
 								 quote_literal_cstr(name))));
 }
 
+/* Backends are not told of a first report that is good, so their copies of the pool may not have it. */
+bool
+has_reported(const PoolServer &server, Deadline deadline)
+{
+	return server.reported ||
+		   !ask_as_owner(&Relations::health, deadline, "SELECT server FROM %s WHERE server = $1",
+						 {Argument::of(server.name)})
+				.empty();
+}
+
 /* When a silence that has begun will count, if it goes on. */
 TimestampTz
 next_look(const Reports &read, TimestampTz now)
@@ -235,9 +245,6 @@ heartbeat(std::string_view server, bool healthy)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Deadline deadline = Deadline::of_call_starting_now();
-	auto adds_nothing = [healthy](const PoolServer &known) {
-		return known.reported && known.healthy == healthy;
-	};
 
 	require_write_to("note a heartbeat");
 	if (pool(deadline).server(server) == nullptr)
@@ -250,18 +257,15 @@ heartbeat(std::string_view server, bool healthy)
 
 	if (known == nullptr)
 		return false;
-	if (!adds_nothing(*known))
-	{
-		lock_fleet(deadline);
-		known = pool(deadline).server(server);
-		if (known == nullptr)
-			return false;
-	}
-	if (adds_nothing(*known))
+	if (known->healthy == healthy && has_reported(*known, deadline))
 	{
 		refresh(server, now, deadline);
 		return false;
 	}
+	lock_fleet(deadline);
+	known = pool(deadline).server(server);
+	if (known == nullptr)
+		return false;
 
 	/* What has never been reported is taken to be well. */
 	bool news = known->healthy != healthy;
@@ -297,22 +301,26 @@ watch_servers(Deadline deadline)
 	return watch;
 }
 
+/*
+ * Called for every server that a statement changes, so it does not read the pool again each time. Its health is as it was
+ * when the statement took its turn.
+ */
 void
 announce_state(std::string_view server, std::string_view was, std::string_view wanted)
 {
-	/* In a trigger: the change is not visible yet. */
-	CommandCounterIncrement();
+	const Pool *last = last_pool();
+	const PoolServer *known = last != nullptr ? last->server(server) : nullptr;
+	PoolServer changed = known != nullptr ? *known : PoolServer();
 
-	Deadline deadline = Deadline::of_call_starting_now();
-	const PoolServer *known = pool(deadline).server(server);
-
-	if (known != nullptr)
-		notice_health(*known);
-	Event("server_state", deadline)
+	changed.name = server;
+	changed.wanted = state_named(wanted);
+	changed.state = changed.healthy ? changed.wanted : ServerState::offline;
+	notice_health(changed);
+	Event("server_state", Deadline::of_call_starting_now())
 		.add("server", server)
 		.add("was", was)
 		.add("wanted", wanted)
-		.add("state", known != nullptr ? std::string_view(name_of(known->state)) : wanted)
+		.add("state", std::string_view(name_of(changed.state)))
 		.send();
 	call_for_run_at_commit();
 }
