@@ -281,15 +281,19 @@ note_success(DatabaseStatus *status, const char *shortfall, const char *last_err
 	strlcpy(status->error, shortfall, error_length);
 }
 
-/* Inside PG_CATCH: ends the transaction and keeps the error; logs it unless the last run ended with the same. */
+/*
+ * Inside PG_CATCH: ends the transaction and keeps the error, with its detail, which is where the error of an attached
+ * view is; logs it unless the last run ended with the same.
+ */
 void
 note_failure(DatabaseStatus *status, const char *last_error)
 {
 	MemoryContextSwitchTo(TopMemoryContext);
 
 	ErrorData *error = CopyErrorData();
-	int length = pg_mbcliplen(error->message, static_cast<int>(std::strlen(error->message)),
-							  error_length - 1);
+	const char *told = error->detail == nullptr ? error->message
+												: psprintf("%s: %s", error->message, error->detail);
+	int length = pg_mbcliplen(told, static_cast<int>(std::strlen(told)), error_length - 1);
 
 	disable_timeout(STATEMENT_TIMEOUT, false);
 	AbortCurrentTransaction();
@@ -297,7 +301,7 @@ note_failure(DatabaseStatus *status, const char *last_error)
 	status->more_work = false;
 	status->state = WorkerState::failed;
 	status->failures++;
-	std::memcpy(status->error, error->message, length);
+	std::memcpy(status->error, told, length);
 	status->error[length] = '\0';
 	if (std::strcmp(status->error, last_error) != 0)
 		log_error(error);

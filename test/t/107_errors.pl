@@ -22,12 +22,13 @@ my %broken = (
 	dropped => {
 		breaks => 'ALTER VIEW app.live RENAME TO dead',
 		mends => 'ALTER VIEW app.dead RENAME TO live',
-		error => 'the attached relation of sessions, app.live, cannot be read'
+		error => 'the attached relation of sessions, app.live, cannot be read', detail => 'It does not exist.'
 	},
 	revoked => {
 		breaks => 'ALTER TABLE app.sessions OWNER TO postgres',
 		mends => 'ALTER TABLE app.sessions OWNER TO app',
-		error => 'permission denied for table sessions'
+		error => 'the attached relation of sessions, app.live, cannot be read',
+		detail => 'Reading it raised 42501: permission denied for table sessions.'
 	},
 	raising => {
 		breaks => q(ALTER FUNCTION app.look() RENAME TO looked;
@@ -36,12 +37,13 @@ my %broken = (
 			GRANT EXECUTE ON FUNCTION app.look() TO app;
 			CREATE OR REPLACE VIEW app.live AS SELECT room_id, user_id FROM app.sessions WHERE (SELECT app.look())),
 		mends => q(CREATE OR REPLACE VIEW app.live AS SELECT room_id, user_id FROM app.sessions),
-		error => 'division by zero'
+		error => 'the attached relation of sessions, app.live, cannot be read',
+		detail => 'Reading it raised 22012: division by zero.'
 	},
 	unowned => {
 		breaks => 'DROP OWNED BY one_more; DROP ROLE one_more',
 		mends => 'SELECT attach_sessions(NULL)',
-		error => 'the attached relation of sessions, public.live, cannot be read'
+		error => 'the attached relation of sessions, public.live, cannot be read', detail => 'It does not exist.'
 	},
 );
 my @broken = sort keys %broken;
@@ -79,7 +81,7 @@ for my $database (@broken)
 	ok($node->poll_query_until($database, <<'SQL'), "$database: the runs fail and become rarer");
 SELECT worker LIKE 'backing off: %' AND next_due - last_run - last_run_duration >= '400 ms' FROM balancer_stats
 SQL
-	ok($node->poll_query_until($database, "SELECT last_error = \$\$$error\$\$ AND worker = 'backing off: ' || last_error FROM balancer_stats"),
+	ok($node->poll_query_until($database, "SELECT last_error = \$\$$error: $broken{$database}{detail}\$\$ AND worker = 'backing off: ' || last_error FROM balancer_stats"),
 		"$database: balancer_stats tells why");
 	is(count_logged($node, $log_before, $database, "ERROR:  \Q$error\E"), 1, "$database: the log tells it once");
 	ok(rooms_are($node, $database, 'idle'), "$database: no room is freed");
@@ -92,9 +94,9 @@ is(count_complaints($node, $log_before), scalar @broken, 'and there is nothing e
 $node->safe_psql('dropped', <<'SQL');
 CREATE VIEW app.live AS SELECT NULL::text AS room_id, 1 / (count(*) - count(*)) AS user_id FROM app.sessions;
 SQL
-ok($node->poll_query_until('dropped', q(SELECT last_error = 'division by zero' FROM balancer_stats)),
+ok($node->poll_query_until('dropped', q(SELECT last_error LIKE '%: Reading it raised 22012: division by zero.' FROM balancer_stats)),
 	'dropped: another error takes the place of the first');
-is(count_logged($node, $log_before, 'dropped', 'ERROR:  division by zero'), 1, 'dropped: the log tells it, too');
+is(count_logged($node, $log_before, 'dropped', "ERROR:  \Q$broken{dropped}{error}\E"), 2, 'dropped: the log tells it, too');
 $node->safe_psql('dropped', 'DROP VIEW app.live');
 
 # All at once: the delays they have come to run side by side.
