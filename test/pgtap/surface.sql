@@ -141,6 +141,7 @@ SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FR
 		('_pool_written', '_forget_backend_copies', 'A'),
 		('balancer_failovers', '_forget_backend_copies', 'A'),
 		('balancer_health', '_forget_backend_copies', 'A'),
+		('balancer_health', '_forget_backend_copies_at_bad_news', 'A'),
 		('balancer_health', '_forget_backend_copies_at_news', 'A'),
 		('balancer_pins', '_forget_backend_copies', 'A'),
 		('balancer_pins', '_guard_pins', 'O'),
