@@ -49,7 +49,7 @@ array_of(const Array<std::string_view> &names)
 /* Why a server stands where it stands, for one that was not chosen. */
 const char *
 standing_in_words(const Server &server, const PoolServer &known, const Verdict &verdict,
-				  const Circumstances &circumstances)
+				  const PoolFacts &pool_facts)
 {
 	switch (verdict.standing)
 	{
@@ -60,16 +60,16 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 			return "pinned";
 		case Standing::own_region:
 		case Standing::general:
-			if (circumstances.outsized)
+			if (pool_facts.outsized)
 				return psprintf("empty, and the room is larger than any server: %lld > %lld",
-								static_cast<long long>(circumstances.addition),
+								static_cast<long long>(pool_facts.addition),
 								static_cast<long long>(server.capacity));
 			return psprintf("has room: %lld + %lld of %lld", static_cast<long long>(server.load),
-							static_cast<long long>(circumstances.addition),
+							static_cast<long long>(pool_facts.addition),
 							static_cast<long long>(server.capacity));
 		case Standing::over_capacity:
 			return psprintf("at capacity: %lld + %lld > %lld", static_cast<long long>(server.load),
-							static_cast<long long>(circumstances.addition),
+							static_cast<long long>(pool_facts.addition),
 							static_cast<long long>(server.capacity));
 		case Standing::elsewhere:
 			return server.pool == ServerPool::standby
@@ -235,8 +235,8 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 	const Pool &pool = *outlook.prospect.pool;
 	const Server *servers = outlook.servers;
 	int count = pool.servers.count;
-	Circumstances circumstances =
-		survey(servers, count, outlook.prospect.expected(), outlook.prospect.rules);
+	PoolFacts pool_facts =
+		gather_pool_facts(servers, count, outlook.prospect.expected(), outlook.prospect.rules);
 	Verdict *verdicts =
 		static_cast<Verdict *>(palloc(sizeof(Verdict) * static_cast<Size>(count + 1)));
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
@@ -244,7 +244,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 	assignments.close();
 	for (int i = 0; i < count; i++)
 	{
-		verdicts[i] = judge(servers[i], circumstances);
+		verdicts[i] = judge(servers[i], pool_facts);
 		order[i] = i;
 	}
 	std::sort(order, order + count, [&](int a, int b) {
@@ -271,7 +271,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 		row.add(outlook.chosen == i ? outlook.reason
 				: problem != nullptr
 					? problem
-					: standing_in_words(servers[i], pool.servers[i], verdicts[i], circumstances));
+					: standing_in_words(servers[i], pool.servers[i], verdicts[i], pool_facts));
 		add_numbers(&row, servers[i], pool.servers[i], outlook);
 		row.put();
 	}

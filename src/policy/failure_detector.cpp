@@ -1,8 +1,8 @@
 /*
- * failure_detector.cpp: the rule of the two halves.
+ * failure_detector.cpp: counts the reporting, fresh and silent servers.
  *
- * A server that has been declared unhealthy and stays silent is no longer watched, else each real failure would bring
- * the rest closer to being taken for the monitor's.
+ * A server that is unhealthy and still silent is not counted. Otherwise each real failure would make it more likely that
+ * the next one is taken for a failure of the monitor.
  */
 #include "policy/failure_detector.hpp"
 
@@ -12,28 +12,29 @@ namespace gxy
 {
 
 bool
-is_silent(const Report &report, std::int64_t now, std::int64_t timeout)
+is_silent(const HeartbeatReport &report, std::int64_t now, std::int64_t timeout)
 {
 	return report.healthy && elapsed(report.counts_from, now) > timeout;
 }
 
-Vigil
-keep_vigil(const Report *reports, int count, std::int64_t now, std::int64_t timeout)
+HeartbeatSummary
+summarize_heartbeats(const HeartbeatReport *reports, int count, std::int64_t now,
+					 std::int64_t timeout)
 {
-	Vigil vigil;
+	HeartbeatSummary summary;
 
 	for (int i = 0; i < count; i++)
 	{
-		const Report &report = reports[i];
+		const HeartbeatReport &report = reports[i];
 		const std::int64_t unheard = elapsed(report.last_heartbeat, now);
 
 		if (!report.healthy && unheard > timeout)
 			continue;
-		vigil.reporting++;
-		vigil.fresh += unheard <= timeout / 2 ? 1 : 0;
-		vigil.silent += is_silent(report, now, timeout) ? 1 : 0;
+		summary.reporting++;
+		summary.fresh += unheard <= timeout / 2 ? 1 : 0;
+		summary.silent += is_silent(report, now, timeout) ? 1 : 0;
 	}
-	return vigil;
+	return summary;
 }
 
 } // namespace gxy

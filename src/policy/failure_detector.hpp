@@ -1,11 +1,11 @@
 /*
- * failure_detector.hpp: which servers have fallen silent, and whether it is they or their monitor.
+ * failure_detector.hpp: which servers are silent, and whether the servers or their monitor failed.
  *
- * Values in, verdict out, like the policy: no PostgreSQL, no clock. Times are microseconds.
+ * Values in, verdict out, like the placement policy: no PostgreSQL, no clock. Times are microseconds.
  *
- * A server is silent that has reported once and has not been heard of for longer than a timeout. When the monitor
- * itself dies all servers fall silent, one after the other: so nobody is judged unless at least half of them have been
- * heard within half the timeout, and not more than half are silent.
+ * A server is silent if it has reported at least once and its last heartbeat is older than the timeout. If the monitor
+ * itself fails, all servers become silent one after the other. So silent servers are marked unhealthy only if at least
+ * half of the reporting servers sent a heartbeat within half the timeout, and at most half of them are silent.
  */
 #pragma once
 
@@ -15,28 +15,32 @@ namespace gxy
 {
 
 /* What is known of one server that has reported. */
-struct Report
+struct HeartbeatReport
 {
 	std::int64_t last_heartbeat = 0;
 	std::int64_t counts_from = 0; /* silence is counted from here, not from before */
 	bool healthy = true;
 };
 
-struct Vigil
+struct HeartbeatSummary
 {
-	int reporting = 0; /* servers that are watched: healthy, or heard of lately */
-	int fresh = 0;	   /* of them, heard of within half the timeout */
-	int silent = 0;	   /* of them, healthy and silent */
+	int reporting = 0; /* servers that are healthy, or sent a heartbeat within the timeout */
+	int fresh = 0;	   /* of those: sent a heartbeat within half the timeout */
+	int silent = 0;	   /* of those: healthy and silent */
 
-	/* Nearly all at once is the monitor's failure. */
+	/* Then the monitor has failed, not the servers. */
 	bool most_are_silent() const { return 2 * silent > reporting; }
-	/* Only a monitor that is evidently at work can tell that a server is not. */
+	/* Enough servers report to trust the monitor. */
 	bool monitor_works() const { return 2 * fresh >= reporting; }
-	/* Whether those who are silent are to be declared unhealthy. */
-	bool condemns() const { return silent > 0 && !most_are_silent() && monitor_works(); }
+	/* Whether the silent servers are to be marked unhealthy. */
+	bool should_mark_unhealthy() const
+	{
+		return silent > 0 && !most_are_silent() && monitor_works();
+	}
 };
 
-bool is_silent(const Report &report, std::int64_t now, std::int64_t timeout);
-Vigil keep_vigil(const Report *reports, int count, std::int64_t now, std::int64_t timeout);
+bool is_silent(const HeartbeatReport &report, std::int64_t now, std::int64_t timeout);
+HeartbeatSummary summarize_heartbeats(const HeartbeatReport *reports, int count, std::int64_t now,
+									  std::int64_t timeout);
 
 } // namespace gxy

@@ -1,12 +1,8 @@
 /*
  * placement_policy.cpp: the placement rules.
  *
- * Standing says where a server stands among all; compare() orders those that stand alike. Every
- * order ends in position and name, so that the same pool always gives the same server, in whatever
- * order it was read.
- *
- * Linked into the server, into the unit tests and into the simulator: standard C++ only, nothing
- * that allocates.
+ * A server's Standing is compared first; compare() orders servers of equal standing. Every order ends
+ * with position and name, so the same pool always gives the same server, in whatever order it was read.
  */
 #include "policy/placement_policy.hpp"
 
@@ -73,7 +69,7 @@ by_load(const Server &a, const Server &b)
 	return by_position(a, b);
 }
 
-/* Among servers that have room. */
+/* Orders servers that have room for the new room. */
 Order
 by_preference(const Server &a, const Server &b, Strategy strategy)
 {
@@ -83,8 +79,8 @@ by_preference(const Server &a, const Server &b, Strategy strategy)
 }
 
 /*
- * Among servers that should not get the room, but are all there is: the standby pool last, because
- * its servers are for failovers; other regions' servers next to last.
+ * Orders servers that get the room only if no better server is online: standbys last, because they are
+ * for failovers, and servers of other regions before them.
  */
 Order
 by_last_resort(const Server &a, const Verdict &va, const Server &b, const Verdict &vb,
@@ -121,7 +117,7 @@ compare(const Server &a, const Verdict &va, const Server &b, const Verdict &vb, 
 		case Standing::general:
 			return by_preference(a, b, strategy);
 		case Standing::over_capacity:
-			/* Priority and sequence are about servers that have room. */
+			/* Priority and sequence apply only to servers that have room. */
 			return by_load(a, b);
 		case Standing::elsewhere:
 		case Standing::draining:
@@ -162,8 +158,8 @@ tier(Standing standing)
 	return -1;
 }
 
-Circumstances
-survey(const Server *servers, int count, std::int64_t expected, const Rules &rules)
+PoolFacts
+gather_pool_facts(const Server *servers, int count, std::int64_t expected, const Rules &rules)
 {
 	const std::int64_t addition =
 		rules.metric == LoadMetric::rooms ? rules.avg_room_occupancy : expected;
@@ -178,11 +174,11 @@ survey(const Server *servers, int count, std::int64_t expected, const Rules &rul
 }
 
 Verdict
-judge(const Server &server, const Circumstances &circumstances)
+judge(const Server &server, const PoolFacts &pool_facts)
 {
 	/* Subtracted, not added, so that no load can overflow the sum. */
-	const bool below_capacity = server.load <= server.capacity - circumstances.addition;
-	const bool fits = below_capacity || (circumstances.outsized && server.load == 0);
+	const bool below_capacity = server.load <= server.capacity - pool_facts.addition;
+	const bool fits = below_capacity || (pool_facts.outsized && server.load == 0);
 
 	return {.standing = standing_of(server, fits), .fits = fits};
 }
@@ -196,13 +192,13 @@ precedes(const Server &a, const Verdict &va, const Server &b, const Verdict &vb,
 Decision
 decide(const Server *servers, int count, std::int64_t expected, const Rules &rules)
 {
-	const Circumstances circumstances = survey(servers, count, expected, rules);
+	const PoolFacts pool_facts = gather_pool_facts(servers, count, expected, rules);
 	int best = -1;
 	Verdict best_verdict;
 
 	for (int i = 0; i < count; i++)
 	{
-		const Verdict verdict = judge(servers[i], circumstances);
+		const Verdict verdict = judge(servers[i], pool_facts);
 		if (verdict.standing == Standing::excluded)
 			continue;
 		if (best < 0 || precedes(servers[i], verdict, servers[best], best_verdict, rules))
@@ -214,7 +210,7 @@ decide(const Server *servers, int count, std::int64_t expected, const Rules &rul
 
 	if (best < 0)
 		return {.outcome = Outcome::no_server};
-	/* Full is no reason to look elsewhere: other regions and standbys step in for servers lost. */
+	/* Other regions and standbys replace servers that are offline, not servers that are full. */
 	if (best_verdict.standing == Standing::over_capacity && rules.overflow == Overflow::error)
 		return {.outcome = Outcome::full};
 	return {.outcome = Outcome::placed, .server = best, .verdict = best_verdict};
@@ -237,10 +233,10 @@ room_load(const RoomUse &room, const Rules &rules)
 		return expected;
 	if (age >= rules.join_window)
 		return active;
-	/* Who fills servers to the brim must leave room for everybody. */
+	/* Servers are filled up, so space must be kept for every expected user. */
 	if (rules.strategy == Strategy::sequential)
 		return expected;
-	/* To the nearest whole user. */
+	/* Rounded to the nearest user. */
 	return active +
 		   static_cast<std::int64_t>((2 * Wide{missing} * missing + expected) / (2 * expected));
 }

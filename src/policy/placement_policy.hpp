@@ -1,13 +1,12 @@
 /*
  * placement_policy.hpp: which server a new room goes to.
  *
- * Values in, decision out. Nothing here knows PostgreSQL, reads a clock or allocates, so that the
- * unit tests and the simulator link the very code that decides inside the server.
+ * Values in, decision out. It does not use PostgreSQL, read a clock or allocate memory, so the unit
+ * tests and the simulator link the code that decides inside the server.
  *
- * Every server is judged alone, by judge(), and gets a Verdict; two verdicts are compared by
- * precedes(). The choice is the first verdict in that order, and an explanation is all of them
- * sorted by it: what explain_assignment() says and what get_or_assign_server() does cannot drift
- * apart.
+ * judge() gives each server a Verdict; precedes() orders two servers by their verdicts. decide()
+ * chooses the first server in that order. explain_assignment() lists all servers in the same order,
+ * so its first row is what get_or_assign_server() answers.
  */
 #pragma once
 
@@ -83,11 +82,11 @@ struct Server
 	bool pinned = false; /* the room being placed is pinned to this server */
 };
 
-/* Why a server stands where it stands, best first. */
+/* The reason for a server's place in the order, best first. */
 enum class Standing : std::uint8_t
 {
 	in_progress,   /* the room's live sessions are there */
-	pinned,		   /* an operator wants the room there */
+	pinned,		   /* the room is pinned to the server */
 	own_region,	   /* reserved for the caller's region, with room */
 	general,	   /* for every region, with room */
 	over_capacity, /* own region or general, but full */
@@ -106,8 +105,8 @@ struct Verdict
 	bool fits = false; /* the room fits under capacity, or is outsized and the server empty */
 };
 
-/* What all servers have to say together, needed to judge each. */
-struct Circumstances
+/* What judge() needs to know about the pool as a whole. */
+struct PoolFacts
 {
 	std::int64_t addition = 0; /* users the new room adds to a server's load */
 	/* larger than every server that may take it: an empty one then counts as large enough */
@@ -115,8 +114,9 @@ struct Circumstances
 };
 
 /* expected: users expected in the room, >= 1. */
-Circumstances survey(const Server *servers, int count, std::int64_t expected, const Rules &rules);
-Verdict judge(const Server &server, const Circumstances &circumstances);
+PoolFacts gather_pool_facts(const Server *servers, int count, std::int64_t expected,
+							const Rules &rules);
+Verdict judge(const Server &server, const PoolFacts &pool_facts);
 
 /*
  * Whether server a with verdict va is chosen before b with vb: a strict weak order, total if the
@@ -145,7 +145,7 @@ struct Decision
  */
 Decision decide(const Server *servers, int count, std::int64_t expected, const Rules &rules);
 
-/* What one room weighs, as far as it is known. */
+/* What is known of one room, to compute its load. */
 struct RoomUse
 {
 	std::int64_t active = 0;   /* distinct users in live sessions, or as told by touch_room() */
@@ -157,12 +157,16 @@ struct RoomUse
 };
 
 /*
- * The users a room stands for, >= 0: those in it and, within join_window after its assignment, of
- * those still missing from the expected as large a share as is missing. Without the second, every
- * room of a burst would go to one server, because its users have not joined yet; and a room that has
- * filled shows its size itself, so that the rest of a mistaken expectation should not count in full.
- * A size that a pin names counts in full, and so does every expectation if servers are to be filled
- * in order: a server that takes a room too many has no room for those who come. A negative age, from a clock that was set back, counts as 0.
+ * Returns the load of a room in users, >= 0: active + missing^2 / expected, where missing = expected -
+ * active, counted within join_window after the assignment and >= 0. Source: simulation, doc/balance.md.
+ *
+ * Without the second term every room of a burst goes to one server, because its users have not joined
+ * yet. The square lets a wrong expectation fade as the room fills. Example: 10 expected, 0 active: load
+ * 10; 5 active: 5 + 25 / 10 = 7.5, rounded 8; 10 active: 10.
+ *
+ * All of missing counts if a pin names the size, for as long as the pin exists, and if strategy is
+ * sequential, because a server that is filled up has no space for users who join later. A negative
+ * age (the clock was set back) counts as 0.
  */
 std::int64_t room_load(const RoomUse &room, const Rules &rules);
 

@@ -14,9 +14,9 @@ namespace gxy
 namespace
 {
 
-/* The first peaks weigh alike, as in a plain mean; then the latest weighs rules.rate. */
+/* The first 1/rate peaks have equal weight, as in a plain mean; then the latest has weight rate. */
 void
-close_occasion(RoomHistory *history, const LearningRules &rules)
+close_occasion(RoomHistory *history, const SizeModelRules &rules)
 {
 	if (history->peak <= 0)
 		return;
@@ -31,7 +31,7 @@ close_occasion(RoomHistory *history, const LearningRules &rules)
 
 bool
 observe(RoomHistory *history, std::int64_t active, std::int64_t assigned_at, std::int64_t now,
-		const LearningRules &rules)
+		const SizeModelRules &rules)
 {
 	if (active <= 0)
 		return false;
@@ -51,7 +51,7 @@ observe(RoomHistory *history, std::int64_t active, std::int64_t assigned_at, std
 }
 
 std::int64_t
-learned_size(const RoomHistory &history, std::int64_t average, const LearningRules &rules)
+learned_size(const RoomHistory &history, std::int64_t average, const SizeModelRules &rules)
 {
 	RoomHistory closed = history;
 	close_occasion(&closed, rules);

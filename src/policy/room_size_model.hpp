@@ -1,13 +1,13 @@
 /*
  * room_size_model.hpp: how many users a room will have, from what was seen of it before.
  *
- * Like the policy: values in, values out, standard C++ only, and time comes as an argument, so that
- * the unit tests and the simulator link the very code that the worker and the backends run.
+ * Like the policy: values in, values out, standard C++ only, and time comes as an argument, so
+ * the unit tests and the simulator link the code that the worker and the backends run.
  *
- * A room is in use on occasions: from an assignment until it is freed. What is kept of each occasion
- * is its peak, the most users that a sample saw; what is kept of the room is an exponentially
- * weighted mean of its peaks, and how many there were. An occasion needs no end to be reported: the
- * first sample of the next assignment closes it, and who asks for a size before that counts it in.
+ * An occasion is one use of a room, from its assignment until it is freed. Of an occasion its peak is
+ * kept: the most users that a sample saw. Of a room an exponentially weighted mean of its peaks is
+ * kept, and their number. The end of an occasion is not reported: the first sample of the next
+ * assignment closes it, and learned_size() counts the open occasion as if it were closed.
  */
 #pragma once
 
@@ -17,15 +17,15 @@ namespace gxy
 {
 
 /* The constants are those that balanced best in the simulator: doc/balance.md. */
-struct LearningRules
+struct SizeModelRules
 {
-	double rate = 0.25;		/* what the latest peak weighs, once there are 1/rate of them; (0, 1] */
-	double shrinkage = 0.5; /* the average counts like this many occasions; >= 0 */
+	double rate = 0.25;		/* weight of the latest peak, once there are 1/rate peaks; (0, 1] */
+	double shrinkage = 0.5; /* the weight of the average, in occasions; >= 0 */
 	/* A room that never empties has an occasion a day; microseconds. */
 	std::int64_t longest_occasion = 24LL * 60 * 60 * 1000 * 1000;
 };
 
-/* What is kept of a room; all zero: nothing is known of it. */
+/* What is kept of a room; all zero: the room is unknown. */
 struct RoomHistory
 {
 	double size = 0;			  /* users: weighted mean of the peaks of closed occasions */
@@ -36,21 +36,22 @@ struct RoomHistory
 };
 
 /*
- * Takes a sample: active users at now in a room assigned at assigned_at. True if the history has
- * changed and must be kept, which a room whose peak is behind it never needs. An assignment that
- * nobody was seen in is no occasion.
+ * Adds a sample: active users at the time now, in a room assigned at assigned_at. Returns true if the
+ * history has changed and must be stored; a sample at or below the peak changes nothing. An assignment
+ * without any active user is not an occasion.
  */
 bool observe(RoomHistory *history, std::int64_t active, std::int64_t assigned_at, std::int64_t now,
-			 const LearningRules &rules = {});
+			 const SizeModelRules &rules = {});
 
 /*
- * Users to expect when a room with this history is assigned anew, at least 1: the size it has had,
- * drawn towards the average (of all rooms, >= 1) while the occasions are few.
+ * Returns the users to expect when a room with this history is assigned again, at least 1: its mean
+ * peak, shrunk towards the average of all rooms (>= 1) while it has few occasions:
+ * (occasions * size + shrinkage * average) / (occasions + shrinkage).
  */
 std::int64_t learned_size(const RoomHistory &history, std::int64_t average,
-						  const LearningRules &rules = {});
+						  const SizeModelRules &rules = {});
 
-/* The occasions that learned_size() rests on: the open one counts. */
+/* The number of occasions that learned_size() uses; the open one counts. */
 std::int64_t occasions_seen(const RoomHistory &history);
 
 } // namespace gxy

@@ -14,10 +14,10 @@
 namespace gxy
 {
 
-Reports
+HeartbeatReports
 read_reports(const Pool &pool, Deadline deadline)
 {
-	Reports read;
+	HeartbeatReports read;
 	TimestampTz since = writable_since();
 	Oid table = lock_table(&Relations::health, AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -28,10 +28,10 @@ read_reports(const Pool &pool, Deadline deadline)
 		if (server == nullptr)
 			return;
 		read.servers.push(server->name);
-		read.reports.push(
-			Report{.last_heartbeat = row.time(health_last_heartbeat).value_or(since),
-				   .counts_from = std::max(row.time(health_counts_from).value_or(since), since),
-				   .healthy = row.boolean(health_healthy).value_or(true)});
+		read.reports.push(HeartbeatReport{
+			.last_heartbeat = row.time(health_last_heartbeat).value_or(since),
+			.counts_from = std::max(row.time(health_counts_from).value_or(since), since),
+			.healthy = row.boolean(health_healthy).value_or(true)});
 	});
 	UnregisterSnapshot(snapshot);
 	return read;
@@ -45,9 +45,10 @@ silent_servers(const Pool &pool, TimestampTz now, Deadline deadline)
 	if (timeout == 0)
 		return nullptr;
 
-	Reports read = read_reports(pool, deadline);
+	HeartbeatReports read = read_reports(pool, deadline);
 
-	if (!keep_vigil(read.reports.items, read.reports.count, now, timeout).condemns())
+	if (!summarize_heartbeats(read.reports.items, read.reports.count, now, timeout)
+			 .should_mark_unhealthy())
 		return nullptr;
 
 	bool *silent = static_cast<bool *>(palloc0(static_cast<Size>(pool.servers.count)));

@@ -10,14 +10,14 @@ namespace gxy
 {
 
 /* What is known of each server of the pool that has ever reported; servers[i] is its name. */
-struct Reports
+struct HeartbeatReports
 {
-	Array<Report> reports;
+	Array<HeartbeatReport> reports;
 	Array<std::string_view> servers;
 };
 
 /* As of now. Silence counts from the time the database server could be written to at the earliest. */
-Reports read_reports(const Pool &pool, Deadline deadline);
+HeartbeatReports read_reports(const Pool &pool, Deadline deadline);
 
 /*
  * For each server of the pool whether it has fallen silent by itself and is still thought healthy; nullptr if none has.

@@ -76,41 +76,41 @@ announce_health(std::string_view server, bool healthy, const char *cause, Deadli
 
 /* The first heartbeat after nobody reported: whoever has not reported yet gets a whole timeout to do so. */
 void
-resume(const Vigil &vigil, TimestampTz now, Deadline deadline)
+resume(const HeartbeatSummary &summary, TimestampTz now, Deadline deadline)
 {
-	if (vigil.monitor_works())
+	if (summary.monitor_works())
 		return;
 	(void) run_as_owner(&Relations::health, deadline,
 						"UPDATE %s SET counts_from = $1 WHERE server OPERATOR(pg_catalog.=) ANY "
 						"(ARRAY(SELECT h.server FROM %s h WHERE h.healthy FOR UPDATE SKIP LOCKED))",
 						{Argument::of_time(now)});
-	if (vigil.most_are_silent())
+	if (summary.most_are_silent())
 		ereport(
 			WARNING,
 			(errmsg("%d of %d servers had fallen silent at once, which was put down to their "
 					"monitor",
-					vigil.silent, vigil.reporting),
+					summary.silent, summary.reporting),
 			 errhint("None of them was declared unhealthy; see that every server is reported at "
 					 "least three times in gxy_balancer.heartbeat_timeout.")));
 }
 
-Vigil
-vigil_of(const Reports &read, TimestampTz now)
+HeartbeatSummary
+summary_of(const HeartbeatReports &read, TimestampTz now)
 {
-	return keep_vigil(read.reports.items, read.reports.count, now,
-					  microseconds(setting::heartbeat_timeout));
+	return summarize_heartbeats(read.reports.items, read.reports.count, now,
+								microseconds(setting::heartbeat_timeout));
 }
 
 /* Declares the silent ones, unless somebody is changing a state just now or has done so already. */
 void
-condemn(TimestampTz now, Deadline deadline)
+mark_unhealthy(TimestampTz now, Deadline deadline)
 {
 	if (!try_lock_fleet())
 		return;
 
-	Reports read = read_reports(pool(deadline), deadline);
+	HeartbeatReports read = read_reports(pool(deadline), deadline);
 
-	if (!vigil_of(read, now).condemns())
+	if (!summary_of(read, now).should_mark_unhealthy())
 		return;
 	for (int i = 0; i < read.reports.count; i++)
 	{
@@ -138,11 +138,11 @@ look_around(TimestampTz now, Deadline deadline)
 		return;
 	last_look = now;
 
-	Vigil vigil = vigil_of(read_reports(pool(deadline), deadline), now);
+	HeartbeatSummary summary = summary_of(read_reports(pool(deadline), deadline), now);
 
-	resume(vigil, now, deadline);
-	if (vigil.condemns())
-		condemn(now, deadline);
+	resume(summary, now, deadline);
+	if (summary.should_mark_unhealthy())
+		mark_unhealthy(now, deadline);
 }
 
 /* Tells the caller, who has just said what people want of a server, where its health keeps it in a worse state. */
@@ -171,12 +171,12 @@ has_reported(const PoolServer &server, Deadline deadline)
 
 /* When a silence that has begun will count, if it goes on. */
 TimestampTz
-next_look(const Reports &read, TimestampTz now)
+next_look(const HeartbeatReports &read, TimestampTz now)
 {
 	TimestampTz timeout = microseconds(setting::heartbeat_timeout);
 	TimestampTz next = now + timeout;
 
-	for (const Report &report : read.reports)
+	for (const HeartbeatReport &report : read.reports)
 		if (report.healthy)
 			next = std::min(next, later(report.counts_from, timeout));
 	/* While the monitor is dead everybody is late: no need to look all the time. */
@@ -287,13 +287,13 @@ watch_servers(Deadline deadline)
 
 	if (setting::heartbeat_timeout > 0)
 	{
-		Reports read = read_reports(pool(deadline), deadline);
-		Vigil vigil = vigil_of(read, now);
+		HeartbeatReports read = read_reports(pool(deadline), deadline);
+		HeartbeatSummary summary = summary_of(read, now);
 
-		watch.monitor_lost = vigil.most_are_silent();
+		watch.monitor_lost = summary.most_are_silent();
 		watch.next = read.reports.count > 0 ? next_look(read, now) : 0;
-		if (vigil.condemns())
-			condemn(now, deadline);
+		if (summary.should_mark_unhealthy())
+			mark_unhealthy(now, deadline);
 	}
 	/* A dump that is being restored has its failovers first and its servers later: no server has recovered. */
 	if (pool(deadline).written && try_lock_fleet())

@@ -33,7 +33,7 @@ struct Contender
 	Method method = Method::ours;
 	Expectation expectation = Expectation::learned;
 	gxy::Rules rules = {};
-	gxy::LearningRules learning = {};
+	gxy::SizeModelRules learning = {};
 	bool peer = false; /* what the default has to beat */
 };
 

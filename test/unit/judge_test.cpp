@@ -150,7 +150,7 @@ TEST(Judge, FitsSaysWhetherTheRoomIsUnderCapacityInEveryStanding)
 
 TEST(Judge, AnEmptyServerFitsAnOutsizedRoomAndALoadedOneDoesNot)
 {
-	const Circumstances outsized = {.addition = 500, .outsized = true};
+	const PoolFacts outsized = {.addition = 500, .outsized = true};
 
 	EXPECT_TRUE(judge({.capacity = 100, .load = 0}, outsized).fits);
 	EXPECT_FALSE(judge({.capacity = 100, .load = 1}, outsized).fits);
@@ -167,9 +167,11 @@ TEST(Survey, UsersCountAsExpectedAndRoomsAsTheAverageOccupancy)
 {
 	const Server server{.capacity = 400};
 
-	EXPECT_EQ(survey(&server, 1, 35, {.metric = LoadMetric::users}).addition, 35);
+	EXPECT_EQ(gather_pool_facts(&server, 1, 35, {.metric = LoadMetric::users}).addition, 35);
 	EXPECT_EQ(
-		survey(&server, 1, 35, {.metric = LoadMetric::rooms, .avg_room_occupancy = 8}).addition, 8);
+		gather_pool_facts(&server, 1, 35, {.metric = LoadMetric::rooms, .avg_room_occupancy = 8})
+			.addition,
+		8);
 }
 
 TEST(Survey, ARoomIsOutsizedOnlyIfLargerThanEveryServerThatMayTakeIt)
@@ -178,7 +180,7 @@ TEST(Survey, ARoomIsOutsizedOnlyIfLargerThanEveryServerThatMayTakeIt)
 	const Server large{.capacity = 400, .region = general};
 	const Server huge{.capacity = 9000};
 	auto outsized = [](Pool pool, std::int64_t expected) {
-		return survey(pool.data(), static_cast<int>(pool.size()), expected, {}).outsized;
+		return gather_pool_facts(pool.data(), static_cast<int>(pool.size()), expected, {}).outsized;
 	};
 
 	EXPECT_FALSE(outsized({small, large}, 101)) << "the large one is large enough";
@@ -213,7 +215,7 @@ TEST(Survey, ByRoomsTheAverageOccupancyDecidesWhatIsOutsized)
 	const Server server{.capacity = 5};
 	const Rules rules{.metric = LoadMetric::rooms, .avg_room_occupancy = 10};
 
-	EXPECT_TRUE(survey(&server, 1, 1, rules).outsized);
+	EXPECT_TRUE(gather_pool_facts(&server, 1, 1, rules).outsized);
 }
 
 TEST(Tier, IsTheNumberInTheContract)

@@ -11,11 +11,11 @@ namespace
 
 constexpr std::int64_t minute = 60'000'000;
 constexpr std::int64_t day = 24 * 60 * minute;
-constexpr LearningRules plain = {.rate = 0.25, .shrinkage = 0};
+constexpr SizeModelRules plain = {.rate = 0.25, .shrinkage = 0};
 
 /* One occasion, seen by one sample. */
 void
-meet(RoomHistory *history, std::int64_t peak, std::int64_t at, const LearningRules &rules)
+meet(RoomHistory *history, std::int64_t peak, std::int64_t at, const SizeModelRules &rules)
 {
 	observe(history, peak, at, at + minute, rules);
 }
@@ -89,7 +89,7 @@ TEST(Learning, TheFirstPeaksWeighAlikeAndLaterTheLatestWeighsTheRate)
 
 TEST(Learning, FewOccasionsAreDrawnTowardsTheAverage)
 {
-	constexpr LearningRules rules = {.rate = 0.25, .shrinkage = 1};
+	constexpr SizeModelRules rules = {.rate = 0.25, .shrinkage = 1};
 	RoomHistory history;
 
 	meet(&history, 40, 0, rules);

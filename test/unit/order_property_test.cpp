@@ -54,7 +54,7 @@ TEST_F(Property, TheOrderIsStrictAndWeakAndTotalAmongNames)
 	for_scenes(some, [](const Scene &scene, Random &) {
 		std::vector<Judged> all;
 		for (const Server &server : scene.pool)
-			all.push_back({server, judge(server, survey(scene))});
+			all.push_back({server, judge(server, gather_pool_facts(scene))});
 		if (!all.empty())
 			all.push_back(all.front()); /* itself once more */
 		check_strict_weak_order(all, scene.rules);
@@ -124,7 +124,8 @@ TEST_F(Property, TheChosenServerStaysChosenWhenOthersLeaveThePool)
 			return server.name != name && random.percent(50);
 		});
 		/* Whether a room is larger than all servers is the one thing that servers say together. */
-		if (chosen(scene) != nullptr && survey(fewer).outsized == survey(scene).outsized)
+		if (chosen(scene) != nullptr &&
+			gather_pool_facts(fewer).outsized == gather_pool_facts(scene).outsized)
 		{
 			EXPECT_EQ(choice(fewer), name) << fewer;
 		}

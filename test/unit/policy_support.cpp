@@ -94,13 +94,13 @@ choice(const Scene &scene)
 std::vector<std::string>
 ranking(const Scene &scene)
 {
-	const Circumstances circumstances =
-		survey(scene.pool.data(), static_cast<int>(scene.pool.size()), scene.expected, scene.rules);
+	const PoolFacts pool_facts = gather_pool_facts(
+		scene.pool.data(), static_cast<int>(scene.pool.size()), scene.expected, scene.rules);
 	Pool sorted = scene.pool;
 	std::vector<std::string> names;
 
 	std::sort(sorted.begin(), sorted.end(), [&](const Server &a, const Server &b) {
-		return precedes(a, judge(a, circumstances), b, judge(b, circumstances), scene.rules);
+		return precedes(a, judge(a, pool_facts), b, judge(b, pool_facts), scene.rules);
 	});
 	for (const Server &server : sorted)
 		names.emplace_back(server.name);

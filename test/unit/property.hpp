@@ -53,11 +53,11 @@ decide(const Scene &scene)
 				  scene.rules);
 }
 
-inline Circumstances
-survey(const Scene &scene)
+inline PoolFacts
+gather_pool_facts(const Scene &scene)
 {
-	return survey(scene.pool.data(), static_cast<int>(scene.pool.size()), scene.expected,
-				  scene.rules);
+	return gather_pool_facts(scene.pool.data(), static_cast<int>(scene.pool.size()), scene.expected,
+							 scene.rules);
 }
 
 /* The server that was chosen, or none. */

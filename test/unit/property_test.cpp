@@ -76,7 +76,7 @@ TEST_F(Property, AFullServerIsNeverTakenWhileAnotherThatMayTakeTheRoomHasRoom)
 {
 	for_scenes(many, [](const Scene &scene, Random &) {
 		const Server *server = chosen(scene);
-		const std::int64_t added = survey(scene).addition;
+		const std::int64_t added = gather_pool_facts(scene).addition;
 		const auto has_room = [&](const Server &s) { return s.load + added <= s.capacity; };
 
 		if (server != nullptr && (claims_the_room(*server) || has_room(*server)))

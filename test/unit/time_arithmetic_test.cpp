@@ -44,12 +44,12 @@ TEST(TimeArithmetic, Sums)
 
 TEST(TimeArithmetic, AServerLastHeardOfAtMinusInfinityIsSilent)
 {
-	const gxy::Report report = {
+	const gxy::HeartbeatReport report = {
 		.last_heartbeat = minus_infinity, .counts_from = minus_infinity, .healthy = true};
 
 	EXPECT_TRUE(gxy::is_silent(report, now, 10));
-	EXPECT_EQ(gxy::keep_vigil(&report, 1, now, 10).silent, 1);
-	EXPECT_EQ(gxy::keep_vigil(&report, 1, now, 10).fresh, 0);
+	EXPECT_EQ(gxy::summarize_heartbeats(&report, 1, now, 10).silent, 1);
+	EXPECT_EQ(gxy::summarize_heartbeats(&report, 1, now, 10).fresh, 0);
 }
 
 TEST(TimeArithmetic, AnOccasionThatBeganAtMinusInfinityIsOver)
