@@ -27,15 +27,15 @@ REGRESS = \
 	attach \
 	security \
 	owners \
-	traps \
+	search_path \
 	explain \
 	app_dml \
 	altered_tables \
 	reentry \
 	odd_times \
-	fleet \
+	server_state \
 	console \
-	learning
+	room_sizes
 ISOLATION = \
 	app-delete \
 	app-insert \
@@ -50,22 +50,21 @@ ISOLATION = \
 	cleanup-cleanup \
 	cleanup-expired \
 	cleanup-holds \
+	cleanup-recheck \
 	cleanup-snapshot \
-	cleanup-spares \
 	count-in-flight \
 	declarations \
 	evacuate \
 	evacuate-moved \
 	failover-claim \
 	failover-spread \
-	first-writers \
-	last-look \
-	learning \
 	old-snapshot \
 	pool-edit \
+	pool-first-write \
 	reindex \
 	release-assign \
 	renewal-cleanup \
+	room-sizes \
 	serializable \
 	serializable-pool \
 	server-removal \
@@ -76,6 +75,7 @@ ISOLATION = \
 	timeout \
 	timeout-first-call \
 	timeout-placement \
+	timeout-recheck \
 	touch-cleanup \
 	touch-touch \
 	truncate-holder

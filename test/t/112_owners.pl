@@ -2,7 +2,7 @@
 #
 # The worker is connected as a superuser. What it does to a table it does as the table's owner, so that triggers,
 # constraints and indexes of that owner run with that owner's rights; and nothing that ALTER DATABASE or ALTER ROLE put
-# into its search_path is used. The same is tested for callers in sql/owners.sql and sql/traps.sql, whose helpers this uses.
+# into its search_path is used. The same is tested for callers in sql/owners.sql and sql/search_path.sql, whose helpers this uses.
 
 use strict;
 use warnings FATAL => 'all';

@@ -1,5 +1,5 @@
 /*
- * silence_test.cpp: who has fallen silent, and whether it is they or their monitor. Times are seconds here.
+ * failure_detector_test.cpp: who has fallen silent, and whether it is they or their monitor. Times are seconds here.
  */
 #include <gtest/gtest.h>
 

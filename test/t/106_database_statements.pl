@@ -1,4 +1,4 @@
-# 106_no_obstacle.pl: runs hold up nobody who wants to create, copy, drop, rename or move a database.
+# 106_database_statements.pl: runs hold up nobody who wants to create, copy, drop, rename or move a database.
 #
 # Each of these statements needs a database to itself: it waits for those who are connected, five seconds, then it is an
 # error; so a run in the way shows as one. How long they took is noted, not judged: machines differ. DROP DATABASE also

@@ -1,5 +1,5 @@
 /*
- * fleet: servers that are drained, fail and come back, and rooms that are pinned, moved and evacuated, as one session
+ * server_state: servers that are drained, fail and come back, and rooms that are pinned, moved and evacuated, as one session
  * sees it, without the worker. failover_delay is 0 where a failover is to be due at once, and an hour where not.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR

@@ -1,4 +1,4 @@
-# 110_learning.pl: the worker learns how large rooms get, from one run to the next.
+# 110_room_sizes.pl: the worker learns how large rooms get, from one run to the next.
 #
 # Over several occasions of a room, with everything between them that may come between: runs, a release, a crash. Growth
 # costs heap-only updates and standstill none. What is written at once and what is remembered at all is bounded.
@@ -13,7 +13,7 @@ use GxyWorker;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('learning');
+my $node = new_node('room_sizes');
 $node->start;
 set_interval($node, '200ms');
 create_database($node, 'school');

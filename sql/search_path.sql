@@ -1,5 +1,5 @@
 /*
- * traps: nothing that others have put into a search_path is used: not by the install script, in the very schema that they
+ * search_path: nothing that others have put into a search_path is used: not by the install script, in the very schema that they
  * own, and not by any function of the extension, whoever calls it. See include/traps.sql for what there is to be found.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR

@@ -1,5 +1,5 @@
 /*
- * learning: how large a new room is expected to be, and how cleanups learn it from the rooms' earlier occasions.
+ * room_sizes: how large a new room is expected to be, and how cleanups learn it from the rooms' earlier occasions.
  *
  * The rule itself, how occasions are weighed, has its unit tests; here its constants do not matter.
  */

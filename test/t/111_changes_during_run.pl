@@ -1,4 +1,4 @@
-# 111_in_between.pl: what happens to a database, or to the extension in it, while a run is there.
+# 111_changes_during_run.pl: what happens to a database, or to the extension in it, while a run is there.
 #
 # A run waits for a lock that a transaction holds, and the transaction takes away what the run has begun with, or gives it
 # another name. The run is to come out of that without an error, or without being there at all.
