@@ -197,7 +197,7 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 		outlook.size_failure =
 			try_reading([&outlook, &request] { outlook.prospect = look_ahead(request); });
 		outlook.load_failure =
-			try_reading([&outlook, &request] { take_census(request, &outlook.prospect); });
+			try_reading([&outlook, &request] { index_sessions(request, &outlook.prospect); });
 		foresee_placement(request, assignments, &outlook);
 	}
 

@@ -105,7 +105,7 @@ with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot 
 
 /* What every server of the pool carries. With outside, that becomes the pool and the servers outside of it, all counted. */
 static Tally
-count_now(const Pool &pool, const Census &census, const Rules &rules, TimestampTz now,
+count_now(const Pool &pool, const SessionIndex &session_index, const Rules &rules, TimestampTz now,
 		  Deadline deadline, Pool *outside = nullptr)
 {
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
@@ -114,8 +114,8 @@ count_now(const Pool &pool, const Census &census, const Rules &rules, TimestampT
 	if (outside != nullptr)
 		*outside = with_outside_servers(pool, assignments, snapshot);
 
-	Tally tally = Tally::count(assignments, outside != nullptr ? *outside : pool, census, rules,
-							   snapshot, now);
+	Tally tally = Tally::count(assignments, outside != nullptr ? *outside : pool, session_index,
+							   rules, snapshot, now);
 
 	UnregisterSnapshot(snapshot);
 	assignments.close();
@@ -129,14 +129,15 @@ report_server_loads(FunctionCallInfo fcinfo)
 	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
-	Census census;
+	SessionIndex session_index;
 	Pool shown;
 
 	InitMaterializedSRF(fcinfo, 0);
 
-	std::optional<ReadFailure> failure = try_reading(
-		[&] { census = Census::take(current.sessions, Reading::servers_too, now, deadline); });
-	Tally tally = count_now(current, census, rules, now, deadline, &shown);
+	std::optional<ReadFailure> failure = try_reading([&] {
+		session_index = SessionIndex::take(current.sessions, Reading::servers_too, now, deadline);
+	});
+	Tally tally = count_now(current, session_index, rules, now, deadline, &shown);
 	int count = shown.servers.count;
 	int refuges = count_refuges(shown);
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
@@ -192,8 +193,9 @@ report_board(FunctionCallInfo fcinfo)
 	if (places == nullptr)
 		return;
 
-	Census census = Census::take(current.sessions, Reading::servers_too, now, deadline);
-	Tally tally = count_now(current, census, rules, now, deadline);
+	SessionIndex session_index =
+		SessionIndex::take(current.sessions, Reading::servers_too, now, deadline);
+	Tally tally = count_now(current, session_index, rules, now, deadline);
 	int count = current.servers.count;
 	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
 	TimestampTz counted_at;
@@ -228,9 +230,10 @@ report_room_loads(FunctionCallInfo fcinfo)
 
 	InitMaterializedSRF(fcinfo, 0);
 
-	Census census;
-	std::optional<ReadFailure> failure = try_reading(
-		[&] { census = Census::take(current.sessions, Reading::servers_too, now, deadline); });
+	SessionIndex session_index;
+	std::optional<ReadFailure> failure = try_reading([&] {
+		session_index = SessionIndex::take(current.sessions, Reading::servers_too, now, deadline);
+	});
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
@@ -243,7 +246,7 @@ report_room_loads(FunctionCallInfo fcinfo)
 
 	for (const Assignment &room : rooms)
 	{
-		RoomUse use = room_use(room, current, census, rules, now);
+		RoomUse use = room_use(room, current, session_index, rules, now);
 		const Pin *pin = current.pin_of(room.room);
 
 		Whereabouts where = current.whereabouts(room.server, room.assigned_at, now);
@@ -252,7 +255,7 @@ report_room_loads(FunctionCallInfo fcinfo)
 		row.add(room.room);
 		row.add(server);
 		row.add_if(use.active_known && !failure, use.active);
-		row.add_if(!failure, census.users_elsewhere(room.room, server));
+		row.add_if(!failure, session_index.users_elsewhere(room.room, server));
 		row.add(static_cast<int>(use.expected));
 		row.add_optional(pin != nullptr ? pin->server : std::string_view());
 		row.add_optional(room.reason);

@@ -39,7 +39,7 @@ static int last_rooms = 0;
 static int last_users = 0;
 
 void
-CensusTables::prepare(Reading reading)
+SessionIndexTables::prepare(Reading reading)
 {
 	has_servers = reading == Reading::servers_too;
 	context = CurrentMemoryContext;
@@ -53,7 +53,7 @@ CensusTables::prepare(Reading reading)
 }
 
 int
-CensusTables::number_of_room(const SessionRow &row)
+SessionIndexTables::number_of_room(const SessionRow &row)
 {
 	if (!row.room_known)
 		return none;
@@ -70,7 +70,7 @@ CensusTables::number_of_room(const SessionRow &row)
 }
 
 int
-CensusTables::number_of_gateway(const SessionRow &row)
+SessionIndexTables::number_of_gateway(const SessionRow &row)
 {
 	if (row.gateway.empty())
 		return none;
@@ -86,7 +86,7 @@ CensusTables::number_of_gateway(const SessionRow &row)
 }
 
 PairEntry *
-CensusTables::pair_of(int user, int room, bool *known)
+SessionIndexTables::pair_of(int user, int room, bool *known)
 {
 	return pairs_insert(user_and_room,
 						static_cast<std::uint64_t>(user) << 32 | static_cast<std::uint32_t>(room),
@@ -95,7 +95,7 @@ CensusTables::pair_of(int user, int room, bool *known)
 
 /* False if the user has another session in the same room that names the same gateway. */
 bool
-CensusTables::chain_to_user(const SessionRow &row, Session *session)
+SessionIndexTables::chain_to_user(const SessionRow &row, Session *session)
 {
 	if (!row.user_known)
 	{
@@ -139,7 +139,7 @@ CensusTables::chain_to_user(const SessionRow &row, Session *session)
 }
 
 void
-CensusTables::add(const SessionRow &row)
+SessionIndexTables::add(const SessionRow &row)
 {
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Session session = {.room = number_of_room(row),
@@ -172,28 +172,29 @@ alive_since(TimestampTz now)
 											  : now - microseconds(setting::dead_session_timeout);
 }
 
-Census
-Census::take(const Attachment &sessions, Reading reading, TimestampTz now, Deadline deadline)
+SessionIndex
+SessionIndex::take(const Attachment &sessions, Reading reading, TimestampTz now, Deadline deadline)
 {
-	Census census;
+	SessionIndex session_index;
 
 	if (!sessions.exists())
-		return census;
+		return session_index;
 
-	CensusTables *tables = static_cast<CensusTables *>(palloc0(sizeof(CensusTables)));
+	SessionIndexTables *tables =
+		static_cast<SessionIndexTables *>(palloc0(sizeof(SessionIndexTables)));
 
 	tables->prepare(reading);
 	read_sessions(sessions, reading, alive_since(now), deadline,
 				  [tables](const SessionRow &row) { tables->add(row); });
 	last_rooms = tables->rooms.count;
 	last_users = tables->first_of_user.count;
-	census.tables = tables;
-	census.is_attached = true;
-	return census;
+	session_index.tables = tables;
+	session_index.is_attached = true;
+	return session_index;
 }
 
 std::int64_t
-Census::users_in(std::uint64_t room) const
+SessionIndex::users_in(std::uint64_t room) const
 {
 	int number = is_attached ? tables->room_numbers.find(room) : none;
 
@@ -203,7 +204,7 @@ Census::users_in(std::uint64_t room) const
 /* Calls visit(const Session &) for the sessions of a room, one for all that are alike. */
 template <typename F>
 static void
-for_each_session(const CensusTables *tables, std::string_view room, F visit)
+for_each_session(const SessionIndexTables *tables, std::string_view room, F visit)
 {
 	int number = tables != nullptr ? tables->room_numbers.find(name_hash(room)) : none;
 
@@ -215,7 +216,7 @@ for_each_session(const CensusTables *tables, std::string_view room, F visit)
 }
 
 std::int64_t
-Census::users_elsewhere(std::string_view room, std::string_view server) const
+SessionIndex::users_elsewhere(std::string_view room, std::string_view server) const
 {
 	int here = is_attached ? tables->gateway_numbers.find(server) : none;
 	std::int64_t users = 0;
@@ -235,7 +236,7 @@ Census::users_elsewhere(std::string_view room, std::string_view server) const
 }
 
 std::int64_t
-Census::sessions_naming(std::string_view room, std::string_view server) const
+SessionIndex::sessions_naming(std::string_view room, std::string_view server) const
 {
 	int here = is_attached ? tables->gateway_numbers.find(server) : none;
 	std::int64_t sessions = 0;

@@ -37,7 +37,7 @@ struct PairEntry;
  * Rooms, users and gateways are numbered in the order of their first session; rooms and users, of which there may be a
  * million, by the hashes of their names.
  */
-struct CensusTables
+struct SessionIndexTables
 {
 	MemoryContext context;
 	HashNumbering room_numbers;
@@ -62,18 +62,18 @@ private:
 	PairEntry *pair_of(int user, int room, bool *known);
 	bool chain_to_user(const SessionRow &row, Session *session);
 };
-static_assert(std::is_trivially_destructible_v<CensusTables>);
+static_assert(std::is_trivially_destructible_v<SessionIndexTables>);
 
 /* A session last seen before this time is dead. */
 TimestampTz alive_since(TimestampTz now);
 
 /* The live sessions, by room and user. */
-class Census
+class SessionIndex
 {
 public:
 	/* Reads the attached sessions; an empty census if none are attached. Kept in the current memory context. */
-	static Census take(const Attachment &sessions, Reading reading, TimestampTz now,
-					   Deadline deadline);
+	static SessionIndex take(const Attachment &sessions, Reading reading, TimestampTz now,
+							 Deadline deadline);
 
 	bool attached() const { return is_attached; }
 
@@ -88,10 +88,10 @@ public:
 	std::int64_t sessions_naming(std::string_view room, std::string_view server) const;
 
 	/* nullptr if no sessions are attached. */
-	const CensusTables *details() const { return tables; }
+	const SessionIndexTables *details() const { return tables; }
 
 private:
-	CensusTables *tables = nullptr;
+	SessionIndexTables *tables = nullptr;
 	bool is_attached = false;
 };
 

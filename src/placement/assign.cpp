@@ -49,7 +49,7 @@ burden_of(const PlacementRequest &request, const Prospect &prospect)
 	const Pin *pin = prospect.pool->pin_of(request.room->view());
 	RoomUse use;
 
-	use.active = prospect.census.users_in(request.room->view());
+	use.active = prospect.session_index.users_in(request.room->view());
 	use.active_known = prospect.pool->sessions.exists();
 	use.expected = prospect.expected();
 	use.pinned_size = pin != nullptr && pin->expected_users;
@@ -241,7 +241,7 @@ read_sessions(Placement *placement, bool needs_servers)
 		if (reads_servers == 0)
 			reading = Reading::rooms_and_users;
 	}
-	take_census(*placement->request, &placement->prospect, reading);
+	index_sessions(*placement->request, &placement->prospect, reading);
 	placement->examined = true;
 }
 

@@ -75,16 +75,17 @@ look_ahead_for_move(TimestampTz now, Deadline deadline)
 	/* Sequence and limits are for new rooms; these have nowhere to stay. */
 	prospect.rules.strategy = Strategy::least_loaded;
 	prospect.rules.overflow = Overflow::overcommit;
-	prospect.census = Census::take(prospect.pool->sessions, Reading::servers_too, now, deadline);
+	prospect.session_index =
+		SessionIndex::take(prospect.pool->sessions, Reading::servers_too, now, deadline);
 	prospect.silent = silent_servers(*prospect.pool, now, deadline);
 	return prospect;
 }
 
 void
-take_census(const PlacementRequest &request, Prospect *prospect, Reading reading)
+index_sessions(const PlacementRequest &request, Prospect *prospect, Reading reading)
 {
-	prospect->census =
-		Census::take(prospect->pool->sessions, reading, request.now, request.deadline);
+	prospect->session_index =
+		SessionIndex::take(prospect->pool->sessions, reading, request.now, request.deadline);
 }
 
 /* With a thousand servers this is a good part of a call's work: it looks at each for what the request makes of it only. */
@@ -111,10 +112,10 @@ describe_servers(const PlacementRequest &request, const Prospect &prospect, Serv
 		servers[pinned].pinned = true;
 	if (leaving >= 0)
 		servers[leaving].state = ServerState::offline;
-	if (!request.leaving.empty() || prospect.census.users_in(room) == 0)
+	if (!request.leaving.empty() || prospect.session_index.users_in(room) == 0)
 		return;
 	for (int i = 0; i < count; i++)
-		servers[i].room_sessions = prospect.census.sessions_naming(room, servers[i].name);
+		servers[i].room_sessions = prospect.session_index.sessions_naming(room, servers[i].name);
 }
 
 Server *
@@ -131,7 +132,7 @@ Server *
 count_servers(const PlacementRequest &request, const Prospect &prospect,
 			  const Assignments &assignments, Snapshot snapshot)
 {
-	Tally tally = Tally::count(assignments, *prospect.pool, prospect.census, prospect.rules,
+	Tally tally = Tally::count(assignments, *prospect.pool, prospect.session_index, prospect.rules,
 							   snapshot, request.now);
 
 	if (tally.lacks_servers())

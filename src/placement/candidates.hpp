@@ -37,7 +37,7 @@ struct Prospect
 {
 	const Pool *pool = nullptr;
 	Rules rules;
-	Census census;					   /* once it has been taken */
+	SessionIndex session_index;		   /* once it has been taken */
 	std::optional<int> expected_users; /* empty: the average */
 	ExpectedFrom expected_from = ExpectedFrom::average;
 	int occasions = 0;			  /* that a learned expectation rests on */
@@ -60,8 +60,8 @@ Prospect look_ahead(const PlacementRequest &request);
 Prospect look_ahead_for_move(TimestampTz now, Deadline deadline);
 
 /* Reads the sessions into the prospect. */
-void take_census(const PlacementRequest &request, Prospect *prospect,
-				 Reading reading = Reading::servers_too);
+void index_sessions(const PlacementRequest &request, Prospect *prospect,
+					Reading reading = Reading::servers_too);
 
 /* The servers as the policy takes them, in the pool's order, without their loads; list_servers() allocates them. */
 void describe_servers(const PlacementRequest &request, const Prospect &prospect, Server *servers);

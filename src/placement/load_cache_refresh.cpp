@@ -26,7 +26,8 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Prospe
 	const Pool &pool = *prospect.pool;
 	auto count_users = [&](Reading reading) {
 		return Tally::count_for_board(
-			assignments, pool, Census::take(pool.sessions, reading, request.now, request.deadline),
+			assignments, pool,
+			SessionIndex::take(pool.sessions, reading, request.now, request.deadline),
 			prospect.rules, count.snapshot, request.now);
 	};
 	Tally tally = count_users(Reading::rooms_and_users);

@@ -11,16 +11,17 @@ namespace gxy
 {
 
 RoomUse
-room_use(const Assignment &row, const Pool &pool, const Census &census, const Rules &rules,
-		 TimestampTz now)
+room_use(const Assignment &row, const Pool &pool, const SessionIndex &session_index,
+		 const Rules &rules, TimestampTz now)
 {
 	const Pin *pin = pool.pins.count > 0 ? pool.pin_of(row.room) : nullptr;
 	std::int64_t pinned_size = pin != nullptr ? pin->expected_users.value_or(0) : 0;
 	std::int64_t expected = row.expected_users ? *row.expected_users : rules.avg_room_occupancy;
 	RoomUse use;
 
-	use.active = census.attached() ? census.users_in(row.room) : row.reported_users.value_or(0);
-	use.active_known = census.attached() || row.reported_users.has_value();
+	use.active = session_index.attached() ? session_index.users_in(row.room)
+										  : row.reported_users.value_or(0);
+	use.active_known = session_index.attached() || row.reported_users.has_value();
 	use.expected = std::max(expected, pinned_size);
 	use.age = elapsed(row.assigned_at, now);
 	use.pinned_size = pinned_size > 0;
@@ -41,8 +42,8 @@ namespace
 class UserCount
 {
 public:
-	UserCount(const CensusTables *tables, const int *server_of_room, const int *server_of_gateway,
-			  int servers, ServerLoad *loads)
+	UserCount(const SessionIndexTables *tables, const int *server_of_room,
+			  const int *server_of_gateway, int servers, ServerLoad *loads)
 		: tables(tables), server_of_room(server_of_room), server_of_gateway(server_of_gateway),
 		  loads(loads), last_user(static_cast<int *>(palloc0(sizeof(int) * servers))),
 		  last_connected(static_cast<int *>(palloc0(sizeof(int) * servers)))
@@ -91,7 +92,7 @@ private:
 		}
 	}
 
-	const CensusTables *tables;
+	const SessionIndexTables *tables;
 	const int *server_of_room;
 	const int *server_of_gateway;
 	ServerLoad *loads;
@@ -107,10 +108,10 @@ static_assert(std::is_trivially_destructible_v<UserCount>);
 /* scan(visit) calls visit(const Assignment &) for every room that counts. */
 template <typename S>
 void
-Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, TimestampTz now,
-				  bool for_board, S scan)
+Tally::count_with(const Pool &pool, const SessionIndex &session_index, const Rules &rules,
+				  TimestampTz now, bool for_board, S scan)
 {
-	const CensusTables *tables = census.details();
+	const SessionIndexTables *tables = session_index.details();
 	int servers = pool.servers.count;
 	int *server_of_room = nullptr;
 	int *server_of_gateway = nullptr;
@@ -135,7 +136,7 @@ Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, Ti
 		if (server == none)
 			return;
 
-		RoomUse use = room_use(row, pool, census, rules, now);
+		RoomUse use = room_use(row, pool, session_index, rules, now);
 
 		loads[server].rooms++;
 		loads[server].expected += burden_of(use, rules).load;
@@ -158,24 +159,25 @@ Tally::count_with(const Pool &pool, const Census &census, const Rules &rules, Ti
 }
 
 Tally
-Tally::count(const Assignments &assignments, const Pool &pool, const Census &census,
+Tally::count(const Assignments &assignments, const Pool &pool, const SessionIndex &session_index,
 			 const Rules &rules, Snapshot snapshot, TimestampTz now)
 {
 	Tally tally;
 
-	tally.count_with(pool, census, rules, now, false, [&assignments, snapshot](auto visit) {
+	tally.count_with(pool, session_index, rules, now, false, [&assignments, snapshot](auto visit) {
 		assignments.for_each_room(snapshot, visit);
 	});
 	return tally;
 }
 
 Tally
-Tally::count_for_board(const Assignments &assignments, const Pool &pool, const Census &census,
-					   const Rules &rules, Snapshot snapshot, TimestampTz now)
+Tally::count_for_board(const Assignments &assignments, const Pool &pool,
+					   const SessionIndex &session_index, const Rules &rules, Snapshot snapshot,
+					   TimestampTz now)
 {
 	Tally tally;
 
-	tally.count_with(pool, census, rules, now, true, [&assignments, snapshot](auto visit) {
+	tally.count_with(pool, session_index, rules, now, true, [&assignments, snapshot](auto visit) {
 		assignments.for_each_row_of_others(snapshot, visit);
 	});
 	return tally;

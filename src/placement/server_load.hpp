@@ -33,16 +33,17 @@ public:
 	 * Counts the rooms that the snapshot sees or that may yet be committed. The snapshot has to be a latest one,
 	 * registered or active; exact for as long as the placement lock is held.
 	 */
-	static Tally count(const Assignments &assignments, const Pool &pool, const Census &census,
-					   const Rules &rules, Snapshot snapshot, TimestampTz now);
+	static Tally count(const Assignments &assignments, const Pool &pool,
+					   const SessionIndex &session_index, const Rules &rules, Snapshot snapshot,
+					   TimestampTz now);
 
 	/*
 	 * Counts the rooms that the snapshot would see without this transaction's changes: what the board's count rests on.
 	 * Each at the server that its row names, so that the board can be told of every row that is moved.
 	 */
 	static Tally count_for_board(const Assignments &assignments, const Pool &pool,
-								 const Census &census, const Rules &rules, Snapshot snapshot,
-								 TimestampTz now);
+								 const SessionIndex &session_index, const Rules &rules,
+								 Snapshot snapshot, TimestampTz now);
 
 	/*
 	 * There are sessions that count at the server they name, which this census does not have: their rooms have no
@@ -64,8 +65,8 @@ public:
 
 private:
 	template <typename S>
-	void count_with(const Pool &pool, const Census &census, const Rules &rules, TimestampTz now,
-					bool for_board, S scan);
+	void count_with(const Pool &pool, const SessionIndex &session_index, const Rules &rules,
+					TimestampTz now, bool for_board, S scan);
 
 	ServerLoad *loads = nullptr;
 	bool has_homeless = false;	  /* sessions of rooms without an assignment, or of no room */
@@ -74,8 +75,8 @@ private:
 };
 
 /* What is known of one assigned room's use. */
-RoomUse room_use(const Assignment &row, const Pool &pool, const Census &census, const Rules &rules,
-				 TimestampTz now);
+RoomUse room_use(const Assignment &row, const Pool &pool, const SessionIndex &session_index,
+				 const Rules &rules, TimestampTz now);
 
 /*
  * What a room adds to its server beyond the sessions that are in it: those, the next count of the board sees. active:

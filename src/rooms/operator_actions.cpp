@@ -54,7 +54,8 @@ rooms_to_evacuate(const Assignments &assignments, const Pool &pool, std::string_
 				  std::optional<int> max_rooms, Deadline deadline)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Census census = Census::take(pool.sessions, Reading::servers_too, now, deadline);
+	SessionIndex session_index =
+		SessionIndex::take(pool.sessions, Reading::servers_too, now, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Array<Assignment> rooms;
 
@@ -63,7 +64,7 @@ rooms_to_evacuate(const Assignments &assignments, const Pool &pool, std::string_
 			rooms.push(copy_of(row));
 	});
 	UnregisterSnapshot(snapshot);
-	sort_for_moving(rooms.items, rooms.count, pool, census, current_rules(), now);
+	sort_for_moving(rooms.items, rooms.count, pool, session_index, current_rules(), now);
 	if (max_rooms)
 		rooms.count = std::min(rooms.count, *max_rooms);
 	return rooms;

@@ -112,7 +112,7 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 	do
 	{
 		spread.prospect = look_ahead_for_move(now, deadline);
-		sort_for_moving(rooms, count, *spread.prospect.pool, spread.prospect.census,
+		sort_for_moving(rooms, count, *spread.prospect.pool, spread.prospect.session_index,
 						spread.prospect.rules, now);
 	} while (!lock_placement_with(*spread.prospect.pool, first, placing_by_count, deadline));
 	spread.servers = static_cast<Server *>(
@@ -120,7 +120,7 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	spread.tally = Tally::count(*assignments, *spread.prospect.pool, spread.prospect.census,
+	spread.tally = Tally::count(*assignments, *spread.prospect.pool, spread.prospect.session_index,
 								spread.prospect.rules, snapshot, now);
 	UnregisterSnapshot(snapshot);
 	pause_here();
@@ -158,7 +158,7 @@ reason_of_move(const char *why, std::string_view from)
 void
 expect_what_it_holds(Prospect *prospect, const Assignment &row, TimestampTz now)
 {
-	RoomUse use = room_use(row, *prospect->pool, prospect->census, prospect->rules, now);
+	RoomUse use = room_use(row, *prospect->pool, prospect->session_index, prospect->rules, now);
 
 	prospect->expected_from = ExpectedFrom::use;
 	prospect->expected_users = static_cast<int>(
@@ -186,7 +186,7 @@ send_to(Assignments *assignments, Found *found, std::string_view server, const c
 }
 
 void
-sort_for_moving(Assignment *rooms, int count, const Pool &pool, const Census &census,
+sort_for_moving(Assignment *rooms, int count, const Pool &pool, const SessionIndex &session_index,
 				const Rules &rules, TimestampTz now)
 {
 	struct Leaving
@@ -197,10 +197,10 @@ sort_for_moving(Assignment *rooms, int count, const Pool &pool, const Census &ce
 	Leaving *sorted = static_cast<Leaving *>(palloc(sizeof(Leaving) * static_cast<Size>(count)));
 
 	for (int i = 0; i < count; i++)
-		sorted[i] = {
-			.order = {.id = rooms[i].room,
-					  .load = room_load(room_use(rooms[i], pool, census, rules, now), rules)},
-			.room = rooms[i]};
+		sorted[i] = {.order = {.id = rooms[i].room,
+							   .load = room_load(
+								   room_use(rooms[i], pool, session_index, rules, now), rules)},
+					 .room = rooms[i]};
 	std::sort(sorted, sorted + count,
 			  [](const Leaving &a, const Leaving &b) { return leaves_before(a.order, b.order); });
 	for (int i = 0; i < count; i++)

@@ -22,8 +22,8 @@ inline constexpr int move_batch = 500;
 /*
  * Sorts rooms in place by leaves_before(): the order that leaves the other servers evenly loaded.
  */
-void sort_for_moving(Assignment *rooms, int count, const Pool &pool, const Census &census,
-					 const Rules &rules, TimestampTz now);
+void sort_for_moving(Assignment *rooms, int count, const Pool &pool,
+					 const SessionIndex &session_index, const Rules &rules, TimestampTz now);
 
 /* Where rooms are moved, and why. */
 struct Way
