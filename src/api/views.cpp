@@ -135,7 +135,8 @@ report_server_loads(FunctionCallInfo fcinfo)
 	InitMaterializedSRF(fcinfo, 0);
 
 	std::optional<ReadFailure> failure = try_reading([&] {
-		session_index = SessionIndex::take(current.sessions, Reading::servers_too, now, deadline);
+		session_index =
+			SessionIndex::take(current.sessions, SessionColumns::with_servers, now, deadline);
 	});
 	Tally tally = count_now(current, session_index, rules, now, deadline, &shown);
 	int count = shown.servers.count;
@@ -194,7 +195,7 @@ report_board(FunctionCallInfo fcinfo)
 		return;
 
 	SessionIndex session_index =
-		SessionIndex::take(current.sessions, Reading::servers_too, now, deadline);
+		SessionIndex::take(current.sessions, SessionColumns::with_servers, now, deadline);
 	Tally tally = count_now(current, session_index, rules, now, deadline);
 	int count = current.servers.count;
 	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
@@ -232,7 +233,8 @@ report_room_loads(FunctionCallInfo fcinfo)
 
 	SessionIndex session_index;
 	std::optional<ReadFailure> failure = try_reading([&] {
-		session_index = SessionIndex::take(current.sessions, Reading::servers_too, now, deadline);
+		session_index =
+			SessionIndex::take(current.sessions, SessionColumns::with_servers, now, deadline);
 	});
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());

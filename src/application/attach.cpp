@@ -77,7 +77,7 @@ try_out(Source source, Deadline deadline)
 
 	nobody.set(std::string_view("0"));
 	if (source == Source::sessions)
-		read_sessions(pool(deadline).sessions, Reading::servers_too, DT_NOEND, deadline,
+		read_sessions(pool(deadline).sessions, SessionColumns::with_servers, DT_NOEND, deadline,
 					  [](const SessionRow &) {});
 	else
 		(void) look_up_room(pool(deadline).rooms, nobody, deadline);

@@ -39,9 +39,9 @@ static int last_rooms = 0;
 static int last_users = 0;
 
 void
-SessionIndexTables::prepare(Reading reading)
+SessionIndexTables::prepare(SessionColumns wanted)
 {
-	has_servers = reading == Reading::servers_too;
+	has_servers = wanted == SessionColumns::with_servers;
 	context = CurrentMemoryContext;
 	room_numbers.prepare(std::max(last_rooms, 256));
 	user_numbers.prepare(std::max(last_users, 256));
@@ -173,7 +173,8 @@ alive_since(TimestampTz now)
 }
 
 SessionIndex
-SessionIndex::take(const Attachment &sessions, Reading reading, TimestampTz now, Deadline deadline)
+SessionIndex::take(const Attachment &sessions, SessionColumns wanted, TimestampTz now,
+				   Deadline deadline)
 {
 	SessionIndex session_index;
 
@@ -183,8 +184,8 @@ SessionIndex::take(const Attachment &sessions, Reading reading, TimestampTz now,
 	SessionIndexTables *tables =
 		static_cast<SessionIndexTables *>(palloc0(sizeof(SessionIndexTables)));
 
-	tables->prepare(reading);
-	read_sessions(sessions, reading, alive_since(now), deadline,
+	tables->prepare(wanted);
+	read_sessions(sessions, wanted, alive_since(now), deadline,
 				  [tables](const SessionRow &row) { tables->add(row); });
 	last_rooms = tables->rooms.count;
 	last_users = tables->first_of_user.count;

@@ -53,7 +53,7 @@ struct SessionIndexTables
 	int last_room,
 		last_gateway; /* sessions of one room mostly come one after the other, and so do those of a gateway */
 
-	void prepare(Reading reading);
+	void prepare(SessionColumns wanted);
 	void add(const SessionRow &row);
 
 private:
@@ -72,7 +72,7 @@ class SessionIndex
 {
 public:
 	/* Reads the attached sessions; an empty census if none are attached. Kept in the current memory context. */
-	static SessionIndex take(const Attachment &sessions, Reading reading, TimestampTz now,
+	static SessionIndex take(const Attachment &sessions, SessionColumns wanted, TimestampTz now,
 							 Deadline deadline);
 
 	bool attached() const { return is_attached; }

@@ -46,7 +46,7 @@ type_of(IdForm form)
 }
 
 char *
-query_for(Source source, const Shape &shape, const Attachment &attachment, Reading reading)
+query_for(Source source, const Shape &shape, const Attachment &attachment, SessionColumns wanted)
 {
 	const char *from = name_of(attachment);
 
@@ -54,8 +54,8 @@ query_for(Source source, const Shape &shape, const Attachment &attachment, Readi
 		return psprintf(
 			"SELECT s.room_id::%s, s.user_id::%s, %s FROM %s s%s",
 			type_of(shape.integer_room ? IdForm::integer : IdForm::text), type_of(shape.user),
-			shape.gateway && reading == Reading::servers_too ? "s.gateway_name::text"
-															 : "NULL::text",
+			shape.gateway && wanted == SessionColumns::with_servers ? "s.gateway_name::text"
+																	: "NULL::text",
 			from, shape.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at >= $1" : "");
 	/* A room listed twice counts with the larger number. An integer column is asked by its own index. */
 	return psprintf("SELECT %s::int8 FROM %s r WHERE %s = $1 ORDER BY 1 DESC NULLS LAST LIMIT 1",
@@ -213,14 +213,14 @@ prepare_source(Source source, const Attachment &attachment, Deadline deadline)
 }
 
 SPIPlanPtr
-plan_of(Source source, const Attachment &attachment, Reading reading)
+plan_of(Source source, const Attachment &attachment, SessionColumns wanted)
 {
 	PreparedSource &known = prepared_for(source);
-	SPIPlanPtr &plan = known.plans[static_cast<int>(reading)];
+	SPIPlanPtr &plan = known.plans[static_cast<int>(wanted)];
 
 	if (plan == nullptr)
 	{
-		SPIPlanPtr fresh = SPI_prepare_params(query_for(source, known.shape, attachment, reading),
+		SPIPlanPtr fresh = SPI_prepare_params(query_for(source, known.shape, attachment, wanted),
 											  set_parser_up, &known, 0);
 
 		if (fresh == nullptr || SPI_keepplan(fresh) != 0)

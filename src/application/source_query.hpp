@@ -11,10 +11,10 @@ namespace gxy
 {
 
 /* What is to be read of sessions. A view that joins the servers' names to them does without where none are wanted. */
-enum class Reading
+enum class SessionColumns
 {
 	rooms_and_users,
-	servers_too
+	with_servers
 };
 
 /* An attached relation and its queries, remembered until it changes. */
@@ -37,7 +37,7 @@ static_assert(std::is_trivially_destructible_v<PreparedSource>);
 PreparedSource &prepare_source(Source source, const Attachment &attachment, Deadline deadline);
 
 /* The plan of its query; to be called in read_as_owner(). */
-SPIPlanPtr plan_of(Source source, const Attachment &attachment, Reading reading);
+SPIPlanPtr plan_of(Source source, const Attachment &attachment, SessionColumns wanted);
 
 /* Raises, in a PG_CATCH, the error that reading a relation has ended with as one that names it. */
 [[noreturn]] void report_read_error(Source source, const char *name, MemoryContext context);

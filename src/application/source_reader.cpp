@@ -124,7 +124,7 @@ extern "C"
 }
 
 void
-read_sessions_with(const Attachment &sessions, Reading reading, TimestampTz alive_since,
+read_sessions_with(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
 				   Deadline deadline, SessionVisitor visit, void *context)
 {
 	PreparedSource &source = prepare_source(Source::sessions, sessions, deadline);
@@ -144,7 +144,7 @@ read_sessions_with(const Attachment &sessions, Reading reading, TimestampTz aliv
 		options.params = one_parameter(source.parameter_type, TimestampTzGetDatum(alive_since));
 		options.read_only = true;
 		options.dest = &receiver.receiver;
-		SPI_execute_plan_extended(plan_of(Source::sessions, sessions, reading), &options);
+		SPI_execute_plan_extended(plan_of(Source::sessions, sessions, wanted), &options);
 	});
 }
 
@@ -168,7 +168,7 @@ look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 
 		options.params = one_parameter(source.parameter_type, key);
 		options.read_only = true;
-		SPI_execute_plan_extended(plan_of(Source::rooms, rooms, Reading::rooms_and_users),
+		SPI_execute_plan_extended(plan_of(Source::rooms, rooms, SessionColumns::rooms_and_users),
 								  &options);
 		facts.exists = SPI_processed > 0;
 		if (!facts.exists)

@@ -24,7 +24,7 @@ struct SessionRow
  * relation is gone, has lost its columns, or its code fails.
  */
 template <typename F>
-void read_sessions(const Attachment &sessions, Reading reading, TimestampTz alive_since,
+void read_sessions(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
 				   Deadline deadline, F visit);
 
 struct RoomFacts
@@ -52,16 +52,16 @@ struct ReadFailure
 template <typename F> std::optional<ReadFailure> try_reading(F f);
 
 using SessionVisitor = void (*)(void *context, const SessionRow &row);
-void read_sessions_with(const Attachment &sessions, Reading reading, TimestampTz alive_since,
+void read_sessions_with(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
 						Deadline deadline, SessionVisitor visit, void *context);
 
 template <typename F>
 void
-read_sessions(const Attachment &sessions, Reading reading, TimestampTz alive_since,
+read_sessions(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
 			  Deadline deadline, F visit)
 {
 	read_sessions_with(
-		sessions, reading, alive_since, deadline,
+		sessions, wanted, alive_since, deadline,
 		[](void *context, const SessionRow &row) { (*static_cast<F *>(context))(row); }, &visit);
 }
 

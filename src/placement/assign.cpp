@@ -233,15 +233,15 @@ void
 read_sessions(Placement *placement, bool needs_servers)
 {
 	static int reads_servers = 0;
-	Reading reading = Reading::servers_too;
+	SessionColumns wanted = SessionColumns::with_servers;
 
 	if (placement->board == nullptr)
 	{
 		reads_servers = needs_servers ? 100 : std::max(reads_servers - 1, 0);
 		if (reads_servers == 0)
-			reading = Reading::rooms_and_users;
+			wanted = SessionColumns::rooms_and_users;
 	}
-	index_sessions(*placement->request, &placement->prospect, reading);
+	index_sessions(*placement->request, &placement->prospect, wanted);
 	placement->examined = true;
 }
 

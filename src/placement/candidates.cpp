@@ -76,16 +76,16 @@ look_ahead_for_move(TimestampTz now, Deadline deadline)
 	prospect.rules.strategy = Strategy::least_loaded;
 	prospect.rules.overflow = Overflow::overcommit;
 	prospect.session_index =
-		SessionIndex::take(prospect.pool->sessions, Reading::servers_too, now, deadline);
+		SessionIndex::take(prospect.pool->sessions, SessionColumns::with_servers, now, deadline);
 	prospect.silent = silent_servers(*prospect.pool, now, deadline);
 	return prospect;
 }
 
 void
-index_sessions(const PlacementRequest &request, Prospect *prospect, Reading reading)
+index_sessions(const PlacementRequest &request, Prospect *prospect, SessionColumns wanted)
 {
 	prospect->session_index =
-		SessionIndex::take(prospect->pool->sessions, reading, request.now, request.deadline);
+		SessionIndex::take(prospect->pool->sessions, wanted, request.now, request.deadline);
 }
 
 /* With a thousand servers this is a good part of a call's work: it looks at each for what the request makes of it only. */

@@ -61,7 +61,7 @@ Prospect look_ahead_for_move(TimestampTz now, Deadline deadline);
 
 /* Reads the sessions into the prospect. */
 void index_sessions(const PlacementRequest &request, Prospect *prospect,
-					Reading reading = Reading::servers_too);
+					SessionColumns wanted = SessionColumns::with_servers);
 
 /* The servers as the policy takes them, in the pool's order, without their loads; list_servers() allocates them. */
 void describe_servers(const PlacementRequest &request, const Prospect &prospect, Server *servers);

@@ -24,17 +24,17 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Prospe
 		  const Assignments &assignments, Board *board, const int *places)
 {
 	const Pool &pool = *prospect.pool;
-	auto count_users = [&](Reading reading) {
+	auto count_users = [&](SessionColumns wanted) {
 		return Tally::count_for_board(
 			assignments, pool,
-			SessionIndex::take(pool.sessions, reading, request.now, request.deadline),
+			SessionIndex::take(pool.sessions, wanted, request.now, request.deadline),
 			prospect.rules, count.snapshot, request.now);
 	};
-	Tally tally = count_users(Reading::rooms_and_users);
+	Tally tally = count_users(SessionColumns::rooms_and_users);
 	CountResult result;
 
 	if (tally.lacks_servers())
-		tally = count_users(Reading::servers_too);
+		tally = count_users(SessionColumns::with_servers);
 	for (int i = 0; i < pool.servers.count; i++)
 		result.servers.push(CountedServer{
 			.place = places[i],

@@ -54,8 +54,8 @@ for_each_session(const Attachment &attached, const HashNumbering &rooms, const H
 
 	if (!attached.exists())
 		return 0;
-	read_sessions(attached, Reading::rooms_and_users, alive_since(GetCurrentTimestamp()), deadline,
-				  [&](const SessionRow &row) {
+	read_sessions(attached, SessionColumns::rooms_and_users, alive_since(GetCurrentTimestamp()),
+				  deadline, [&](const SessionRow &row) {
 					  std::uint64_t room = row.room_known ? name_hash(row.room) : 0;
 					  int number = filter.may_have(room) ? rooms.find(room) : none;
 
