@@ -51,13 +51,13 @@ check_attachable(Source source, Oid relation, Deadline deadline)
 						errmsg("temporary relation \"%s\" cannot be attached", name),
 						errhint("Other sessions could not read it.")));
 
-	Shape shape = shape_of(source, relation);
+	SourceColumns columns = source_columns_of(source, relation);
 
-	if (shape.complaint != nullptr)
+	if (columns.complaint != nullptr)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("relation \"%s\" cannot serve as the source of %s", name, name_of(source)),
-				 errdetail_internal("%s", shape.complaint),
+				 errdetail_internal("%s", columns.complaint),
 				 source == Source::sessions
 					 ? errhint("Attach a view with columns room_id, user_id and, optionally, "
 							   "gateway_name and last_seen_at timestamptz.")

@@ -54,41 +54,41 @@ is_table_or_view(Oid relation)
 	}
 }
 
-Shape
-shape_of(Source source, Oid relation)
+SourceColumns
+source_columns_of(Source source, Oid relation)
 {
-	Shape shape;
+	SourceColumns columns;
 	Oid room = column_type(relation, "room_id");
 
-	shape.integer_room = is_integer(room);
-	shape.integer_room = is_integer(room);
+	columns.integer_room = is_integer(room);
+	columns.integer_room = is_integer(room);
 	if (!is_table_or_view(relation))
-		shape.complaint = "It is neither a table nor a view.";
+		columns.complaint = "It is neither a table nor a view.";
 	else if (!OidIsValid(room))
-		shape.complaint = "It has no column room_id.";
+		columns.complaint = "It has no column room_id.";
 	else if (source == Source::sessions)
 	{
 		Oid last_seen = column_type(relation, "last_seen_at");
 
-		shape.gateway = OidIsValid(column_type(relation, "gateway_name"));
-		shape.last_seen = OidIsValid(last_seen);
+		columns.gateway = OidIsValid(column_type(relation, "gateway_name"));
+		columns.last_seen = OidIsValid(last_seen);
 		Oid user = column_type(relation, "user_id");
 
-		shape.user = form_of(user);
+		columns.user = form_of(user);
 		if (!OidIsValid(user))
-			shape.complaint = "It has no column user_id.";
-		else if (shape.last_seen && last_seen != TIMESTAMPTZOID)
-			shape.complaint = "Its column last_seen_at is not a timestamp with time zone.";
+			columns.complaint = "It has no column user_id.";
+		else if (columns.last_seen && last_seen != TIMESTAMPTZOID)
+			columns.complaint = "Its column last_seen_at is not a timestamp with time zone.";
 	}
 	else
 	{
 		Oid expected = column_type(relation, "expected_users");
 
-		shape.expected = OidIsValid(expected);
-		if (shape.expected && !is_integer(expected) && expected != NUMERICOID)
-			shape.complaint = "Its column expected_users is not a number.";
+		columns.expected = OidIsValid(expected);
+		if (columns.expected && !is_integer(expected) && expected != NUMERICOID)
+			columns.complaint = "Its column expected_users is not a number.";
 	}
-	return shape;
+	return columns;
 }
 
 } // namespace gxy

@@ -25,7 +25,7 @@ enum class IdForm
 };
 
 /* What a relation offers of the columns we read. */
-struct Shape
+struct SourceColumns
 {
 	const char *complaint = nullptr; /* why it cannot serve */
 	bool integer_room = false;
@@ -38,6 +38,6 @@ struct Shape
 /* Whether it is a table or a view of any kind. */
 bool is_table_or_view(Oid relation);
 
-Shape shape_of(Source source, Oid relation);
+SourceColumns source_columns_of(Source source, Oid relation);
 
 } // namespace gxy

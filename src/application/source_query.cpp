@@ -46,21 +46,22 @@ type_of(IdForm form)
 }
 
 char *
-query_for(Source source, const Shape &shape, const Attachment &attachment, SessionColumns wanted)
+query_for(Source source, const SourceColumns &columns, const Attachment &attachment,
+		  SessionColumns wanted)
 {
 	const char *from = name_of(attachment);
 
 	if (source == Source::sessions)
 		return psprintf(
 			"SELECT s.room_id::%s, s.user_id::%s, %s FROM %s s%s",
-			type_of(shape.integer_room ? IdForm::integer : IdForm::text), type_of(shape.user),
-			shape.gateway && wanted == SessionColumns::with_servers ? "s.gateway_name::text"
-																	: "NULL::text",
-			from, shape.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at >= $1" : "");
+			type_of(columns.integer_room ? IdForm::integer : IdForm::text), type_of(columns.user),
+			columns.gateway && wanted == SessionColumns::with_servers ? "s.gateway_name::text"
+																	  : "NULL::text",
+			from, columns.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at >= $1" : "");
 	/* A room listed twice counts with the larger number. An integer column is asked by its own index. */
 	return psprintf("SELECT %s::int8 FROM %s r WHERE %s = $1 ORDER BY 1 DESC NULLS LAST LIMIT 1",
-					shape.expected ? "r.expected_users" : "NULL", from,
-					shape.integer_room ? "r.room_id" : "r.room_id::text");
+					columns.expected ? "r.expected_users" : "NULL", from,
+					columns.integer_room ? "r.room_id" : "r.room_id::text");
 }
 
 [[noreturn]] void
@@ -201,13 +202,13 @@ prepare_source(Source source, const Attachment &attachment, Deadline deadline)
 	known = PreparedSource();
 	known.relation = relation;
 	known.owner = owner_of(relation);
-	known.shape = shape_of(source, relation);
+	known.columns = source_columns_of(source, relation);
 	namestrcpy(&known.schema, schema_of(attachment));
-	if (known.shape.complaint != nullptr)
-		report_unusable(source, attachment, known.shape.complaint);
-	known.parameter_type = source == Source::sessions ? TIMESTAMPTZOID
-						   : known.shape.integer_room ? INT8OID
-													  : TEXTOID;
+	if (known.columns.complaint != nullptr)
+		report_unusable(source, attachment, known.columns.complaint);
+	known.parameter_type = source == Source::sessions	? TIMESTAMPTZOID
+						   : known.columns.integer_room ? INT8OID
+														: TEXTOID;
 	known.valid = true;
 	return known;
 }
@@ -220,7 +221,7 @@ plan_of(Source source, const Attachment &attachment, SessionColumns wanted)
 
 	if (plan == nullptr)
 	{
-		SPIPlanPtr fresh = SPI_prepare_params(query_for(source, known.shape, attachment, wanted),
+		SPIPlanPtr fresh = SPI_prepare_params(query_for(source, known.columns, attachment, wanted),
 											  set_parser_up, &known, 0);
 
 		if (fresh == nullptr || SPI_keepplan(fresh) != 0)

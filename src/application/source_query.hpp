@@ -23,7 +23,7 @@ struct PreparedSource
 	Oid relation = InvalidOid;
 	Oid owner = InvalidOid;
 	Oid parameter_type = InvalidOid; /* of $1, the one parameter of its queries */
-	Shape shape;
+	SourceColumns columns;
 	NameData schema = {};	  /* as the queries name it */
 	SPIPlanPtr plans[2] = {}; /* by Reading */
 	bool valid = false;

@@ -15,7 +15,7 @@ namespace
 struct SessionReceiver
 {
 	DestReceiver receiver; /* first, as the server knows it */
-	Shape shape;
+	SourceColumns columns;
 	SessionVisitor visit;
 	void *context;
 };
@@ -107,8 +107,8 @@ extern "C"
 
 		Row row(slot);
 		std::optional<std::string_view> room =
-			receiver->shape.integer_room ? digits_of(row.bigint(1), digits) : row.text(1);
-		std::optional<std::string_view> user = user_in(row, receiver->shape.user, &number);
+			receiver->columns.integer_room ? digits_of(row.bigint(1), digits) : row.text(1);
+		std::optional<std::string_view> user = user_in(row, receiver->columns.user, &number);
 
 		session.room_known = room.has_value();
 		session.room = room.value_or("");
@@ -138,7 +138,7 @@ read_sessions_with(const Attachment &sessions, SessionColumns wanted, TimestampT
 		receiver.receiver.rShutdown = end_sessions;
 		receiver.receiver.rDestroy = end_sessions;
 		receiver.receiver.mydest = DestNone;
-		receiver.shape = source.shape;
+		receiver.columns = source.columns;
 		receiver.visit = visit;
 		receiver.context = context;
 		options.params = one_parameter(source.parameter_type, TimestampTzGetDatum(alive_since));
@@ -155,7 +155,7 @@ look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 	PreparedSource &source = prepare_source(Source::rooms, rooms, deadline);
 	Datum key = room.as_datum();
 
-	if (source.shape.integer_room)
+	if (source.columns.integer_room)
 	{
 		std::optional<std::int64_t> number = canonical_integer(room);
 
