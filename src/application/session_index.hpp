@@ -40,9 +40,9 @@ struct PairEntry;
 struct SessionIndexTables
 {
 	MemoryContext context;
-	HashNumbering room_numbers;
-	HashNumbering user_numbers;
-	Numbering gateway_numbers;
+	HashInterner room_numbers;
+	HashInterner user_numbers;
+	NameInterner gateway_numbers;
 	pairs_hash *user_and_room;
 	Array<Session> sessions;
 	Array<OccupiedRoom> rooms;

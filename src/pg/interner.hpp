@@ -9,7 +9,7 @@
 
 namespace gxy
 {
-namespace numbering
+namespace interner
 {
 
 struct NameEntry
@@ -58,24 +58,24 @@ struct HashEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-} // namespace numbering
+} // namespace interner
 
 /* Numbers names in the order of their first appearance. */
-class Numbering
+class NameInterner
 {
 public:
 	/* expected: how many names it may be; a good guess saves the growing. */
 	void prepare(int expected = 256)
 	{
-		table = numbering::names_create(CurrentMemoryContext, static_cast<std::uint32_t>(expected),
-										nullptr);
+		table = interner::names_create(CurrentMemoryContext, static_cast<std::uint32_t>(expected),
+									   nullptr);
 	}
 
 	/* The number of a name; fresh: it got it just now. */
 	int number(std::string_view name, bool *fresh)
 	{
 		bool known;
-		numbering::NameEntry *entry = numbering::names_insert(table, name, &known);
+		interner::NameEntry *entry = interner::names_insert(table, name, &known);
 
 		if (!known)
 		{
@@ -89,8 +89,8 @@ public:
 	/* The number of a name, -1 if it has none. */
 	int find(std::string_view name) const
 	{
-		numbering::NameEntry *entry =
-			table != nullptr ? numbering::names_lookup(table, name) : nullptr;
+		interner::NameEntry *entry =
+			table != nullptr ? interner::names_lookup(table, name) : nullptr;
 
 		return entry != nullptr ? entry->number : -1;
 	}
@@ -98,34 +98,34 @@ public:
 	/* Calls visit(name, number) for every name. */
 	template <typename F> void for_each(F visit) const
 	{
-		numbering::names_iterator iterator;
+		interner::names_iterator iterator;
 
-		numbering::names_start_iterate(table, &iterator);
-		while (numbering::NameEntry *entry = numbering::names_iterate(table, &iterator))
+		interner::names_start_iterate(table, &iterator);
+		while (interner::NameEntry *entry = interner::names_iterate(table, &iterator))
 			visit(entry->name, entry->number);
 	}
 
 private:
-	numbering::names_hash *table = nullptr;
+	interner::names_hash *table = nullptr;
 };
 
 /*
  * The same by the names' hashes, which copies no name and compares none. Two names of one hash are taken for one, which a
  * million names meet with a chance of one in thirty million: for where that does no harm.
  */
-class HashNumbering
+class HashInterner
 {
 public:
 	void prepare(int expected = 256)
 	{
-		table = numbering::hashes_create(CurrentMemoryContext, static_cast<std::uint32_t>(expected),
-										 nullptr);
+		table = interner::hashes_create(CurrentMemoryContext, static_cast<std::uint32_t>(expected),
+										nullptr);
 	}
 
 	int number(std::uint64_t hash, bool *fresh)
 	{
 		bool known;
-		numbering::HashEntry *entry = numbering::hashes_insert(table, hash, &known);
+		interner::HashEntry *entry = interner::hashes_insert(table, hash, &known);
 
 		if (!known)
 			entry->number = static_cast<int>(table->members) - 1;
@@ -136,14 +136,14 @@ public:
 	/* -1 if it has none. */
 	int find(std::uint64_t hash) const
 	{
-		numbering::HashEntry *entry =
-			table != nullptr ? numbering::hashes_lookup(table, hash) : nullptr;
+		interner::HashEntry *entry =
+			table != nullptr ? interner::hashes_lookup(table, hash) : nullptr;
 
 		return entry != nullptr ? entry->number : -1;
 	}
 
 private:
-	numbering::hashes_hash *table = nullptr;
+	interner::hashes_hash *table = nullptr;
 };
 
 /*

@@ -47,7 +47,7 @@ renewal_interval()
 /* Calls visit(number, row) for every live session in one of the rooms; how many there are in all. */
 template <typename F>
 std::int64_t
-for_each_session(const Attachment &attached, const HashNumbering &rooms, const HashFilter &filter,
+for_each_session(const Attachment &attached, const HashInterner &rooms, const HashFilter &filter,
 				 Deadline deadline, F visit)
 {
 	std::int64_t sessions = 0;
@@ -110,7 +110,7 @@ public:
 	}
 
 private:
-	Numbering servers;
+	NameInterner servers;
 	Array<Burden> burdens;
 };
 static_assert(std::is_trivially_destructible_v<Losses>);
@@ -155,7 +155,7 @@ void
 Cleanup::look_at_sessions(const Attachment &attached, Learner *learner, Deadline deadline)
 {
 	MemoryContext context = CurrentMemoryContext;
-	HashNumbering presences;
+	HashInterner presences;
 
 	presences.prepare();
 	sessions = for_each_session(

@@ -63,7 +63,7 @@ private:
 	std::int64_t grace = 0;
 	std::int64_t sessions = 0; /* that were read */
 	Array<Room> rooms;		   /* that there may be something to do for */
-	HashNumbering numbers;	   /* of those */
+	HashInterner numbers;	   /* of those */
 	HashFilter filter;		   /* of those as well */
 	Array<int> idle, due; /* of those; due: leases that are to be renewed, if the room is in use */
 	int next_idle = 0, next_due = 0;

@@ -56,7 +56,7 @@ private:
 	std::uint64_t lot = 0;
 	int in_use = 0;
 	bool more_strangers = false; /* than the limit */
-	HashNumbering numbers;		 /* of known rooms */
+	HashInterner numbers;		 /* of known rooms */
 	Array<Known> known;
 	Array<Pupil> pupils;
 	Array<int> changed; /* of known */

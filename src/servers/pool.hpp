@@ -76,7 +76,7 @@ struct Pool
 	/* The same servers as the policy takes them, as far as no room is in question; capacity 0: default_capacity. */
 	Array<Server> plain;
 	bool has_regions = false;
-	Numbering numbers;		 /* of the servers */
+	NameInterner numbers;	 /* of the servers */
 	bool written = false;	 /* balancer_servers has rows */
 	bool is_default = false; /* it has never had any: the servers are those of default_servers */
 	Array<Pin> pins;		 /* sorted by room */

@@ -78,7 +78,7 @@ look_again()
 {
 	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool &current = pool(deadline);
-	Numbering removed;
+	NameInterner removed;
 	Array<std::int64_t> rooms; /* by the numbers of those removed */
 	bool fresh;
 
