@@ -17,7 +17,7 @@ namespace gxy
 inline int debug_delay; /* microseconds */
 
 inline void
-pause_here()
+debug_pause()
 {
 	if (debug_delay > 0)
 		pg_usleep(static_cast<long>(pg_prng_uint64_range(&pg_global_prng_state, 0, debug_delay)));
@@ -34,7 +34,7 @@ define_debug_delay()
 #else
 
 inline void
-pause_here()
+debug_pause()
 {
 }
 

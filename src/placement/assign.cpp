@@ -129,7 +129,7 @@ choose_by_count(Placement *placement)
 	const Prospect &prospect = placement->prospect;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	pause_here();
+	debug_pause();
 	placement->servers =
 		count_servers(*placement->request, prospect, placement->assignments, snapshot);
 	UnregisterSnapshot(snapshot);
@@ -158,7 +158,7 @@ insert_room(Placement *placement)
 					  .expected_users = prospect.expected_users,
 					  .reported_users = std::nullopt};
 
-	pause_here();
+	debug_pause();
 	if (!placement->insertion.insert(*request.room, row))
 	{
 		if (placement->board != nullptr)
@@ -189,7 +189,7 @@ choose_and_insert(Placement *placement)
 
 	if (attempt == Attempt::placed)
 		attempt = insert_room(placement);
-	pause_here();
+	debug_pause();
 	release_placement_lock(mode);
 	return attempt;
 }

@@ -74,7 +74,7 @@ count_anew(const BoardCount &count, Basis basis, const PlacementRequest &request
 	CountResult result = count_all(count, request, prospect, assignments, board, places);
 	int attempt = 0;
 
-	pause_here();
+	debug_pause();
 	while (!finish_count(board, basis, result))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -226,7 +226,7 @@ Cleanup::look(std::int64_t grace)
 
 	keep(&cleanup.idle, [&is_used](int number) { return !is_used(number); });
 	keep(&cleanup.due, is_used);
-	pause_here();
+	debug_pause();
 	return cleanup;
 }
 
@@ -283,7 +283,7 @@ Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
 		};
 
 		*freed = free_rooms(batch);
-		pause_here();
+		debug_pause();
 		count_used(&used_before);
 		look_again();
 		count_used(&used_after);

@@ -159,7 +159,7 @@ rehouse(const RoomKey &room, std::string_view from, Deadline deadline)
 
 	MemoryContextSwitchTo(context);
 
-	pause_here();
+	debug_pause();
 
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	std::optional<Found> found = assignments.find(room);
@@ -206,7 +206,7 @@ Stick
 renew_expired(Assignments *assignments, const RoomKey &room, std::optional<Found> *found,
 			  TimestampTz now, std::optional<int> users, InTheWay *in_the_way)
 {
-	pause_here();
+	debug_pause();
 
 	Change change = renew(assignments, &**found, now, users);
 
@@ -254,7 +254,7 @@ stick(const RoomKey &room, std::optional<int> users, RoomWaits *waits, text **se
 		result = route(&assignments, &*found, now, server);
 	if (result == Stick::answered && !is_expired && may_write() && is_due(*found, now, users))
 	{
-		pause_here();
+		debug_pause();
 
 		Change change = renew(&assignments, &*found, now, users);
 

@@ -123,7 +123,7 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 	spread.tally = Tally::count(*assignments, *spread.prospect.pool, spread.prospect.session_index,
 								spread.prospect.rules, snapshot, now);
 	UnregisterSnapshot(snapshot);
-	pause_here();
+	debug_pause();
 	for (int i = 0; i < count; i++)
 		spread_room(assignments, &spread, rooms[i], why, now, deadline, moved);
 	release_placement_lock(placing_by_count);

@@ -115,7 +115,7 @@ extern "C"
 		switch (event)
 		{
 			case XACT_EVENT_COMMIT:
-				pause_here();
+				debug_pause();
 				if (TransactionIdIsValid(transaction))
 					settle_on_board(board_here(), transaction, changes.items, changes.count);
 				forget();
