@@ -125,7 +125,7 @@ note_progress(const PoolServer &server, std::int64_t rooms, bool finished, Deadl
 		{Argument::of(server.name), Argument::of_time(failover.declared_at), Argument::of(rooms),
 		 Argument::of(finishes), Argument::of(outcome), Argument::of_time(GetCurrentTimestamp())});
 	if (finishes)
-		Event("failover_finished", deadline)
+		Notification("failover_finished", deadline)
 			.add("server", server.name)
 			.add_name("target", failover.target)
 			.add("rooms", rooms)

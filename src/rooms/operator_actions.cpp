@@ -158,7 +158,7 @@ move_room(const RoomKey &room, std::string_view server)
 		release_placement_lock(placing_by_cache);
 		if (change != Change::done)
 			continue;
-		Event("room_moved", deadline)
+		Notification("room_moved", deadline)
 			.add("room", room.view())
 			.add("server", before)
 			.add("target", server)
@@ -206,7 +206,7 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 				 errdetail("No other server of the pool is online."),
 				 errhint("Set one online, or name a target that is draining.")));
 	if (moved.rooms > 0)
-		Event("evacuation", deadline)
+		Notification("evacuation", deadline)
 			.add("server", server)
 			.add_name("target", target)
 			.add("rooms", moved.rooms)

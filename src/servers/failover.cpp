@@ -148,7 +148,7 @@ declare(const PoolServer &server, std::string_view target, const char *cause, De
 						{Argument::of(server.name), Argument::of_name(target),
 						 Argument::of_time(now), Argument::of_time(due),
 						 Argument::of(std::string_view(why))});
-	Event("failover_declared", deadline)
+	Notification("failover_declared", deadline)
 		.add("server", server.name)
 		.add_name("target", target)
 		.add_time("due_at", due)
@@ -167,7 +167,7 @@ end_failovers(std::string_view server, Deadline deadline)
 			"WHEN due_at OPERATOR(pg_catalog.>) $2 THEN 'cancelled' ELSE 'interrupted' END "
 			"WHERE from_server OPERATOR(pg_catalog.=) $1 AND recovered_at IS NULL",
 			{Argument::of(server), Argument::of_time(GetCurrentTimestamp())}) > 0)
-		Event("failover_ended", deadline).add("server", server).send();
+		Notification("failover_ended", deadline).add("server", server).send();
 }
 
 /* Those whose server has left the pool, under whatever name. */
@@ -191,7 +191,7 @@ redirect(const PoolServer &server, std::string_view target, Deadline deadline)
 						"AND declared_at OPERATOR(pg_catalog.=) $2",
 						{Argument::of(server.name), Argument::of_time(server.failover.declared_at),
 						 Argument::of_name(target)});
-	Event("failover_redirected", deadline)
+	Notification("failover_redirected", deadline)
 		.add("server", server.name)
 		.add_name("target", target)
 		.send();

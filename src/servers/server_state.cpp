@@ -65,7 +65,7 @@ announce_health(std::string_view server, bool healthy, const char *cause, Deadli
 	/* Deleted without our triggers, which would have waited for us. */
 	if (known == nullptr)
 		return;
-	Event("server_health", deadline)
+	Notification("server_health", deadline)
 		.add("server", server)
 		.add("health", std::string_view(healthy ? "healthy" : "unhealthy"))
 		.add("cause", std::string_view(cause))
@@ -316,7 +316,7 @@ announce_state(std::string_view server, std::string_view was, std::string_view w
 	changed.wanted = state_named(wanted);
 	changed.state = changed.healthy ? changed.wanted : ServerState::offline;
 	notice_health(changed);
-	Event("server_state", Deadline::of_call_starting_now())
+	Notification("server_state", Deadline::of_call_starting_now())
 		.add("server", server)
 		.add("was", was)
 		.add("wanted", wanted)

@@ -12,7 +12,7 @@
 namespace gxy
 {
 
-Event::Event(const char *kind, Deadline deadline)
+Notification::Notification(const char *kind, Deadline deadline)
 {
 	initStringInfo(&payload);
 	appendStringInfo(
@@ -22,29 +22,29 @@ Event::Event(const char *kind, Deadline deadline)
 }
 
 void
-Event::begin(const char *key)
+Notification::begin(const char *key)
 {
 	appendStringInfo(&payload, ", \"%s\": ", key);
 }
 
-Event &
-Event::add(const char *key, std::string_view value)
+Notification &
+Notification::add(const char *key, std::string_view value)
 {
 	begin(key);
 	escape_json(&payload, copy_of(value).data());
 	return *this;
 }
 
-Event &
-Event::add(const char *key, std::int64_t value)
+Notification &
+Notification::add(const char *key, std::int64_t value)
 {
 	begin(key);
 	appendStringInfo(&payload, INT64_FORMAT, value);
 	return *this;
 }
 
-Event &
-Event::add_time(const char *key, TimestampTz value)
+Notification &
+Notification::add_time(const char *key, TimestampTz value)
 {
 	char text[MAXDATELEN + 1];
 
@@ -52,8 +52,8 @@ Event::add_time(const char *key, TimestampTz value)
 	return add(key, std::string_view(text));
 }
 
-Event &
-Event::add_name(const char *key, std::string_view value)
+Notification &
+Notification::add_name(const char *key, std::string_view value)
 {
 	if (!value.empty())
 		return add(key, value);
@@ -63,7 +63,7 @@ Event::add_name(const char *key, std::string_view value)
 }
 
 void
-Event::send()
+Notification::send()
 {
 	appendStringInfoChar(&payload, '}');
 	Async_Notify("gxy_balancer", payload.data);

@@ -12,17 +12,17 @@ namespace gxy
  * A JSON object put together key by key, then sent to the listeners when the transaction commits. What callers of
  * get_or_assign_server() do sends none: a NOTIFY serialises commits and forbids PREPARE TRANSACTION.
  */
-class Event
+class Notification
 {
 public:
 	/* Waits for the sequence that numbers events until the deadline: 55P03. */
-	Event(const char *kind, Deadline deadline);
+	Notification(const char *kind, Deadline deadline);
 
-	Event &add(const char *key, std::string_view value);
-	Event &add(const char *key, std::int64_t value);
-	Event &add_time(const char *key, TimestampTz value);
+	Notification &add(const char *key, std::string_view value);
+	Notification &add(const char *key, std::int64_t value);
+	Notification &add_time(const char *key, TimestampTz value);
 	/* An empty name is null. */
-	Event &add_name(const char *key, std::string_view value);
+	Notification &add_name(const char *key, std::string_view value);
 	void send();
 
 private:
@@ -30,6 +30,6 @@ private:
 
 	StringInfoData payload;
 };
-static_assert(std::is_trivially_destructible_v<Event>);
+static_assert(std::is_trivially_destructible_v<Notification>);
 
 } // namespace gxy
