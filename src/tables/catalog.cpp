@@ -239,7 +239,7 @@ relations()
 	/* Neither a copied database nor COMMIT PREPARED tells the launcher that there is an extension. */
 	if (is_preloaded() && !status_of(MyDatabaseId))
 		call_for_run(MyDatabaseId);
-	found.edition = known.edition + 1;
+	found.generation = known.generation + 1;
 	known = found;
 	valid = changes == changes_before;
 	return known;

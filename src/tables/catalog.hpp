@@ -21,8 +21,8 @@ struct Relations
 	Oid room_sizes_key; /* its primary key index */
 	Oid health;
 	Oid failovers;
-	Oid events;			   /* the sequence that numbers notifications */
-	std::uint64_t edition; /* another one after every change; from 1 */
+	Oid events;				  /* the sequence that numbers notifications */
+	std::uint64_t generation; /* another one after every change; from 1 */
 };
 
 /*

@@ -16,7 +16,7 @@ namespace
 
 struct Known
 {
-	std::uint64_t edition = 0; /* of relations() */
+	std::uint64_t generation = 0; /* of relations() */
 	bool code = false;
 };
 
@@ -122,8 +122,8 @@ has_owner_code(Relation table)
 
 	int columns = assignments ? int(assignments_reported_users) : int(room_sizes_updated_at);
 
-	if (known.edition != ours.edition)
-		known = {.edition = ours.edition,
+	if (known.generation != ours.generation)
+		known = {.generation = ours.generation,
 				 .code = has_other_indexes(table) || has_other_constraints(table) ||
 						 has_other_expressions(table, columns)};
 	return known.code;
