@@ -172,7 +172,7 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 	std::optional<Found> current = assignments.find(*request.room);
 	std::optional<Assignment> row = current ? assignments.read(&current->tid) : std::nullopt;
 	auto where_in = [&row, &request](const Pool &pool) {
-		return row ? pool.whereabouts(row->server, row->assigned_at, request.now) : Whereabouts();
+		return row ? pool.locate(row->server, row->assigned_at, request.now) : RoomLocation();
 	};
 	bool stranded = where_in(pool(request.deadline)).stranded;
 
@@ -202,7 +202,7 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 	}
 
 	/* By the copy of the pool that the outlook is made of, which may be newer. */
-	Whereabouts where = where_in(*outlook.prospect.pool);
+	RoomLocation where = where_in(*outlook.prospect.pool);
 
 	if (row && !(stranded && (outlook.chosen >= 0 || !outlook.is_known())))
 	{

@@ -251,7 +251,7 @@ report_room_loads(FunctionCallInfo fcinfo)
 		RoomUse use = room_use(room, current, session_index, rules, now);
 		const Pin *pin = current.pin_of(room.room);
 
-		Whereabouts where = current.whereabouts(room.server, room.assigned_at, now);
+		RoomLocation where = current.locate(room.server, room.assigned_at, now);
 		std::string_view server = where.moved ? current.servers[where.server].name : room.server;
 
 		row.add(room.room);

@@ -151,7 +151,7 @@ claims_in_force(const Pool &pool, TimestampTz now)
 		static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(pool.servers.count)));
 
 	for (int i = 0; i < pool.servers.count; i++)
-		claimed_by[i] = pool.whereabouts(pool.servers[i].name, now, now).server;
+		claimed_by[i] = pool.locate(pool.servers[i].name, now, now).server;
 	return claimed_by;
 }
 

@@ -128,7 +128,7 @@ Tally::count_with(const Pool &pool, const SessionIndex &session_index, const Rul
 
 	scan([&](const Assignment &row) {
 		int server = for_board ? pool.find(row.server)
-							   : pool.whereabouts(row.server, row.assigned_at, now).server;
+							   : pool.locate(row.server, row.assigned_at, now).server;
 		int room = tables != nullptr ? tables->room_numbers.find(name_hash(row.room)) : none;
 
 		if (room != none)

@@ -28,7 +28,7 @@ bool
 has_claim_in_force(const Pool &pool, TimestampTz now)
 {
 	return std::any_of(pool.servers.begin(), pool.servers.end(), [&](const PoolServer &server) {
-		return pool.whereabouts(server.name, DT_NOEND, now).moved;
+		return pool.locate(server.name, DT_NOEND, now).moved;
 	});
 }
 
@@ -60,7 +60,7 @@ find_due(const Assignments &assignments, const Pool &pool, Destination destinati
 	due.rooms = static_cast<std::int64_t *>(palloc0(size));
 	due.left = static_cast<std::int64_t *>(palloc0(size));
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer) {
-		Whereabouts where = pool.whereabouts(row.server, row.assigned_at, now);
+		RoomLocation where = pool.locate(row.server, row.assigned_at, now);
 		int named = pool.find(row.server);
 		int origin = origin_of(pool, row);
 
@@ -104,7 +104,7 @@ hold_failover(const PoolServer &server, Deadline deadline)
 bool
 is_still_claimed(const Pool &pool, const Assignment &room, std::string_view target)
 {
-	Whereabouts where = pool.whereabouts(room.server, room.assigned_at, GetCurrentTimestamp());
+	RoomLocation where = pool.locate(room.server, room.assigned_at, GetCurrentTimestamp());
 
 	return where.moved && pool.servers[where.server].name == target;
 }
@@ -206,7 +206,7 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 	for (int i = 0; i < current.servers.count; i++)
 	{
 		const PoolServer &server = current.servers[i];
-		Whereabouts where = current.whereabouts(server.name, DT_NOEND, now);
+		RoomLocation where = current.locate(server.name, DT_NOEND, now);
 		bool ours = destination == Destination::standby ? where.moved : where.stranded;
 
 		if ((ours && server.failover.pending) || due.left[i] > 0)

@@ -123,7 +123,7 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 	if (current == nullptr)
 		return Stick::answered;
 
-	Whereabouts where = current->whereabouts(named, found->assigned_at, now);
+	RoomLocation where = current->locate(named, found->assigned_at, now);
 
 	if (where.stranded && may_write())
 		return Stick::stranded;
@@ -362,11 +362,10 @@ look_up(const RoomKey &room)
 		return nullptr;
 
 	const Pool *current = pool_at_hand();
-	Whereabouts where;
+	RoomLocation where;
 
 	if (current != nullptr)
-		where =
-			current->whereabouts(view_of(found->server), found->assigned_at, GetCurrentTimestamp());
+		where = current->locate(view_of(found->server), found->assigned_at, GetCurrentTimestamp());
 	return where.moved ? text_of(current->servers[where.server].name) : found->server;
 }
 

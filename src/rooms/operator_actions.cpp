@@ -43,7 +43,7 @@ std::string_view
 answer_for(const Pool &pool, const Found &found)
 {
 	std::string_view named = view_of(found.server);
-	Whereabouts where = pool.whereabouts(named, found.assigned_at, GetCurrentTimestamp());
+	RoomLocation where = pool.locate(named, found.assigned_at, GetCurrentTimestamp());
 
 	return where.moved ? pool.servers[where.server].name : named;
 }

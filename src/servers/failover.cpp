@@ -79,7 +79,7 @@ look_at_standbys(const Pool &pool, TimestampTz now, Deadline deadline)
 
 	assignments.for_each_room(snapshot, [&](const Assignment &row) {
 		int named = pool.find(row.server);
-		int carrier = pool.whereabouts(row.server, row.assigned_at, now).server;
+		int carrier = pool.locate(row.server, row.assigned_at, now).server;
 
 		if (named >= 0)
 			found.has_rooms[named] = true;

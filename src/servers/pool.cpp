@@ -61,10 +61,10 @@ Pool::claims_on(int standby) const
 	return {first, last};
 }
 
-Whereabouts
-Pool::whereabouts(std::string_view server, TimestampTz assigned_at, TimestampTz now) const
+RoomLocation
+Pool::locate(std::string_view server, TimestampTz assigned_at, TimestampTz now) const
 {
-	Whereabouts where = {.server = find(server)};
+	RoomLocation where = {.server = find(server)};
 	bool known = where.server >= 0;
 
 	if (known && servers[where.server].state != ServerState::offline)

@@ -60,7 +60,7 @@ struct PoolServer
 };
 
 /* Where the room of a row is to be found. */
-struct Whereabouts
+struct RoomLocation
 {
 	int server = -1;	   /* index into the pool, -1: the row's server is not in it */
 	bool moved = false;	   /* by a claim: the row still names another */
@@ -112,8 +112,7 @@ struct Pool
 	 * Where a room is whose row names a server and is as old as that. A claim counts from its time on, whether or not
 	 * the row has been rewritten, so that all callers give the same answer.
 	 */
-	Whereabouts whereabouts(std::string_view server, TimestampTz assigned_at,
-							TimestampTz now) const;
+	RoomLocation locate(std::string_view server, TimestampTz assigned_at, TimestampTz now) const;
 };
 
 /*

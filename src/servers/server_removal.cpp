@@ -62,7 +62,7 @@ count_rooms(std::string_view server, Deadline deadline)
 	std::int64_t rooms = 0;
 
 	assignments.for_each_room(snapshot, [&](const Assignment &row) {
-		Whereabouts where = current.whereabouts(row.server, row.assigned_at, now);
+		RoomLocation where = current.locate(row.server, row.assigned_at, now);
 
 		if (row.server == server || (where.moved && current.servers[where.server].name == server))
 			rooms++;
