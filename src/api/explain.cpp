@@ -86,9 +86,9 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 }
 
 const char *
-expected_from_in_words(const Prospect &prospect)
+expected_from_in_words(const PlacementInput &input)
 {
-	switch (prospect.expected_from)
+	switch (input.expected_from)
 	{
 		case ExpectedFrom::caller:
 			return "caller";
@@ -97,8 +97,8 @@ expected_from_in_words(const Prospect &prospect)
 		case ExpectedFrom::rooms:
 			return "rooms";
 		case ExpectedFrom::learned:
-			return psprintf("learned from %d occasion%s", prospect.occasions,
-							prospect.occasions == 1 ? "" : "s");
+			return psprintf("learned from %d occasion%s", input.occasions,
+							input.occasions == 1 ? "" : "s");
 		case ExpectedFrom::use:
 			return "in the room";
 		case ExpectedFrom::average:
@@ -110,7 +110,7 @@ expected_from_in_words(const Prospect &prospect)
 /* What get_or_assign() would do with a room. */
 struct Outlook
 {
-	Prospect prospect;
+	PlacementInput input;
 	Server *servers = nullptr;
 	int chosen = -1; /* index into the servers, -1: none of them */
 	const char *reason = nullptr;
@@ -126,8 +126,8 @@ add_numbers(Row *row, const Server &server, const PoolServer &known, const Outlo
 {
 	row->add_if(!outlook.load_failure, server.load);
 	row->add(static_cast<int>(server.capacity));
-	row->add_if(!outlook.size_failure, static_cast<int>(outlook.prospect.expected()));
-	row->add_if(!outlook.size_failure, expected_from_in_words(outlook.prospect));
+	row->add_if(!outlook.size_failure, static_cast<int>(outlook.input.expected()));
+	row->add_if(!outlook.size_failure, expected_from_in_words(outlook.input));
 	row->add_if(!outlook.load_failure, score_of(server));
 	row->add(server.rooms);
 	row->add_if(!outlook.load_failure, server.room_sessions);
@@ -146,23 +146,23 @@ foresee_placement(const PlacementRequest &request, const Assignments &assignment
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	outlook->servers = count_servers(request, outlook->prospect, assignments, snapshot);
+	outlook->servers = count_servers(request, outlook->input, assignments, snapshot);
 	UnregisterSnapshot(snapshot);
 	if (!outlook->is_known())
 		return;
 
-	Decision decision = decide(outlook->servers, outlook->prospect.pool->servers.count,
-							   outlook->prospect.expected(), outlook->prospect.rules);
+	Decision decision = decide(outlook->servers, outlook->input.pool->servers.count,
+							   outlook->input.expected(), outlook->input.rules);
 
-	if (!request.leaving.empty() && !is_refuge(decision))
+	if (!request.leaving.empty() && !is_acceptable(decision))
 		return;
 	outlook->chosen = decision.server;
 	if (decision.server < 0)
 		return;
-	outlook->reason = request.leaving.empty()
-						  ? reason_of(decision, outlook->servers[decision.server], request,
-									  outlook->prospect.rules)
-						  : reason_of_move("failover", request.leaving);
+	outlook->reason =
+		request.leaving.empty()
+			? reason_of(decision, outlook->servers[decision.server], request, outlook->input.rules)
+			: reason_of_move("failover", request.leaving);
 }
 
 Outlook
@@ -176,8 +176,8 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 	};
 	bool stranded = where_in(pool(request.deadline)).stranded;
 
-	outlook.prospect.pool = &pool(request.deadline);
-	outlook.prospect.rules = current_rules();
+	outlook.input.pool = &pool(request.deadline);
+	outlook.input.rules = current_rules();
 	if (stranded)
 	{
 		PlacementRequest move = request;
@@ -185,24 +185,24 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 		move.region = row->region;
 		move.leaving = row->server;
 		outlook.load_failure = try_reading([&outlook, &request] {
-			outlook.prospect = look_ahead_for_move(request.now, request.deadline);
+			outlook.input = gather_input_for_move(request.now, request.deadline);
 		});
 		outlook.size_failure = outlook.load_failure;
 		if (outlook.is_known())
-			expect_what_it_holds(&outlook.prospect, *row, request.now);
+			expect_what_it_holds(&outlook.input, *row, request.now);
 		foresee_placement(move, assignments, &outlook);
 	}
 	else
 	{
 		outlook.size_failure =
-			try_reading([&outlook, &request] { outlook.prospect = look_ahead(request); });
+			try_reading([&outlook, &request] { outlook.input = gather_input(request); });
 		outlook.load_failure =
-			try_reading([&outlook, &request] { index_sessions(request, &outlook.prospect); });
+			try_reading([&outlook, &request] { index_sessions(request, &outlook.input); });
 		foresee_placement(request, assignments, &outlook);
 	}
 
 	/* By the copy of the pool that the outlook is made of, which may be newer. */
-	RoomLocation where = where_in(*outlook.prospect.pool);
+	RoomLocation where = where_in(*outlook.input.pool);
 
 	if (row && !(stranded && (outlook.chosen >= 0 || !outlook.is_known())))
 	{
@@ -232,11 +232,11 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 
 	Assignments assignments = open_assignments(AccessShareLock, request.deadline);
 	Outlook outlook = foresee(request, assignments);
-	const Pool &pool = *outlook.prospect.pool;
+	const Pool &pool = *outlook.input.pool;
 	const Server *servers = outlook.servers;
 	int count = pool.servers.count;
 	PoolFacts pool_facts =
-		gather_pool_facts(servers, count, outlook.prospect.expected(), outlook.prospect.rules);
+		gather_pool_facts(servers, count, outlook.input.expected(), outlook.input.rules);
 	Verdict *verdicts =
 		static_cast<Verdict *>(palloc(sizeof(Verdict) * static_cast<Size>(count + 1)));
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
@@ -252,7 +252,7 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 			return servers[a].position != servers[b].position
 					   ? servers[a].position < servers[b].position
 					   : servers[a].name < servers[b].name;
-		return precedes(servers[a], verdicts[a], servers[b], verdicts[b], outlook.prospect.rules);
+		return precedes(servers[a], verdicts[a], servers[b], verdicts[b], outlook.input.rules);
 	});
 
 	const char *problem = outlook.size_failure	 ? in_words(*outlook.size_failure)

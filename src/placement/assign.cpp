@@ -17,7 +17,7 @@ namespace
 {
 
 [[noreturn]] void
-refuse(const Decision &decision, const PlacementRequest &request, const Prospect &prospect)
+refuse(const Decision &decision, const PlacementRequest &request, const PlacementInput &input)
 {
 	const char *room = copy_of(request.room->view()).data();
 
@@ -29,32 +29,32 @@ refuse(const Decision &decision, const PlacementRequest &request, const Prospect
 			 errmsg("every server that may take room \"%s\" is full", room),
 			 errdetail("It is expected to bring %lld users; explain_assignment() shows what each "
 					   "server carries.",
-					   static_cast<long long>(prospect.expected())),
+					   static_cast<long long>(input.expected())),
 			 errhint("Add a server or raise a capacity in balancer_servers, or set "
 					 "gxy_balancer.overflow to overcommit.")));
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 					errmsg("no server can take room \"%s\"", room),
-					prospect.pool->servers.count == 0
+					input.pool->servers.count == 0
 						? errdetail("The pool is empty.")
 						: errdetail("The pool has %d servers, none of which takes new rooms.",
-									prospect.pool->servers.count),
+									input.pool->servers.count),
 					errhint("Add one: INSERT INTO balancer_servers (name) VALUES ('...').")));
 	pg_unreachable();
 }
 
 /* The users the room adds to its server's load, as far as they are not there yet. */
 Burden
-burden_of(const PlacementRequest &request, const Prospect &prospect)
+burden_of(const PlacementRequest &request, const PlacementInput &input)
 {
-	const Pin *pin = prospect.pool->pin_of(request.room->view());
+	const Pin *pin = input.pool->pin_of(request.room->view());
 	RoomUse use;
 
-	use.active = prospect.session_index.users_in(request.room->view());
-	use.active_known = prospect.pool->sessions.exists();
-	use.expected = prospect.expected();
+	use.active = input.session_index.users_in(request.room->view());
+	use.active_known = input.pool->sessions.exists();
+	use.expected = input.expected();
 	use.pinned_size = pin != nullptr && pin->expected_users;
 	use.leased = true;
-	return gxy::burden_of(use, prospect.rules);
+	return gxy::burden_of(use, input.rules);
 }
 
 /* What one attempt came to. */
@@ -74,7 +74,7 @@ struct Placement
 {
 	const PlacementRequest *request;
 	RoomWaits *waits;
-	Prospect prospect;
+	PlacementInput input;
 	Assignments assignments;
 	Board *board; /* nullptr: every room is counted */
 	Insertion insertion;
@@ -93,22 +93,22 @@ Attempt
 choose_by_cache(Placement *placement)
 {
 	const PlacementRequest &request = *placement->request;
-	const Prospect &prospect = placement->prospect;
-	const int *places = places_of(placement->board, *prospect.pool);
+	const PlacementInput &input = placement->input;
+	const int *places = places_of(placement->board, *input.pool);
 
 	if (places == nullptr)
 		return Attempt::needs_count;
-	placement->servers = list_servers(request, prospect);
+	placement->servers = list_servers(request, input);
 	switch (reserve(placement->board,
-					ReserveRequest{.basis = basis_of(*prospect.pool, prospect.rules),
+					ReserveRequest{.basis = basis_of(*input.pool, input.rules),
 								   .room = name_hash(request.room->view()),
 								   .room_examined = placement->examined,
-								   .expected = prospect.expected(),
-								   .burden = burden_of(request, prospect),
-								   .rules = &prospect.rules,
-								   .claimed_by = claims_in_force(*prospect.pool, request.now),
+								   .expected = input.expected(),
+								   .burden = burden_of(request, input),
+								   .rules = &input.rules,
+								   .claimed_by = claims_in_force(*input.pool, request.now),
 								   .own = {}},
-					placement->servers, places, prospect.pool->servers.count, &placement->decision))
+					placement->servers, places, input.pool->servers.count, &placement->decision))
 	{
 		case Reserved::yes:
 			return Attempt::placed;
@@ -126,17 +126,17 @@ choose_by_cache(Placement *placement)
 Attempt
 choose_by_count(Placement *placement)
 {
-	const Prospect &prospect = placement->prospect;
+	const PlacementInput &input = placement->input;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	debug_pause();
 	placement->servers =
-		count_servers(*placement->request, prospect, placement->assignments, snapshot);
+		count_servers(*placement->request, input, placement->assignments, snapshot);
 	UnregisterSnapshot(snapshot);
 	if (placement->servers == nullptr)
 		return Attempt::needs_sessions;
-	placement->decision = decide(placement->servers, prospect.pool->servers.count,
-								 prospect.expected(), prospect.rules);
+	placement->decision =
+		decide(placement->servers, input.pool->servers.count, input.expected(), input.rules);
 	return placement->decision.outcome == Outcome::placed ? Attempt::placed : Attempt::refused;
 }
 
@@ -145,17 +145,17 @@ Attempt
 insert_room(Placement *placement)
 {
 	const PlacementRequest &request = *placement->request;
-	const Prospect &prospect = placement->prospect;
+	const PlacementInput &input = placement->input;
 	const Decision &decision = placement->decision;
 	const Server &chosen = placement->servers[decision.server];
 	TimestampTz now = GetCurrentTimestamp();
 	Assignment row = {.room = request.room->view(),
 					  .server = chosen.name,
 					  .region = request.region,
-					  .reason = reason_of(decision, chosen, request, prospect.rules),
+					  .reason = reason_of(decision, chosen, request, input.rules),
 					  .assigned_at = now,
 					  .last_used_at = now,
-					  .expected_users = prospect.expected_users,
+					  .expected_users = input.expected_users,
 					  .reported_users = std::nullopt};
 
 	debug_pause();
@@ -166,7 +166,7 @@ insert_room(Placement *placement)
 		return Attempt::occupied;
 	}
 	if (placement->board == nullptr)
-		note_room(chosen.name, burden_of(request, prospect));
+		note_room(chosen.name, burden_of(request, input));
 	count(static_cast<Counter>(tier(decision.verdict.standing)));
 	placement->server = text_of(chosen.name);
 	return Attempt::placed;
@@ -241,7 +241,7 @@ read_sessions(Placement *placement, bool needs_servers)
 		if (reads_servers == 0)
 			wanted = SessionColumns::rooms_and_users;
 	}
-	index_sessions(*placement->request, &placement->prospect, wanted);
+	index_sessions(*placement->request, &placement->input, wanted);
 	placement->examined = true;
 }
 
@@ -252,7 +252,7 @@ has_same_servers(Placement *placement)
 	const Pool &current = pool(placement->request->deadline);
 
 	placement->pool_number = current.number;
-	return current.servers_digest == placement->prospect.pool->servers_digest;
+	return current.servers_digest == placement->input.pool->servers_digest;
 }
 
 Attempt
@@ -301,16 +301,16 @@ place(const PlacementRequest &request, RoomWaits *waits)
 
 	MemoryContextSwitchTo(context);
 
-	Prospect prospect = look_ahead(request);
+	PlacementInput input = gather_input(request);
 	Assignments assignments = open_assignments(RowExclusiveLock, request.deadline);
-	Board *board = fresh_board(request, prospect, assignments);
+	Board *board = fresh_board(request, input, assignments);
 	Placement placement = {.request = &request,
 						   .waits = waits,
-						   .prospect = prospect,
+						   .input = input,
 						   .assignments = assignments,
 						   .board = board,
 						   .insertion = prepare_insertion(assignments, request.deadline),
-						   .pool_number = prospect.pool->number,
+						   .pool_number = input.pool->number,
 						   .in_the_way = {},
 						   .decision = {}};
 	Attempt attempt = try_until_decided(&placement);
@@ -318,7 +318,7 @@ place(const PlacementRequest &request, RoomWaits *waits)
 	text *server = nullptr;
 
 	if (attempt == Attempt::refused)
-		refuse(placement.decision, request, placement.prospect);
+		refuse(placement.decision, request, placement.input);
 	placement.insertion.finish();
 	if (attempt == Attempt::placed)
 		placement.assignments.close();

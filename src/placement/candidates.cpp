@@ -14,85 +14,85 @@ namespace
 
 /* Whoever said so first is right. */
 void
-expect(Prospect *prospect, ExpectedFrom from, std::optional<int> users)
+expect(PlacementInput *input, ExpectedFrom from, std::optional<int> users)
 {
-	if (prospect->expected_users || !users)
+	if (input->expected_users || !users)
 		return;
-	prospect->expected_users = users;
-	prospect->expected_from = from;
+	input->expected_users = users;
+	input->expected_from = from;
 }
 
 void
-expect_from_past(Prospect *prospect, const RoomKey &room)
+expect_from_past(PlacementInput *input, const RoomKey &room)
 {
 	RoomHistory history = recall(room);
 
-	prospect->occasions = static_cast<int>(occasions_seen(history));
-	if (prospect->occasions > 0)
-		expect(prospect, ExpectedFrom::learned,
+	input->occasions = static_cast<int>(occasions_seen(history));
+	if (input->occasions > 0)
+		expect(input, ExpectedFrom::learned,
 			   static_cast<int>(std::min<std::int64_t>(
-				   learned_size(history, prospect->rules.avg_room_occupancy), max_expected_users)));
+				   learned_size(history, input->rules.avg_room_occupancy), max_expected_users)));
 }
 
 } // namespace
 
-Prospect
-look_ahead(const PlacementRequest &request)
+PlacementInput
+gather_input(const PlacementRequest &request)
 {
-	Prospect prospect;
+	PlacementInput input;
 	std::string_view room = request.room->view();
 
-	prospect.pool = &pool(request.deadline);
-	prospect.rules = current_rules();
-	expect(&prospect, ExpectedFrom::caller, request.expected_users);
-	if (const Pin *pin = prospect.pool->pin_of(room))
-		expect(&prospect, ExpectedFrom::pin, pin->expected_users);
-	if (prospect.pool->rooms.exists())
+	input.pool = &pool(request.deadline);
+	input.rules = current_rules();
+	expect(&input, ExpectedFrom::caller, request.expected_users);
+	if (const Pin *pin = input.pool->pin_of(room))
+		expect(&input, ExpectedFrom::pin, pin->expected_users);
+	if (input.pool->rooms.exists())
 	{
-		RoomFacts facts = look_up_room(prospect.pool->rooms, *request.room, request.deadline);
+		RoomFacts facts = look_up_room(input.pool->rooms, *request.room, request.deadline);
 
 		if (!facts.exists)
 			ereport(ERROR,
 					(errcode(ERRCODE_NO_DATA_FOUND),
 					 errmsg("room \"%s\" is not among the attached rooms", copy_of(room).data()),
 					 errhint("Add it to %s, or detach that with attach_rooms(NULL).",
-							 name_of(prospect.pool->rooms))));
-		expect(&prospect, ExpectedFrom::rooms, facts.expected_users);
+							 name_of(input.pool->rooms))));
+		expect(&input, ExpectedFrom::rooms, facts.expected_users);
 	}
-	if (!prospect.expected_users)
-		expect_from_past(&prospect, *request.room);
-	prospect.silent = silent_servers(*prospect.pool, request.now, request.deadline);
-	return prospect;
+	if (!input.expected_users)
+		expect_from_past(&input, *request.room);
+	input.silent = silent_servers(*input.pool, request.now, request.deadline);
+	return input;
 }
 
-Prospect
-look_ahead_for_move(TimestampTz now, Deadline deadline)
+PlacementInput
+gather_input_for_move(TimestampTz now, Deadline deadline)
 {
-	Prospect prospect;
+	PlacementInput input;
 
-	prospect.pool = &pool(deadline);
-	prospect.rules = current_rules();
+	input.pool = &pool(deadline);
+	input.rules = current_rules();
 	/* Sequence and limits are for new rooms; these have nowhere to stay. */
-	prospect.rules.strategy = Strategy::least_loaded;
-	prospect.rules.overflow = Overflow::overcommit;
-	prospect.session_index =
-		SessionIndex::take(prospect.pool->sessions, SessionColumns::with_servers, now, deadline);
-	prospect.silent = silent_servers(*prospect.pool, now, deadline);
-	return prospect;
+	input.rules.strategy = Strategy::least_loaded;
+	input.rules.overflow = Overflow::overcommit;
+	input.session_index =
+		SessionIndex::take(input.pool->sessions, SessionColumns::with_servers, now, deadline);
+	input.silent = silent_servers(*input.pool, now, deadline);
+	return input;
 }
 
 void
-index_sessions(const PlacementRequest &request, Prospect *prospect, SessionColumns wanted)
+index_sessions(const PlacementRequest &request, PlacementInput *input, SessionColumns wanted)
 {
-	prospect->session_index =
-		SessionIndex::take(prospect->pool->sessions, wanted, request.now, request.deadline);
+	input->session_index =
+		SessionIndex::take(input->pool->sessions, wanted, request.now, request.deadline);
 }
 
 /* With a thousand servers this is a good part of a call's work: it looks at each for what the request makes of it only. */
 void
-describe_servers(const PlacementRequest &request, const Prospect &prospect, Server *servers)
+describe_servers(const PlacementRequest &request, const PlacementInput &input, Server *servers)
 {
-	const Pool &pool = *prospect.pool;
+	const Pool &pool = *input.pool;
 	std::string_view room = request.room->view();
 	const Pin *pin = pool.pin_of(room);
 	int pinned = pin != nullptr ? pool.find(pin->server) : -1;
@@ -103,8 +103,8 @@ describe_servers(const PlacementRequest &request, const Prospect &prospect, Serv
 	for (int i = 0; i < count; i++)
 		if (servers[i].capacity == 0)
 			servers[i].capacity = setting::default_capacity;
-	for (int i = 0; i < count && prospect.silent != nullptr; i++)
-		if (prospect.silent[i])
+	for (int i = 0; i < count && input.silent != nullptr; i++)
+		if (input.silent[i])
 			servers[i].state = ServerState::offline;
 	for (int i = 0; i < count && pool.has_regions; i++)
 		servers[i].region = pool.servers[i].fit(request.region);
@@ -112,44 +112,44 @@ describe_servers(const PlacementRequest &request, const Prospect &prospect, Serv
 		servers[pinned].pinned = true;
 	if (leaving >= 0)
 		servers[leaving].state = ServerState::offline;
-	if (!request.leaving.empty() || prospect.session_index.users_in(room) == 0)
+	if (!request.leaving.empty() || input.session_index.users_in(room) == 0)
 		return;
 	for (int i = 0; i < count; i++)
-		servers[i].room_sessions = prospect.session_index.sessions_naming(room, servers[i].name);
+		servers[i].room_sessions = input.session_index.sessions_naming(room, servers[i].name);
 }
 
 Server *
-list_servers(const PlacementRequest &request, const Prospect &prospect)
+list_servers(const PlacementRequest &request, const PlacementInput &input)
 {
 	Server *servers = static_cast<Server *>(
-		palloc(sizeof(Server) * static_cast<Size>(std::max(prospect.pool->servers.count, 1))));
+		palloc(sizeof(Server) * static_cast<Size>(std::max(input.pool->servers.count, 1))));
 
-	describe_servers(request, prospect, servers);
+	describe_servers(request, input, servers);
 	return servers;
 }
 
 Server *
-count_servers(const PlacementRequest &request, const Prospect &prospect,
+count_servers(const PlacementRequest &request, const PlacementInput &input,
 			  const Assignments &assignments, Snapshot snapshot)
 {
-	Tally tally = Tally::count(assignments, *prospect.pool, prospect.session_index, prospect.rules,
-							   snapshot, request.now);
+	Tally tally = Tally::count(assignments, *input.pool, input.session_index, input.rules, snapshot,
+							   request.now);
 
 	if (tally.lacks_servers())
 		return nullptr;
 
-	Server *servers = list_servers(request, prospect);
+	Server *servers = list_servers(request, input);
 
-	for (int i = 0; i < prospect.pool->servers.count; i++)
+	for (int i = 0; i < input.pool->servers.count; i++)
 	{
-		servers[i].load = tally[i].load(prospect.rules);
+		servers[i].load = tally[i].load(input.rules);
 		servers[i].rooms = tally[i].rooms;
 	}
 	return servers;
 }
 
 bool
-is_refuge(const Decision &decision)
+is_acceptable(const Decision &decision)
 {
 	return decision.outcome == Outcome::placed && decision.verdict.standing < Standing::draining;
 }

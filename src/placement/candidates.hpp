@@ -33,7 +33,7 @@ enum class ExpectedFrom : std::uint8_t
 };
 
 /* Everything that is read before the placement lock is taken. */
-struct Prospect
+struct PlacementInput
 {
 	const Pool *pool = nullptr;
 	Rules rules;
@@ -54,25 +54,26 @@ struct Prospect
  * Without the census. Raises P0002 for a room that is not among the attached rooms, 55000 for a source that cannot be read. Allocates in
  * the current memory context.
  */
-Prospect look_ahead(const PlacementRequest &request);
+PlacementInput gather_input(const PlacementRequest &request);
 
 /* The same for rooms that have to leave their server, with the census: any server that is online will do. */
-Prospect look_ahead_for_move(TimestampTz now, Deadline deadline);
+PlacementInput gather_input_for_move(TimestampTz now, Deadline deadline);
 
 /* Reads the sessions into the prospect. */
-void index_sessions(const PlacementRequest &request, Prospect *prospect,
+void index_sessions(const PlacementRequest &request, PlacementInput *input,
 					SessionColumns wanted = SessionColumns::with_servers);
 
 /* The servers as the policy takes them, in the pool's order, without their loads; list_servers() allocates them. */
-void describe_servers(const PlacementRequest &request, const Prospect &prospect, Server *servers);
-Server *list_servers(const PlacementRequest &request, const Prospect &prospect);
+void describe_servers(const PlacementRequest &request, const PlacementInput &input,
+					  Server *servers);
+Server *list_servers(const PlacementRequest &request, const PlacementInput &input);
 
 /* The same with their loads, counted as of the snapshot; nullptr if the census lacks the servers for it. */
-Server *count_servers(const PlacementRequest &request, const Prospect &prospect,
+Server *count_servers(const PlacementRequest &request, const PlacementInput &input,
 					  const Assignments &assignments, Snapshot snapshot);
 
 /* Whether a room that is to leave its server has somewhere to go. */
-bool is_refuge(const Decision &decision);
+bool is_acceptable(const Decision &decision);
 
 /* Why a room was placed as it was, in words; palloc'd. */
 const char *reason_of(const Decision &decision, const Server &server,

@@ -20,15 +20,15 @@ constexpr int longest_wait = 1000;
 constexpr int install_attempts = 1000;
 
 CountResult
-count_all(const BoardCount &count, const PlacementRequest &request, const Prospect &prospect,
+count_all(const BoardCount &count, const PlacementRequest &request, const PlacementInput &input,
 		  const Assignments &assignments, Board *board, const int *places)
 {
-	const Pool &pool = *prospect.pool;
+	const Pool &pool = *input.pool;
 	auto count_users = [&](SessionColumns wanted) {
 		return Tally::count_for_board(
 			assignments, pool,
-			SessionIndex::take(pool.sessions, wanted, request.now, request.deadline),
-			prospect.rules, count.snapshot, request.now);
+			SessionIndex::take(pool.sessions, wanted, request.now, request.deadline), input.rules,
+			count.snapshot, request.now);
 	};
 	Tally tally = count_users(SessionColumns::rooms_and_users);
 	CountResult result;
@@ -50,7 +50,7 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Prospe
 		count.snapshot, [&](const Assignment &row, TransactionId transaction) {
 			rows.push(PreparedRow{.transaction = transaction,
 								  .place = -1,
-								  .burden = burden_of(row, prospect.rules, request.now)});
+								  .burden = burden_of(row, input.rules, request.now)});
 			servers.push(copy_of(row.server));
 		});
 	for (int i = 0; i < rows.count; i++)
@@ -65,13 +65,13 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Prospe
 /* In memory of its own: a count may take more than a statement should hold on to. */
 void
 count_anew(const BoardCount &count, Basis basis, const PlacementRequest &request,
-		   const Prospect &prospect, const Assignments &assignments, Board *board,
+		   const PlacementInput &input, const Assignments &assignments, Board *board,
 		   const int *places)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer count", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	CountResult result = count_all(count, request, prospect, assignments, board, places);
+	CountResult result = count_all(count, request, input, assignments, board, places);
 	int attempt = 0;
 
 	debug_pause();
@@ -156,7 +156,7 @@ claims_in_force(const Pool &pool, TimestampTz now)
 }
 
 Board *
-fresh_board(const PlacementRequest &request, const Prospect &prospect,
+fresh_board(const PlacementRequest &request, const PlacementInput &input,
 			const Assignments &assignments)
 {
 	Board *board = setting::load_max_age > 0 ? board_here() : nullptr;
@@ -164,13 +164,13 @@ fresh_board(const PlacementRequest &request, const Prospect &prospect,
 	if (board == nullptr || has_truncated())
 		return nullptr;
 
-	Basis basis = basis_of(*prospect.pool, prospect.rules);
+	Basis basis = basis_of(*input.pool, input.rules);
 	std::int64_t max_age = microseconds(setting::load_max_age);
 
 	if (!count_is_due(board, basis, request.now, max_age))
 		return board;
 
-	int *places = places_of(board, *prospect.pool);
+	int *places = places_of(board, *input.pool);
 
 	if (places == nullptr)
 		return nullptr;
@@ -178,7 +178,7 @@ fresh_board(const PlacementRequest &request, const Prospect &prospect,
 	BoardCount count = start_count(board, basis, request.now, max_age);
 
 	if (count.snapshot != nullptr)
-		count_anew(count, basis, request, prospect, assignments, board, places);
+		count_anew(count, basis, request, input, assignments, board, places);
 	else
 		wait_for_count(board, basis, longest_wait);
 	return board;

@@ -21,7 +21,7 @@ const int *claims_in_force(const Pool &pool, TimestampTz now);
  * The board, if this transaction may place rooms by it: counts anew if that is due and nobody else does. Raises what
  * reading the sessions does. nullptr: count for the room.
  */
-Board *fresh_board(const PlacementRequest &request, const Prospect &prospect,
+Board *fresh_board(const PlacementRequest &request, const PlacementInput &input,
 				   const Assignments &assignments);
 
 } // namespace gxy

@@ -53,7 +53,7 @@ note(Moved *moved, Change change)
 /* Everything a batch needs, read before the placement lock is taken. */
 struct Spread
 {
-	Prospect prospect;
+	PlacementInput input;
 	Tally tally;
 	Server *servers;
 };
@@ -63,7 +63,7 @@ void
 spread_room(Assignments *assignments, Spread *spread, const Assignment &room, const char *why,
 			TimestampTz now, Deadline deadline, Moved *moved)
 {
-	const Pool &pool = *spread->prospect.pool;
+	const Pool &pool = *spread->input.pool;
 	RoomKey key;
 
 	key.set(room.room);
@@ -75,19 +75,19 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 								.deadline = deadline,
 								.leaving = room.server};
 
-	describe_servers(request, spread->prospect, spread->servers);
+	describe_servers(request, spread->input, spread->servers);
 	for (int i = 0; i < pool.servers.count; i++)
 	{
-		spread->servers[i].load = spread->tally[i].load(spread->prospect.rules);
+		spread->servers[i].load = spread->tally[i].load(spread->input.rules);
 		spread->servers[i].rooms = spread->tally[i].rooms;
 	}
 
-	expect_what_it_holds(&spread->prospect, room, now);
+	expect_what_it_holds(&spread->input, room, now);
 
-	std::int64_t load = spread->prospect.expected();
-	Decision decision = decide(spread->servers, pool.servers.count, load, spread->prospect.rules);
+	std::int64_t load = spread->input.expected();
+	Decision decision = decide(spread->servers, pool.servers.count, load, spread->input.rules);
 
-	if (!is_refuge(decision))
+	if (!is_acceptable(decision))
 	{
 		moved->stuck = true;
 		return;
@@ -111,17 +111,17 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 	first.set(rooms[0].room);
 	do
 	{
-		spread.prospect = look_ahead_for_move(now, deadline);
-		sort_for_moving(rooms, count, *spread.prospect.pool, spread.prospect.session_index,
-						spread.prospect.rules, now);
-	} while (!lock_placement_with(*spread.prospect.pool, first, placing_by_count, deadline));
+		spread.input = gather_input_for_move(now, deadline);
+		sort_for_moving(rooms, count, *spread.input.pool, spread.input.session_index,
+						spread.input.rules, now);
+	} while (!lock_placement_with(*spread.input.pool, first, placing_by_count, deadline));
 	spread.servers = static_cast<Server *>(
-		palloc(sizeof(Server) * static_cast<Size>(spread.prospect.pool->servers.count + 1)));
+		palloc(sizeof(Server) * static_cast<Size>(spread.input.pool->servers.count + 1)));
 
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	spread.tally = Tally::count(*assignments, *spread.prospect.pool, spread.prospect.session_index,
-								spread.prospect.rules, snapshot, now);
+	spread.tally = Tally::count(*assignments, *spread.input.pool, spread.input.session_index,
+								spread.input.rules, snapshot, now);
 	UnregisterSnapshot(snapshot);
 	debug_pause();
 	for (int i = 0; i < count; i++)
@@ -156,13 +156,13 @@ reason_of_move(const char *why, std::string_view from)
 }
 
 void
-expect_what_it_holds(Prospect *prospect, const Assignment &row, TimestampTz now)
+expect_what_it_holds(PlacementInput *input, const Assignment &row, TimestampTz now)
 {
-	RoomUse use = room_use(row, *prospect->pool, prospect->session_index, prospect->rules, now);
+	RoomUse use = room_use(row, *input->pool, input->session_index, input->rules, now);
 
-	prospect->expected_from = ExpectedFrom::use;
-	prospect->expected_users = static_cast<int>(
-		std::clamp<std::int64_t>(room_load(use, prospect->rules), 1, max_expected_users));
+	input->expected_from = ExpectedFrom::use;
+	input->expected_users = static_cast<int>(
+		std::clamp<std::int64_t>(room_load(use, input->rules), 1, max_expected_users));
 }
 
 Change

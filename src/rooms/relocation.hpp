@@ -45,7 +45,7 @@ Moved move_rooms(Assignments *assignments, Array<Assignment> rooms, const Way &w
 				 Deadline deadline);
 
 /* How many users a room brings to where it is moved, at least 1. */
-void expect_what_it_holds(Prospect *prospect, const Assignment &row, TimestampTz now);
+void expect_what_it_holds(PlacementInput *input, const Assignment &row, TimestampTz now);
 
 /*
  * Sends the room of a row to another server, if the row is as it was found and no other transaction has locked it. The caller
