@@ -104,7 +104,7 @@ with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot 
 } // namespace
 
 /* What every server of the pool carries. With outside, that becomes the pool and the servers outside of it, all counted. */
-static Tally
+static ServerLoads
 count_now(const Pool &pool, const SessionIndex &session_index, const Rules &rules, TimestampTz now,
 		  Deadline deadline, Pool *outside = nullptr)
 {
@@ -114,12 +114,12 @@ count_now(const Pool &pool, const SessionIndex &session_index, const Rules &rule
 	if (outside != nullptr)
 		*outside = with_outside_servers(pool, assignments, snapshot);
 
-	Tally tally = Tally::count(assignments, outside != nullptr ? *outside : pool, session_index,
-							   rules, snapshot, now);
+	ServerLoads loads = ServerLoads::count(assignments, outside != nullptr ? *outside : pool,
+										   session_index, rules, snapshot, now);
 
 	UnregisterSnapshot(snapshot);
 	assignments.close();
-	return tally;
+	return loads;
 }
 
 void
@@ -138,7 +138,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 		session_index =
 			SessionIndex::take(current.sessions, SessionColumns::with_servers, now, deadline);
 	});
-	Tally tally = count_now(current, session_index, rules, now, deadline, &shown);
+	ServerLoads loads = count_now(current, session_index, rules, now, deadline, &shown);
 	int count = shown.servers.count;
 	int refuges = count_refuges(shown);
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
@@ -159,7 +159,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 	{
 		int i = order[rank];
 		const PoolServer &server = shown.servers[i];
-		const ServerLoad &load = tally[i];
+		const ServerLoad &load = loads[i];
 		bool in_pool = i < current.servers.count;
 		const char *cause = in_pool ? cause_of(shown, i, refuges, now) : "not in the pool";
 
@@ -196,7 +196,7 @@ report_board(FunctionCallInfo fcinfo)
 
 	SessionIndex session_index =
 		SessionIndex::take(current.sessions, SessionColumns::with_servers, now, deadline);
-	Tally tally = count_now(current, session_index, rules, now, deadline);
+	ServerLoads loads = count_now(current, session_index, rules, now, deadline);
 	int count = current.servers.count;
 	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
 	TimestampTz counted_at;
@@ -209,9 +209,9 @@ report_board(FunctionCallInfo fcinfo)
 		row.add(current.servers[i].name);
 		row.add(usable);
 		row.add(burdens[i].rooms);
-		row.add(tally[i].rooms);
+		row.add(loads[i].rooms);
 		row.add(burdens[i].load);
-		row.add(tally[i].users + tally[i].expected);
+		row.add(loads[i].users + loads[i].expected);
 		if (counted_at != 0)
 			row.add(TimestampTzGetDatum(counted_at));
 		else

@@ -132,18 +132,18 @@ Server *
 count_servers(const PlacementRequest &request, const PlacementInput &input,
 			  const Assignments &assignments, Snapshot snapshot)
 {
-	Tally tally = Tally::count(assignments, *input.pool, input.session_index, input.rules, snapshot,
-							   request.now);
+	ServerLoads loads = ServerLoads::count(assignments, *input.pool, input.session_index,
+										   input.rules, snapshot, request.now);
 
-	if (tally.lacks_servers())
+	if (loads.lacks_servers())
 		return nullptr;
 
 	Server *servers = list_servers(request, input);
 
 	for (int i = 0; i < input.pool->servers.count; i++)
 	{
-		servers[i].load = tally[i].load(input.rules);
-		servers[i].rooms = tally[i].rooms;
+		servers[i].load = loads[i].load(input.rules);
+		servers[i].rooms = loads[i].rooms;
 	}
 	return servers;
 }

@@ -25,21 +25,21 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Placem
 {
 	const Pool &pool = *input.pool;
 	auto count_users = [&](SessionColumns wanted) {
-		return Tally::count_for_board(
+		return ServerLoads::count_for_board(
 			assignments, pool,
 			SessionIndex::take(pool.sessions, wanted, request.now, request.deadline), input.rules,
 			count.snapshot, request.now);
 	};
-	Tally tally = count_users(SessionColumns::rooms_and_users);
+	ServerLoads loads = count_users(SessionColumns::rooms_and_users);
 	CountResult result;
 
-	if (tally.lacks_servers())
-		tally = count_users(SessionColumns::with_servers);
+	if (loads.lacks_servers())
+		loads = count_users(SessionColumns::with_servers);
 	for (int i = 0; i < pool.servers.count; i++)
 		result.servers.push(CountedServer{
 			.place = places[i],
-			.burden = {.load = tally[i].users + tally[i].expected, .rooms = tally[i].rooms}});
-	result.suspects = tally.unassigned();
+			.burden = {.load = loads[i].users + loads[i].expected, .rooms = loads[i].rooms}});
+	result.suspects = loads.unassigned();
 	if (!count.wants_prepared)
 		return result;
 	/* Under a page lock, and the board's lock comes before it elsewhere: places are looked up afterwards. */

@@ -108,8 +108,8 @@ static_assert(std::is_trivially_destructible_v<UserCount>);
 /* scan(visit) calls visit(const Assignment &) for every room that counts. */
 template <typename S>
 void
-Tally::count_with(const Pool &pool, const SessionIndex &session_index, const Rules &rules,
-				  TimestampTz now, bool for_board, S scan)
+ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, const Rules &rules,
+						TimestampTz now, bool for_board, S scan)
 {
 	const SessionIndexTables *tables = session_index.details();
 	int servers = pool.servers.count;
@@ -158,29 +158,30 @@ Tally::count_with(const Pool &pool, const SessionIndex &session_index, const Rul
 			unassigned_rooms.push(tables->rooms[room].name);
 }
 
-Tally
-Tally::count(const Assignments &assignments, const Pool &pool, const SessionIndex &session_index,
-			 const Rules &rules, Snapshot snapshot, TimestampTz now)
+ServerLoads
+ServerLoads::count(const Assignments &assignments, const Pool &pool,
+				   const SessionIndex &session_index, const Rules &rules, Snapshot snapshot,
+				   TimestampTz now)
 {
-	Tally tally;
+	ServerLoads result;
 
-	tally.count_with(pool, session_index, rules, now, false, [&assignments, snapshot](auto visit) {
+	result.count_with(pool, session_index, rules, now, false, [&assignments, snapshot](auto visit) {
 		assignments.for_each_room(snapshot, visit);
 	});
-	return tally;
+	return result;
 }
 
-Tally
-Tally::count_for_board(const Assignments &assignments, const Pool &pool,
-					   const SessionIndex &session_index, const Rules &rules, Snapshot snapshot,
-					   TimestampTz now)
+ServerLoads
+ServerLoads::count_for_board(const Assignments &assignments, const Pool &pool,
+							 const SessionIndex &session_index, const Rules &rules,
+							 Snapshot snapshot, TimestampTz now)
 {
-	Tally tally;
+	ServerLoads result;
 
-	tally.count_with(pool, session_index, rules, now, true, [&assignments, snapshot](auto visit) {
+	result.count_with(pool, session_index, rules, now, true, [&assignments, snapshot](auto visit) {
 		assignments.for_each_row_of_others(snapshot, visit);
 	});
-	return tally;
+	return result;
 }
 
 Burden

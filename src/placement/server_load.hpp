@@ -26,24 +26,24 @@ struct ServerLoad
 };
 
 /* The load of every server of a pool, in the pool's order; a claimed room counts at the standby that has claimed it. */
-class Tally
+class ServerLoads
 {
 public:
 	/*
 	 * Counts the rooms that the snapshot sees or that may yet be committed. The snapshot has to be a latest one,
 	 * registered or active; exact for as long as the placement lock is held.
 	 */
-	static Tally count(const Assignments &assignments, const Pool &pool,
-					   const SessionIndex &session_index, const Rules &rules, Snapshot snapshot,
-					   TimestampTz now);
+	static ServerLoads count(const Assignments &assignments, const Pool &pool,
+							 const SessionIndex &session_index, const Rules &rules,
+							 Snapshot snapshot, TimestampTz now);
 
 	/*
 	 * Counts the rooms that the snapshot would see without this transaction's changes: what the board's count rests on.
 	 * Each at the server that its row names, so that the board can be told of every row that is moved.
 	 */
-	static Tally count_for_board(const Assignments &assignments, const Pool &pool,
-								 const SessionIndex &session_index, const Rules &rules,
-								 Snapshot snapshot, TimestampTz now);
+	static ServerLoads count_for_board(const Assignments &assignments, const Pool &pool,
+									   const SessionIndex &session_index, const Rules &rules,
+									   Snapshot snapshot, TimestampTz now);
 
 	/*
 	 * There are sessions that count at the server they name, which this census does not have: their rooms have no

@@ -54,7 +54,7 @@ note(Moved *moved, Change change)
 struct Spread
 {
 	PlacementInput input;
-	Tally tally;
+	ServerLoads loads;
 	Server *servers;
 };
 
@@ -78,8 +78,8 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 	describe_servers(request, spread->input, spread->servers);
 	for (int i = 0; i < pool.servers.count; i++)
 	{
-		spread->servers[i].load = spread->tally[i].load(spread->input.rules);
-		spread->servers[i].rooms = spread->tally[i].rooms;
+		spread->servers[i].load = spread->loads[i].load(spread->input.rules);
+		spread->servers[i].rooms = spread->loads[i].rooms;
 	}
 
 	expect_what_it_holds(&spread->input, room, now);
@@ -96,7 +96,7 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 	Change change = move_row(assignments, room, spread->servers[decision.server].name, why);
 
 	if (change == Change::done)
-		spread->tally.add(decision.server, load);
+		spread->loads.add(decision.server, load);
 	note(moved, change);
 }
 
@@ -120,8 +120,8 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	spread.tally = Tally::count(*assignments, *spread.input.pool, spread.input.session_index,
-								spread.input.rules, snapshot, now);
+	spread.loads = ServerLoads::count(*assignments, *spread.input.pool, spread.input.session_index,
+									  spread.input.rules, snapshot, now);
 	UnregisterSnapshot(snapshot);
 	debug_pause();
 	for (int i = 0; i < count; i++)
