@@ -31,7 +31,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// Both ways in which lib/pq sends parameters.
+// The two ways in which lib/pq sends parameters.
 var modes = map[string]string{
 	"text":   "",
 	"binary": " binary_parameters=yes",
@@ -80,7 +80,7 @@ func run(m *testing.M) (status int, err error) {
 	return m.Run(), nil
 }
 
-// open connects in one of the two modes, to tables without rooms.
+// open connects in one of the two modes, and empties the tables.
 func open(t *testing.T, mode string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("postgres", "dbname="+database+mode)
@@ -120,7 +120,7 @@ func count(t *testing.T, q querier) (rooms int) {
 	return
 }
 
-// code is the SQLSTATE of an error, or what else there is to say of it.
+// code returns the SQLSTATE of an error, or its text if it has none.
 func code(err error) string {
 	var failure *pq.Error
 	switch {
@@ -133,7 +133,7 @@ func code(err error) string {
 	}
 }
 
-// TestRoomTypes: whatever type the service keeps its rooms in, 2171 is one room.
+// TestRoomTypes: room 2171 is the same room in every type that the service may use.
 func TestRoomTypes(t *testing.T) {
 	type roomID int64
 	type roomName string
@@ -179,7 +179,7 @@ func TestRoomTypes(t *testing.T) {
 	}
 }
 
-// TestEveryTypeFirst: also when that type's call is the one that assigns.
+// TestEveryTypeFirst: also if the call with that type is the one that assigns.
 func TestEveryTypeFirst(t *testing.T) {
 	for mode, setting := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestEveryTypeFirst(t *testing.T) {
 	}
 }
 
-// TestOtherFunctions: the same holds for the functions beside it.
+// TestOtherFunctions: the same for the other functions.
 func TestOtherFunctions(t *testing.T) {
 	for mode, setting := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -239,7 +239,8 @@ func TestOtherFunctions(t *testing.T) {
 	}
 }
 
-// TestParameterFindsTextForm: what PostgreSQL makes of an untyped $1, as the server remembers it.
+// TestParameterFindsTextForm: which type PostgreSQL gives an untyped $1, as the server has stored
+// it.
 func TestParameterFindsTextForm(t *testing.T) {
 	db := open(t, "")
 	conn, err := db.Conn(context.Background())
@@ -269,8 +270,8 @@ func TestParameterFindsTextForm(t *testing.T) {
 	}
 }
 
-// TestBytesWithCast: the one trap. As text, bytes spell a number; as binary they are one: four are too few, and eight are
-// another room's.
+// TestBytesWithCast: the one case that fails. As text, bytes are the digits of a number. As binary,
+// they are the number itself: four bytes are too few, and eight are another room.
 func TestBytesWithCast(t *testing.T) {
 	query := "SELECT get_or_assign_server($1::bigint)"
 	db := open(t, modes["text"])
@@ -292,7 +293,8 @@ func TestBytesWithCast(t *testing.T) {
 	}
 }
 
-// TestPrepared: a statement prepared once and used by many goroutines, which database/sql prepares on many connections.
+// TestPrepared: a statement prepared once and used by many goroutines. database/sql prepares it on
+// many connections.
 func TestPrepared(t *testing.T) {
 	for mode, setting := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -302,7 +304,7 @@ func TestPrepared(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer statement.Close()
-			// PostgreSQL goes over to a generic plan after five executions.
+			// PostgreSQL switches to a generic plan after five executions.
 			for i := 0; i < 12; i++ {
 				room := int64(i % 3)
 				var byNumber, byText string
@@ -330,7 +332,7 @@ func TestPrepared(t *testing.T) {
 	}
 }
 
-// TestTransaction: an assignment is the transaction's, and is gone with it.
+// TestTransaction: an assignment belongs to the transaction, and is gone after its rollback.
 func TestTransaction(t *testing.T) {
 	for mode, setting := range modes {
 		t.Run(mode, func(t *testing.T) {
@@ -379,7 +381,7 @@ func TestTransaction(t *testing.T) {
 	}
 }
 
-// TestErrors: pq.Error.Code is the SQLSTATE, and Hint what to do.
+// TestErrors: pq.Error.Code is the SQLSTATE, and Hint says what to do.
 func TestErrors(t *testing.T) {
 	ordinary := &sql.TxOptions{}
 	readOnly := &sql.TxOptions{ReadOnly: true}
@@ -463,7 +465,8 @@ func TestReadOnlySticky(t *testing.T) {
 	}
 }
 
-// TestWaiting: a call waits for a transaction that is assigning the same room, for no other, and not for ever.
+// TestWaiting: a call waits for a transaction that is assigning the same room, for no other, and
+// not for ever.
 func TestWaiting(t *testing.T) {
 	db := open(t, "")
 	tx, err := db.Begin()
@@ -491,7 +494,7 @@ func TestWaiting(t *testing.T) {
 		t.Errorf("the same room: %s, not 55P03", code(err))
 	}
 
-	// A caller that gives up takes its call with it; the connection is of use afterwards.
+	// A cancelled caller's call ends too; the connection can be used afterwards.
 	patience, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	err = db.QueryRowContext(patience, "SELECT get_or_assign_server($1)", int64(1)).Scan(&answer)
@@ -499,7 +502,7 @@ func TestWaiting(t *testing.T) {
 		t.Errorf("a cancelled call: %s, not 57014", code(err))
 	}
 
-	// One that waits is told as soon as the other commits.
+	// A waiting caller gets its answer as soon as the other transaction commits.
 	told := make(chan string)
 	go func() {
 		server, err := ask(db, "SELECT get_or_assign_server($1)", "1")
@@ -530,10 +533,11 @@ func waitForWaiter(db *sql.DB) error {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return errors.New("nobody waits")
+	return errors.New("no call waits")
 }
 
-// TestLatestSnapshot: a transaction that has looked around an hour ago still balances, and cleans, by what is true now.
+// TestLatestSnapshot: a transaction whose snapshot is an hour old still balances, and cleans, by
+// the latest committed state.
 func TestLatestSnapshot(t *testing.T) {
 	db := open(t, "")
 	mustExec := func(query string) {
@@ -572,7 +576,7 @@ func TestLatestSnapshot(t *testing.T) {
 			t.Errorf("%v: %d rooms were freed, not empty, new and later", level, freed)
 		}
 		if server := mustAsk(t, tx, "SELECT get_or_assign_server($1)", "old"); server != "gxy1" {
-			t.Errorf("%v: the room that somebody has entered is on %s, not on gxy1", level, server)
+			t.Errorf("%v: the room with a user is on %s, not on gxy1", level, server)
 		}
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
@@ -580,7 +584,8 @@ func TestLatestSnapshot(t *testing.T) {
 	}
 }
 
-// TestDeadlock: two transactions that first-call two rooms in opposite order. One gets 40P01, and may try again.
+// TestDeadlock: two transactions call for two new rooms in opposite order. One gets 40P01, and may
+// try again.
 func TestDeadlock(t *testing.T) {
 	db := open(t, "")
 	begin := func() *sql.Tx {
@@ -620,8 +625,8 @@ func TestDeadlock(t *testing.T) {
 	}
 }
 
-// TestConcurrentCallers: 16 goroutines ask for the same new rooms, each in an order and a form of its own. They agree on
-// every room, and the rooms are spread evenly.
+// TestConcurrentCallers: 16 goroutines ask for the same new rooms, each in another order and with
+// another type. They get the same server for every room, and the rooms are spread evenly.
 func TestConcurrentCallers(t *testing.T) {
 	const callers, rooms = 16, 120
 	for mode, setting := range modes {
@@ -684,8 +689,8 @@ func TestConcurrentCallers(t *testing.T) {
 	}
 }
 
-// TestConcurrentRooms: 16 transactions assign 16 new rooms at the same time, and all are open until all have done so. None
-// waits for another, and whatever their order the rooms are spread evenly.
+// TestConcurrentRooms: 16 transactions assign 16 new rooms at the same time, and all stay open
+// until all have done so. None waits for another, and in any order the rooms are spread evenly.
 func TestConcurrentRooms(t *testing.T) {
 	const callers, rounds = 16, 25
 	db := open(t, "")

@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// Through pgbouncer in transaction mode, with the functions of the documentation: serverOf, serverFromPool and
-// serverOnShard are extracted from it, newPool and pgxPooled follow the version of pgx; see run_go in test/run.
+// Tests through pgbouncer in transaction mode, with the functions of the documentation: serverOf,
+// serverFromPool and serverOnShard are extracted from it, newPool and pgxPooled depend on the
+// version of pgx; see run_go in test/run.
 
 const poolerCalls = 100
 
-// throughPooler is the connection string, with what a driver is told about it.
+// throughPooler returns the connection string, with the given parameter of the driver.
 func throughPooler(t *testing.T, setting string) string {
 	t.Helper()
 	port := os.Getenv("PGBOUNCER_PORT")
@@ -34,7 +35,7 @@ type calls struct {
 
 type driver struct {
 	name    string
-	setting string // that a pooler needs
+	setting string // the parameter that a pooler needs
 	open    func(t *testing.T, connection string) calls
 }
 
@@ -69,8 +70,8 @@ var drivers = []driver{
 	}},
 }
 
-// callAtOnce has 16 callers ask for 50 rooms, and touch them, until one fails or all are done. It returns the first
-// failure.
+// callAtOnce has 16 callers ask for 50 rooms, and touch them, until one fails or all are done. It
+// returns the first failure.
 func callAtOnce(service calls) error {
 	const callers, rooms = 16, 50
 	ctx, cancel := context.WithCancel(context.Background())
@@ -111,7 +112,7 @@ func callAtOnce(service calls) error {
 	return first
 }
 
-// TestPooler: with the word that the README names for the driver, no call fails.
+// TestPooler: with the parameter that the README gives for the driver, no call fails.
 func TestPooler(t *testing.T) {
 	for _, d := range drivers {
 		t.Run(d.name, func(t *testing.T) {
@@ -123,7 +124,7 @@ func TestPooler(t *testing.T) {
 	}
 }
 
-// sqlState of an error of either driver.
+// sqlState returns the SQLSTATE of an error of either driver.
 func sqlState(err error) string {
 	var failure interface{ SQLState() string }
 	if errors.As(err, &failure) {
@@ -132,7 +133,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// TestPoolerWithout: without that word calls do fail, so the pooler is one that the word is needed for.
+// TestPoolerWithout: without the parameter calls fail, so this pooler does need it.
 func TestPoolerWithout(t *testing.T) {
 	for _, d := range drivers {
 		t.Run(d.name, func(t *testing.T) {
@@ -151,7 +152,7 @@ func TestPoolerWithout(t *testing.T) {
 	}
 }
 
-// TestShards: a room is asked of the same database each time.
+// TestShards: every call for a room goes to the same database.
 func TestShards(t *testing.T) {
 	db := open(t, "")
 	shards := []*sql.DB{db, db, db}

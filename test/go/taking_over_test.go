@@ -13,13 +13,13 @@ import (
 	"github.com/lib/pq"
 )
 
-// A service with its own table, and everything that its replicas did.
+// A service with its own table, and the answers that its replicas got.
 type service struct {
 	t        *testing.T
 	admin    *sql.DB
 	api      string // connects as the API's role
 	mutex    sync.Mutex
-	answers  map[int64]map[string]bool // what each room's callers were told
+	answers  map[int64]map[string]bool // the servers that callers of each room were given
 	failures []error
 	calls    int
 	stop     chan struct{}
@@ -92,7 +92,7 @@ func (s *service) note(room int64, answer string, err error) {
 	s.answers[room][answer] = true
 }
 
-// known returns a room that has been answered, the latest ones first.
+// known returns a room that has been answered, preferring the latest.
 func (s *service) known(back int64) (room int64, ok bool) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -104,7 +104,8 @@ func (s *service) known(back int64) (room int64, ok bool) {
 	return 0, false
 }
 
-// oldCall is the service's own GetOrAssignServer: a look, a renewal, or a choice and an upsert.
+// oldCall is the service's own GetOrAssignServer: a read, then a renewal, or a choice and an
+// upsert.
 func oldCall(db *sql.DB, room int64) (server string, err error) {
 	id := strconv.FormatInt(room, 10)
 	err = db.QueryRow("SELECT gateway_name FROM room_server_assignments WHERE room_id = $1", id).Scan(&server)
@@ -122,7 +123,7 @@ func oldCall(db *sql.DB, room int64) (server string, err error) {
 	return
 }
 
-// replica calls until the service stops, each time on the one connection it has.
+// replica calls until the service stops, on one connection.
 func (s *service) replica(call func(db *sql.DB, turn int64)) {
 	db, err := sql.Open("postgres", s.api)
 	if err != nil {
@@ -146,7 +147,7 @@ func (s *service) replica(call func(db *sql.DB, turn int64)) {
 
 const oldReplicas = 8
 
-// Old replicas open new rooms, one after the other, and ask again for those of all replicas.
+// Old replicas open new rooms, one after the other, and ask again for rooms of all replicas.
 func (s *service) startOldReplicas() {
 	for i := int64(0); i < oldReplicas; i++ {
 		i := i
@@ -162,7 +163,7 @@ func (s *service) startOldReplicas() {
 	}
 }
 
-// New replicas ask for the rooms that others have opened, and open some of their own.
+// New replicas ask for rooms that others have opened, and open some of their own.
 func (s *service) startNewReplicas() {
 	for i := int64(0); i < 4; i++ {
 		i := i
@@ -177,7 +178,7 @@ func (s *service) startNewReplicas() {
 	}
 }
 
-// The cleanup of an old replica, without a grace. Its failures are not those of a caller.
+// The cleanup of an old replica, without a grace period. Its failures do not count as failed calls.
 func (s *service) startOldCleanup(outcome func(rows int64, err error)) {
 	s.replica(func(db *sql.DB, turn int64) {
 		result, err := db.Exec(`DELETE FROM room_server_assignments rsa
@@ -207,8 +208,9 @@ func (s *service) wait(more int) {
 	}
 }
 
-// judge stops the replicas: each room has had one server, and no call has failed but, with statements sent in two steps,
-// one a connection and change of the table with 0A000.
+// judge stops the replicas. It checks that each room has had one server and that no call has
+// failed. One failure is allowed: with statements sent in two steps, one 0A000 for each connection
+// and change of the table.
 func (s *service) judge(mode string, changes int) {
 	close(s.stop)
 	s.replicas.Wait()
@@ -236,7 +238,8 @@ func (s *service) judge(mode string, changes int) {
 	s.t.Logf("%d calls, %d rooms, %d calls in flight failed", s.calls, len(s.answers), inFlight)
 }
 
-// TestTakingOver: a service in use gets the extension in the place of its table, and new replicas beside the old ones.
+// TestTakingOver: the extension replaces the table of a service in use, and new replicas run beside
+// the old ones.
 func TestTakingOver(t *testing.T) {
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
@@ -262,7 +265,7 @@ func TestTakingOver(t *testing.T) {
 	}
 }
 
-// TestGoingBack: the old replicas of a service that takes over and thinks better of it.
+// TestGoingBack: the service returns to its own table while old replicas run.
 func TestGoingBack(t *testing.T) {
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
@@ -282,8 +285,8 @@ func TestGoingBack(t *testing.T) {
 	}
 }
 
-// TestInterruptedTakeOver: where a transaction that has used the old table stays open, the change is given up in time,
-// and nothing has happened.
+// TestInterruptedTakeOver: a transaction that has used the old table stays open. The change gives
+// up in time, and changes nothing.
 func TestInterruptedTakeOver(t *testing.T) {
 	s := newService(t, "")
 	tx, err := s.admin.Begin()

@@ -1,6 +1,9 @@
-# Dump and restore: servers, pins, sources, assignments and what was learned of rooms come back once each, and the restored
-# database answers as the dumped one did. With the default pool, of which nothing is written, and with a written one, in a schema of its own,
-# whose sources are attached views; through plain and custom dumps, pg_dumpall, and pg_upgrade.
+# Dump and restore: servers, pins, sources, assignments and learned room sizes are restored once
+# each, and the restored database answers as the dumped one did.
+#
+# Two databases are dumped: one with the default pool, which has no rows, and one with a written
+# pool in a schema of its own, whose sources are attached views. Each goes through plain and custom
+# dumps, pg_dumpall and pg_upgrade.
 use strict;
 use warnings FATAL => 'all';
 
@@ -62,7 +65,7 @@ $source->safe_psql('written', q{
 my %path = (unwritten => 'public', written => '"the balancer"', emptied => 'public');
 my %new_room = (unwritten => '77', written => 'r9');
 
-# The kind of pool that a database was restored with.
+# Whether the database was restored with the default pool or with a written one.
 sub kind_of
 {
 	my ($dbname) = @_;
@@ -81,7 +84,7 @@ sub tables
 	} qw(room_server_assignments balancer_servers balancer_pins balancer_sources balancer_room_sizes);
 }
 
-# What callers are answered, those of a room that is yet to be assigned last.
+# The answers to callers. The room that has no assignment yet comes last.
 sub answers
 {
 	my ($node, $dbname) = @_;
@@ -107,7 +110,7 @@ is($source->safe_psql('unwritten', 'SELECT count(*) FROM _pool_written'), '0', '
 unlike($answers{written}, qr/\|b$/m, 'a server that was deleted is not answered before the dump');
 is($answers{emptied}, '53000', 'an emptied pool answers no new room before the dump');
 
-# The claims that hold for every way to restore.
+# The assertions that hold for every way to restore.
 sub is_restored
 {
 	my ($node, $dbname, $how) = @_;

@@ -1,7 +1,8 @@
-# Prepared transactions: they have no session that could end them, survive a restart, and may be forgotten for days.
+# Prepared transactions: no session can end them, they survive a restart, and they may stay open for
+# days.
 #
-# Each call is made with lock_timeout = 1 s where it must not wait: the prepared transaction does not end by itself, so
-# that a call which waited for it would fail.
+# A call that must not wait is made with lock_timeout = 1 s: the prepared transaction does not end
+# by itself, so a call that waits for it fails.
 use strict;
 use warnings FATAL => 'all';
 
@@ -37,7 +38,7 @@ sub reset_rooms
 	$node->safe_psql('postgres', 'DELETE FROM room_server_assignments');
 }
 
-# Rooms on gxy3, last used as long ago.
+# Puts rooms on gxy3 that were last used the given time ago.
 sub aged_rooms
 {
 	my ($age, @rooms) = @_;

@@ -1,5 +1,5 @@
-# Who is being waited for: the hint of a call that waited too long names the session, whatever it is doing and in
-# whichever subtransaction it did it.
+# The hint of a call that timed out names the session it waited for, whatever that session is doing
+# and whichever of its subtransactions holds the lock.
 use strict;
 use warnings FATAL => 'all';
 
@@ -42,14 +42,14 @@ is_named('cleanup of an expired lease', 'expired', 'SELECT clean_inactive_assign
 is_named('release of an expired lease', 'expired', "SELECT release_room('expired')");
 is_named('DELETE of an expired lease', 'expired', 'DELETE FROM room_server_assignments');
 
-# lock_timeout is the session's own: it is the smaller one here, and the hint is the same.
+# Here lock_timeout, set by the session, is the smaller limit. The hint is the same.
 $holder->query_safe("BEGIN; SELECT get_or_assign_server('new')");
 my (undef, $state, $error) =
   attempt($node, "SET lock_timeout = '200ms'; SELECT get_or_assign_server('new')");
 is($state, '55P03', 'a smaller lock_timeout: 55P03');
 like($error, qr/^HINT:.*\bpid $pid\b/m, 'a smaller lock_timeout: the hint names the pid');
 
-# Those who wait show in pg_locks as waiting for that transaction.
+# pg_locks shows that the callers wait for that transaction.
 my $waiter = session($node);
 $waiter->query_until(qr/calling/, "\\echo calling\nSELECT get_or_assign_server('new');\n");
 wait_for_waiters($node, 1);

@@ -1,5 +1,5 @@
-# A hot standby, and READ ONLY transactions on the primary: what has a server is answered, what would have to write is
-# 25006 with a hint, and nothing is written.
+# Calls on a hot standby, and in READ ONLY transactions on the primary: a room that has a server is
+# answered, a call that would have to write raises 25006 with a hint, and nothing is written.
 use strict;
 use warnings FATAL => 'all';
 
@@ -37,7 +37,7 @@ replicated(q{
 		FROM (VALUES ('1', interval '0'), ('2', interval '20 s'), ('3', interval '1 h')) r (room, age);
 });
 
-# Every function of the surface either only looks, or is called here in every way that writes.
+# Every function of the SQL interface either only reads, or is called here in every way that writes.
 my @looks = ('room_server', 'server_state', 'explain_assignment', 'reset_balancer_stats');
 my @writes = (
 	'get_or_assign_server(9)', 'touch_room(1)', 'touch_room(9)', 'touch_room(1, 5)', 'release_room(1)', 'release_room(9)',

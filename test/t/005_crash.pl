@@ -1,4 +1,5 @@
-# Crashes: what was committed is there afterwards, what was not is gone, and everything works (G4, G6).
+# Crashes: committed changes are there afterwards, uncommitted ones are not, and all functions work
+# (G4, G6).
 use strict;
 use warnings FATAL => 'all';
 
@@ -12,7 +13,7 @@ use Test::More;
 
 my $node = new_server('main', 'max_prepared_transactions = 10');
 
-# Its client sees the connection end.
+# Waits until the client sees the connection end.
 sub crash
 {
 	my (@sessions) = @_;
@@ -53,7 +54,7 @@ is($node->safe_psql('postgres', 'SELECT r::text FROM room_server_assignments r O
 is($node->safe_psql('postgres', "SELECT rooms FROM balancer_load ORDER BY server"), "2\n1\n1",
 	'what was not committed does not count');
 is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT get_or_assign_server('lost')"), 'gxy3',
-	'a room whose assignment was lost is assigned, and nobody is waited for');
+	'a room whose assignment was lost is assigned without a wait');
 is($node->safe_psql('postgres', "SET lock_timeout = '1s'; SELECT get_or_assign_server('kept')"), 'gxy1',
 	'a committed assignment is answered');
 is($node->safe_psql('postgres', "SELECT touch_room('renewed')"), 't', 'a lease is renewed');

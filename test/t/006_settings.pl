@@ -1,4 +1,5 @@
-# Settings: where they may come from, when they reach whom, and who may not set them.
+# Settings: where they may be set, when a change reaches which sessions, and which roles may not set
+# them.
 use strict;
 use warnings FATAL => 'all';
 
@@ -55,7 +56,7 @@ is($node->safe_psql('other', "SELECT setting FROM pg_settings WHERE name = 'gxy_
 my $servers = join ',', map { "gxy$_" } 1 .. 12;
 my $no_bound = 2147483647;
 my @settings = (
-	# name, unit, default, least or values, greatest, what a database sets
+	# name, unit, default, minimum or list of values, maximum, value that a database sets
 	[ 'assign_timeout', 'ms', 5000, 1, $no_bound, 1234 ],
 	[ 'assignment_grace', 'ms', 90000, 0, $no_bound, 1234 ],
 	[ 'avg_room_occupancy', '', 10, 1, 1000000, 1234 ],
@@ -74,7 +75,7 @@ my @settings = (
 	[ 'touch_interval', 'ms', 10000, 0, $no_bound, 1234 ],
 );
 
-# Gives what is printed by a session that has loaded the library.
+# Returns the output of a session that has loaded the library.
 sub after_load
 {
 	my ($sql, %more) = @_;

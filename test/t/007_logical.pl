@@ -1,5 +1,5 @@
-# Logical replication of the pool: rows that the apply worker writes, with ordinary triggers off, are noticed by the
-# subscriber's sessions, which remember the pool.
+# Logical replication of the pool: the apply worker writes rows without firing ordinary triggers.
+# The subscriber's sessions, which cache the pool, still notice them.
 use strict;
 use warnings FATAL => 'all';
 
@@ -47,13 +47,14 @@ is($session->query('SELECT string_agg(server, $$ $$) FROM balancer_load WHERE po
 applied("INSERT INTO balancer_pins (room_id, server) VALUES ('second', 'south')");
 is($session->query("SELECT get_or_assign_server('second')"), 'south', 'a pin that was applied is noticed');
 
-# Inside one transaction as well: the next call goes by the pool of that moment.
+# Inside one transaction as well: the next call uses the pool as it is at that moment.
 $session->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT get_or_assign_server(3)');
 applied("UPDATE balancer_servers SET state = 'offline' WHERE name = 'north'");
 is($session->query("SELECT server_state('north')"), 'offline', 'an open transaction notices, whatever its snapshot');
 $session->query_safe('COMMIT');
 
-# The last server goes: the subscriber's pool is empty as well, and not that of its settings.
+# The last server is deleted: the subscriber's pool is empty too. It does not fall back to the
+# default pool of its settings.
 applied("UPDATE balancer_servers SET state = 'online'; DELETE FROM balancer_pins; DELETE FROM balancer_servers");
 is($session->query('SELECT count(*) FROM balancer_load WHERE pool IS NOT NULL'), '0', 'a pool that was emptied by what was applied is empty');
 is(scalar attempt($subscriber, "SELECT get_or_assign_server('none')"), '53000', 'new rooms are refused');

@@ -1,5 +1,5 @@
-# Many clients at once: new rooms are spread exactly (G2), and a room has one answer (G1), whoever asks at the same
-# moment and at whichever isolation level.
+# Many clients at once: new rooms are spread exactly (G2), and a room has one answer (G1) for all
+# callers at the same moment and at every isolation level.
 use strict;
 use warnings FATAL => 'all';
 
@@ -65,7 +65,8 @@ run_clients('new rooms at REPEATABLE READ, each held 5 ms', 20,
 ok(even($node), 'new rooms at REPEATABLE READ, each held 5 ms: the servers differ by at most one room')
   or diag(spread($node));
 
-# What is rolled back was counted while it was open, so that the rest is not quite even; but nothing of it is left.
+# A reservation counts until it is rolled back, so the remaining rooms are not spread exactly. But
+# no rolled-back room is left.
 forget_rooms();
 run_clients('new rooms, some rolled back', 20,
 	"\\set keep random(0, 1)\nBEGIN;\nSELECT get_or_assign_server(nextval('rooms'));\n\\sleep 2 ms\n"

@@ -1,8 +1,10 @@
-# The board in shared memory: new rooms placed without a count of their own (gxy_balancer.load_max_age).
+# The load cache in shared memory: new rooms placed without a count for each room
+# (gxy_balancer.load_max_age).
 #
-# _check_board() compares what it says with a count; each section ends with that comparison. A count that is an hour old
-# stays: whatever is right then has been told to the board by the transactions themselves. A count that may be a
-# millisecond old is made anew all the time: then what is in flight while it is made is put to the test.
+# _check_board() compares the cache with a count; each section ends with that comparison. With a
+# load_max_age of an hour the baseline stays, so a correct figure shows that the transactions
+# themselves updated the cache. With a millisecond the baseline is counted again all the time, which
+# tests transactions that are in flight during a count.
 use strict;
 use warnings FATAL => 'all';
 
@@ -14,7 +16,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# No process for the worker, which would free rooms in between.
+# No worker: it would free rooms in between.
 my $node = new_server('main', "shared_preload_libraries = 'gxy_balancer'", 'max_prepared_transactions = 10',
 	'max_connections = 60', 'max_worker_processes = 1', "gxy_balancer.load_max_age = '1h'");
 
@@ -32,13 +34,14 @@ sub agrees
 		'', "$what: the board agrees with the tables");
 }
 
-# As the board has it.
+# The loads by the cache.
 sub rooms_on
 {
 	return sql("SELECT board_rooms FROM _check_board() WHERE server = '$_[0]'");
 }
 
-# Counts are some of their own durations apart: one step after the other until one has been made.
+# The interval between two counts depends on how long a count takes. Repeats the step until a count
+# has been made.
 sub until_counted
 {
 	my ($step) = @_;
@@ -65,7 +68,8 @@ sub recount
 	return;
 }
 
-# The next new room counts: a count made within what was rolled back is not gone by for longer than need be.
+# The next new room counts again: a count made inside a transaction that was rolled back is not used
+# longer than necessary.
 sub outdate
 {
 	sql(q{SET statement_timeout = '60s'; DO $$BEGIN
@@ -137,7 +141,7 @@ agrees('a commit after the count that saw it open');
 recount();
 agrees('and a count of what was committed');
 
-# It counts in the middle of its own changes.
+# The transaction counts in the middle of its own changes.
 $open->query_safe("BEGIN; SET LOCAL gxy_balancer.load_max_age = '1ms'; SELECT release_room(11)");
 until_counted(sub { $open->query_safe(q{SELECT get_or_assign_server(nextval('rooms'))}) });
 agrees('a count by a transaction that has changed something');
@@ -251,7 +255,8 @@ is(sql(q{SET gxy_balancer.avg_room_occupancy = 20; SELECT get_or_assign_server(9
 recount();
 agrees('after other settings');
 
-# A count holds for what it was made of. Whatever shapes a load makes another count necessary, and is put back here.
+# A count is valid for the settings and the pool it was made with. Changes each setting that affects
+# a load, which makes a new count necessary, and resets it.
 sql('CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.sessions (LIKE sessions); CREATE VIEW users_in_rooms AS SELECT * FROM sessions');
 
 sub usable_after
@@ -271,7 +276,7 @@ is(usable_after($_), 'f', "but not after $_")
   q{SELECT attach_sessions('elsewhere.sessions')}, q{INSERT INTO balancer_servers (name) VALUES ('gxy5')};
 sql('DROP VIEW users_in_rooms; DROP SCHEMA elsewhere CASCADE');
 
-# The board keeps rooms and users, so that it goes by either.
+# The cache keeps both rooms and users, so it serves either load_metric.
 sql(q{
 	TRUNCATE room_server_assignments;
 	INSERT INTO room_server_assignments (room_id, gateway_name, expected_users)
@@ -303,7 +308,7 @@ do
 {
 	(undef, $state) = attempt($node, q{SET gxy_balancer.load_max_age = '1ms'; SELECT get_or_assign_server(nextval('rooms'))});
 } while ($state eq '' && time() < $end);
-is($state, '55000', 'whoever counts without sessions has the error');
+is($state, '55000', 'the session that counts without sessions gets the error');
 isnt(sql('SELECT get_or_assign_server(93)'), '', 'others go on by the last count');
 sql('ALTER TABLE gone RENAME TO sessions');
 agrees('after a count that failed');
@@ -330,7 +335,7 @@ sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers; SELECT ini
 recount();
 
 #
-# Backends held up where no lock can
+# Backends stopped at points where no lock can stop them
 #
 
 my $flags = PostgreSQL::Test::Utils::tempdir;
@@ -345,7 +350,7 @@ sub flag
 	return "$flags/$name";
 }
 
-# A session that counts, where that is due, and stops in the middle.
+# A session that counts, because a count is due, and stops in the middle.
 sub start_counting
 {
 	my $flag = flag('count');
@@ -359,7 +364,8 @@ sub start_counting
 	return ($session, $pid, $flag);
 }
 
-# A session whose transaction has been committed, as all can see, and that has done nothing about it yet. A count is due.
+# A session whose transaction is committed and visible to others, but has not yet updated the cache.
+# A count is due.
 sub start_committing
 {
 	my ($room) = @_;
@@ -374,7 +380,7 @@ sub start_committing
 	return ($session, $flag);
 }
 
-# Lets a session go on, to its end.
+# Resumes a session and waits until it has ended.
 sub let_go
 {
 	my ($session, $flag) = @_;
@@ -423,12 +429,13 @@ sql("SELECT pg_terminate_backend($count_pid)");
 wait_until($node, 'postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $count_pid)");
 unlink $count_flag;
 eval { $counting->quit };
-agrees('whoever counts is terminated');
+agrees('the session that counts is terminated');
 recount();
-agrees('and somebody else counts');
+agrees('and another session counts');
 
-# Counts keep their distance, lest a large table be read all the time. How long one took is known from below only: it
-# was under way from before the first look at the clock until after the second.
+# There is a minimum interval between two counts, so that a large table is not read all the time.
+# The test only has a lower limit for a count's duration: the count had begun before the first look
+# at the clock and ended after the second.
 sub hold_up_count
 {
 	my ($rooms) = @_;
@@ -455,8 +462,9 @@ is(sql("SELECT max(counted_at) - '$last' >= 2 * interval '$took' FROM _check_boa
 recount();
 sql(q{SELECT attach_sessions('sessions')});
 
-# A transaction is prepared, as all can see, before the board has its changes in the list. The first count after a restart
-# picks the rows of prepared transactions, and may come in between.
+# A transaction is prepared, and visible as such, before the cache has its changes in the list of
+# prepared transactions. The first count after a restart collects the rows of prepared transactions,
+# and may run in between.
 $node->restart;
 
 my $preparing = session($node);

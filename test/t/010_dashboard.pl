@@ -1,5 +1,5 @@
-# The Grafana dashboard asks what there is to ask: each of its queries runs as a role that has pg_monitor and no more, in
-# whatever schema the extension is, and shows the state of the sample.
+# The Grafana dashboard: each of its queries runs as a role that has pg_monitor only, in any schema
+# of the extension, and shows the state of the sample.
 use strict;
 use warnings FATAL => 'all';
 
@@ -51,7 +51,7 @@ like($shown{Failovers}, qr/\|gxy2\|/, 'failovers are listed');
 like($shown{Worker}, qr/^(?:idle|running)$/, 'the worker says how it is');
 is(scalar(split /\n/, $shown{'Largest rooms'}), 8, 'and every room is there');
 
-# The console in psql: a row of a server with a name like these fits on a terminal.
+# The console in psql: the rows of servers with names of this length fit on a terminal.
 $node->psql('postgres', 'SET search_path = "Media"; SELECT * FROM balancer_load', stdout => \my $console,
 	extra_params => [ '-P', 'format=aligned', '-P', 'tuples_only=off' ]);
 my ($header, $line, @rows) = split /\n/, $console;

@@ -1,5 +1,6 @@
-# Bursts of first calls, several of them for each room: all callers of a room get one server, and rooms of equal size are
-# spread evenly (G1, G2), with the load cache as with a count for each room.
+# Bursts of first calls, several for each room: all callers of a room get the same server, and rooms
+# of equal size are spread evenly (G1, G2). Run once with the load cache and once with a count for
+# each room.
 use strict;
 use warnings FATAL => 'all';
 
@@ -15,13 +16,14 @@ my $callers = 4;
 my $clients = $rooms * $callers;
 my $rounds = 5;
 
-# No process for the worker, which would free rooms in between.
+# No worker: it would free rooms in between.
 my $node = new_server('main', "shared_preload_libraries = 'gxy_balancer'", "max_connections = @{[ $clients + 12 ]}",
 	'max_worker_processes = 1');
 
 $node->safe_psql('postgres', 'CREATE TABLE answers (room bigint, answer text)');
 
-# One call of each client, all at the same moment: they wait until the last one is there. first: of the rooms' numbers.
+# One call of each client, all at the same moment: each client waits until the last one has arrived.
+# first: the first room number.
 sub burst
 {
 	my ($first, $max_age, $end) = @_;

@@ -1,10 +1,12 @@
 # NULL in every column of every table of the extension, and tables that a DBA has altered.
 #
-# The triggers on the tables run before NOT NULL is checked, and the C code reads rows without the executor. So each
-# column is set to NULL by INSERT and by UPDATE: as the operator of the README, as a superuser, and once more with NOT
-# NULL dropped; then each is dropped, renamed, replaced, and given another type. A statement may succeed, or fail with an
-# error of its own; no session may end. On a server that has the library preloaded, with a load cache, and on one that
-# has not. Each case is a transaction that is rolled back, a savepoint before each of its statements.
+# The triggers on the tables run before NOT NULL is checked, and the C++ code reads rows without the
+# executor. So each column is set to NULL by INSERT and by UPDATE: as the operator of the README, as
+# a superuser, and once more with NOT NULL dropped. Then each column is dropped, renamed, replaced,
+# and given another type. A statement may succeed, or fail with an error of the extension; no
+# session may crash. The test runs on a server that has the library preloaded, with a load cache,
+# and on one that has not. Each case is a transaction that is rolled back, with a savepoint before
+# each statement.
 use strict;
 use warnings FATAL => 'all';
 
@@ -14,7 +16,7 @@ use GxyBalancer;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# A row of each table that is valid, and refers to what create_extension() has made.
+# A valid row of each table, which refers to what create_extension() has made.
 my %row = (
 	room_server_assignments => {
 		room_id => q{'new'}, gateway_name => q{'gxy1'}, region => q{'IL'}, assigned_at => 'now()',
@@ -36,11 +38,11 @@ my %row = (
 		from_server => q{'gxy3'}, to_server => q{'gxy4'}, declared_at => q{'2001-01-01'}, due_at => q{'2001-01-01'},
 		cause => q{'silent'}, rooms => 1, outcome => q{'moved'}, finished_at => 'now()', recovered_at => 'now()' });
 
-# A value of another type than the column's.
+# A value of a type other than the column's.
 my %other = (text => 'bigint', integer => 'text', bigint => 'text', real => 'text', boolean => 'text',
 	'timestamp with time zone' => 'text', 'text[]' => 'int');
 
-# What every function and view says, and what the application's own statements come to.
+# The calls of every function and view, and the application's own statements.
 my @calls = (
 	q{SELECT room_server('old')}, q{SELECT get_or_assign_server('old')}, q{SELECT touch_room('old', 3)},
 	q{SELECT count(*) FROM explain_assignment('other')}, q{SELECT count(*) FROM balancer_load},
@@ -103,7 +105,7 @@ sub statements_for
 {
 	my ($table, $column) = @_;
 	my %values = %{ $row{$table} // die "no row of $table is known here" };
-	# One that has neither rooms nor pins, which are not to lose it.
+	# A server that has neither rooms nor pins, so that it may be deleted.
 	my $where = $table eq 'balancer_servers' ? " WHERE name = 'gxy3'" : '';
 
 	die "no value of $table.$column is known here" unless exists $values{$column};
@@ -133,7 +135,8 @@ sub null_cases
 	return @cases;
 }
 
-# As a DBA can have it: without NOT NULL, or the primary key that implies it.
+# Tables as a DBA may have altered them: without NOT NULL, or without the primary key that implies
+# it.
 sub altered_cases
 {
 	my ($node, $table, $column, $not_null, $type) = @_;
@@ -141,7 +144,7 @@ sub altered_cases
 	my @constraints = split /\n/, $node->safe_psql('postgres', qq{
 		SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
 		FROM pg_constraint WHERE conrelid = '$table'::regclass AND contype IN ('c', 'p')});
-	# What the change leaves of the other statements is PostgreSQL's to say.
+	# Errors that the altered table causes in other statements are PostgreSQL's.
 	my @others = qw(42703 42804 42883 23502 22P02 42P10 23514 23505 22008 42704 53000);
 	my @cases = (
 		{ name => 'dropped', ddl => ["ALTER TABLE $table DROP COLUMN $column CASCADE"] },
@@ -165,7 +168,8 @@ sub altered_cases
 	return @cases;
 }
 
-# All in one session: what became of the statements of each case, and whether PostgreSQL itself refused its DDL.
+# Runs all cases in one session. Returns the result of each case's statements, and whether
+# PostgreSQL itself refused its DDL.
 sub run_cases
 {
 	my ($node, @cases) = @_;
@@ -194,8 +198,8 @@ sub run_cases
 		my @wrong = map { "$outcomes[$_]: $statements[$_]" } grep { !$allowed{ $outcomes[$_] } } 0 .. $#outcomes;
 
 		push @wrong, "the session has ended: $statements[@outcomes]" if @outcomes < @statements;
-		# PostgreSQL refuses some: to change the type of a column that a trigger's condition names, to drop one that a
-		# function of the extension reads.
+		# PostgreSQL refuses some: to change the type of a column that a trigger's condition names,
+		# and to drop a column that a function of the extension reads.
 		push @wrong, "not altered: @{ $case->{ddl_outcomes} }"
 		  if $case->{name} =~ /NULL|renamed/ && ($case->{ddl_outcomes}[-1] // '') ne '00000';
 		ok(!@wrong, $case->{name}) or diag(join "\n", @wrong);
@@ -219,7 +223,7 @@ sub test_server
 }
 
 test_server(new_server('plain'));
-# No process for the worker, which would wait for the tables.
+# No worker: it would wait for the tables.
 test_server(new_server('preloaded', "shared_preload_libraries = 'gxy_balancer'", 'max_worker_processes = 1',
 	"gxy_balancer.load_max_age = '1h'", "gxy_balancer.heartbeat_timeout = '1min'"));
 

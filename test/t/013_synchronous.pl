@@ -1,5 +1,6 @@
-# G6 with a synchronous standby: the primary dies in the middle of traffic, the standby is promoted, and every answer that
-# a client was given is the answer there. With a count for each new room, and with the load cache.
+# G6 with a synchronous standby: the primary crashes under traffic and the standby is promoted.
+# Every answer that a client was given is still the answer there. Run with a count for each new
+# room, and with the load cache.
 use strict;
 use warnings FATAL => 'all';
 
@@ -14,8 +15,8 @@ use Test::More;
 my $folder = PostgreSQL::Test::Utils::tempdir;
 my $rooms = 20000;
 
-# Clients that call for the same rooms from both ends, each call a transaction; every third one calls twice in one, so that
-# the second call is about a lease of its own transaction.
+# The clients call for the same rooms, from both ends of the range. A client calls twice for every
+# third room, in one transaction, so that the second call finds its own uncommitted lease.
 sub start_clients
 {
 	my ($node, $what) = @_;
@@ -37,7 +38,7 @@ sub start_clients
 	return @clients;
 }
 
-# What the clients know to be committed, as "room|server".
+# The assignments that the clients know to be committed, as "room|server".
 sub known_answers
 {
 	my ($what) = @_;

@@ -1,5 +1,6 @@
-# What makes other sessions read the pool anew, and what must not, because it happens all the time. The write-ahead log tells: a
-# commit that invalidates what others remember of a table says so in its record.
+# Which statements make other sessions read the pool again, and which must not, because they are
+# frequent. The write-ahead log shows it: a commit that invalidates the caches of other sessions
+# says so in its record.
 use strict;
 use warnings FATAL => 'all';
 
@@ -12,7 +13,7 @@ use Test::More;
 
 my $node = new_server('main', 'autovacuum = off');
 
-# What a statement's commit says: '' if there was none.
+# Returns the invalidations in the statement's commit record, '' if there are none.
 sub commit_of
 {
 	my ($sql) = @_;

@@ -1,8 +1,10 @@
-# 101_databases.pl: preload and CREATE EXTENSION is all.
+# 101_databases.pl: the worker needs no set-up besides shared_preload_libraries and CREATE
+# EXTENSION.
 #
-# The launcher finds the databases that have the extension by itself: those that are there when it starts, those that
-# come later, those in which the extension is created later, dropped, created again or moved. It visits the others once,
-# and templates and databases that refuse connections not at all.
+# The launcher finds the databases that have the extension by itself: those that exist when it
+# starts, those created later, and those in which the extension is created later, dropped, created
+# again or moved. It visits other databases once, and never visits templates and databases that
+# refuse connections.
 
 use strict;
 use warnings FATAL => 'all';
@@ -18,7 +20,8 @@ use Test::More;
 my $node = new_node('databases', conf => "max_prepared_transactions = 2\nlog_min_messages = debug1\n");
 my $started = qr/DEBUG:  starting background worker process "gxy_balancer worker"/;
 
-# What only the worker moves, since nobody connects to these databases.
+# The number of committed transactions by database. No client connects to these databases, so only
+# the worker adds to it.
 sub transactions_in
 {
 	my (@databases) = @_;
@@ -39,7 +42,8 @@ sub wait_for_visit
 
 $node->start;
 
-# An idle room is freed and one in use is kept, within two intervals. Neither has a lease any more.
+# Within two intervals an idle room is freed and one in use is kept. The leases of both have
+# expired.
 $node->safe_psql('postgres', 'CREATE DATABASE galaxy');
 create_extension($node, 'galaxy');
 wait_for_first_run($node, 'galaxy');
@@ -58,13 +62,15 @@ cmp_ok(
 	'<=', 2, 'by one of the next two runs');
 set_interval($node, '1h');
 
-# The first round visits what is there. Nothing but a visit begins a transaction in a database without the extension.
+# The first round visits all databases. Without the extension, only a visit begins a transaction in
+# a database.
 $node->safe_psql('postgres', 'CREATE DATABASE plain');
 $node->restart;
 ok(wait_for_visit('plain'), 'the first round visits a database without the extension');
 ok(wait_for_first_run($node, 'galaxy'), 'and one with it');
 
-# From here on the interval is an hour: what is noticed, is noticed at once.
+# From here on the interval is an hour: the launcher must notice each change without waiting for the
+# next run.
 overdue($node, 'galaxy', 'idle');
 $node->safe_psql('plain', 'SELECT 1');
 create_extension($node, 'plain');
@@ -82,7 +88,7 @@ $node->safe_psql('copy', 'SELECT worker, last_run IS NULL FROM balancer_stats') 
 $node->safe_psql('copy', q(SELECT get_or_assign_server('first')));
 ok(rooms_are($node, 'copy', 'first', 'live'), q(a copied database is served after a backend's first call));
 
-# Neither does a COMMIT PREPARED, which runs no callback.
+# COMMIT PREPARED runs no callback, so it does not call the launcher either.
 $node->safe_psql('postgres', 'CREATE DATABASE prepared');
 $node->safe_psql('prepared', <<'SQL');
 SET client_min_messages = warning;
@@ -101,7 +107,8 @@ $node->safe_psql('later', 'DROP EXTENSION gxy_balancer');
 create_extension($node, 'later');
 ok(wait_for_run_after($node, 'later', $dropped), 'the extension is dropped and created between two runs');
 
-# One that ends in a rollback is none: the only worker from there on is that of the next, which does.
+# A CREATE EXTENSION that is rolled back starts no worker: the only worker from there on is that of
+# the next one, which commits.
 $node->safe_psql('postgres', 'CREATE DATABASE undone');
 set_interval($node, '30min');
 wait_for_visit('undone');
@@ -109,9 +116,10 @@ my $log_before = log_size($node);
 $node->safe_psql('undone', 'SET client_min_messages = warning; BEGIN; CREATE EXTENSION gxy_balancer; ROLLBACK');
 create_database($node, 'done');
 wait_until($node, 'postgres', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer worker'));
-is(count_in_log($node, $log_before, $started), 1, 'a CREATE EXTENSION that is rolled back calls nobody');
+is(count_in_log($node, $log_before, $started), 1, 'a CREATE EXTENSION that is rolled back calls no worker');
 
-# CREATE EXTENSION while a visit that has found nothing is not settled yet: the launcher is stopped between the two.
+# CREATE EXTENSION after a visit has found no extension, but before the launcher has recorded that:
+# the launcher is stopped between the two.
 $node->safe_psql('postgres', 'CREATE DATABASE race');
 my $session = hold($node, 'race', 'LOCK pg_extension');
 set_interval($node, '30min');
@@ -126,7 +134,8 @@ kill 'CONT', $launcher;
 $session->quit;
 ok(wait_for_first_run($node, 'race'), 'the extension is created while a visit finds none');
 
-# Twenty databases without the extension, one closed and one a template, each with a room to be freed.
+# Twenty databases without the extension, one that refuses connections and one template, each with a
+# room to be freed.
 $node->safe_psql('postgres', "CREATE DATABASE without$_") for 1 .. 20;
 create_database($node, 'closed');
 create_database($node, 'template');
@@ -154,7 +163,7 @@ $node->safe_psql('postgres', 'ALTER DATABASE closed ALLOW_CONNECTIONS true');
 $node->safe_psql('postgres', 'ALTER DATABASE template IS_TEMPLATE false');
 ok(rooms_are($node, $_), "$_ is served once it is an ordinary one") for 'closed', 'template';
 
-# Dropped, created again elsewhere, moved.
+# The extension is dropped, created again in another schema, and moved.
 $log_before = log_size($node);
 $session = hold($node, 'later', 'DROP EXTENSION gxy_balancer');
 wait_for_blocked_worker($node, 'later');

@@ -1,8 +1,9 @@
-# 102_run.pl: what one run does, and how it looks from outside.
+# 102_run.pl: what one run does, and what other sessions see of it.
 #
-# Batches in short transactions; no longer than about a second in the database, and back at once if work is left; a lock
-# is waited for no longer than a second, whatever the database's own settings are; the statistics that autovacuum goes by
-# learn of the rows; pg_stat_activity says who is there. A room in use outlives the loss of its sessions.
+# A run works in batches, in short transactions. It stays in a database for about a second at most,
+# and comes back at once if work is left. It waits for a lock for a second at most, whatever the
+# database's settings are. It reports the rows to the statistics that autovacuum uses, and
+# pg_stat_activity shows it. A room in use keeps its server when its sessions are lost.
 
 use strict;
 use warnings FATAL => 'all';
@@ -17,7 +18,7 @@ use Test::More;
 my $node = new_node('run', init => { allows_streaming => 1 });
 $node->start;
 
-# 12 000 rooms at once: 5 000 a transaction.
+# 12,000 idle rooms: a transaction frees up to 5,000.
 create_database($node, 'batches');
 attach_watched_sessions($node, 'batches');
 overdue($node, 'batches', 1 .. 12000);
@@ -34,7 +35,8 @@ ok( $node->poll_query_until('batches',
 is($node->safe_psql('batches', 'SELECT freed FROM balancer_stats'), 12000, 'and balancer_stats');
 set_interval($node, '1h');
 
-# A view so slow that a batch takes a second: each run does one, and the next follows at once, not an hour later.
+# A view so slow that a batch takes a second: each run frees one batch, and the next run follows at
+# once, not an hour later.
 $node->safe_psql('postgres', 'CREATE DATABASE heavy');
 $node->safe_psql('heavy',
 	    'SET client_min_messages = warning; BEGIN; CREATE EXTENSION gxy_balancer; '
@@ -46,7 +48,8 @@ is($node->safe_psql('heavy', 'SELECT count(DISTINCT pid) FROM app.looks WHERE ro
 	3, 'each run does a part of it');
 set_interval($node, '500ms');
 
-# A view that takes over two seconds: a run reads it twice, and nobody waits for the database.
+# A view that takes over two seconds: a run reads it twice, and other sessions do not wait for the
+# database.
 $node->safe_psql('postgres', 'CREATE DATABASE slow');
 $node->safe_psql('slow',
 	    'SET client_min_messages = warning; BEGIN; CREATE EXTENSION gxy_balancer; '
@@ -56,7 +59,7 @@ $node->safe_psql('slow',
 ok(rooms_are($node, 'slow'), 'a step has as long as the one before, whatever that took');
 $node->safe_psql('postgres', 'DROP DATABASE slow');
 
-# Somebody locks the table as a whole. The database's own lock_timeout does not apply.
+# Another session locks the whole table. The database's own lock_timeout does not apply.
 create_database($node, 'locked');
 overdue($node, 'locked', 'idle');
 $node->safe_psql('postgres', q(ALTER DATABASE locked SET lock_timeout = '1h'));
@@ -83,7 +86,8 @@ wait_for_run_after($node, 'locked', server_time($node));
 is(count_logged($node, $log_before, 'locked', 'LOG:  gxy_balancer: the cleanup works again'), 1, 'and says so once');
 is(count_complaints($node, $log_before), 1, 'and nothing else');
 
-# A locked row is passed over, not waited for. The leases run out, by another grace, when the row is locked already.
+# The run skips a locked row instead of waiting for it. The leases expire when the row is locked
+# already, by a change of the grace period.
 $node->safe_psql('postgres', q(ALTER DATABASE locked SET gxy_balancer.assignment_grace = '7d'));
 wait_for_run_after($node, 'locked', server_time($node));
 overdue($node, 'locked', 'busy', 'free');
@@ -93,8 +97,9 @@ ok(rooms_are($node, 'locked', 'busy'), 'a locked row holds up nothing else');
 $session->quit;
 ok(rooms_are($node, 'locked'), 'and is freed when it is free');
 
-# What a database sets for its sessions is not for the worker: such a transaction waits for all others that write, or makes
-# them fail, or waits for a standby, which holds up DROP DATABASE.
+# Settings that a database has for its sessions must not apply to the worker. With these, its
+# transaction would wait for all other writers, or make them fail, or wait for a standby, which
+# blocks DROP DATABASE.
 create_database($node, 'settings');
 $node->safe_psql('settings', <<'SQL');
 CREATE ROLE app2;
@@ -127,7 +132,7 @@ is($node->safe_psql('settings', 'SELECT DISTINCT * FROM looks'), 'read committed
 delete $ENV{PGOPTIONS};
 release($session);
 
-# A standby that has to confirm each commit is away. The test's own sessions do not ask for it.
+# A standby that has to confirm each commit is away. The sessions of this test do not wait for it.
 $node->safe_psql('postgres', q(ALTER SYSTEM SET synchronous_standby_names = 'away'));
 $node->reload;
 $ENV{PGOPTIONS} = '-c synchronous_commit=local';
@@ -143,7 +148,8 @@ $node->reload;
 delete $ENV{PGOPTIONS};
 $waiting->quit;
 
-# The application truncates its sessions while a room is in use; every run before has renewed the room's lease.
+# The application truncates its sessions while a room is in use. The room stays, because every
+# earlier run has renewed its lease.
 create_database($node, 'truncated');
 $node->safe_psql('postgres', q(ALTER DATABASE truncated SET gxy_balancer.assignment_grace = '1h'));
 attach_watched_sessions($node, 'truncated');

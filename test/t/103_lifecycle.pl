@@ -1,7 +1,7 @@
 # 103_lifecycle.pl: reload, termination, shutdown and crash.
 #
-# A changed interval applies at once. Launcher and workers end when they are told to, also in the middle of a run, and
-# are back afterwards; nothing of what they knew has to survive.
+# A changed interval applies at once. Launcher and workers end when they are told to, also in the
+# middle of a run, and start again afterwards. They need no state from before.
 
 use strict;
 use warnings FATAL => 'all';
@@ -23,7 +23,7 @@ sub terminate
 	return $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE $condition");
 }
 
-# A run that cannot go on before the session ends.
+# Starts a run that cannot continue before the session ends.
 sub block_a_run
 {
 	$log_before = log_size($node);
@@ -48,7 +48,7 @@ set_interval($node, '1h');
 wait_until($node, 'broken', q(SELECT next_due > now() + '30 min' FROM balancer_stats));
 $node->safe_psql('broken', q(SELECT attach_sessions(NULL)));
 
-# From an hour to half a second: nobody waits for the hour to end.
+# The interval goes from an hour to half a second: the next run does not wait for the hour to end.
 overdue($node, 'galaxy', 'idle');
 overdue($node, 'broken', 'idle');
 set_interval($node, '500ms');
@@ -71,7 +71,7 @@ release($session);
 ok(rooms_are($node, 'galaxy'), 'and is started again');
 wait_for_run_after($node, 'galaxy', server_time($node)) for 1 .. 3;
 
-# At an interval of an hour a launcher that comes back asks nobody who is known for another run.
+# At an interval of an hour, a restarted launcher starts no run in a database that had one already.
 set_interval($node, '1h');
 wait_for_first_run($node, $_) for 'galaxy', 'broken';
 my $last_run = $node->safe_psql('galaxy', 'SELECT last_run FROM balancer_stats');
@@ -84,7 +84,7 @@ ok(wait_for_first_run($node, 'fresh'), 'the new launcher is called like the old 
 is($node->safe_psql('galaxy', 'SELECT last_run FROM balancer_stats'), $last_run, 'and takes over its plan');
 set_interval($node, '500ms');
 
-# Shutdown in the middle of a run, which waits for somebody whom the shutdown does not end.
+# Shutdown in the middle of a run, which waits for a transaction that the shutdown does not end.
 block_a_run();
 $session->query_safe(q(PREPARE TRANSACTION 'lock'));
 $session->quit;
@@ -101,7 +101,7 @@ $session->{run}->finish;
 $node->start;
 ok(rooms_are($node, 'galaxy'), 'the start after an immediate shutdown recovers, and goes on');
 
-# A backend that dies takes the shared memory with it.
+# A backend that crashes takes the shared memory with it.
 $node->safe_psql('galaxy', q(SELECT get_or_assign_server('mine')));
 $launcher = launcher_pid($node);
 block_a_run();
@@ -111,7 +111,8 @@ $session->{run}->finish;
 launcher_pid($node, $launcher);
 ok(rooms_are($node, 'galaxy', 'mine'), 'the runs go on after a crash, and lose no room in use');
 
-# pg_upgrade starts the server like this; log_min_messages has it name the background workers it registers.
+# pg_upgrade starts the server with these options; log_min_messages makes it log the background
+# workers it registers.
 $node->stop;
 $node->append_conf('postgresql.conf', 'log_min_messages = debug1');
 my $registered = qr/DEBUG:  registering background worker "gxy_balancer launcher"/;

@@ -1,4 +1,4 @@
-# 104_promotion.pl: a standby has no launcher, and gets one when it is promoted.
+# 104_promotion.pl: a standby has no launcher, and starts one when it is promoted.
 
 use strict;
 use warnings FATAL => 'all';
@@ -27,7 +27,7 @@ $standby->init_from_backup($primary, 'copy', has_streaming => 1);
 $standby->append_conf('postgresql.conf', "gxy_balancer.cleanup_interval = '500ms'");
 $standby->start;
 
-# What the primary does now arrives: the standby is as far as it will get before its promotion.
+# Waits until the standby has replayed everything: it is as far as it will get before its promotion.
 overdue($primary, 'galaxy', 'last');
 rooms_are($standby, 'galaxy', 'idle', 'last', 'mine') or die 'the standby does not follow';
 $standby->safe_psql('galaxy', q(SELECT get_or_assign_server('mine')));

@@ -1,7 +1,7 @@
-# 105_worker_slots.pl: max_worker_processes is used up by others.
+# 105_worker_slots.pl: other processes use up max_worker_processes.
 #
-# One warning, and another try every second: the runs go on as soon as a slot is free. A parallel query that waits for a
-# lock has the only slot meanwhile.
+# The launcher warns once and tries again every second: the runs go on as soon as a slot is free.
+# Meanwhile a parallel query that waits for a lock has the only slot.
 
 use strict;
 use warnings FATAL => 'all';
@@ -45,7 +45,7 @@ set_interval($node, '250ms');
 $node->wait_for_log($warning, $log_before);
 pass('the launcher warns');
 
-# Nothing tells of a try in vain, so there is only the clock to tell that there were some.
+# A failed attempt is not logged, so the test can only wait by the clock until there were some.
 my $since = server_time($node);
 wait_until($node, 'postgres', "SELECT clock_timestamp() > timestamptz '$since' + interval '2.5 s'");
 is(count_in_log($node, $log_before, $warning), 1, 'once');
@@ -56,7 +56,8 @@ $query->quit;
 ok(rooms_are($node, 'galaxy'), 'the rooms are freed when there is a slot');
 is(count_complaints($node, $log_before), 1, 'and there is nothing else to complain of');
 
-# Where the server had no slot for the launcher itself, no log line is ours; so somebody has to be told.
+# The server had no slot for the launcher itself, so the launcher cannot log anything. Another place
+# has to report it.
 $node->safe_psql('galaxy', 'SELECT worker FROM balancer_stats') eq 'idle' or die 'no launcher';
 $node->append_conf('postgresql.conf', 'max_worker_processes = 0');
 $node->restart;

@@ -1,9 +1,10 @@
-# 106_database_statements.pl: runs hold up nobody who wants to create, copy, drop, rename or move a database.
+# 106_database_statements.pl: runs do not block CREATE, DROP, ALTER ... RENAME and SET TABLESPACE of
+# databases.
 #
-# Each of these statements needs a database to itself: it waits for those who are connected, five seconds, then it is an
-# error; so a run in the way shows as one. How long they took is noted, not judged: machines differ. DROP DATABASE also
-# waits until every process has answered a signal, the launcher included, however long its
-# interval is.
+# Each of these statements needs a database without connections: it waits five seconds for them to
+# end, then raises an error. So a run that blocks one shows as that error. How long the statements
+# took is printed, not tested: machines differ. DROP DATABASE also waits until every process has
+# answered a signal, the launcher included, however long the launcher's interval is.
 
 use strict;
 use warnings FATAL => 'all';
@@ -23,14 +24,14 @@ my $forced = qr/\] gxy_balancer worker FATAL: [^\n]*\n(?:[^\n]*CONTEXT:  |\t)[^\
 my $slowest = 0;
 my ($log_before, @complaints);
 
-# Attaches a view that nobody has read to its end.
+# Attaches a view that takes too long to be read to its end.
 my $endless = <<'SQL';
 CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
 SELECT attach_sessions('live');
 CREATE OR REPLACE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id FROM pg_sleep(600);
 SQL
 
-# What a statement has to say if it fails, or seems to wait for ever.
+# Returns the error of a statement that fails, or seems to wait for ever.
 sub complaint_of
 {
 	my ($database, $statement) = @_;
@@ -47,7 +48,7 @@ sub complaint_of
 $node->start;
 create_database($node, $_) for 'galaxy', 'moving', 'slow', 'stuck1', 'stuck2', 'stuck3';
 
-# While the launcher sleeps for an hour; that it answers signals nevertheless shows in that this ends at all.
+# The launcher sleeps for an hour. That these statements end at all shows that it answers signals.
 for my $i (1 .. 5)
 {
 	push @complaints, complaint_of('postgres', $_) for 'CREATE DATABASE alone TEMPLATE galaxy', 'DROP DATABASE alone';
@@ -75,7 +76,7 @@ for my $i (1 .. 50)
 }
 is_deeply(\@complaints, [], 'fifty times CREATE DATABASE ... TEMPLATE of a database with the extension');
 
-# From here on a run every tenth of a second, to meet more of them.
+# From here on a run every tenth of a second, so that the statements meet more runs.
 set_interval($node, '100ms');
 @complaints = ();
 $log_before = log_size($node);
@@ -86,7 +87,8 @@ for my $i (1 .. 20)
 }
 is_deeply(\@complaints, [], 'forty times ALTER DATABASE ... RENAME');
 
-# It takes as long as the copy and two checkpoints do; those who wait for others give up by themselves.
+# The statement takes as long as the copy and two checkpoints do. A statement that waits for other
+# connections gives up by itself.
 my $location = PostgreSQL::Test::Utils::tempdir;
 $node->safe_psql('postgres', "CREATE TABLESPACE elsewhere LOCATION '$location'");
 note "the slowest with runs: $slowest s";
@@ -100,8 +102,8 @@ count_in_log($node, $log_before, $started) > 25 or die 'hardly any runs';
 overdue($node, 'moving', 'idle');
 ok(rooms_are($node, 'moving'), 'and afterwards');
 
-# A run in the middle of something is no obstacle for FORCE. The launcher may send one more worker while the database is
-# being dropped, but no other.
+# A run in progress does not block FORCE. While the database is being dropped, the launcher may
+# start one more worker, but no second one.
 for my $i (1 .. 10)
 {
 	$node->safe_psql('postgres', 'CREATE DATABASE short TEMPLATE galaxy');
@@ -115,9 +117,10 @@ wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE 
 is(complaint_of('postgres', 'DROP DATABASE held WITH (FORCE)'), undef, 'a run in the middle of something is thrown out');
 my $gone = log_size($node);
 wait_for_run_after($node, 'galaxy', server_time($node)) for 1 .. 30;
-cmp_ok(count_complaints($node, $gone), '<=', 1, 'for good');
+cmp_ok(count_complaints($node, $gone), '<=', 1, 'and starts no more');
 
-# A slow view: the run gives up before those who wait do, and leaves them time before it tries again.
+# A slow view: the run gives up before the waiting statement does, and the next run starts late
+# enough to let the statement finish.
 $log_before = log_size($node);
 set_interval($node, '1s');
 $node->safe_psql('slow', $endless);
@@ -125,7 +128,8 @@ wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE 
 is(complaint_of('postgres', 'DROP DATABASE slow'), undef, 'a run that reads a view without end does not hold up DROP DATABASE');
 complaint_of('postgres', 'DROP DATABASE IF EXISTS slow WITH (FORCE)');
 
-# Several steps, each within bounds: a failover without a standby looks at the sessions, and then the cleanup does.
+# A run of several steps, each below the limit: a failover without a standby reads the sessions, and
+# then the cleanup does.
 create_database($node, 'steps');
 $node->safe_psql('steps', <<'SQL');
 CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
@@ -141,7 +145,7 @@ is(complaint_of('postgres', 'DROP DATABASE steps'), undef, 'the steps of a run t
 complaint_of('postgres', 'DROP DATABASE IF EXISTS steps WITH (FORCE)');
 is(count_in_log($node, $log_before, $forced), 0, 'nor has any run to be ended by force');
 
-# One that will not be told to stop: the process ends instead.
+# A view that ignores cancellation: the worker process exits instead.
 create_database($node, 'stubborn');
 $node->safe_psql('stubborn', <<'SQL');
 CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
@@ -165,8 +169,8 @@ ok(count_in_log($node, $log_before, $forced) > 0, 'and the log tells how the run
 complaint_of('postgres', 'DROP DATABASE IF EXISTS stubborn WITH (FORCE)');
 set_interval($node, '100ms');
 
-# A database that is dropped before a failover in it falls due gets no worker that could only complain. A second one, which
-# falls due later, tells when that is over.
+# A database is dropped before a failover in it is due: no worker is started, which could only fail.
+# A second failover, which is due later, shows when that moment has passed.
 set_interval($node, '1h');
 create_database($node, $_) for 'dropped', 'witness';
 my $called = server_time($node);
@@ -179,11 +183,12 @@ wait_for_run_after($node, 'dropped', $called);
 $gone = log_size($node);
 $node->safe_psql('postgres', 'DROP DATABASE dropped');
 wait_until($node, 'witness', q(SELECT outcome <> 'pending' FROM balancer_failovers));
-is(count_in_log($node, $gone, qr/FATAL:  database \d+ does not exist/), 0, 'nobody is sent to a database that is gone');
+is(count_in_log($node, $gone, qr/FATAL:  database \d+ does not exist/), 0, 'no worker is started for a dropped database');
 set_interval($node, '100ms');
 
-# One that is dropped while its worker is starting: that worker leaves without a word. DROP DATABASE has the database locked
-# while it waits for a session in it, no longer than five seconds; the session calls for the run.
+# A database is dropped while its worker is starting: that worker exits without a message. DROP
+# DATABASE keeps the database locked while it waits, up to five seconds, for a session in it; that
+# session calls for the run.
 set_interval($node, '1h');
 $gone = log_size($node);
 for my $attempt (1 .. 5)
@@ -211,7 +216,8 @@ is(count_in_log($node, $gone, qr/\] gxy_balancer worker FATAL|exited with exit c
 	'a worker whose database is dropped while it starts says nothing');
 set_interval($node, '100ms');
 
-# Workers that cannot even start, because somebody has their databases locked, hold up no other database.
+# Workers that cannot start, because another session has locked their databases, do not delay other
+# databases.
 my @sessions = map { hold($node, 'postgres', "ALTER DATABASE stuck$_ RENAME TO stuck${_}_renamed") } 1 .. 3;
 wait_until($node, 'postgres', <<'SQL');
 SELECT count(*) = 3 FROM pg_locks WHERE NOT granted AND locktype = 'object' AND classid = 'pg_database'::regclass
@@ -222,7 +228,8 @@ release($_) for @sessions;
 overdue($node, 'stuck1_renamed', 'idle');
 ok(rooms_are($node, 'stuck1_renamed'), 'and they are served when their databases are free');
 
-# More work than workers: runs that take longer than the interval, in more databases than get a worker at a time.
+# More databases than workers: runs that take longer than the interval, in more databases than can
+# have a worker at a time.
 my @busy = map { "busy$_" } 1 .. 6;
 for my $database (@busy)
 {

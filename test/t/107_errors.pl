@@ -1,8 +1,8 @@
-# 107_errors.pl: what goes wrong in one database stays there.
+# 107_errors.pl: errors in one database do not affect the others.
 #
-# Four databases in which every run fails, each for a reason of its own, and one that is well. The others go on, each
-# error is logged once with the name of its database although it repeats, balancer_stats shows it, the runs become rarer,
-# and the recovery is logged.
+# In four databases every run fails, each for another reason; a fifth database works. The runs there
+# go on. Each error is logged once, with the name of its database, although it repeats;
+# balancer_stats shows it; the failing runs become rarer; and the recovery is logged.
 
 use strict;
 use warnings FATAL => 'all';
@@ -17,7 +17,7 @@ use Test::More;
 my $node = new_node('errors');
 $node->start;
 
-# How a database is broken and mended, and what is said of it.
+# For each database: how it is broken and repaired, and the message that is logged.
 my %broken = (
 	dropped => {
 		breaks => 'ALTER VIEW app.live RENAME TO dead',
@@ -73,7 +73,7 @@ overdue($node, 'well', 'idle');
 set_interval($node, '100ms');
 ok(rooms_are($node, 'well'), 'the database that is well is served');
 
-# Two failures put off the next for two intervals, and three for four.
+# After two failures the next run is two intervals later, after three failures four.
 for my $database (@broken)
 {
 	my $error = $broken{$database}{error};
@@ -90,7 +90,7 @@ overdue($node, 'well', 'idle');
 ok(rooms_are($node, 'well'), 'the database that is well is served as before');
 is(count_complaints($node, $log_before), scalar @broken, 'and there is nothing else to complain of');
 
-# Another error is news.
+# A different error is logged again.
 $node->safe_psql('dropped', <<'SQL');
 CREATE VIEW app.live AS SELECT NULL::text AS room_id, 1 / (count(*) - count(*)) AS user_id FROM app.sessions;
 SQL
@@ -99,7 +99,7 @@ ok($node->poll_query_until('dropped', q(SELECT last_error LIKE '%: Reading it ra
 is(count_logged($node, $log_before, 'dropped', "ERROR:  \Q$broken{dropped}{error}\E"), 2, 'dropped: the log tells it, too');
 $node->safe_psql('dropped', 'DROP VIEW app.live');
 
-# All at once: the delays they have come to run side by side.
+# All databases at once, because their delays then pass in parallel.
 my $mended = log_size($node);
 $node->safe_psql($_, $broken{$_}{mends}) for @broken;
 for my $database (@broken)

@@ -1,8 +1,9 @@
-# 108_rights.pl: no application code runs with the worker's rights, and no trigger fires for it.
+# 108_rights.pl: no application code runs with the worker's rights, and its changes fire no
+# application trigger.
 #
-# A worker is connected as a superuser. The attached view is read as its owner, with nothing of his within reach to become
-# more than that, and nothing that his code sets outlives the look. What an administrator sets for a database, the worker
-# follows there.
+# A worker is connected as a superuser. It reads the attached view as the view's owner. The view's
+# code cannot become superuser, and what it sets does not last beyond the read. The worker follows
+# the settings that an administrator has given the database.
 
 use strict;
 use warnings FATAL => 'all';
@@ -18,7 +19,7 @@ my $node = new_node('rights');
 $node->start;
 create_database($node, 'galaxy');
 
-# A view whose owner tries what he can.
+# A view whose code tries to gain rights.
 $node->safe_psql('galaxy', <<'SQL');
 CREATE ROLE app;
 CREATE ROLE other;
@@ -57,7 +58,8 @@ RESET ROLE;
 SELECT attach_sessions('app.live');
 SQL
 
-# The application's triggers on the table, one of each kind, would keep every room if they were asked.
+# The application's triggers on the table, one of each kind. If they fired, they would keep every
+# room.
 $node->safe_psql('galaxy', <<'SQL');
 CREATE TABLE fired (how text);
 CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -73,7 +75,7 @@ ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER a;
 ALTER TABLE room_server_assignments ENABLE ALWAYS TRIGGER b;
 SQL
 
-# How much a database gives its rooms.
+# The grace period that the database sets.
 create_database($node, 'patient');
 $node->safe_psql('postgres', q(ALTER DATABASE patient SET gxy_balancer.assignment_grace = '1h'));
 for my $database ('galaxy', 'patient')
@@ -112,7 +114,8 @@ cmp_ok($node->safe_psql('galaxy', 'SELECT max(count) FROM (SELECT count(*) FROM 
 is($node->safe_psql('galaxy', 'SELECT DISTINCT work_mem, lock_timeout FROM app.seen'),
 	'4MB|1s', 'and what the first look had set was gone by the second');
 
-# An index whose expression is the table owner's code: where that is not a superuser, the worker is none either.
+# An index whose expression is code of the table's owner: it runs without superuser rights unless
+# the owner is a superuser.
 create_database($node, 'indexed');
 attach_watched_sessions($node, 'indexed');
 $node->safe_psql('indexed', <<'SQL');
@@ -143,7 +146,7 @@ wait_for_run_after($node, 'indexed', server_time($node));
 set_interval($node, '1h');
 is($node->safe_psql('indexed', 'SELECT DISTINCT superuser FROM app.evaluated'), 'f', 'and the code is run as its owner');
 
-# The same for whoever calls a function.
+# The same for a role that calls a function.
 is($node->safe_psql('galaxy', <<'SQL'), "gxy1\n\"\$user\", public|4MB|0", 'nor does it stay in the session of a caller');
 SET search_path = DEFAULT;
 SELECT get_or_assign_server('new');

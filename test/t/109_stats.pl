@@ -1,7 +1,7 @@
-# 109_stats.pl: balancer_stats, and what CREATE EXTENSION says of the preload.
+# 109_stats.pl: balancer_stats, and the notice of CREATE EXTENSION about shared_preload_libraries.
 #
-# Counts are kept by each backend and summed by the reader: those of backends that are there and that have ended, of this
-# database and no other, since the server's start or the last reset. Without preload there is nothing to count with.
+# Each backend keeps its counts and the reader sums them: those of running and of ended backends of
+# this database, since the server's start or the last reset. Without preload there are no counts.
 
 use strict;
 use warnings FATAL => 'all';
@@ -17,7 +17,7 @@ my $node = new_node('stats');
 my $counts = join ', ',
   (map { "assigned_tier_$_" } 0 .. 6), 'sticky', 'renewed', 'moved', 'freed', 'refused';
 
-# The counts of a database, those that are zero left out.
+# The counts of a database without those that are zero.
 sub counts_in
 {
 	my ($database) = @_;
@@ -35,7 +35,7 @@ counts_in('galaxy') eq '' or die 'there are counts';
 is($node->safe_psql('galaxy', q(SELECT since < now() AND since > now() - interval '10 min' FROM balancer_stats)),
 	't', 'since the start of the server');
 
-# One server for each reason there is. Each call is a backend that has ended by the next.
+# One server for each reason. Each call is made by a backend that has ended before the next call.
 $node->safe_psql('galaxy', <<'SQL');
 CREATE TABLE sessions (room_id text, user_id int, gateway_name text);
 CREATE ROLE app;
@@ -83,7 +83,7 @@ for my $call (q(get_or_assign_server('full')), q(touch_room('full')))
 }
 like(counts_in('galaxy'), qr/sticky=2 renewed=2 refused=1$/, 'renewals');
 
-# Freed by a function, and by the worker.
+# Rooms freed by a function, and by the worker.
 overdue($node, 'galaxy', 'idle1', 'idle2');
 $node->safe_psql('galaxy', q(SELECT clean_inactive_assignments('1h')));
 like(counts_in('galaxy'), qr/renewed=2 freed=2 refused=1$/, 'two rooms are freed by a call');
@@ -99,11 +99,11 @@ FROM balancer_stats
 SQL
 $node->safe_psql('galaxy', q(SELECT set_server_state('spare', 'offline')));
 
-# A call that is rolled back was a call all the same.
+# A call that is rolled back counts too.
 $node->safe_psql('galaxy', q(BEGIN; SELECT get_or_assign_server('undone'); ROLLBACK));
 like(counts_in('galaxy'), qr/tier_6=2/, 'counts are of calls, also of those rolled back');
 
-# Backends that are there count as well; a second one is not mistaken for the first.
+# Running backends count as well, and a second backend is not taken for the first.
 my $first = $node->background_psql('galaxy');
 my $second = $node->background_psql('galaxy');
 my $sticky = $node->safe_psql('galaxy', 'SELECT sticky FROM balancer_stats');
@@ -116,7 +116,7 @@ is(counts_in('other'), '', 'other databases have counts of their own');
 $node->safe_psql('other', q(SELECT get_or_assign_server('other')));
 is(counts_in('other'), 'tier_2=1', 'which they keep to themselves');
 
-# A reset, with a backend there that has counted and goes on.
+# A reset while a running backend has counts and goes on counting.
 my $since = $node->safe_psql('galaxy', 'SELECT clock_timestamp()');
 $node->safe_psql('galaxy', 'SELECT reset_balancer_stats()');
 is(counts_in('galaxy'), '', 'after a reset all is zero');
@@ -127,8 +127,8 @@ is(counts_in('galaxy'), 'sticky=1', 'and the counting goes on');
 $second->quit;
 is(counts_in('galaxy'), 'sticky=1', 'also when that backend has ended');
 
-# The extension is dropped, the worker finds it gone, and it is created again: nothing comes back, though a backend that
-# had counted before the last reset is still there.
+# The extension is dropped, the worker notices, and it is created again. No old counts come back,
+# although a backend that had counted before the last reset is still running.
 my $third = $node->background_psql('galaxy');
 $third->query_safe(q(SELECT get_or_assign_server('full') FROM generate_series(1, 5)));
 $node->safe_psql('galaxy', 'SELECT reset_balancer_stats()');
@@ -149,14 +149,15 @@ $node->safe_psql('galaxy', q(SELECT get_or_assign_server('full'), reset_balancer
 system_or_bail('pgbench', '-n', '-C', '-c', 10, '-t', 20, '-f', $script, $node->connstr('galaxy'));
 is(counts_in('galaxy'), 'sticky=200', 'two hundred backends are all counted');
 
-# Preloaded, CREATE EXTENSION says which servers rooms go to, and no more.
+# With preload, CREATE EXTENSION only reports which servers rooms go to.
 $node->safe_psql('postgres', 'CREATE DATABASE quiet');
 $node->psql('quiet', 'CREATE EXTENSION gxy_balancer', stderr => \$stderr);
 my $default_pool = qr/^(?:psql:\S+ )?NOTICE:  no servers have been named yet.*\nDETAIL:  It is "gxy1,gxy2,.*gxy12".\nHINT:  .*init_servers/m;
 like($stderr, $default_pool, 'CREATE EXTENSION names the default pool');
 is(() = $stderr =~ /^(?:psql:\S+ )?[A-Z]+:/mg, 3, 'and says nothing else where the library is preloaded');
 
-# A failover that is due: what moves the rooms is the worker, or the next call where there is none. A template gets no runs.
+# A failover that is due: its rooms are moved by the worker, or by the next call if the database has
+# no worker. A template gets no runs.
 my $cause = q(SELECT server, cause FROM balancer_load WHERE server = 'general');
 $node->safe_psql('postgres', 'ALTER DATABASE galaxy IS_TEMPLATE true');
 $node->safe_psql('galaxy', <<'SQL');

@@ -1,7 +1,8 @@
 # 110_room_sizes.pl: the worker learns how large rooms get, from one run to the next.
 #
-# Over several occasions of a room, with everything between them that may come between: runs, a release, a crash. Growth
-# costs heap-only updates and standstill none. What is written at once and what is remembered at all is bounded.
+# The test follows a room over several assignments, with runs, a release and a crash in between. A
+# growing peak costs heap-only updates only, and an unchanged one costs none. The number of rows
+# written in one run and the number of rows kept are limited.
 
 use strict;
 use warnings FATAL => 'all';
@@ -19,7 +20,7 @@ set_interval($node, '200ms');
 create_database($node, 'school');
 attach_watched_sessions($node, 'school');
 
-# As many people in a room as said, nobody anywhere else.
+# Puts the given number of users into a room, and none into any other.
 sub only
 {
 	my ($room, $people) = @_;
@@ -29,7 +30,8 @@ sub only
 	return;
 }
 
-# Waits until a room's row reads so: mean of the peaks before, how many, peak of the latest assignment.
+# Waits until a room's row has these values: mean of the earlier peaks, their number, peak of the
+# latest assignment.
 sub remembered
 {
 	my ($room, $expected) = @_;
@@ -55,14 +57,14 @@ sub assign
 	return;
 }
 
-# Freed as rooms are: everybody has gone, the lease runs out, a run comes by.
+# Frees the room the usual way: its users leave, the lease expires, a run follows.
 sub wait_until_freed
 {
 	my ($room) = @_;
 
 	only($room, 0);
 	$node->safe_psql('school', "UPDATE room_server_assignments SET last_used_at = now() - interval '1 day'");
-	# An application's own old time for the assignment would be another assignment.
+	# An old assignment time that the application writes would count as another assignment.
 	$node->safe_psql('school', "UPDATE room_server_assignments SET assigned_at = now() - interval '1 day'");
 	return rooms_are($node, 'school');
 }
@@ -88,18 +90,20 @@ is($node->safe_psql('school', q(SELECT expected_users BETWEEN 11 AND 20 FROM roo
 only('weekly', 20);
 ok(remembered('weekly', '20|2|20'), 'the third');
 
-# Released and assigned anew, with people in it, between two runs or not: it makes no difference.
+# A room is released and assigned again with users in it. The result is the same whether or not a
+# run happens in between.
 $node->safe_psql('school', q(SELECT release_room('weekly'); SELECT get_or_assign_server('weekly')));
 ok(remembered('weekly', '20|3|20'), 'an occasion ends with a release, too');
 
-# A crash in the middle of an occasion: nothing of what was seen is lost, and the occasion is still the same.
+# A crash during an assignment: the peak is not lost, and the assignment is not counted twice.
 my $before = $node->safe_psql('school', 'SELECT s FROM balancer_room_sizes s');
 $node->stop('immediate');
 $node->start;
 wait_for_run_after($node, 'school', server_time($node)) for 1 .. 2;
 is($node->safe_psql('school', 'SELECT s FROM balancer_room_sizes s'), $before, 'a crash leaves what was learned');
 
-# A room grows by one and one: each run writes, and no write costs an index entry. Then it stands still.
+# A room grows by one user at a time: each run writes the row, and no write adds an index entry.
+# Then the room stops growing.
 my ($seen, $last) = (21, 40);
 my $statistics = q(FROM pg_stat_user_tables WHERE relname = 'balancer_room_sizes');
 for my $people ($seen .. $last)
@@ -113,7 +117,7 @@ is($node->safe_psql('school', "SELECT n_tup_upd - n_tup_hot_upd $statistics"), '
 is($node->safe_psql('school', "SELECT n_tup_upd <= $last - $seen + 1 $statistics"), 't', 'and nothing else is');
 set_interval($node, '1h');
 
-# More rooms than a run writes at once: the rest is not left for an hour.
+# More rooms than a run writes at once: the rest does not wait for an hour.
 $node->safe_psql('postgres', 'CREATE DATABASE many');
 $node->safe_psql('many', <<'SQL');
 SET client_min_messages = warning;
@@ -126,8 +130,8 @@ ok($node->poll_query_until('many', 'SELECT count(*) = 12000 FROM balancer_room_s
 is($node->safe_psql('many', 'SELECT max(rooms), count(*) FROM (SELECT count(*) AS rooms FROM balancer_room_sizes GROUP BY xmin) batches'),
 	'5000|3', 'in batches, each a transaction');
 
-# A quarter of them after the other grows, twice over: what earlier versions took up on the full pages is used again,
-# though nobody reads the table.
+# The rooms grow a quarter at a time, twice: the space of dead row versions on full pages is used
+# again, though no session reads the table.
 set_interval($node, '200ms');
 for my $round (1 .. 8)
 {
@@ -138,7 +142,8 @@ is($node->safe_psql('many', "SELECT n_tup_hot_upd > 0.9 * n_tup_upd $statistics"
 	'the next ones are heap-only updates still');
 set_interval($node, '1h');
 
-# Fewer rooms are to be remembered than are: the oldest go, in batches too. The look tells how many there still are.
+# max_learned_rooms is lowered below the number of rows: the oldest are deleted, also in batches.
+# The view's log shows how many are left.
 create_database($node, 'few');
 attach_watched_sessions($node, 'few');
 $node->safe_psql('few', <<'SQL');
@@ -162,7 +167,8 @@ is($node->safe_psql('few', q(SELECT string_agg(DISTINCT rooms::text, ',') FROM a
 is($node->safe_psql('few', q(SELECT bool_and(updated_at > now() - interval '101 hours') FROM balancer_room_sizes)),
 	't', 'those not seen for longest');
 
-# Sizes that cannot be written, as on a full disk, keep no room from being freed: the run says so, once, and goes on.
+# Sizes that cannot be written, as on a full disk, do not keep rooms from being freed: the run logs
+# it once and goes on.
 set_interval($node, '1h');
 create_database($node, 'crammed');
 $node->safe_psql('crammed', <<'SQL');

@@ -1,7 +1,7 @@
-# 111_changes_during_run.pl: what happens to a database, or to the extension in it, while a run is there.
+# 111_changes_during_run.pl: the database, or the extension in it, changes during a run.
 #
-# A run waits for a lock that a transaction holds, and the transaction takes away what the run has begun with, or gives it
-# another name. The run is to come out of that without an error, or without being there at all.
+# A run waits for a lock that a transaction holds. The transaction drops or renames an object that
+# the run has already read. The run must end without an error, or its process must be gone.
 
 use strict;
 use warnings FATAL => 'all';
@@ -20,8 +20,8 @@ $node->start;
 create_database($node, 'galaxy');
 set_interval($node, '200ms');
 
-# Complaints but those of a run that has given way: it may have waited long enough before the transaction came to its end,
-# or have seen that the transaction waits for it.
+# The errors in the log, except those of a run that has given way: it may have waited its maximum
+# before the transaction ended, or have seen that the transaction waits for it.
 sub complaints
 {
 	my ($offset) = @_;
@@ -29,7 +29,8 @@ sub complaints
 	return count_in_log($node, $offset, qr/\] gxy_balancer \w+ (?:WARNING|ERROR|FATAL|PANIC):  (?!timed out waiting|deadlock detected)/);
 }
 
-# Runs the statements in one transaction, which has a table locked that a run waits for when the last comes.
+# Runs the statements in one transaction, which holds a lock on a table. The run waits for that lock
+# when the last statement comes.
 sub while_a_run_waits
 {
 	my ($database, $table, @statements) = @_;
@@ -41,7 +42,7 @@ sub while_a_run_waits
 	return;
 }
 
-# The table that a run begins with, and the one that it writes.
+# The table that a run reads first, and the one that it writes.
 for my $table ('balancer_servers', 'room_server_assignments')
 {
 	my $log_before = log_size($node);
@@ -52,8 +53,8 @@ for my $table ('balancer_servers', 'room_server_assignments')
 	is(complaints($log_before), 0, "dropped and created in one transaction, while a run waits for $table");
 }
 
-# DROP EXTENSION begins while a run is between two tables, of which it takes the later one first: here the run has read
-# the servers, and will have to look at the rooms, because a failover is missing.
+# DROP EXTENSION begins while a run is between two tables, and locks the second one first: here the
+# run has read the servers and has yet to read the rooms, because a failover is due.
 $node->safe_psql('galaxy', <<'SQL');
 SELECT init_servers('a,b');
 SET gxy_balancer.failover_delay = '1h';
@@ -72,8 +73,8 @@ $node->safe_psql('galaxy', q(SELECT count(*) FROM pg_extension WHERE extname = '
 is(count_in_log($node, $log_before, qr/deadlock detected/), 0, 'DROP EXTENSION beside a run is no deadlock');
 create_extension($node, 'galaxy');
 
-# Somebody who locks the application's table and ours, which a run takes in the other order: the run, which comes last,
-# gives way. It is held up between the two, at the view.
+# A transaction locks the application's table and then the extension's; a run takes them in the
+# other order. The run, which comes last, gives way. The view holds it up between the two locks.
 create_database($node, 'crossed');
 $node->safe_psql('crossed', <<'SQL');
 SET client_min_messages = warning;
@@ -85,7 +86,7 @@ my $gate = hold($node, 'crossed', 'ALTER VIEW live RESET (security_barrier)');
 wait_for_blocked_worker($node, 'crossed');
 my $crossing = $node->background_psql('crossed', on_error_stop => 0);
 $crossing->query_until(qr/locking/, "BEGIN; LOCK sessions;\n\\echo locking\nLOCK room_server_assignments; COMMIT;\n");
-# Unless the run has given up before: it waits for no longer than a second.
+# Unless the run has given up before: it waits for a second at most.
 wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity
 	WHERE wait_event_type = 'Lock' AND query ~ '^LOCK room_server' OR datname = 'crossed' AND state = 'idle' AND query ~ '^COMMIT'));
 release($gate);
@@ -93,7 +94,7 @@ $crossing->query('SELECT 1');
 $crossing->quit;
 is(count_in_log($node, $log_before, qr/client backend ERROR:  deadlock detected/), 0, 'nor is anybody else in one because of a run');
 
-# The caller of a function as well.
+# The same for a caller of a function.
 $session = hold($node, 'galaxy', 'LOCK balancer_servers, room_server_assignments');
 my $caller = $node->background_psql('galaxy', on_error_stop => 0);
 $caller->query_until(qr/called/, "\\echo called\nSELECT get_or_assign_server('new');\n");
@@ -104,7 +105,7 @@ release($session);
 like($caller->query('SELECT 1'), qr/gxy1/, 'a call that waited meanwhile is answered by the new one');
 $caller->quit;
 
-# A schema that is renamed, with the extension in it.
+# The schema of the extension is renamed.
 $node->safe_psql('galaxy', 'DROP EXTENSION gxy_balancer; CREATE SCHEMA one');
 $node->safe_psql('galaxy', 'SET client_min_messages = warning; CREATE EXTENSION gxy_balancer SCHEMA one');
 $log_before = log_size($node);
@@ -114,7 +115,7 @@ overdue($node, 'galaxy', 'idle');
 rooms_are($node, 'galaxy') or die 'no run in galaxy';
 is(complaints($log_before), 0, 'moved with its schema while a run waits');
 
-# The attached view, exchanged for another.
+# The attached view is replaced by another.
 $node->safe_psql('galaxy', <<'SQL');
 SET client_min_messages = warning;
 CREATE VIEW public.live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;
@@ -126,7 +127,7 @@ overdue($node, 'galaxy', 'idle');
 rooms_are($node, 'galaxy') or die 'no run in galaxy';
 is(complaints($log_before), 0, 'the attached view is exchanged while a run waits for it');
 
-# A name that has to be quoted, and is not ASCII.
+# A schema name that needs quotes and is not ASCII.
 $node->safe_psql('postgres', q(CREATE DATABASE "we""ird 'db' Ü"));
 create_extension($node, $odd);
 overdue($node, $odd, 'idle');

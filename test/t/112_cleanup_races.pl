@@ -1,8 +1,8 @@
-# 112_cleanup_races.pl: what a cleanup knows of a room may be out of date when it comes to free it.
+# 112_cleanup_races.pl: what a cleanup has read of a room may be outdated when it frees the room.
 #
-# A run remembers where the rows of idle rooms are. Between its look and its first batch another transaction truncates the table
-# and puts another room into the place of the first: that room is in use, and must be left alone. Then a view that takes
-# longer than a run may: the run gives up, says so, and frees nothing.
+# A run remembers the positions of idle rooms' rows. Before its first batch another transaction
+# truncates the table and inserts another room at the same position: that room is in use and must
+# stay. Then the view takes longer than a run may: the run gives up, logs that, and frees nothing.
 
 use strict;
 use warnings FATAL => 'all';
@@ -29,11 +29,11 @@ for my $attempt (1 .. 10)
 	wait_until($node, 'places', q(SELECT worker NOT LIKE 'running%' FROM balancer_stats));
 	$node->safe_psql('places', 'TRUNCATE room_server_assignments');
 	overdue($node, 'places', 'idle');
-	# As that of the only row of any new table.
+	# The position of the only row of any new table.
 	$node->safe_psql('places', 'SELECT ctid FROM room_server_assignments') eq '(0,1)' or die 'an unexpected place';
 	my $called = server_time($node);
 
-	# The run has seen the room, and waits for the sessions, no longer than a second.
+	# The run has read the room, and waits for the sessions for a second at most.
 	my $gate = hold($node, 'places', 'LOCK app.sessions');
 	set_interval($node, '200ms');
 	wait_for_blocked_worker($node, 'places');
@@ -48,13 +48,13 @@ for my $attempt (1 .. 10)
 	is($node->safe_psql('places', 'SELECT room_id FROM room_server_assignments'), 'inuse',
 		'a room in the place of one that was idle is left alone');
 
-	# Unless the run has given up, at the sessions.
+	# Unless the run has given up at the sessions.
 	$happened = $node->safe_psql('places', 'SELECT last_error IS NULL FROM balancer_stats') eq 't';
 	last if $happened;
 }
 ok($happened, 'that was a run that had seen the other room there');
 
-# A view without end.
+# A view that never ends.
 create_database($node, 'endless');
 $node->safe_psql('endless', <<'SQL');
 CREATE VIEW live AS SELECT NULL::text AS room_id, NULL::text AS user_id WHERE false;

@@ -1,8 +1,10 @@
-# 112_owners.pl: a run of the worker in a database whose tables belong to others, and with a search_path full of traps.
+# 112_owners.pl: a run of the worker in a database whose tables belong to other roles, and with
+# hostile objects in its search_path.
 #
-# The worker is connected as a superuser. What it does to a table it does as the table's owner, so that triggers,
-# constraints and indexes of that owner run with that owner's rights; and nothing that ALTER DATABASE or ALTER ROLE put
-# into its search_path is used. The same is tested for callers in sql/owners.sql and sql/search_path.sql, whose helpers this uses.
+# The worker is connected as a superuser. It changes each table as the table's owner, so triggers,
+# constraints and indexes of that owner run with that owner's rights. It uses nothing from a
+# search_path that ALTER DATABASE or ALTER ROLE sets. sql/owners.sql and sql/search_path.sql test
+# the same for callers; this test uses their helpers.
 
 use strict;
 use warnings FATAL => 'all';
@@ -21,7 +23,7 @@ $node->append_conf('postgresql.conf', "gxy_balancer.failover_delay = 0\n");
 $node->start;
 create_database($node, 'owned');
 
-# This test's own sessions are to look things up as usual.
+# The sessions of this test use the usual search_path.
 $ENV{PGOPTIONS} = '-c search_path=public';
 
 sub ask
@@ -30,7 +32,7 @@ sub ask
 	return $node->safe_psql('owned', $sql);
 }
 
-# What the test writes itself, with no code of others.
+# Rows that the test writes itself, while the owners' code is disabled.
 sub write_to_table
 {
 	my ($sql) = @_;
@@ -64,7 +66,8 @@ SQL
 }
 ask('TRUNCATE spied.seen; SELECT pg_catalog.setval(\'traps.sprung\', 1, false)');
 
-# A standby takes the rooms of one server, those of the next are spread. The calls only declare it.
+# A standby takes the rooms of one server; the rooms of the next are spread. The calls only declare
+# the failover.
 ask(q(SELECT set_server_state('gxy1', 'offline')));
 $node->poll_query_until('owned', q(SELECT outcome = 'moved' AND rooms = 20 FROM balancer_failovers)) or die 'not moved';
 ask(q(SELECT set_server_state('gxy2', 'offline')));
@@ -72,14 +75,15 @@ $node->poll_query_until('owned',
 	q(SELECT outcome = 'spread' AND rooms = 20 FROM balancer_failovers WHERE from_server = 'gxy2')) or die 'not spread';
 pass('failovers are carried out');
 
-# Rooms without users are freed, the size of the other one is learned, and its lease renewed.
+# Rooms without users are freed; for the other room the size is learned and the lease renewed.
 write_to_table(q(UPDATE room_server_assignments SET last_used_at = now() - interval '1 day', assigned_at = now() - interval '1 day'));
 ask(q(INSERT INTO members SELECT 1, gen_random_uuid(), 'gxy1', now() FROM generate_series(1, 30)));
 set_interval($node, '250ms');
 ok(rooms_are($node, 'owned', '1'), 'rooms without users are freed');
 $node->poll_query_until('owned', q(SELECT peak = 30 FROM balancer_room_sizes WHERE room_id = '1')) or die 'no size';
 
-# A server falls silent while the others report. Silence is counted from the server's start, which is longer ago.
+# A server sends no more heartbeats while the others do. Its silence counts from the server's start,
+# which is longer ago.
 write_to_table(q(INSERT INTO balancer_health (server, healthy, since, last_heartbeat, counts_from)
 	SELECT name, true, now(), now() + interval '1 hour', now() + interval '1 hour' FROM unnest('{gxy3,gxy4,spare}'::text[]) name));
 write_to_table(q(UPDATE balancer_health SET counts_from = now() - interval '1 hour' WHERE server = 'gxy3'));

@@ -1,8 +1,9 @@
-# 113_many_databases.pl: more databases than the launcher has places for.
+# 113_many_databases.pl: more databases than the launcher has entries for.
 #
-# A database takes a place when it is visited. 511 of them are rows of pg_database and no more, whose visit fails like that of any
-# database that cannot be connected to: making that many for true would take minutes and gigabytes. The warning comes once, and
-# a database that is left out is served when a place is free again.
+# A database takes an entry when it is visited. 511 of them are only rows of pg_database, whose
+# visit fails like that of any database that refuses connections: creating that many would take
+# minutes and gigabytes. The warning is logged once, and a database that was left out is served when
+# an entry is free again.
 
 use strict;
 use warnings FATAL => 'all';
@@ -31,7 +32,7 @@ SQL
 set_interval($node, '500ms');
 ok($node->wait_for_log($warning, $log_before), 'the launcher says that there are too many');
 
-# One that comes now has no place: it works, but for the runs.
+# A database created now gets no entry: its functions work, but it has no runs.
 $node->safe_psql('postgres', 'CREATE DATABASE late');
 create_extension($node, 'late');
 overdue($node, 'late', 'idle');

@@ -1,5 +1,6 @@
-# The failover guide of the service, carried out by the worker: one server fails and a standby takes its rooms; it
-# recovers; more fail than there are standbys. The interval is an hour, so that only the launcher's own wake-ups count.
+# The failover guide of the service, carried out by the worker: a server fails and a standby takes
+# its rooms; it recovers; more servers fail than there are standbys. The interval is an hour, so
+# that only the launcher's own wake-ups count.
 
 use strict;
 use warnings FATAL => 'all';
@@ -74,14 +75,14 @@ is(ask(q(SELECT to_server IS NULL, rooms, outcome, cause FROM balancer_failovers
 	't|40|spread|reported unhealthy', 'the rooms of the other are spread');
 is(spread(), 'gxy1:40 gxy2:0 gxy3:0 gxy4:40 gxy5:40 spare1:40 spare2:40', 'by the load, over what is online');
 
-# A standby that fails moves on; one that has emptied is free again.
+# A standby that fails is replaced by the next one; a standby without rooms is free again.
 ask(q(SELECT count(release_room(room_id)) FROM room_server_assignments WHERE gateway_name = 'spare1'));
 ask(q(SELECT set_server_state('spare2', 'offline')));
 ok(finished('spare2'), 'a standby fails');
 is(ask(q(SELECT to_server, rooms FROM balancer_failovers WHERE from_server = 'spare2')), 'spare1|40',
 	'and is followed by one whose rooms have gone');
 
-# Rooms of a server that is not in the pool, and of one written into it as offline: found by the run.
+# Rooms of a server that is not in the pool, and of one inserted as offline: the run finds them.
 ask(q(INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at)
 	VALUES ('old', 'gxy99', now() - interval '1 min'), ('older', 'gxy98', now() - interval '1 min')));
 ask(q(INSERT INTO balancer_servers (name, state) VALUES ('gxy98', 'offline')));
@@ -91,13 +92,15 @@ ok($node->poll_query_until('postgres',
 	'rooms of servers outside the pool are moved, too');
 set_interval($node, '1h');
 
-# A transaction that changes a state notifies, so it cannot be prepared; rolled back, nothing is left.
+# A transaction that changes a state sends a notification, so it cannot be prepared. After its
+# rollback no change is left.
 is((attempt($node, q(BEGIN; SELECT set_server_state('gxy4', 'offline'); PREPARE TRANSACTION 'p')))[1], '0A000', 'no PREPARE');
 ask(q(BEGIN; SELECT set_server_state('gxy4', 'offline'); ROLLBACK));
 is(ask(q(SELECT server_state('gxy4'), count(*) FROM balancer_failovers WHERE from_server = 'gxy4')), 'online|0',
 	'a declaration that is rolled back was none');
 
-# A room somebody has in hand is left to the next run, and the rest goes on.
+# The run skips a room whose row another transaction has locked, moves the others, and leaves it to
+# the next run.
 my $rooms = ask(q(SELECT rooms FROM balancer_load WHERE server = 'gxy4'));
 my $holder = hold($node, 'postgres',
 	q(SELECT room_id FROM room_server_assignments WHERE gateway_name = 'gxy4' ORDER BY 1 LIMIT 1 FOR UPDATE));
@@ -109,7 +112,8 @@ release($holder);
 ok(finished('gxy4'), 'and moved soon after it is let go');
 is(ask(q(SELECT rooms FROM balancer_failovers WHERE from_server = 'gxy4')), $rooms, 'all are accounted for');
 
-# Two close to each other: moving the rooms of the first takes longer than it is to the second.
+# Two failovers close to each other: the second is due while the rooms of the first are still being
+# moved.
 create_database($node, 'close');
 $node->safe_psql('close', <<'SQL');
 INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('s1', 'standby'), ('s2', 'standby');
@@ -127,7 +131,7 @@ SQL
 ok($node->poll_query_until('close', q(SELECT count(*) = 2 FROM balancer_failovers WHERE outcome = 'moved' AND rooms = 2)),
 	'a failover that falls due while another is carried out is not left for an hour');
 
-# Evidence, not an assertion of speed: how long after they were due.
+# Prints how long after they were due the failovers ended. This is not tested.
 diag('finished after due: ' . ask(q(SELECT max(finished_at - due_at) FROM balancer_failovers
 	WHERE outcome IN ('moved', 'spread') AND from_server NOT IN ('gxy4', 'gxy98'))));
 

@@ -1,4 +1,5 @@
-# States, health and failovers are in the database: kill -9, a restart, a dump and a standby see the same.
+# States, health and failovers are stored in the database: after kill -9, after a restart, from a
+# dump and on a standby they are the same.
 
 use strict;
 use warnings FATAL => 'all';
@@ -17,7 +18,7 @@ $node->safe_psql('postgres', q(INSERT INTO balancer_servers (name, pool) VALUES
 wait_for_first_run($node, 'postgres');
 $node->safe_psql('postgres', 'SELECT count(get_or_assign_server(i)) FROM generate_series(1, 20) i');
 
-# A standby server, which will only ever read the claim.
+# A hot standby, which only ever reads the claim.
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
@@ -26,7 +27,7 @@ $standby->start;
 $node->safe_psql('postgres', q(SELECT set_server_state('gxy1', 'offline'); SELECT server_heartbeat('gxy2', false)));
 $node->safe_psql('postgres', q(SELECT server_heartbeat('gxy2', true)));
 
-# Its delay is over while the server is down.
+# The delay of this failover ends while the server is down.
 $node->safe_psql('postgres', q(UPDATE balancer_failovers SET due_at = now() WHERE from_server = 'gxy1'));
 $node->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', q(SELECT string_agg(DISTINCT get_or_assign_server(room_id), ' ')
@@ -35,9 +36,9 @@ is($standby->safe_psql('postgres', q(SELECT string_agg(DISTINCT get_or_assign_se
 $node->stop('immediate');
 $node->start;
 ok($node->poll_query_until('postgres', q(SELECT outcome = 'moved' AND rooms = 10 FROM balancer_failovers WHERE from_server = 'gxy1')),
-	'a failover that was due is carried out by the first visit, of a launcher that nobody has called');
+	'a failover that was due is carried out by the first visit, without a call for the launcher');
 
-# One that is not due yet is remembered by the launcher that starts anew.
+# A failover that is not due yet: the restarted launcher still carries it out.
 $node->safe_psql('postgres', q(SELECT set_server_state('gxy1', 'online')));
 $node->safe_psql('postgres', q(SELECT set_server_state('gxy2', 'offline')));
 my $pid = $node->safe_psql('postgres', q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'gxy_balancer launcher'));
@@ -47,11 +48,12 @@ is($node->safe_psql('postgres', q(SELECT outcome FROM balancer_failovers WHERE f
 	'after a kill -9, a failover within its delay still waits');
 $node->safe_psql('postgres', q(UPDATE balancer_failovers SET due_at = now() + interval '1 s' WHERE outcome = 'pending'));
 $node->reload;
-$node->safe_psql('postgres', q(SELECT set_server_state('spare', 'draining')));    # calls for a run, which sees the new time
+# calls for a run, which sees the new time
+$node->safe_psql('postgres', q(SELECT set_server_state('spare', 'draining')));
 ok($node->poll_query_until('postgres', q(SELECT outcome = 'spread' FROM balancer_failovers WHERE from_server = 'gxy2' AND recovered_at IS NULL)),
 	'and is carried out when its time has come');
 
-# A restored dump: no failover is declared a second time, and nothing is moved.
+# In a restored dump no failover is declared a second time, and no room is moved.
 $node->safe_psql('postgres', q(SELECT set_server_state('spare', 'online')));
 my $dump = $node->backup_dir . '/dump.sql';
 system_or_bail('pg_dump', '-f', $dump, $node->connstr('postgres'));

@@ -1,5 +1,6 @@
-# heartbeat_timeout: servers that fall silent, and monitors that do. Times are written into balancer_health, so that no
-# test waits for a time-out to pass; a server that has last been heard of an hour ago stands for one that fell silent.
+# heartbeat_timeout: servers that stop sending heartbeats, and monitors that stop reporting. The
+# test writes old times into balancer_health instead of waiting: a server last heard of an hour ago
+# stands for one that has stopped.
 
 use strict;
 use warnings FATAL => 'all';
@@ -52,11 +53,12 @@ wait_for_run_after($node, 'postgres', $before);
 set_interval($node, '1h');
 is(states(), 'online online online online online online', 'silence from before the start does not count');
 
-# From now on a time-out that has passed since the start.
+# From now on the timeout has passed since the server's start.
 ask(q(ALTER DATABASE postgres SET gxy_balancer.heartbeat_timeout = '100ms'));
 wait_until($node, 'postgres', q(SELECT now() - pg_postmaster_start_time() > interval '2 s'));
 
-# Everybody silent at once, then resumed one by one: nobody is declared, and one warning says why.
+# All servers are silent at once, then report again one by one: no server is declared failed, and
+# one warning says why.
 fell_silent(map { "gxy$_" } 1 .. 6);
 my $log = log_size($node);
 set_interval($node, '200ms');
@@ -65,13 +67,13 @@ is(states(), 'online online online online online online', 'all silent: nothing m
 is(count_in_log($node, $log, qr/most servers have fallen silent at once/), 1, 'which is said once');
 set_interval($node, '1h');
 
-# They are heard of again, one by one; then one falls silent while the others report.
+# All report again, one by one; then one falls silent while the others report.
 ask(q(ALTER DATABASE postgres SET gxy_balancer.heartbeat_timeout = '1500ms'));
 my ($out, $err);
 $node->psql('postgres', 'SELECT server_heartbeat(\'gxy1\')', stdout => \$out, stderr => \$err);
 like($err, qr/WARNING:  6 of 6 servers had fallen silent at once/, 'the heartbeat that ends the silence says so');
 is($out, 'f', 'and is no news itself');
-is(states(), 'online online online online online online', 'the resumption declares nobody');
+is(states(), 'online online online online online online', 'no server is declared failed when heartbeats resume');
 report_all();
 fell_silent('gxy4');
 ok( $node->poll_query_until('postgres',
@@ -81,7 +83,7 @@ is(ask(q(SELECT cause FROM balancer_failovers)), 'silent', 'and the history says
 is(ask(q(SELECT server_heartbeat('gxy4'))), 't', 'it reports again, which is news');
 is(ask(q(SELECT server_state('gxy4'))), 'online', 'and back it is');
 
-# A new room does not go to a silent server even before it is declared.
+# A new room does not go to a silent server even before the server is declared failed.
 report_all();
 fell_silent('gxy4');
 ask(q(SELECT pin_room('p', 'gxy4')));

@@ -1,5 +1,6 @@
-# What listeners of NOTIFY gxy_balancer are told: valid JSON, numbered, by operators, monitors and the worker; nothing by
-# calls for rooms, which can therefore be prepared.
+# The notifications on the channel gxy_balancer: valid JSON with sequence numbers, sent by
+# operators, monitors and the worker. Calls for rooms send none, so their transactions can be
+# prepared.
 
 use strict;
 use warnings FATAL => 'all';
@@ -19,8 +20,8 @@ wait_for_first_run($node, 'postgres');
 
 my @numbers;
 
-# Statements, then what their session tells itself, one object a line: each has to be JSON for the server's own parser. The
-# worker's notifications may arrive as well.
+# Runs statements and returns the notifications that their session receives, one object a line. The
+# server's own parser must accept each as JSON. The worker's notifications may arrive as well.
 sub told
 {
 	my ($sql) = @_;
@@ -45,7 +46,7 @@ is(told(q(SELECT get_or_assign_server(i) FROM generate_series(1, 4) i; SELECT pi
 is(told(q(SELECT set_server_state('b', 'draining'); SELECT set_server_state('b', 'draining'); UPDATE balancer_servers SET state = 'online')),
 	q({"was": "online", "event": "server_state", "state": "draining", "server": "b", "wanted": "draining"}
 {"was": "draining", "event": "server_state", "state": "online", "server": "b", "wanted": "online"}),
-	'a change of state is told once, whoever makes it');
+	'a change of state is notified once, by any caller');
 is(told(q(SELECT server_heartbeat('b'); SELECT server_heartbeat('b'))), '', 'a heartbeat is no news');
 is(told(qq(SELECT set_server_state(E'quo"te\\\\back', 'draining'))),
 	q({"was": "online", "event": "server_state", "state": "draining", "server": "quo\"te\\\\back", "wanted": "draining"}),
@@ -57,7 +58,7 @@ is(told(q(SELECT move_room(1, 'b') FROM move_room(1, 'a'); SELECT evacuate_serve
 	  . q(, "server": "b", "target": "a"}), 'moves and evacuations');
 $node->safe_psql('postgres', q(SELECT set_server_state('b', 'online')));
 
-# A failover from its declaration to its end: the worker's part arrives in a session that waits for it.
+# A failover from its declaration to its end: the session waits for the worker's notification.
 my $listener = $node->background_psql('postgres');
 $listener->query_safe('LISTEN gxy_balancer');
 is(told(q(SELECT server_heartbeat('a', false))),
@@ -69,7 +70,7 @@ is(told(q(SELECT server_heartbeat('a'))),
 	q({"cause": "reported", "event": "server_health", "state": "online", "health": "healthy", "server": "a"}
 {"event": "failover_ended", "server": "a"}), 'and ends');
 
-# A call that moves a room itself can be prepared: it has told nobody.
+# A transaction whose call moves a room can be prepared, because it has sent no notification.
 $node->safe_psql('postgres', q(INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at)
 	VALUES ('stray', 'nowhere', now() - interval '1 h')));
 is($node->psql('postgres', q(BEGIN; SELECT get_or_assign_server('stray'); PREPARE TRANSACTION 'moved'; COMMIT PREPARED 'moved')), 0,

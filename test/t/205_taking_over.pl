@@ -1,6 +1,6 @@
-# Taking over from the application's own table, and going back: CREATE EXTENSION says what to do, the statements of
-# doc/taking-over.md do it while the application's own statements run, and every statement of its older versions goes on
-# working and is seen by the load.
+# Taking over from the application's own table, and going back. CREATE EXTENSION says what to do;
+# the statements of doc/taking-over.md do it while the application's own statements run; every
+# statement of the application's older versions goes on working, and the load counts its rows.
 
 use strict;
 use warnings FATAL => 'all';
@@ -46,7 +46,8 @@ like($err, qr/ERROR:  42P07: table public.room_server_assignments exists already
 like($err, qr/HINT: .*RENAME TO old_assignments; CREATE EXTENSION gxy_balancer; INSERT INTO .*AT TIME ZONE 'UTC'.*GRANT.*DROP TABLE old_assignments/,
 	'its hint has the steps');
 
-# The statements of the guide, to the letter. The migrations are the same ones without BEGIN and COMMIT.
+# The statements of the guide, unchanged. The migrations contain the same ones without BEGIN and
+# COMMIT.
 my $guide = slurp_file('doc/taking-over.md');
 my ($there) = $guide =~ /## Taking over\n.*?```sql\n(.*?)```/s or die 'the guide has no steps';
 my ($back) = $guide =~ /## The way back\n.*```sql\n(BEGIN;.*?)```/s or die 'the guide has no way back';
@@ -61,7 +62,8 @@ sub migration
 is(migration('2_take_over.up'), $there, 'the migration has the statements of the guide');
 is(migration('2_take_over.down'), $back, 'so has the one back');
 
-# The service's own statements, as its role, by 8 clients, until the file that stops them is there. A call that fails ends its client.
+# Runs the application's own statements, as its role, by 8 clients, until a stop file exists. A
+# client ends when a call fails.
 my $script = PostgreSQL::Test::Utils::tempdir() . '/service.sql';
 append_to_file($script, <<'SQL');
 \set room random(1, 500)
@@ -79,7 +81,7 @@ sub rooms
 	return $node->safe_psql('postgres', 'SELECT count(*) FROM room_server_assignments');
 }
 
-# Plays a block while the service works, and returns what its clients complained of.
+# Runs a block while the application works, and returns the errors of its clients.
 sub play_beside_the_service
 {
 	my ($block) = @_;
@@ -147,7 +149,7 @@ app('TRUNCATE room_server_assignments');
 app(sprintf $upsert, '2175', 'gxy2');
 is(load(), 'gxy2:1', 'and a TRUNCATE');
 
-# The way back, which ends where all began.
+# Going back, which restores the state before the take-over.
 app(q(INSERT INTO room_server_assignments
 	SELECT i, 'gxy' || 1 + i % 12, NULL, now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' FROM generate_series(1, 500) i));
 app(q(INSERT INTO room_server_assignments VALUES ('2172', 'gxy6', 'IL', '2026-01-02 05:04:05', '2026-01-02 05:04:06')));

@@ -1,8 +1,10 @@
-# A failover of 1500 rooms under sixteen calling clients. Each notes what it was told, and when it had asked and
-# been answered; afterwards the notes are read. A room is on one server at a time: nobody is told of a server that
-# another caller, whose answer was there before the question, has been told is no longer the room's. From the moment a
-# failover is due nobody is told of the failed server, not even of rooms whose rows cannot be rewritten: somebody has
-# every tenth in hand, longer than the failover lasts.
+# A failover of 1500 rooms while sixteen clients call. Each client notes each answer and the times
+# of the question and the answer; the notes are checked afterwards.
+#
+# A room is on one server at a time: once a caller has been answered with the new server, no later
+# question is answered with the old one. Once the failover is due, no answer names the failed
+# server, even for rooms whose rows cannot be rewritten: another transaction locks every tenth row
+# for longer than the failover lasts.
 
 use strict;
 use warnings FATAL => 'all';
@@ -30,8 +32,8 @@ SELECT clock_timestamp() AS answered \gset
 INSERT INTO answers VALUES (:room, ':server', ':asked', ':answered', :client_id);
 });
 
-# let_fail($server): while sixteen clients ask, a server fails and its failover ends; gives what pgbench has to say, and how
-# many rooms were left when it ended.
+# let_fail($server): while sixteen clients ask, a server fails and its failover ends. Returns
+# pgbench's output, and how many rooms were left when it ended.
 sub let_fail
 {
 	my ($server) = @_;
@@ -69,14 +71,15 @@ is("$left_first $left_then", '0 0', 'none is left behind when a failover is said
 $node->safe_psql('postgres', 'SELECT count(*) FROM (SELECT FROM answers GROUP BY room HAVING count(DISTINCT server) > 1) r') > 500
   or die 'too few rooms were asked for before and after';
 
-# For each room: the first answer of a server that replaced another, and the last question answered with the other.
+# For each room: the first answer that names the new server, and the last question answered with the
+# old one.
 is($node->safe_psql('postgres', q(
 	WITH seen AS (SELECT room, server, min(answered) AS first_answered, max(asked) AS last_asked, min(asked) AS first_asked
 		FROM answers GROUP BY room, server)
 	SELECT count(*) FROM seen a JOIN seen b ON a.room = b.room AND a.first_asked < b.first_asked AND a.server <> b.server
 	WHERE a.last_asked > b.first_answered)), 0, 'no room has two servers at a time');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM answers JOIN balancer_failovers ON server = from_server
-	WHERE to_server IS NOT NULL AND asked > due_at)), 0, 'nobody is told of a failed server once its standby has taken over');
+	WHERE to_server IS NOT NULL AND asked > due_at)), 0, 'no answer names a failed server once its failover is due');
 is($node->safe_psql('postgres', q(SELECT count(*), max(rooms) - min(rooms) <= 20 FROM (SELECT count(*) AS rooms
 	FROM room_server_assignments WHERE reason = 'failover from gxy2' GROUP BY gateway_name) s)), '2|t', 'what was spread is even');
 

@@ -1,7 +1,8 @@
-# A server whose clock is set back by an hour: nothing that is due within seconds waits for an hour.
+# A server whose clock is set back by an hour: work that is due within seconds does not wait for an
+# hour.
 #
-# The clock is that of test/lib/clock, which is preloaded into the server; the time since the machine's start, which no
-# one can set, stays as it is.
+# The clock is that of test/lib/clock, which is preloaded into the server. The time since the
+# machine's start cannot be set and stays as it is.
 
 use strict;
 use warnings FATAL => 'all';
@@ -38,7 +39,7 @@ create_extension($node, 'postgres');
 $node->safe_psql('postgres', q(INSERT INTO balancer_servers (name) VALUES ('gxy1'), ('gxy2')));
 wait_for_first_run($node, 'postgres');
 
-# A call that has begun before the clock is set, and waits for another transaction afterwards.
+# A call begins before the clock is set, and waits for another transaction afterwards.
 $node->safe_psql('postgres', <<'SQL');
 CREATE FUNCTION pause() RETURNS boolean LANGUAGE plpgsql AS
 	'BEGIN PERFORM pg_catalog.pg_advisory_xact_lock_shared(1); RETURN false; END';
@@ -64,7 +65,7 @@ like($caller->query('SELECT 1'), qr/^55P03$/m, 'and says so');
 $caller->quit;
 release($other);
 
-# The worker: its next run was planned by the clock as it was.
+# The worker: its next run was planned by the old clock.
 set_interval($node, '1s');
 overdue($node, 'postgres', 'old');
 ok($node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM room_server_assignments WHERE room_id = 'old')),

@@ -1,7 +1,7 @@
-# A DELETE of a server: the moment of its commit, and PREPARE.
+# DELETE of a server: the moment of its commit, and PREPARE TRANSACTION.
 #
-# A commit that waits for a synchronous standby stands for one that takes long: it is not visible yet, and the rooms have
-# been looked at for the last time.
+# A commit that waits for a synchronous standby stands for one that takes long: it is not visible
+# yet, but its last check for rooms is done.
 
 use strict;
 use warnings FATAL => 'all';
@@ -27,7 +27,7 @@ INSERT INTO balancer_servers (name) VALUES ('gxy1'), ('gxy2');
 SELECT move_room(i, 'gxy1') FROM generate_series(1, 5) i WHERE get_or_assign_server(i) IS NOT NULL;
 SQL
 
-	# In a session of its own, because the commit does not return.
+	# In another session, because the commit does not return.
 	my $deleter = session($node);
 	$deleter->query_until(qr/committing/, <<'SQL');
 SET synchronous_commit = on;

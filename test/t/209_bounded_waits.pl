@@ -1,7 +1,9 @@
-# Every function and view, beside every table that another transaction has locked, and every row it may have written:
-# each call returns, or raises 55P03 in words of its own, after assign_timeout, or after lock_timeout if that is less.
+# Every function and view, while another transaction has locked a table or written a row: each call
+# returns, or raises 55P03 with a message of the extension, after assign_timeout, or after
+# lock_timeout if that is smaller.
 #
-# The calls and the obstacles are tables. The catalog says whether they are complete.
+# Tables in this file list the calls and the locks. The catalog shows whether the lists are
+# complete.
 
 use strict;
 use warnings FATAL => 'all';
@@ -65,7 +67,7 @@ my @calls = (
 	q(SELECT explain_assignment(1)), q(SELECT explain_assignment('new')), q(SELECT reset_balancer_stats()),
 	q(TABLE balancer_load), q(TABLE balancer_rooms), q(TABLE balancer_stats));
 
-# Besides the tables locked as a whole.
+# Locks besides those on whole tables.
 my %rows = (
 	'a server is being added' => q(INSERT INTO balancer_servers (name) VALUES ('gxy4')),
 	'a server is being changed' => q(UPDATE balancer_servers SET priority = 1 WHERE name = 'gxy1'),
@@ -87,7 +89,7 @@ WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gxy_balancer')
 SQL
 ok(exists $obstacles{'balancer_health is locked'}, 'every table is an obstacle');
 
-# Every function and view of the surface is called.
+# Every function and view of the SQL interface is called.
 my @uncalled = grep { my $name = $_; !grep { /\b\Q$name\E\b/ } @calls } split /\n/, $node->safe_psql('postgres', <<'SQL');
 SELECT DISTINCT coalesce(p.proname, c.relname)
 FROM pg_depend d
@@ -98,8 +100,9 @@ WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gxy_balancer')
 SQL
 is("@uncalled", '', 'every function and view is called');
 
-# What a session that has not used the extension yet makes of each call: "call: state, message" where that is not a
-# success or an error of ours, and how many have timed out.
+# Calls each function in a session that has not used the extension yet. Returns "call: SQLSTATE,
+# message" for each that is neither a success nor an error of the extension, and how many have timed
+# out.
 sub attempts
 {
 	my ($database, $assign_timeout, $lock_timeout) = @_;
@@ -133,7 +136,7 @@ for my $obstacle (sort keys %obstacles)
 	$other->quit;
 }
 
-# A pool that is not written yet, and is being written.
+# A pool that has no rows yet, and is being written.
 my $other = session($node, 'unwritten');
 $other->query_safe(q(BEGIN; INSERT INTO balancer_servers (name) VALUES ('gxy1')));
 my ($timed_out, $wrong) = attempts('unwritten', '50ms', '15s');

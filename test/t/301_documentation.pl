@@ -1,9 +1,10 @@
-# The documentation runs: every SQL block, in order, every sample of a psql session, and what make is said to make.
+# The documentation is correct: every SQL block runs, in order; every sample of a psql session; and
+# what it says that make does.
 #
-# Each file has a database galaxy of its own with the tables of a conference service and the roles that the blocks name,
-# and the extension unless the file itself creates it. A sample must have the columns that psql prints today; one that is
-# marked "exact", the rows too. A word before a block (test/lib/Blocks.pm) says otherwise: "last" runs it after the others
-# of its file, "error" that it fails.
+# Each file has a database "galaxy" with the tables of a conference service, the roles that the
+# blocks name, and the extension unless the file creates it. A sample must have the columns that
+# psql prints; one marked "exact" must have the rows too. A word before a block (test/lib/Blocks.pm)
+# changes that: "last" runs it after the others of its file, "error" means that it fails.
 
 use strict;
 use warnings FATAL => 'all';
@@ -27,7 +28,7 @@ $node->safe_psql('postgres', 'CREATE ROLE app; CREATE ROLE monitor; CREATE ROLE 
 
 my %creates_it = map { $_ => 1 } 'README.md', 'doc/taking-over.md';
 my @files = grep { -e } 'README.md', glob('doc/*.md'), 'CONTRIBUTING.md';
-# Not `make -n`: it carries out what has $(MAKE) in it.
+# Not `make -n`: it executes lines that contain $(MAKE).
 my $makefile = `make -s -p -n help`;
 
 sub new_database
@@ -50,7 +51,7 @@ SQL
 	return;
 }
 
-# Other machines are this one.
+# Replaces text that differs on other machines.
 sub here
 {
 	my ($sql) = @_;
@@ -107,7 +108,7 @@ for my $file (@files)
 	$of_language{ $_->{language} || 'sample' }++ for @blocks;
 	check_grants() if $file eq 'README.md';
 
-	# What make is told to do, in blocks and in the text.
+	# The make commands in blocks and in the text.
 	my $text = slurp_file($file);
 	my %targets = map { $_ => 1 } $text =~ /(?:^|`|sudo )make(?: -\S+| [A-Z_]+=\S+)* ([a-z][a-z-]*)/mg;
 	for my $target (sort keys %targets)
@@ -115,7 +116,7 @@ for my $file (@files)
 		like($makefile, qr/^$target:/m, "$file: make $target");
 	}
 
-	# What is said to be somewhere is there.
+	# Links and paths exist.
 	my %paths = map { $_ => 1 } $text =~ m{\]\(((?!https?:)[^)#]+)}g, $text =~ m{`((?:examples|test|doc|src)/[\w./-]+)`}g;
 	for my $path (sort keys %paths)
 	{
@@ -126,7 +127,7 @@ for my $file (@files)
 cmp_ok($of_language{sql}, '>=', 15, 'there are SQL blocks');
 cmp_ok($of_language{sample}, '>=', 5, 'there are samples');
 
-# The roles of the GRANT blocks, as the README has granted them: what each may call, and nothing else.
+# The roles of the GRANT blocks, as the README grants them: each may make exactly its calls.
 sub check_grants
 {
 	my %expected = (
@@ -153,7 +154,7 @@ sub check_grants
 	my @left_out = grep { my $function = $_; !$granted{$function} && !grep { $_ eq $function } @monitored } @all;
 	is("@left_out", '', 'every function is in a block');
 
-	# As each role, for true.
+	# Connected as each role.
 	my @may = (
 		[ 'app', 'SELECT get_or_assign_server(2171), touch_room(2171), room_server(2171)' ],
 		[ 'app', 'SELECT * FROM room_server_assignments' ],
@@ -161,7 +162,7 @@ sub check_grants
 		[ 'grafana', 'SELECT * FROM balancer_load, balancer_rooms, balancer_stats, balancer_failovers, balancer_health' ],
 		[ 'grafana', 'SELECT * FROM balancer_servers, balancer_pins, balancer_room_sizes' ],
 		[ 'operator', q(SELECT set_server_state('gxy2', 'draining'), set_server_state('gxy2', 'online')) ],
-		# The false alarm of a monitor: wanting the server online does not clear it.
+		# A false alarm of a monitor: setting the server online does not clear it.
 		[ 'operator', q(SELECT server_heartbeat('gxy2', false), set_server_state('gxy2', 'online'), server_heartbeat('gxy2')) ],
 		[ 'operator', q(INSERT INTO balancer_servers (name) VALUES ('gxy14'); UPDATE balancer_servers SET capacity = 5 WHERE name = 'gxy14';
 			DELETE FROM balancer_servers WHERE name = 'gxy14') ],

@@ -1,5 +1,6 @@
-# examples/gxydb: the files run as often as one likes, in psql and as a migration tool sends them, with other names in them,
-# over an index whose build was interrupted, up and down; and the index leaves renewals of a session heap-only.
+# examples/gxydb: the files can run repeatedly, in psql and as a migration tool sends them, with
+# other names, over an index whose build was interrupted, up and down. The index leaves the renewals
+# of a session heap-only.
 
 use strict;
 use warnings FATAL => 'all';
@@ -21,7 +22,7 @@ sub psql_file
 	return;
 }
 
-# A whole file in one message and one implicit transaction, as golang-migrate and its like send it.
+# Sends a whole file in one message and one implicit transaction, as golang-migrate does.
 sub migrate
 {
 	my ($file, $dbname, %names) = @_;
@@ -45,7 +46,7 @@ sub index_definition
 
 my $narrow = 't|CREATE INDEX sessions_live_idx ON public.sessions USING btree (room_id) INCLUDE (user_id, gateway_id) WHERE (removed_at IS NULL)';
 
-# In psql: twice, and over an index that is not valid.
+# In psql: twice, and over an invalid index.
 psql_file("$example/schema.sql");
 psql_file("$example/schema.sql");
 $node->safe_psql('postgres', q(INSERT INTO gateways (name, url) VALUES ('gxy1', 'https://gxy1');
@@ -67,7 +68,7 @@ is($node->safe_psql('postgres', q(SELECT relname, pg_get_userbyid(relowner) FROM
 	WHERE relname IN ('live_sessions', 'assignable_rooms') ORDER BY 1)),
 	"assignable_rooms|gxydb_owner\nlive_sessions|gxydb_owner", 'they are not the superuser\'s');
 
-# A renewal of a session touches no index.
+# A renewal of a session adds no index entry.
 $node->safe_psql('postgres', 'ALTER TABLE sessions SET (fillfactor = 50); VACUUM FULL sessions');
 my $updates = q(SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'sessions');
 my ($before) = split /\|/, $node->safe_psql('postgres', $updates);

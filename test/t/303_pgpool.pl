@@ -1,5 +1,5 @@
-# pgpool in front of a primary and a standby: what assigns or renews goes to the primary, because it is VOLATILE, and what
-# only looks goes to the standby.
+# pgpool in front of a primary and a standby: calls that assign or renew go to the primary, because
+# they are VOLATILE; calls that only read go to the standby.
 
 use strict;
 use warnings FATAL => 'all';
@@ -52,7 +52,7 @@ END
 	$process->kill_kill if $process && $process->pumpable;
 }
 
-# ask(QUERY): the answer through pgpool.
+# ask(QUERY): returns the answer through pgpool.
 sub ask
 {
 	my ($query) = @_;
@@ -63,7 +63,7 @@ sub ask
 	return $err eq '' ? $out : $err;
 }
 
-# Who has answered: a STABLE function, which pgpool does not mind.
+# Which server has answered: a STABLE function, which pgpool may send to the standby.
 my $who = q(current_setting('port'));
 my ($first, $second) = ($primary->port, $standby->port);
 my $ready = 0;

@@ -1,5 +1,5 @@
-# What the tests of this folder have in common: servers with the extension, calls that may fail, and waiting for others
-# to wait. Nothing here sleeps: a state is polled for, in pg_locks or pg_stat_activity.
+# Helpers of the tests in this folder: servers with the extension, calls that may fail, and waiting
+# for a state. They do not sleep: they poll pg_locks or pg_stat_activity.
 package GxyBalancer;
 
 use strict;
@@ -13,7 +13,8 @@ use Test::More;
 
 our @EXPORT = qw(new_server attempt session wait_until wait_for_waiters spread even);
 
-# A running server whose database postgres has the extension; lines: of postgresql.conf.
+# Returns a running server whose database postgres has the extension. lines: lines of
+# postgresql.conf.
 sub new_server
 {
 	my ($name, @lines) = @_;
@@ -26,8 +27,9 @@ sub new_server
 	return $node;
 }
 
-# Runs statements in a session of their own, which ends with the first error. Gives what was printed, and the error's
-# SQLSTATE, or '' if there was none, and its text with detail and hint. What waits for ever is cancelled.
+# Runs statements in a new session, which ends with the first error. Returns the output, the error's
+# SQLSTATE ('' if there was none), and its text with detail and hint. A statement that waits too
+# long is cancelled.
 sub attempt
 {
 	my ($node, $sql, %more) = @_;
@@ -48,7 +50,7 @@ sub session
 	return $node->background_psql($dbname // 'postgres', on_error_stop => 0);
 }
 
-# Returns when a query gives what is expected, by default true; dies if that does not come about.
+# Waits until a query returns the expected value, by default true. Dies if it does not in time.
 sub wait_until
 {
 	my ($node, $database, $query, $expected) = @_;
@@ -57,7 +59,7 @@ sub wait_until
 	return 1;
 }
 
-# Returns when as many sessions wait for a lock.
+# Waits until that many sessions wait for a lock.
 sub wait_for_waiters
 {
 	my ($node, $count) = @_;
@@ -65,7 +67,7 @@ sub wait_for_waiters
 	return wait_until($node, 'postgres', "SELECT count(*) = $count FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
 }
 
-# Rooms by server, most first, as "gxy1:3 gxy2:2".
+# Rooms by server, largest number first, as "gxy1:3 gxy2:2".
 sub spread
 {
 	my ($node, $where) = @_;
@@ -76,7 +78,7 @@ sub spread
 		FROM (SELECT gateway_name, count(*) AS rooms FROM room_server_assignments WHERE $where GROUP BY 1) s});
 }
 
-# Whether the servers of the pool differ by at most one room, those without any included.
+# Whether the servers of the pool, those without rooms included, differ by at most one room.
 sub even
 {
 	my ($node) = @_;

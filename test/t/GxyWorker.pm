@@ -1,9 +1,10 @@
-# GxyWorker.pm: what the tests of the background worker share.
+# GxyWorker.pm: helpers of the tests of the background worker.
 #
-# A run of the worker cannot be called, only waited for, and what it did in transactions that have ended cannot be seen
-# from outside. So a database can be given a view that writes down every look a run takes at the sessions: who took it,
-# in which transaction, and how many rooms there were. Leases are made to run out by writing old times, so that no test
-# waits for a grace. Every wait is for a state; after the time-out of PostgreSQL::Test, wait_* die and rooms_are is false.
+# A run of the worker cannot be called, only waited for, and its ended transactions cannot be seen
+# from outside. So a database can be given a view that logs each read of the sessions: the role, the
+# transaction, and the number of rooms. Leases expire by writing old times, so that no test waits
+# for a grace period. Every wait is for a state; after the timeout of PostgreSQL::Test, wait_* die
+# and rooms_are returns false.
 
 package GxyWorker;
 
@@ -19,8 +20,8 @@ our @EXPORT = qw(new_node set_interval create_extension create_database watched_
   overdue_rooms overdue rooms_are wait_until wait_for_first_run wait_for_run_after server_time launcher_pid hold release
   wait_for_blocked_worker log_size count_complaints count_logged count_in_log);
 
-# The library preloaded, and a run an hour, so that whatever happens sooner has a reason. Autovacuum is off because its
-# workers connect to databases, too.
+# The library is preloaded. The interval is an hour, so that an earlier run has another cause.
+# Autovacuum is off because its workers connect to databases, too.
 sub new_node
 {
 	my ($name, %params) = @_;
@@ -38,7 +39,7 @@ CONF
 	return $node;
 }
 
-# As a DBA does it: edit and reload.
+# Edits a setting and reloads, as a DBA does.
 sub set_interval
 {
 	my ($node, $interval) = @_;
@@ -56,7 +57,8 @@ sub create_extension
 	return;
 }
 
-# A database with the extension, whose first run has ended: nothing but the interval calls for another.
+# Creates a database with the extension and waits for its first run: from then on only the interval
+# starts another.
 sub create_database
 {
 	my ($node, $database) = @_;
@@ -67,8 +69,8 @@ sub create_database
 	return;
 }
 
-# SQL that attaches app.sessions, a table for the test to fill, through a view of the role app that adds a row to
-# app.looks whenever it is read, and is as slow as is asked for, in seconds.
+# SQL that attaches app.sessions, a table for the test to fill, through a view of the role app. Each
+# read of the view adds a row to app.looks and takes the given time, in seconds.
 sub watched_sessions
 {
 	my ($pause) = @_;
@@ -107,7 +109,7 @@ sub attach_watched_sessions
 	return;
 }
 
-# SQL that adds rooms whose leases ran out long ago.
+# SQL that adds rooms whose leases expired long ago.
 sub overdue_rooms
 {
 	my $rooms = join ',', @_;
@@ -126,7 +128,7 @@ sub overdue
 	return;
 }
 
-# Waits until the database has just these rooms; false if that does not come about.
+# Waits until the database has exactly these rooms. Returns false if it does not in time.
 sub rooms_are
 {
 	my ($node, $database, @rooms) = @_;
@@ -136,7 +138,7 @@ sub rooms_are
 		join(',', sort @rooms));
 }
 
-# Ended, and the next one planned.
+# Waits until the run has ended and the next one is planned.
 sub wait_for_first_run
 {
 	my ($node, $database) = @_;
@@ -144,7 +146,7 @@ sub wait_for_first_run
 	return wait_until($node, $database, q(SELECT worker = 'idle' AND next_due > last_run FROM balancer_stats));
 }
 
-# A run that began after a time of the server, and ended well.
+# Waits for a run that began after a given server time and succeeded.
 sub wait_for_run_after
 {
 	my ($node, $database, $time) = @_;
@@ -159,7 +161,7 @@ sub server_time
 	return $node->safe_psql('postgres', 'SELECT clock_timestamp()');
 }
 
-# Waits for one that is not the given one.
+# Waits for a launcher other than the given process and returns its process id.
 sub launcher_pid
 {
 	my ($node, $other) = @_;
@@ -169,7 +171,7 @@ sub launcher_pid
 	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $is_launcher");
 }
 
-# A session with a transaction left open after the statement.
+# Returns a session with a transaction that stays open after the statement.
 sub hold
 {
 	my ($node, $database, $statement) = @_;
@@ -205,7 +207,7 @@ sub log_size
 	return -s $node->logfile;
 }
 
-# How often one of our processes has complained since a position in the log.
+# How many errors or warnings the extension's processes have logged since a position in the log.
 sub count_complaints
 {
 	my ($node, $offset) = @_;
@@ -213,7 +215,8 @@ sub count_complaints
 	return count_in_log($node, $offset, qr/\] gxy_balancer \w+ (?:WARNING|ERROR|FATAL|PANIC): /);
 }
 
-# How often a worker has logged a message (a pattern, level included) with the name of its database as the context.
+# How often a worker has logged a message (a pattern, with its level) with the name of its database
+# as the context.
 sub count_logged
 {
 	my ($node, $offset, $database, $message) = @_;
@@ -223,7 +226,8 @@ sub count_logged
 		qr/\] gxy_balancer worker $message[^\n]*\n$more[^\n]*gxy_balancer worker in database "$database"\n/);
 }
 
-# How often a pattern occurs in the log since a position. Statements are logged as well, so it has to say what it means.
+# How often a pattern occurs in the log since a position. Statements are logged as well, so the
+# pattern must not match them.
 sub count_in_log
 {
 	my ($node, $offset, $pattern) = @_;
