@@ -18,7 +18,7 @@ namespace
 /* The rooms of failed servers whose time has come. */
 struct Due
 {
-	Array<Assignment> travellers;
+	Array<Assignment> rooms_to_move;
 	std::int64_t *rooms; /* by server: rooms that its failover has moved so far */
 	std::int64_t *left;	 /* by server: rooms still on it */
 	bool more = false;
@@ -73,12 +73,12 @@ find_due(const Assignments &assignments, const Pool &pool, Destination destinati
 			return;
 		if (named >= 0)
 			due.left[named]++;
-		if (due.travellers.count >= limit)
+		if (due.rooms_to_move.count >= limit)
 		{
 			due.more = true;
 			return;
 		}
-		due.travellers.push(copy_of(row));
+		due.rooms_to_move.push(copy_of(row));
 	});
 	UnregisterSnapshot(snapshot);
 	return due;
@@ -164,7 +164,7 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 		moved.busy = true;
 		return moved;
 	}
-	moved = move_rooms(assignments, rooms_of(due.travellers, server.name),
+	moved = move_rooms(assignments, rooms_of(due.rooms_to_move, server.name),
 					   Way{.target = target, .why = "failover", .still_open = is_still_claimed},
 					   deadline);
 	/* Some have been freed or moved by others meanwhile: the next look tells. */
@@ -214,7 +214,7 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 									  where.moved ? server.failover.target : std::string_view(),
 									  due, i, deadline));
 	}
-	for (const Assignment &room : due.travellers)
+	for (const Assignment &room : due.rooms_to_move)
 		if (current.find(room.server) < 0)
 			outside.push(room);
 	add(&moved, move_rooms(&assignments, outside, Way{.why = "failover"}, deadline));

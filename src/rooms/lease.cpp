@@ -100,7 +100,7 @@ note_freed(const RoomKey &room, const Found &found)
 	note_lost_room(room.view());
 }
 
-enum class Stick
+enum class LookupResult
 {
 	answered,
 	absent,
@@ -113,7 +113,7 @@ enum class Stick
  * not the row can be rewritten just now; nobody is waited for, and if somebody has locked the pool as a whole the row
  * has to do.
  */
-Stick
+LookupResult
 route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 {
 	const Pool *current = pool_at_hand();
@@ -121,26 +121,26 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 
 	*server = found->server;
 	if (current == nullptr)
-		return Stick::answered;
+		return LookupResult::answered;
 
 	RoomLocation where = current->locate(named, found->assigned_at, now);
 
 	if (where.stranded && may_write())
-		return Stick::stranded;
+		return LookupResult::stranded;
 	if (!where.moved)
-		return Stick::answered;
+		return LookupResult::answered;
 	*server = text_of(current->servers[where.server].name);
 	/* A SERIALIZABLE transaction may be owed an error for writing; the worker rewrites the row as well. */
 	if (!may_write() || IsolationIsSerializable() ||
 		!ConditionalLockRelationOid(RelationGetRelid(assignments->table()), RowExclusiveLock) ||
 		!try_lock_placement_with(*current, placing_by_cache))
-		return Stick::answered;
+		return LookupResult::answered;
 
 	Change change =
 		send_to(assignments, found, view_of(*server), reason_of_move("failover", named));
 
 	release_placement_lock(placing_by_cache);
-	return change == Change::outdated ? Stick::again : Stick::answered;
+	return change == Change::outdated ? LookupResult::again : LookupResult::answered;
 }
 
 /*
@@ -148,7 +148,7 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
  * it stays: somebody has its row in hand, or there is nowhere to go.
  */
 bool
-rehouse(const RoomKey &room, std::string_view from, Deadline deadline)
+reassign(const RoomKey &room, std::string_view from, Deadline deadline)
 {
 	if (!ConditionalLockRelationOid(relations().assignments, RowExclusiveLock))
 		return false;
@@ -190,19 +190,19 @@ struct InTheWay
 };
 
 /* The row of a room was not found: absent, again, or another transaction is inserting it. */
-Stick
+LookupResult
 look_closer(const Assignments &assignments, const RoomKey &room, InTheWay *in_the_way)
 {
 	Assignments::Probe probe = probe_now(assignments, room);
 
 	if (probe.committed)
-		return Stick::again;
+		return LookupResult::again;
 	*in_the_way = {.holder = probe.holder, .token = probe.token};
-	return Stick::absent;
+	return LookupResult::absent;
 }
 
 /* Renews an expired lease. Another transaction that has the row may be deleting it: that one is in the way. */
-Stick
+LookupResult
 renew_expired(Assignments *assignments, const RoomKey &room, std::optional<Found> *found,
 			  TimestampTz now, std::optional<int> users, InTheWay *in_the_way)
 {
@@ -221,26 +221,26 @@ renew_expired(Assignments *assignments, const RoomKey &room, std::optional<Found
 		count(Counter::renewed);
 		*found = assignments->find(room);
 	}
-	return change == Change::outdated || !*found ? Stick::again : Stick::answered;
+	return change == Change::outdated || !*found ? LookupResult::again : LookupResult::answered;
 }
 
 /*
  * Looks for the row of a room and renews its lease if that is due, or users are to be noted; finds out where its callers
  * are to be sent if server is given. again: something has changed in between, or the call has waited for it.
  */
-Stick
-stick(const RoomKey &room, std::optional<int> users, RoomWaits *waits, text **server)
+LookupResult
+look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *waits, text **server)
 {
 	TimestampTz now = waits->now();
 	Assignments assignments = Assignments::open(AccessShareLock, waits->deadline());
 	bool absent;
 	std::optional<Found> found = assignments.find(room, &absent);
-	Stick result = Stick::answered;
+	LookupResult result = LookupResult::answered;
 	InTheWay in_the_way;
 	bool is_expired = found && may_write() && expired(*found, now);
 
 	if (!found)
-		result = absent ? Stick::absent : look_closer(assignments, room, &in_the_way);
+		result = absent ? LookupResult::absent : look_closer(assignments, room, &in_the_way);
 	else if (is_expired)
 		result = renew_expired(&assignments, room, &found, now, users, &in_the_way);
 	if (TransactionIdIsValid(in_the_way.holder) && (found || (server != nullptr && may_write())))
@@ -248,23 +248,24 @@ stick(const RoomKey &room, std::optional<int> users, RoomWaits *waits, text **se
 		/* So that it can lock the table as a whole, as for a TRUNCATE, before it ends. */
 		assignments.close_and_unlock();
 		waits->wait_for_holder(in_the_way.holder, in_the_way.token);
-		return Stick::again;
+		return LookupResult::again;
 	}
-	if (result == Stick::answered && server != nullptr)
+	if (result == LookupResult::answered && server != nullptr)
 		result = route(&assignments, &*found, now, server);
-	if (result == Stick::answered && !is_expired && may_write() && is_due(*found, now, users))
+	if (result == LookupResult::answered && !is_expired && may_write() &&
+		is_due(*found, now, users))
 	{
 		debug_pause();
 
 		Change change = renew(&assignments, &*found, now, users);
 
 		if (change == Change::outdated)
-			result = Stick::again;
+			result = LookupResult::again;
 		if (change == Change::done)
 			count(Counter::renewed);
 	}
 	/* Nothing was read or written that has to be protected: what follows may have to wait. */
-	if (result == Stick::absent || result == Stick::again)
+	if (result == LookupResult::absent || result == LookupResult::again)
 		assignments.close_and_unlock();
 	else
 		assignments.close();
@@ -279,17 +280,17 @@ get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> e
 	return retry(room, [&](RoomWaits *waits) -> std::optional<text *> {
 		text *server = nullptr;
 
-		switch (stick(room, std::nullopt, waits, &server))
+		switch (look_up_and_renew(room, std::nullopt, waits, &server))
 		{
-			case Stick::answered:
+			case LookupResult::answered:
 				break;
-			case Stick::stranded:
-				if (rehouse(room, view_of(server), waits->deadline()))
+			case LookupResult::stranded:
+				if (reassign(room, view_of(server), waits->deadline()))
 					return std::nullopt;
 				break;
-			case Stick::again:
+			case LookupResult::again:
 				return std::nullopt;
-			case Stick::absent:
+			case LookupResult::absent:
 				require_write(room, "assign a server to");
 				server = place(PlacementRequest{.room = &room,
 												.region = region,
@@ -315,9 +316,10 @@ touch(const RoomKey &room, std::optional<int> users)
 {
 	require_write(room, "touch");
 	return retry(room, [&](RoomWaits *waits) -> std::optional<bool> {
-		Stick result = stick(room, users, waits, nullptr);
+		LookupResult result = look_up_and_renew(room, users, waits, nullptr);
 
-		return result != Stick::again ? std::optional(result == Stick::answered) : std::nullopt;
+		return result != LookupResult::again ? std::optional(result == LookupResult::answered)
+											 : std::nullopt;
 	});
 }
 
