@@ -189,7 +189,7 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 		});
 		outlook.size_failure = outlook.load_failure;
 		if (outlook.is_known())
-			expect_what_it_holds(&outlook.input, *row, request.now);
+			expect_current_users(&outlook.input, *row, request.now);
 		foresee_placement(move, assignments, &outlook);
 	}
 	else

@@ -145,7 +145,7 @@ rooms_of(const Array<Assignment> &rooms, std::string_view server)
 }
 
 void
-add(Moved *sum, const Moved &part)
+add(MoveResult *sum, const MoveResult &part)
 {
 	sum->rooms += part.rooms;
 	sum->busy = sum->busy || part.busy;
@@ -153,11 +153,11 @@ add(Moved *sum, const Moved &part)
 }
 
 /* target: empty for the policy. */
-Moved
+MoveResult
 carry_out_one(Assignments *assignments, const PoolServer &server, std::string_view target,
 			  const Due &due, int index, Deadline deadline)
 {
-	Moved moved;
+	MoveResult moved;
 
 	if (server.failover.active && !hold_failover(server, deadline))
 	{
@@ -189,19 +189,19 @@ next_failover(const Pool &pool, TimestampTz now)
 	return next;
 }
 
-Moved
+MoveResult
 carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadline deadline)
 {
 	const Pool &current = pool(deadline);
 
 	/* Nearly always: then nobody need look through the rooms. */
 	if (destination == Destination::standby && !has_claim_in_force(current, now))
-		return Moved();
+		return MoveResult();
 
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	Due due = find_due(assignments, current, destination, limit, now);
 	Array<Assignment> outside;
-	Moved moved;
+	MoveResult moved;
 
 	for (int i = 0; i < current.servers.count; i++)
 	{

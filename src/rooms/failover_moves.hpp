@@ -21,6 +21,7 @@ enum class Destination
  * Carries out the failovers that are due by now and of one kind: moves up to limit rooms of failed servers, the policy also
  * those of servers that are not in the pool, and notes in balancer_failovers what has been done.
  */
-Moved carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadline deadline);
+MoveResult carry_out_failovers(Destination destination, int limit, TimestampTz now,
+							   Deadline deadline);
 
 } // namespace gxy

@@ -137,7 +137,7 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 		return LookupResult::answered;
 
 	Change change =
-		send_to(assignments, found, view_of(*server), reason_of_move("failover", named));
+		relocate_row(assignments, found, view_of(*server), reason_of_move("failover", named));
 
 	release_placement_lock(placing_by_cache);
 	return change == Change::outdated ? LookupResult::again : LookupResult::answered;
@@ -172,7 +172,7 @@ reassign(const RoomKey &room, std::string_view from, Deadline deadline)
 
 		rooms.push(*row);
 
-		Moved moved = move_rooms(&assignments, rooms, Way{.why = "failover"}, deadline);
+		MoveResult moved = move_rooms(&assignments, rooms, Way{.why = "failover"}, deadline);
 
 		looks_again = !moved.busy && !moved.stuck;
 	}

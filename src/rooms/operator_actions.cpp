@@ -153,7 +153,8 @@ move_room(const RoomKey &room, std::string_view server)
 			continue;
 		lock_placement_on(server, room, deadline);
 
-		Change change = send_to(&assignments, &*found, server, reason_of_move("moved", before));
+		Change change =
+			relocate_row(&assignments, &*found, server, reason_of_move("moved", before));
 
 		release_placement_lock(placing_by_cache);
 		if (change != Change::done)
@@ -194,7 +195,7 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	Array<Assignment> rooms =
 		rooms_to_evacuate(assignments, pool(deadline), server, max_rooms, deadline);
-	Moved moved =
+	MoveResult moved =
 		move_rooms(&assignments, rooms,
 				   Way{.target = target, .why = "evacuated", .still_open = still_usable}, deadline);
 

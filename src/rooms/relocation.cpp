@@ -35,7 +35,7 @@ move_row(Assignments *assignments, const Assignment &row, std::string_view to, c
 		if (!found || view_of(found->server) != row.server)
 			return Change::outdated;
 
-		Change change = send_to(assignments, &*found, to, reason_of_move(why, row.server));
+		Change change = relocate_row(assignments, &*found, to, reason_of_move(why, row.server));
 
 		if (change != Change::outdated)
 			return change;
@@ -44,7 +44,7 @@ move_row(Assignments *assignments, const Assignment &row, std::string_view to, c
 }
 
 void
-note(Moved *moved, Change change)
+note(MoveResult *moved, Change change)
 {
 	moved->rooms += change == Change::done ? 1 : 0;
 	moved->busy = moved->busy || change == Change::busy;
@@ -61,7 +61,7 @@ struct Spread
 /* Under the placement lock. */
 void
 spread_room(Assignments *assignments, Spread *spread, const Assignment &room, const char *why,
-			TimestampTz now, Deadline deadline, Moved *moved)
+			TimestampTz now, Deadline deadline, MoveResult *moved)
 {
 	const Pool &pool = *spread->input.pool;
 	RoomKey key;
@@ -82,7 +82,7 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 		spread->servers[i].rooms = spread->loads[i].rooms;
 	}
 
-	expect_what_it_holds(&spread->input, room, now);
+	expect_current_users(&spread->input, room, now);
 
 	std::int64_t load = spread->input.expected();
 	Decision decision = decide(spread->servers, pool.servers.count, load, spread->input.rules);
@@ -102,7 +102,7 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 
 void
 spread_batch(Assignments *assignments, Assignment *rooms, int count, const char *why,
-			 Deadline deadline, Moved *moved)
+			 Deadline deadline, MoveResult *moved)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	RoomKey first;
@@ -156,7 +156,7 @@ reason_of_move(const char *why, std::string_view from)
 }
 
 void
-expect_what_it_holds(PlacementInput *input, const Assignment &row, TimestampTz now)
+expect_current_users(PlacementInput *input, const Assignment &row, TimestampTz now)
 {
 	RoomUse use = room_use(row, *input->pool, input->session_index, input->rules, now);
 
@@ -166,7 +166,7 @@ expect_what_it_holds(PlacementInput *input, const Assignment &row, TimestampTz n
 }
 
 Change
-send_to(Assignments *assignments, Found *found, std::string_view server, const char *reason)
+relocate_row(Assignments *assignments, Found *found, std::string_view server, const char *reason)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Rules rules = current_rules();
@@ -208,10 +208,10 @@ sort_for_moving(Assignment *rooms, int count, const Pool &pool, const SessionInd
 	pfree(sorted);
 }
 
-Moved
+MoveResult
 move_rooms(Assignments *assignments, Array<Assignment> rooms, const Way &way, Deadline deadline)
 {
-	Moved moved;
+	MoveResult moved;
 
 	for (int next = 0; next < rooms.count; next += move_batch)
 	{

@@ -8,7 +8,7 @@
 namespace gxy
 {
 
-struct Moved
+struct MoveResult
 {
 	std::int64_t rooms = 0;
 	bool busy = false;	/* others had some in hand */
@@ -41,17 +41,18 @@ struct Way
  * Moves rooms; one that has left the server its row named is left alone, and so is one that other transactions have
  * locked. Those that the policy places are sorted, in place, batch by batch.
  */
-Moved move_rooms(Assignments *assignments, Array<Assignment> rooms, const Way &way,
-				 Deadline deadline);
+MoveResult move_rooms(Assignments *assignments, Array<Assignment> rooms, const Way &way,
+					  Deadline deadline);
 
 /* How many users a room brings to where it is moved, at least 1. */
-void expect_what_it_holds(PlacementInput *input, const Assignment &row, TimestampTz now);
+void expect_current_users(PlacementInput *input, const Assignment &row, TimestampTz now);
 
 /*
  * Sends the room of a row to another server, if the row is as it was found and no other transaction has locked it. The caller
  * holds the placement lock (pool_under_lock.hpp).
  */
-Change send_to(Assignments *assignments, Found *found, std::string_view server, const char *reason);
+Change relocate_row(Assignments *assignments, Found *found, std::string_view server,
+					const char *reason);
 
 /* What a failover or a move writes down as a row's reason; palloc'd. */
 const char *reason_of_move(const char *why, std::string_view from);

@@ -137,7 +137,7 @@ bool
 tend_servers(DatabaseStatus *status, Deadline end)
 {
 	TimestampTz next = 0;
-	Moved moved;
+	MoveResult moved;
 	auto sooner = [&next](TimestampTz time) {
 		if (time != 0 && (next == 0 || time < next))
 			next = time;
