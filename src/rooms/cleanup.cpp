@@ -119,7 +119,7 @@ static_assert(std::is_trivially_destructible_v<Losses>);
 
 /* Rooms with nothing to do for them, most of all where many are called for often, are not kept in mind. */
 void
-Cleanup::look_at_rooms(const Assignments &assignments, bool attached, Learner *learner,
+Cleanup::look_at_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
 					   TimestampTz now)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -128,13 +128,13 @@ Cleanup::look_at_rooms(const Assignments &assignments, bool attached, Learner *l
 	numbers.prepare();
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
 		std::int64_t unused = elapsed(row.leased_from(), now);
-		Room room = {.name = name_hash(row.room), .tid = *tid, .used = false, .pupil = none};
+		Room room = {.name = name_hash(row.room), .tid = *tid, .used = false, .room_sample = none};
 		bool fresh;
 
-		room.pupil = learner->enrol(row.room, room.name, row.assigned_at);
-		if (room.pupil != none && !attached)
-			learner->note_users(room.pupil, row.reported_users.value_or(0));
-		if (room.pupil == none && unused < std::min(grace, renewal))
+		room.room_sample = sampler->track_room(row.room, room.name, row.assigned_at);
+		if (room.room_sample != none && !attached)
+			sampler->note_users(room.room_sample, row.reported_users.value_or(0));
+		if (room.room_sample == none && unused < std::min(grace, renewal))
 			return;
 		if (numbers.number(room.name, &fresh) != rooms.count)
 			return;
@@ -152,7 +152,7 @@ Cleanup::look_at_rooms(const Assignments &assignments, bool attached, Learner *l
 
 /* A user with several sessions in a room is one user of it. */
 void
-Cleanup::look_at_sessions(const Attachment &attached, Learner *learner, Deadline deadline)
+Cleanup::look_at_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline)
 {
 	MemoryContext context = CurrentMemoryContext;
 	HashInterner presences;
@@ -160,12 +160,12 @@ Cleanup::look_at_sessions(const Attachment &attached, Learner *learner, Deadline
 	presences.prepare();
 	sessions = for_each_session(
 		attached, numbers, filter, deadline,
-		[this, learner, context, &presences](int number, const SessionRow &row) {
+		[this, sampler, context, &presences](int number, const SessionRow &row) {
 			Room &room = rooms[number];
 			bool fresh = true;
 
 			room.used = true;
-			if (room.pupil == none)
+			if (room.room_sample == none)
 				return;
 
 			MemoryContext executor = MemoryContextSwitchTo(context);
@@ -173,7 +173,7 @@ Cleanup::look_at_sessions(const Attachment &attached, Learner *learner, Deadline
 			if (row.user_known)
 				(void) presences.number(hash_combine64(room.name, name_hash(row.user)), &fresh);
 			if (fresh)
-				learner->note_users(room.pupil, 1);
+				sampler->note_users(room.room_sample, 1);
 			MemoryContextSwitchTo(executor);
 		});
 }
@@ -207,14 +207,14 @@ Cleanup::look(std::int64_t grace)
 	Deadline deadline = Deadline::of_call_starting_now();
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Attachment attached = pool(deadline).sessions;
-	Learner learner =
-		Learner::prepare(now, RelationGetNumberOfBlocks(assignments.table()) * rooms_a_page);
+	SizeSampler sampler =
+		SizeSampler::prepare(now, RelationGetNumberOfBlocks(assignments.table()) * rooms_a_page);
 
-	cleanup.look_at_rooms(assignments, attached.exists(), &learner, now);
+	cleanup.look_at_rooms(assignments, attached.exists(), &sampler, now);
 	assignments.close();
-	cleanup.look_at_sessions(attached, &learner, deadline);
+	cleanup.look_at_sessions(attached, &sampler, deadline);
 	cleanup.note_shortfall("the sizes of rooms could not be written", attempt([&] {
-							   cleanup.learner_has_more = learner.finish(cleanup.batch_size());
+							   cleanup.sampler_has_more = sampler.finish(cleanup.batch_size());
 						   }));
 
 	auto is_used = [&cleanup](int number) { return cleanup.rooms[number].used; };

@@ -33,7 +33,7 @@ public:
 	const char *shortfall() const { return fell_short; }
 
 	/* Another look would have more to do. */
-	bool more_to_learn() const { return learner_has_more; }
+	bool more_to_learn() const { return sampler_has_more; }
 
 private:
 	struct Room
@@ -41,7 +41,7 @@ private:
 		std::uint64_t name; /* its hash */
 		ItemPointerData tid;
 		bool used;
-		int pupil;
+		int room_sample;
 	};
 
 	struct Batch
@@ -49,9 +49,9 @@ private:
 		int first, end; /* in idle */
 	};
 
-	void look_at_rooms(const Assignments &assignments, bool attached, Learner *learner,
+	void look_at_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
 					   TimestampTz now);
-	void look_at_sessions(const Attachment &attached, Learner *learner, Deadline deadline);
+	void look_at_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline);
 	void look_again();
 	int batch_size() const;
 	std::int64_t free_rooms(const Batch &batch);
@@ -67,7 +67,7 @@ private:
 	HashFilter filter;		   /* of those as well */
 	Array<int> idle, due; /* of those; due: leases that are to be renewed, if the room is in use */
 	int next_idle = 0, next_due = 0;
-	bool learner_has_more = false;
+	bool sampler_has_more = false;
 	char fell_short[error_length] = "";
 };
 static_assert(std::is_trivially_destructible_v<Cleanup>);

@@ -16,88 +16,90 @@ namespace gxy
 {
 
 /* Strangers that one look takes notice of, about. */
-static constexpr double strangers_of_interest = 50000;
+static constexpr double unknown_rooms_of_interest = 50000;
 
-Learner
-Learner::prepare(TimestampTz now, double rooms)
+SizeSampler
+SizeSampler::prepare(TimestampTz now, double rooms)
 {
-	Learner learner;
+	SizeSampler sampler;
 
 	/* In a transaction block the rows would stay locked until its end; the next look sees the rooms as well. */
 	if (setting::max_learned_rooms == 0 || IsTransactionBlock())
-		return learner;
+		return sampler;
 
 	std::optional<RoomSizes> sizes = RoomSizes::open(AccessShareLock);
 
 	if (!sizes)
-		return learner;
-	learner.active = true;
-	learner.now = now;
-	learner.lots = 1 + static_cast<std::uint64_t>(rooms / strangers_of_interest);
-	learner.lot = pg_prng_uint64_range(&pg_global_prng_state, 0, learner.lots - 1);
-	learner.numbers.prepare();
-	sizes->for_each_row([&learner](const RememberedRoom &row, ItemPointer tid) {
+		return sampler;
+	sampler.active = true;
+	sampler.now = now;
+	sampler.sample_buckets = 1 + static_cast<std::uint64_t>(rooms / unknown_rooms_of_interest);
+	sampler.sample_bucket =
+		pg_prng_uint64_range(&pg_global_prng_state, 0, sampler.sample_buckets - 1);
+	sampler.numbers.prepare();
+	sizes->for_each_row([&sampler](const RememberedRoom &row, ItemPointer tid) {
 		bool fresh;
 		Known room = {.row = row, .tid = *tid};
 
-		if (learner.numbers.number(name_hash(row.room), &fresh) == learner.known.count)
-			learner.known.push(room);
+		if (sampler.numbers.number(name_hash(row.room), &fresh) == sampler.known.count)
+			sampler.known.push(room);
 	});
 	sizes->close();
-	return learner;
+	return sampler;
 }
 
 int
-Learner::enrol(std::string_view room, std::uint64_t hash, TimestampTz assigned_at)
+SizeSampler::track_room(std::string_view room, std::uint64_t hash, TimestampTz assigned_at)
 {
-	Pupil pupil = {.room = {}, .known = nobody, .assigned_at = assigned_at, .users = 0};
+	RoomSample room_sample = {
+		.room = {}, .known = no_sample, .assigned_at = assigned_at, .users = 0};
 
 	if (!active)
-		return nobody;
-	pupil.known = numbers.find(hash);
-	if (pupil.known == nobody)
+		return no_sample;
+	room_sample.known = numbers.find(hash);
+	if (room_sample.known == no_sample)
 	{
 		/* The low bits place it in hash tables. */
-		if ((hash >> 32) % lots != lot)
-			return nobody;
-		pupil.room = copy_of(room);
+		if ((hash >> 32) % sample_buckets != sample_bucket)
+			return no_sample;
+		room_sample.room = copy_of(room);
 	}
-	pupils.push(pupil);
-	return pupils.count - 1;
+	room_samples.push(room_sample);
+	return room_samples.count - 1;
 }
 
 /* What the users of each room change in what is remembered of it. */
 void
-Learner::compare(int limit)
+SizeSampler::compare(int limit)
 {
-	for (const Pupil &pupil : pupils)
+	for (const RoomSample &room_sample : room_samples)
 	{
-		std::int64_t users = std::min<std::int64_t>(pupil.users, max_expected_users);
-		RememberedRoom stranger = {};
+		std::int64_t users = std::min<std::int64_t>(room_sample.users, max_expected_users);
+		RememberedRoom unknown_room = {};
 
 		if (users <= 0)
 			continue;
-		if (pupil.known != nobody)
+		if (room_sample.known != no_sample)
 		{
-			known[pupil.known].in_use = true;
+			known[room_sample.known].in_use = true;
 			in_use++;
-			if (observe(&known[pupil.known].row.history, users, pupil.assigned_at, now))
-				changed.push(pupil.known);
+			if (observe(&known[room_sample.known].row.history, users, room_sample.assigned_at, now))
+				changed.push(room_sample.known);
 		}
-		else if (strangers.count == limit)
-			more_strangers = true;
-		else if (observe(&stranger.history, users, pupil.assigned_at, now))
+		else if (unknown_rooms.count == limit)
+			more_unknown_rooms = true;
+		else if (observe(&unknown_room.history, users, room_sample.assigned_at, now))
 		{
-			stranger.room = pupil.room;
-			stranger.updated_at = now;
-			strangers.push(stranger);
+			unknown_room.room = room_sample.room;
+			unknown_room.updated_at = now;
+			unknown_rooms.push(unknown_room);
 		}
 	}
 }
 
 /* Deletes rows that were not seen for longest; how many. */
 int
-Learner::forget(RoomSizes *sizes, int count)
+SizeSampler::forget(RoomSizes *sizes, int count)
 {
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(known.count)));
 	int forgotten = 0;
@@ -122,7 +124,7 @@ Learner::forget(RoomSizes *sizes, int count)
 }
 
 int
-Learner::update(RoomSizes *sizes, int limit)
+SizeSampler::update(RoomSizes *sizes, int limit)
 {
 	int updated = 0;
 
@@ -139,14 +141,14 @@ Learner::update(RoomSizes *sizes, int limit)
 }
 
 bool
-Learner::finish(int limit)
+SizeSampler::finish(int limit)
 {
 	if (!active)
 		return false;
 	compare(limit);
 
 	int most = setting::max_learned_rooms;
-	int welcome = std::clamp(most - in_use, 0, strangers.count);
+	int welcome = std::clamp(most - in_use, 0, unknown_rooms.count);
 	int surplus = known.count + welcome - most;
 
 	if (changed.count == 0 && welcome == 0 && surplus <= 0)
@@ -160,7 +162,7 @@ Learner::finish(int limit)
 	int forgotten = surplus > 0 ? forget(&*sizes, std::min(surplus, limit)) : 0;
 	int updated = update(&*sizes, limit);
 	int space = most - (known.count - forgotten);
-	const RememberedRoom *next = strangers.begin();
+	const RememberedRoom *next = unknown_rooms.begin();
 	const RememberedRoom *end = next + std::clamp(space, 0, welcome);
 	int inserted = next == end ? 0 : sizes->insert([&next, end](RememberedRoom *room) {
 		if (next == end)
@@ -172,7 +174,7 @@ Learner::finish(int limit)
 	sizes->close();
 	/* What others had in hand is left to the next run: only what the limit kept back is worth another go at once. */
 	return (surplus > limit && forgotten > 0) || (updated == limit && changed.count > limit) ||
-		   (more_strangers && welcome == strangers.count && inserted > 0);
+		   (more_unknown_rooms && welcome == unknown_rooms.count && inserted > 0);
 }
 
 } // namespace gxy
