@@ -119,8 +119,8 @@ static_assert(std::is_trivially_destructible_v<Losses>);
 
 /* Rooms with nothing to do for them, most of all where many are called for often, are not kept in mind. */
 void
-Cleanup::look_at_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
-					   TimestampTz now)
+Cleanup::scan_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
+					TimestampTz now)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	std::int64_t renewal = renewal_interval();
@@ -152,7 +152,7 @@ Cleanup::look_at_rooms(const Assignments &assignments, bool attached, SizeSample
 
 /* A user with several sessions in a room is one user of it. */
 void
-Cleanup::look_at_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline)
+Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline)
 {
 	MemoryContext context = CurrentMemoryContext;
 	HashInterner presences;
@@ -210,9 +210,9 @@ Cleanup::look(std::int64_t grace)
 	SizeSampler sampler =
 		SizeSampler::prepare(now, RelationGetNumberOfBlocks(assignments.table()) * rooms_a_page);
 
-	cleanup.look_at_rooms(assignments, attached.exists(), &sampler, now);
+	cleanup.scan_rooms(assignments, attached.exists(), &sampler, now);
 	assignments.close();
-	cleanup.look_at_sessions(attached, &sampler, deadline);
+	cleanup.scan_sessions(attached, &sampler, deadline);
 	cleanup.note_shortfall("the sizes of rooms could not be written", attempt([&] {
 							   cleanup.sampler_has_more = sampler.finish(cleanup.batch_size());
 						   }));
@@ -352,7 +352,7 @@ Cleanup::note_shortfall(const char *what, const char *why)
 }
 
 std::int64_t
-Cleanup::carry_out_batch()
+Cleanup::run_batch()
 {
 	std::int64_t freed = 0;
 
@@ -385,7 +385,7 @@ clean(std::int64_t grace)
 	Cleanup cleanup = Cleanup::look(grace);
 
 	while (!cleanup.finished())
-		freed += cleanup.carry_out_batch();
+		freed += cleanup.run_batch();
 	if (*cleanup.shortfall() != '\0')
 		ereport(WARNING, (errmsg_internal("%s", cleanup.shortfall()),
 						  errdetail("Inactive rooms were freed all the same.")));

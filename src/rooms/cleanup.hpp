@@ -25,7 +25,7 @@ public:
 	 * Frees idle rooms, and renews the leases of rooms in use, a batch of each; how many were freed. Their rows stay
 	 * locked until the transaction ends.
 	 */
-	std::int64_t carry_out_batch();
+	std::int64_t run_batch();
 
 	bool finished() const { return next_idle == idle.count && next_due == due.count; }
 
@@ -49,9 +49,9 @@ private:
 		int first, end; /* in idle */
 	};
 
-	void look_at_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
-					   TimestampTz now);
-	void look_at_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline);
+	void scan_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
+					TimestampTz now);
+	void scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline);
 	void look_again();
 	int batch_size() const;
 	std::int64_t free_rooms(const Batch &batch);

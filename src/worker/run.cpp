@@ -188,7 +188,7 @@ clean_batches(DatabaseStatus *status, char *shortfall, Deadline end)
 	{
 		CHECK_FOR_INTERRUPTS();
 		installed = in_batch("gxy_balancer: freeing inactive rooms",
-							 [&cleanup, status] { status->freed += cleanup.carry_out_batch(); });
+							 [&cleanup, status] { status->freed += cleanup.run_batch(); });
 		if (end.passed())
 			break;
 	}
