@@ -180,7 +180,7 @@ Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadlin
 
 /* As every look does, it finds all the rooms that are in use, not only those of one batch. */
 void
-Cleanup::look_again()
+Cleanup::recheck_sessions()
 {
 	Deadline deadline = Deadline::of_call_starting_now();
 
@@ -285,7 +285,7 @@ Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
 		*freed = free_rooms(batch);
 		debug_pause();
 		count_used(&used_before);
-		look_again();
+		recheck_sessions();
 		count_used(&used_after);
 		keep = used_after == used_before;
 		return keep;

@@ -52,7 +52,7 @@ private:
 	void scan_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
 					TimestampTz now);
 	void scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline);
-	void look_again();
+	void recheck_sessions();
 	int batch_size() const;
 	std::int64_t free_rooms(const Batch &batch);
 	bool free_unless_used(const Batch &batch, std::int64_t *freed);
