@@ -256,7 +256,7 @@ extern "C"
 		}
 		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 		{
-			gxy::lock_fleet(deadline);
+			gxy::lock_server_states(deadline);
 			/* For announce_state(). */
 			(void) gxy::pool(deadline);
 		}

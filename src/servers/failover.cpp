@@ -231,7 +231,7 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 } // namespace
 
 void
-lock_fleet(Deadline deadline)
+lock_server_states(Deadline deadline)
 {
 	wait_or_report(
 		deadline,
@@ -250,7 +250,7 @@ lock_fleet(Deadline deadline)
 }
 
 bool
-try_lock_fleet()
+try_lock_server_states()
 {
 	LOCKTAG tag = side_lock_tag(relations().failovers);
 
@@ -262,7 +262,7 @@ settle_failovers(const char *cause, Deadline deadline)
 {
 	if (is_settled(pool(deadline)))
 		return;
-	lock_fleet(deadline);
+	lock_server_states(deadline);
 
 	/* Whoever had the lock before may have settled it, or claimed a standby. */
 	const Pool &current = pool(deadline);

@@ -15,8 +15,8 @@ inline constexpr const char *cause_silent = "silent";
  * The lock under which states change and standbys are claimed, held until the end of the transaction: two declarations
  * must not claim one standby. No caller for a room takes it.
  */
-void lock_fleet(Deadline deadline);
-bool try_lock_fleet();
+void lock_server_states(Deadline deadline);
+bool try_lock_server_states();
 
 /*
  * Makes balancer_failovers agree with the states in force, whatever changed them: declares the failovers that are

@@ -105,7 +105,7 @@ summary_of(const HeartbeatReports &read, TimestampTz now)
 void
 mark_unhealthy(TimestampTz now, Deadline deadline)
 {
-	if (!try_lock_fleet())
+	if (!try_lock_server_states())
 		return;
 
 	HeartbeatReports read = read_reports(pool(deadline), deadline);
@@ -231,7 +231,7 @@ set_server_state(std::string_view server, ServerState state, Deadline deadline)
 		notice_health(known);
 		return known.state;
 	}
-	lock_fleet(deadline);
+	lock_server_states(deadline);
 
 	/* No row, if it has been deleted meanwhile. */
 	(void) run_as_owner(&Relations::servers, deadline,
@@ -262,7 +262,7 @@ heartbeat(std::string_view server, bool healthy)
 		refresh(server, now, deadline);
 		return false;
 	}
-	lock_fleet(deadline);
+	lock_server_states(deadline);
 	known = pool(deadline).server(server);
 	if (known == nullptr)
 		return false;
@@ -296,7 +296,7 @@ watch_servers(Deadline deadline)
 			mark_unhealthy(now, deadline);
 	}
 	/* A dump that is being restored has its failovers first and its servers later: no server has recovered. */
-	if (pool(deadline).written && try_lock_fleet())
+	if (pool(deadline).written && try_lock_server_states())
 		settle_failovers(cause_reported, deadline);
 	return watch;
 }
