@@ -263,7 +263,7 @@ extern "C"
 		else
 		{
 			CommandCounterIncrement();
-			gxy::settle_pool_change(deadline);
+			gxy::reconcile_pool_change(deadline);
 		}
 		return PointerGetDatum(nullptr);
 	}

@@ -258,7 +258,7 @@ try_lock_server_states()
 }
 
 void
-settle_failovers(const char *cause, Deadline deadline)
+reconcile_failovers(const char *cause, Deadline deadline)
 {
 	if (is_settled(pool(deadline)))
 		return;

@@ -23,6 +23,6 @@ bool try_lock_server_states();
  * missing, ends those that are over, and finds another standby for claims that have lost theirs. Takes the lock if there
  * is anything to do. cause: what is written down of servers that are offline by their health.
  */
-void settle_failovers(const char *cause, Deadline deadline);
+void reconcile_failovers(const char *cause, Deadline deadline);
 
 } // namespace gxy

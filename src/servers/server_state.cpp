@@ -124,7 +124,7 @@ mark_unhealthy(TimestampTz now, Deadline deadline)
 							{Argument::of(server), Argument::of_time(now)});
 		announce_health(server, false, cause_silent, deadline);
 	}
-	settle_failovers(cause_silent, deadline);
+	reconcile_failovers(cause_silent, deadline);
 }
 
 /* Looks for silence among the servers at a heartbeat, as often as heartbeats are worth writing down. */
@@ -274,7 +274,7 @@ heartbeat(std::string_view server, bool healthy)
 	if (news)
 	{
 		announce_health(server, healthy, "reported", deadline);
-		settle_failovers(cause_reported, deadline);
+		reconcile_failovers(cause_reported, deadline);
 	}
 	return news;
 }
@@ -297,7 +297,7 @@ watch_servers(Deadline deadline)
 	}
 	/* A dump that is being restored has its failovers first and its servers later: no server has recovered. */
 	if (pool(deadline).written && try_lock_server_states())
-		settle_failovers(cause_reported, deadline);
+		reconcile_failovers(cause_reported, deadline);
 	return watch;
 }
 
@@ -326,13 +326,13 @@ announce_state(std::string_view server, std::string_view was, std::string_view w
 }
 
 void
-settle_pool_change(Deadline deadline)
+reconcile_pool_change(Deadline deadline)
 {
 	(void) run_as_owner(&Relations::health, deadline,
 						"DELETE FROM %s h WHERE NOT EXISTS (SELECT FROM unnest($1) s(name) "
 						"WHERE s.name = h.server)",
 						{Argument::of(pool(deadline).written_names())});
-	settle_failovers(cause_reported, deadline);
+	reconcile_failovers(cause_reported, deadline);
 }
 
 } // namespace gxy

@@ -46,6 +46,6 @@ Watch watch_servers(Deadline deadline);
 void announce_state(std::string_view server, std::string_view was, std::string_view wanted);
 
 /* Forgets what was reported of servers that have left the pool, and settles their failovers. */
-void settle_pool_change(Deadline deadline);
+void reconcile_pool_change(Deadline deadline);
 
 } // namespace gxy
