@@ -16,9 +16,9 @@ extern "C"
 
 	static void relation_changed(Datum, Oid relation)
 	{
-		gxy::forget_relations(relation);
-		gxy::forget_pool(relation);
-		gxy::forget_sources(relation);
+		gxy::invalidate_relations(relation);
+		gxy::invalidate_pool(relation);
+		gxy::invalidate_sources(relation);
 		gxy::forget_constraints(relation);
 	}
 
@@ -29,7 +29,7 @@ extern "C"
 
 	void _PG_init()
 	{
-		gxy::define_settings([] { gxy::forget_pool(InvalidOid); });
+		gxy::define_settings([] { gxy::invalidate_pool(InvalidOid); });
 		if (process_shared_preload_libraries_in_progress)
 		{
 			gxy::request_shared_memory();

@@ -285,7 +285,7 @@ end_reading()
 }
 
 void
-forget_sources(Oid relation)
+invalidate_sources(Oid relation)
 {
 	for (PreparedSource &source : prepared)
 		if (relation == InvalidOid || relation == source.relation)

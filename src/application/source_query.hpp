@@ -75,6 +75,6 @@ read_as_owner(Source source, const Attachment &attachment, Oid owner, Deadline d
 }
 
 /* Called by the server when a relation changed (0: any). */
-void forget_sources(Oid relation);
+void invalidate_sources(Oid relation);
 
 } // namespace gxy

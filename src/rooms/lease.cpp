@@ -116,7 +116,7 @@ enum class LookupResult
 LookupResult
 route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 {
-	const Pool *current = pool_at_hand();
+	const Pool *current = pool_without_waiting();
 	std::string_view named = view_of(found->server);
 
 	*server = found->server;
@@ -363,7 +363,7 @@ look_up(const RoomKey &room)
 	if (!found)
 		return nullptr;
 
-	const Pool *current = pool_at_hand();
+	const Pool *current = pool_without_waiting();
 	RoomLocation where;
 
 	if (current != nullptr)

@@ -125,7 +125,7 @@ const Pool &pool(Deadline deadline);
  * The same without waiting for anybody: if somebody has locked one of the tables as a whole, the pool as it was; nullptr
  * if this backend has not seen it yet.
  */
-const Pool *pool_at_hand();
+const Pool *pool_without_waiting();
 
 /* The pool as this backend has last read it, which may be out of date; nullptr if it has not read it yet. */
 const Pool *last_pool();
@@ -146,7 +146,7 @@ void write_pool_if_unwritten(Deadline deadline);
 void note_pool_written();
 
 /* Called by the server when a relation changed (0: any), and when default_servers did. */
-void forget_pool(Oid relation);
+void invalidate_pool(Oid relation);
 
 const char *name_of(ServerState state);
 ServerState state_named(std::string_view name); /* as a row of balancer_servers has it */

@@ -92,7 +92,7 @@ pool(Deadline deadline)
 }
 
 const Pool *
-pool_at_hand()
+pool_without_waiting()
 {
 	const Pool *current = current_pool(nullptr);
 
@@ -143,7 +143,7 @@ write_pool_if_unwritten(Deadline deadline)
 }
 
 void
-forget_pool(Oid relation)
+invalidate_pool(Oid relation)
 {
 	if (!valid)
 		changes++;

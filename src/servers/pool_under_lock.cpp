@@ -35,7 +35,7 @@ lock_placement_with(const Pool &known, const RoomKey &room, LOCKMODE mode, Deadl
 bool
 try_lock_placement_with(const Pool &known, LOCKMODE mode)
 {
-	const Pool *current = pool_at_hand();
+	const Pool *current = pool_without_waiting();
 
 	if (current == nullptr || current->servers_digest != known.servers_digest ||
 		!try_placement_lock(mode))

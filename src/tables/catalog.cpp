@@ -3,7 +3,7 @@
  *
  * A lookup by name would cost each call several catalog probes, so every backend remembers the OIDs. The memory is
  * sound because the server tells of every change to a relation, a DROP included, before a lock on it is granted, and
- * forget_relations() listens.
+ * invalidate_relations() listens.
  */
 #include "tables/catalog.hpp"
 
@@ -287,7 +287,7 @@ try_lock_table(Oid Relations::*table, LOCKMODE mode)
 }
 
 void
-forget_relations(Oid relation)
+invalidate_relations(Oid relation)
 {
 	if (!valid)
 		changes++;

@@ -44,6 +44,6 @@ Oid lock_table(Oid Relations::*table, LOCKMODE mode, Deadline deadline);
 bool try_lock_table(Oid Relations::*table, LOCKMODE mode);
 
 /* Has this backend forget; called by the server when a relation changed, 0 meaning any. */
-void forget_relations(Oid relation);
+void invalidate_relations(Oid relation);
 
 } // namespace gxy
