@@ -134,7 +134,7 @@ move_room(const RoomKey &room, std::string_view server)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (deadline.passed())
-			give_up(room);
+			raise_timeout(room);
 
 		std::optional<Found> found = assignments.find(room);
 

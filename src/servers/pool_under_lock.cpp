@@ -22,7 +22,7 @@ lock_placement_with(const Pool &known, const RoomKey &room, LOCKMODE mode, Deadl
 			return true;
 		release_placement_lock(mode);
 		if (deadline.passed())
-			give_up(room);
+			raise_timeout(room);
 
 		const Pool &current = pool(deadline);
 

@@ -34,12 +34,12 @@ wait_for_row(Assignments *assignments, ItemPointer tid, const RoomKey &room, Dea
 
 	wait_or_report(
 		deadline, [assignments, tid, &change] { change = assignments->lock_row(tid); },
-		[&room] { give_up(room); });
+		[&room] { raise_timeout(room); });
 	return change;
 }
 
 void
-give_up(const RoomKey &room)
+raise_timeout(const RoomKey &room)
 {
 	std::string_view id = room.view();
 

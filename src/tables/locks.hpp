@@ -20,6 +20,6 @@ Assignments::Change wait_for_row(Assignments *assignments, ItemPointer tid, cons
 								 Deadline deadline);
 
 /* Raises 55P03 for a call that kept losing races until its deadline. */
-[[noreturn]] void give_up(const RoomKey &room);
+[[noreturn]] void raise_timeout(const RoomKey &room);
 
 } // namespace gxy

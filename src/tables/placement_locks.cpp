@@ -218,7 +218,7 @@ wait_for_placement_lock(const RoomKey &room, LOCKMODE mode, Deadline deadline)
 		[&tag, mode] {
 			(void) as_transaction([&] { return LockAcquire(&tag, mode, false, false); });
 		},
-		[&room] { give_up(room); });
+		[&room] { raise_timeout(room); });
 }
 
 /* What waits belongs to the caller, which cannot wait after the deadline. */
@@ -238,7 +238,7 @@ RoomWaits::lock_room()
 	if (try_lock(tag, ExclusiveLock))
 		return true;
 	if (timed_out)
-		give_up(*room);
+		raise_timeout(*room);
 	waited = true;
 	return wait([&tag] { (void) LockAcquire(&tag, ExclusiveLock, false, false); });
 }
@@ -251,7 +251,7 @@ RoomWaits::lock_placement(LOCKMODE mode)
 	if (try_placement_lock(mode, until))
 		return true;
 	if (timed_out)
-		give_up(*room);
+		raise_timeout(*room);
 	waited = true;
 	return wait([&tag, mode] { (void) LockAcquire(&tag, mode, false, false); });
 }
