@@ -279,17 +279,17 @@ ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_at_news
  * Not at INSERT: a restored server that is offline has its failover restored as well. What these have not seen, the
  * worker finds.
  */
-CREATE FUNCTION _settle_failovers() RETURNS trigger
-	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_settle_failovers';
-REVOKE ALL ON FUNCTION _settle_failovers() FROM PUBLIC;
-COMMENT ON FUNCTION _settle_failovers() IS 'declares and ends failovers when servers change their state or leave the pool, and tells listeners of it';
+CREATE FUNCTION _reconcile_failovers() RETURNS trigger
+	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_reconcile_failovers';
+REVOKE ALL ON FUNCTION _reconcile_failovers() FROM PUBLIC;
+COMMENT ON FUNCTION _reconcile_failovers() IS 'declares and ends failovers when servers change their state or leave the pool, and tells listeners of it';
 
 CREATE TRIGGER _lock_fleet BEFORE UPDATE OF state, name OR DELETE ON balancer_servers
-	FOR EACH STATEMENT EXECUTE FUNCTION _settle_failovers();
-CREATE TRIGGER _settle_failovers AFTER UPDATE OR DELETE ON balancer_servers
-	FOR EACH STATEMENT EXECUTE FUNCTION _settle_failovers();
+	FOR EACH STATEMENT EXECUTE FUNCTION _reconcile_failovers();
+CREATE TRIGGER _reconcile_failovers AFTER UPDATE OR DELETE ON balancer_servers
+	FOR EACH STATEMENT EXECUTE FUNCTION _reconcile_failovers();
 CREATE TRIGGER _tell_state AFTER UPDATE ON balancer_servers
-	FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION _settle_failovers();
+	FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION _reconcile_failovers();
 
 CREATE TRIGGER _guard_unwritten_pool BEFORE DELETE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();

@@ -243,8 +243,8 @@ extern "C"
 	}
 
 	/* Before: whoever changes states one by one must not lock the second row while waiting for its turn with the first. */
-	PG_FUNCTION_INFO_V1(gxy_settle_failovers);
-	Datum gxy_settle_failovers(PG_FUNCTION_ARGS)
+	PG_FUNCTION_INFO_V1(gxy_reconcile_failovers);
+	Datum gxy_reconcile_failovers(PG_FUNCTION_ARGS)
 	{
 		TriggerData *trigger = gxy::trigger_data(fcinfo);
 		gxy::Deadline deadline = gxy::Deadline::of_call_starting_now();

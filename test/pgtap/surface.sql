@@ -152,7 +152,7 @@ SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FR
 		('balancer_servers', '_lock_fleet', 'O'),
 		('balancer_servers', '_note_pool_written', 'A'),
 		('balancer_servers', '_rename_pins', 'O'),
-		('balancer_servers', '_settle_failovers', 'O'),
+		('balancer_servers', '_reconcile_failovers', 'O'),
 		('balancer_servers', '_tell_state', 'O'),
 		('balancer_sources', '_forget_backend_copies', 'A'),
 		('room_server_assignments', '_note_change', 'A'),
