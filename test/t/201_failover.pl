@@ -82,6 +82,14 @@ ok(finished('spare2'), 'a standby fails');
 is(ask(q(SELECT to_server, rooms FROM balancer_failovers WHERE from_server = 'spare2')), 'spare1|40',
 	'and is followed by one whose rooms have gone');
 
+# One without rooms fails: there is nothing to move, and the failover is finished when it is due.
+ask(q(INSERT INTO balancer_servers (name, pool) VALUES ('empty', 'reserved')));
+ask(q(SELECT set_server_state('empty', 'offline')));
+ok(finished('empty'), 'a server without rooms fails');
+is(ask(q(SELECT rooms, finished_at >= due_at FROM balancer_failovers WHERE from_server = 'empty')), '0|t',
+	'and its failover is finished, once it is due');
+ask(q(DELETE FROM balancer_servers WHERE name = 'empty'));
+
 # Rooms of a server that is not in the pool, and of one inserted as offline: the run finds them.
 ask(q(INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at)
 	VALUES ('old', 'gxy99', now() - interval '1 min'), ('older', 'gxy98', now() - interval '1 min')));
