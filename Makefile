@@ -148,20 +148,21 @@ clean:
 
 endif
 
-.PHONY: output-dirs installcheck-databases installcheck-board list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-board list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
 	check-version check-vpath check-bench check-format format dist help
 
 # As many jobs as there are processors, unless the caller has said how many.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # In makes of their own: pg_config is there to be asked only after test/prepare.
+RUN_reference = doc/reference
 RUN_demo = examples/demo $(DEMO)
 RUN_test = test/run $(ONLY)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
 RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
 
-test demo stress bench:
+test demo stress bench reference:
 	@test/prepare $(filter demo bench,$@)
 	@echo 'building for '"$$($(PG_CONFIG) --version)"
 	@bash -o pipefail -c "$(MAKE) --no-print-directory $(JOBS) all | sed -un 's/.* \([^ ]*\.cpp\)\$$/  \1/p'"
@@ -209,6 +210,10 @@ check-lists:
 	test/check-lists REGRESS '$(REGRESS)' sql/*.sql
 	test/check-lists ISOLATION '$(ISOLATION)' test/isolation/specs/*.spec
 	test/check-lists BOARD '$(BOARD)' test/board/specs/*.spec
+
+# Needs the extension installed.
+check-reference:
+	doc/reference --check
 
 check-version:
 	test/check-version '$(EXTVERSION)'
@@ -269,5 +274,6 @@ help:
 	@echo 'make check-vpath      an out-of-tree build gives the same files'
 	@echo 'make check-bench      the judge of the benchmarks catches what is wrong in results made by hand'
 	@echo 'make check-format     clang-format agrees; make format: have it its way'
+	@echo 'make reference        writes the lists of doc/reference.md from the catalog; make check-reference: whether they differ'
 	@echo 'make dist             the archive for PGXN'
 	@echo 'Settings: PG_CONFIG, CXX, WERROR=1, with_llvm=no, OUTPUT_DIR'
