@@ -1,22 +1,29 @@
 /*
- * cleanup.cpp: frees the rooms nobody uses.
+ * cleanup.cpp: frees the rooms that are not used.
  *
- * A room is freed when no live session is in it and its lease has run out. Both are looked at without any lock first: one
- * pass over the rooms, one over the sessions. What is found idle is deleted in batches, each in a subtransaction of its
- * own, and then the sessions are read again: a room that somebody entered in between takes its whole batch back, and the
- * batch is tried again without it. So a deletion is always older than the look that justifies it, rows that others have
- * in hand are passed over, and what is still locked at the end is exactly what was freed, however long the caller's
- * transaction goes on. A row may have changed since the first look, and by a later transaction its place may even have
- * been given to another room: so it is compared again before it is deleted or renewed.
+ * A room is freed when it has no live session and its lease has expired. The background worker and
+ * clean_inactive_assignments() run this.
  *
- * Rooms are known by the hashes of their names here, because there may be a million of them: should two have the same, a
- * session in one keeps the other.
+ * 1. Cleanup::look() scans the rooms once and the sessions once, without row locks. 2. Idle rooms
+ * are deleted in batches, each in a subtransaction. 3. The sessions are read again after each
+ * batch. If a session has entered a room of the batch, the subtransaction is rolled back and the
+ * batch runs again without that room.
  *
- * The same look at the sessions tells how large the rooms in use are, which is remembered (rooms/size_sampler.hpp).
+ * So every deletion is older than the read of the sessions that justifies it. Rows that other
+ * transactions have locked are skipped. After the last batch only the rows that were freed are
+ * still locked, until the transaction ends. A row is compared again before it is deleted or
+ * renewed: it may have changed since the scan, and its place in the page may belong to another room
+ * by then.
  *
- * Rooms found in use have their leases renewed, so that sessions which vanish from the application's table (a nightly
- * TRUNCATE) do not take the rooms with them before the grace is over. Not so in a transaction block, see
- * renew_leases().
+ * Rooms are identified by the hashes of their names, because there can be a million of them. If two
+ * rooms have the same hash, a session in one keeps the other.
+ *
+ * The same scan tells how large the rooms in use are; SizeSampler remembers that
+ * (rooms/size_sampler.hpp).
+ *
+ * The leases of rooms in use are renewed. If the sessions vanish from the application's table (a
+ * nightly TRUNCATE), the rooms then stay for the whole grace period. In a transaction block leases
+ * are not renewed, see renew_leases().
  */
 #include "rooms/cleanup.hpp"
 
@@ -25,6 +32,7 @@
 #include "pg/debug_delay.hpp"
 #include "pg/subtransaction.hpp"
 #include "placement/candidates.hpp"
+#include "rooms/freed_loads.hpp"
 #include "policy/time_arithmetic.hpp"
 #include "servers/server_state.hpp"
 
@@ -34,7 +42,7 @@ namespace
 {
 
 constexpr int least_batch = 5000;
-/* Rows on a page, about: a guess at the number of rooms that costs nothing. */
+/* Estimated rows per page; gives an estimate of the number of rooms without reading the table. */
 constexpr double rooms_a_page = 60;
 
 std::int64_t
@@ -44,7 +52,10 @@ renewal_interval()
 					microseconds(setting::assignment_grace) / 3);
 }
 
-/* Calls visit(number, row) for every live session in one of the rooms; how many there are in all. */
+/*
+ * Calls visit(number, row) for every live session in one of the rooms. Returns the number of all
+ * live sessions that were read.
+ */
 template <typename F>
 std::int64_t
 for_each_session(const Attachment &attached, const HashInterner &rooms, const HashFilter &filter,
@@ -67,13 +78,13 @@ for_each_session(const Attachment &attached, const HashInterner &rooms, const Ha
 }
 
 /*
- * Calls visit(row) if the row that was at tid is still that of the room. The table may have been truncated since: then
- * tid is beyond its end, which is where a batch's locks keep it.
+ * Calls visit(row) if the row at tid still belongs to the room. After a TRUNCATE tid may lie beyond
+ * the end of the table; the lock of the batch keeps the table from shrinking below end.
  */
 template <typename F>
 void
-look_at_again(const Assignments &assignments, BlockNumber end, ItemPointer tid, std::uint64_t name,
-			  F visit)
+visit_if_same_room(const Assignments &assignments, BlockNumber end, ItemPointer tid,
+				   std::uint64_t name, F visit)
 {
 	if (ItemPointerGetBlockNumber(tid) < end)
 		(void) assignments.look_at(tid, [name, &visit](const Assignment &row) {
@@ -82,42 +93,9 @@ look_at_again(const Assignments &assignments, BlockNumber end, ItemPointer tid, 
 		});
 }
 
-/* What freed rooms weighed, by server, for the board. */
-class Losses
-{
-public:
-	Losses() { servers.prepare(); }
-
-	/* The number of a server, by which losses are added. */
-	int number(std::string_view server)
-	{
-		bool fresh;
-		int number = servers.number(server, &fresh);
-
-		if (fresh)
-			burdens.push(Burden{});
-		return number;
-	}
-
-	void add(int server, std::int64_t load) { burdens[server] += Burden{.load = load, .rooms = 1}; }
-
-	void tell()
-	{
-		servers.for_each([this](std::string_view server, int number) {
-			if (burdens[number].rooms > 0)
-				note_loss(server, burdens[number]);
-		});
-	}
-
-private:
-	NameInterner servers;
-	Array<Burden> burdens;
-};
-static_assert(std::is_trivially_destructible_v<Losses>);
-
 } // namespace
 
-/* Rooms with nothing to do for them, most of all where many are called for often, are not kept in mind. */
+/* Rooms that need no work are not remembered, which saves memory if there are many rooms. */
 void
 Cleanup::scan_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
 					TimestampTz now)
@@ -150,7 +128,7 @@ Cleanup::scan_rooms(const Assignments &assignments, bool attached, SizeSampler *
 		filter.add(room.name);
 }
 
-/* A user with several sessions in a room is one user of it. */
+/* Several sessions of one user in a room count as one user. */
 void
 Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline)
 {
@@ -178,7 +156,7 @@ Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadlin
 		});
 }
 
-/* As every look does, it finds all the rooms that are in use, not only those of one batch. */
+/* Marks all rooms that are in use, not only those of one batch. */
 void
 Cleanup::recheck_sessions()
 {
@@ -188,7 +166,10 @@ Cleanup::recheck_sessions()
 							[this](int number, const SessionRow &) { rooms[number].used = true; });
 }
 
-/* A look at the sessions takes about as long as freeing a tenth as many rooms: no more of a batch than half is looking. */
+/*
+ * Reading the sessions takes about as long as freeing a tenth as many rooms. With this size a batch
+ * spends at most half of its time reading sessions.
+ */
 int
 Cleanup::batch_size() const
 {
@@ -230,7 +211,10 @@ Cleanup::look(std::int64_t grace)
 	return cleanup;
 }
 
-/* Deletes idle rooms as far as nobody else has their rows in hand, and tells the board; how many. */
+/*
+ * Deletes the idle rooms of a batch and tells the load cache. Skips rows that other transactions
+ * have locked. Returns how many rooms were deleted.
+ */
 std::int64_t
 Cleanup::free_rooms(const Batch &batch)
 {
@@ -238,7 +222,7 @@ Cleanup::free_rooms(const Batch &batch)
 	BlockNumber end = RelationGetNumberOfBlocks(assignments.table());
 	Rules rules = current_rules();
 	TimestampTz now = GetCurrentTimestamp();
-	Losses losses;
+	FreedLoads freed_loads;
 	std::int64_t freed = 0;
 
 	for (int i = batch.first; i < batch.end; i++)
@@ -251,25 +235,31 @@ Cleanup::free_rooms(const Batch &batch)
 		CHECK_FOR_INTERRUPTS();
 		if (room.used)
 			continue;
-		look_at_again(assignments, end, &room.tid, room.name, [&](const Assignment &row) {
+		visit_if_same_room(assignments, end, &room.tid, room.name, [&](const Assignment &row) {
 			still_idle = elapsed(row.leased_from(), now) >= grace;
-			server = losses.number(row.server);
+			server = freed_loads.number(row.server);
 			load = burden_of(row, rules, now).load;
 		});
-		/* Its row may be in somebody else's hands: then it is not freed, and nothing is lost. */
+		/*
+		 * If another transaction has locked the row, the room is not freed; the next run tries
+		 * again.
+		 */
 		if (still_idle && assignments.remove(&room.tid) == Change::done)
 		{
-			losses.add(server, load);
+			freed_loads.add(server, load);
 			freed++;
 		}
 	}
-	losses.tell();
+	freed_loads.report();
 	assignments.close();
 	CommandCounterIncrement();
 	return freed;
 }
 
-/* Frees a batch, and keeps that if nobody is in its rooms afterwards. */
+/*
+ * Frees a batch. Keeps the deletions and returns true if no session is in its rooms afterwards;
+ * otherwise rolls them back and returns false.
+ */
 bool
 Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
 {
@@ -293,7 +283,6 @@ Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
 	return keep;
 }
 
-/* Renews a batch of the leases of rooms in use. */
 void
 Cleanup::renew_batch()
 {
@@ -313,8 +302,8 @@ Cleanup::renew_batch()
 		bool same = false;
 
 		CHECK_FOR_INTERRUPTS();
-		look_at_again(assignments, last, &room.tid, room.name,
-					  [&same](const Assignment &) { same = true; });
+		visit_if_same_room(assignments, last, &room.tid, room.name,
+						   [&same](const Assignment &) { same = true; });
 		if (same)
 			(void) assignments.renew(&room.tid, now, std::nullopt);
 		MemoryContextReset(row_context);
@@ -325,8 +314,9 @@ Cleanup::renew_batch()
 }
 
 /*
- * Renews leases, or notes why that cannot be done, as on a full disk; then they are left to the next run. Not inside a
- * transaction block: the rows would stay locked until its end.
+ * Renews a batch of the leases of rooms in use. If that fails, as on a full disk, the reason is
+ * noted and the rest is left to the next run. Does nothing in a transaction block: the rows would
+ * stay locked until its end.
  */
 void
 Cleanup::renew_leases()
@@ -340,7 +330,7 @@ Cleanup::renew_leases()
 	note_shortfall("the leases of rooms in use could not be renewed", failure);
 }
 
-/* The first one stays. */
+/* Keeps only the first shortfall. */
 void
 Cleanup::note_shortfall(const char *what, const char *why)
 {

@@ -1,5 +1,5 @@
 /*
- * cleanup.hpp: finds the rooms that nobody uses, and frees them.
+ * cleanup.hpp: finds the rooms that are not used, and frees them.
  */
 #pragma once
 
@@ -11,34 +11,40 @@ namespace gxy
 {
 
 /*
- * One look at all rooms and sessions, and what it has found to do. Kept in the memory context that is current when it is
- * made; the look and each batch may be transactions of their own. Raises 25006 in a read-only transaction, 55000 if the
- * attached sessions cannot be read.
+ * The result of one scan of all rooms and sessions, and the work that follows from it. It lives in
+ * the memory context that is current in look(). The scan and each batch may run in different
+ * transactions. Raises 25006 in a read-only transaction, 55000 if the attached sessions cannot be
+ * read.
  */
 class Cleanup
 {
 public:
-	/* grace: microseconds without use after which a room is idle. Updates the learned sizes as well. */
+	/*
+	 * grace: microseconds without use after which a room is idle. Also updates the learned room
+	 * sizes.
+	 */
 	static Cleanup look(std::int64_t grace);
 
 	/*
-	 * Frees idle rooms, and renews the leases of rooms in use, a batch of each; how many were freed. Their rows stay
-	 * locked until the transaction ends.
+	 * Frees a batch of idle rooms and renews a batch of the leases of rooms in use. Returns how
+	 * many rooms were freed. Their rows stay locked until the transaction ends.
 	 */
 	std::int64_t run_batch();
 
 	bool finished() const { return next_idle == idle.count && next_due == due.count; }
 
-	/* What could not be written beside the rooms that were freed, and why; empty: nothing. */
+	/*
+	 * What could not be written besides the freed rooms, and why; empty if everything was written.
+	 */
 	const char *shortfall() const { return fell_short; }
 
-	/* Another look would have more to do. */
+	/* Returns true if another scan would write more sizes of rooms. */
 	bool more_to_learn() const { return sampler_has_more; }
 
 private:
 	struct Room
 	{
-		std::uint64_t name; /* its hash */
+		std::uint64_t name; /* hash of the name */
 		ItemPointerData tid;
 		bool used;
 		int room_sample;
@@ -46,7 +52,7 @@ private:
 
 	struct Batch
 	{
-		int first, end; /* in idle */
+		int first, end; /* indexes into idle */
 	};
 
 	void scan_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
@@ -61,18 +67,25 @@ private:
 	void note_shortfall(const char *what, const char *why);
 
 	std::int64_t grace = 0;
-	std::int64_t sessions = 0; /* that were read */
-	Array<Room> rooms;		   /* that there may be something to do for */
-	HashInterner numbers;	   /* of those */
-	HashFilter filter;		   /* of those as well */
-	Array<int> idle, due; /* of those; due: leases that are to be renewed, if the room is in use */
+	std::int64_t sessions = 0; /* live sessions that were read */
+	Array<Room> rooms;		   /* rooms that may need work */
+	HashInterner numbers;	   /* number of a room by the hash of its name */
+	HashFilter filter;		   /* hashes of the names of rooms */
+	/*
+	 * Numbers of rooms. idle: the lease has expired. due: the lease is to be renewed if the room is
+	 * in use.
+	 */
+	Array<int> idle, due;
 	int next_idle = 0, next_due = 0;
 	bool sampler_has_more = false;
 	char fell_short[error_length] = "";
 };
 static_assert(std::is_trivially_destructible_v<Cleanup>);
 
-/* Frees what has been idle for the grace (microseconds) in the caller's transaction; how many. */
+/*
+ * Frees the rooms that have been idle for the grace period (microseconds), in the caller's
+ * transaction. Returns how many were freed.
+ */
 std::int64_t clean(std::int64_t grace);
 
 } // namespace gxy

@@ -1,8 +1,9 @@
 /*
- * failover_moves.cpp: moves the rooms of servers whose failover is due, and notes it in balancer_failovers.
+ * failover_moves.cpp: moves the rooms of servers whose failover is due, and writes the progress to
+ * balancer_failovers.
  *
- * Run by the background worker, one transaction a batch. Callers move the rooms they ask for by themselves (lease.cpp),
- * to the same servers.
+ * The background worker runs this, one transaction per batch. A caller of get_or_assign_server()
+ * moves the room that it asks for by itself (lease.cpp), to the same server.
  */
 #include "rooms/failover_moves.hpp"
 
@@ -15,12 +16,12 @@ namespace gxy
 namespace
 {
 
-/* The rooms of failed servers whose time has come. */
-struct Due
+/* The rooms whose failover is due. */
+struct DueRooms
 {
 	Array<Assignment> rooms_to_move;
 	std::int64_t *rooms; /* by server: rooms that its failover has moved so far */
-	std::int64_t *left;	 /* by server: rooms still on it */
+	std::int64_t *left;	 /* by server: rooms that are still on it */
 	bool more = false;
 };
 
@@ -32,7 +33,10 @@ has_claim_in_force(const Pool &pool, TimestampTz now)
 	});
 }
 
-/* "failover from gxy3": the server whose failover brought a room where it is. */
+/*
+ * Returns the server whose failover has moved the room, -1 if none that is active has. Example: the
+ * reason "failover from gxy3" gives the index of gxy3.
+ */
 int
 origin_of(const Pool &pool, const Assignment &row)
 {
@@ -49,12 +53,12 @@ origin_of(const Pool &pool, const Assignment &row)
 	return server;
 }
 
-Due
+DueRooms
 find_due(const Assignments &assignments, const Pool &pool, Destination destination, int limit,
 		 TimestampTz now)
 {
 	Size size = sizeof(std::int64_t) * static_cast<Size>(pool.servers.count + 1);
-	Due due;
+	DueRooms due;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	due.rooms = static_cast<std::int64_t *>(palloc0(size));
@@ -66,7 +70,9 @@ find_due(const Assignments &assignments, const Pool &pool, Destination destinati
 
 		if (origin >= 0)
 			due.rooms[origin]++;
-		/* Half of a restored dump may be there: no pool yet, but rooms. */
+		/*
+		 * While a dump is restored there may be rooms but no pool yet: such rooms are not stranded.
+		 */
 		bool stranded = where.stranded && (named >= 0 || pool.written);
 
 		if (destination == Destination::standby ? !where.moved : !stranded)
@@ -85,8 +91,9 @@ find_due(const Assignments &assignments, const Pool &pool, Destination destinati
 }
 
 /*
- * Locks the failover's row, so that the server does not recover, and the rooms are not redirected, half-way; false if
- * another transaction has locked it, or it is not as it was any more.
+ * Locks the failover's row, so that the server does not recover and the rooms are not redirected
+ * during the move. Returns false if another transaction has locked the row, or if the failover has
+ * changed.
  */
 bool
 hold_failover(const PoolServer &server, Deadline deadline)
@@ -100,7 +107,7 @@ hold_failover(const PoolServer &server, Deadline deadline)
 				.empty();
 }
 
-/* Whether a room's server has failed and the target has claimed its rooms, as before. */
+/* Returns true if the room's server is still failed and the target still claims its rooms. */
 bool
 is_still_claimed(const Pool &pool, const Assignment &room, std::string_view target)
 {
@@ -132,7 +139,7 @@ note_progress(const PoolServer &server, std::int64_t rooms, bool finished, Deadl
 			.send();
 }
 
-/* The rooms that were on one server, out of several servers' rooms. */
+/* Returns those of the rooms whose row names the server. */
 Array<Assignment>
 rooms_of(const Array<Assignment> &rooms, std::string_view server)
 {
@@ -152,10 +159,10 @@ add(MoveResult *sum, const MoveResult &part)
 	sum->stuck = sum->stuck || part.stuck;
 }
 
-/* target: empty for the policy. */
+/* Carries out the failover of one server. target: empty if the policy chooses. */
 MoveResult
 carry_out_one(Assignments *assignments, const PoolServer &server, std::string_view target,
-			  const Due &due, int index, Deadline deadline)
+			  const DueRooms &due, int index, Deadline deadline)
 {
 	MoveResult moved;
 
@@ -164,10 +171,10 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 		moved.busy = true;
 		return moved;
 	}
-	moved = move_rooms(assignments, rooms_of(due.rooms_to_move, server.name),
-					   Way{.target = target, .why = "failover", .still_open = is_still_claimed},
-					   deadline);
-	/* Some have been freed or moved by others meanwhile: the next look tells. */
+	moved = move_rooms(
+		assignments, rooms_of(due.rooms_to_move, server.name),
+		MoveTarget{.target = target, .why = "failover", .still_open = is_still_claimed}, deadline);
+	/* If other transactions have freed or moved some of the rooms, the next run finds out. */
 	moved.busy = moved.busy || (moved.rooms < due.left[index] && !moved.stuck && !due.more);
 	if (server.failover.active && (server.failover.pending || moved.rooms > 0))
 		note_progress(server, due.rooms[index] + moved.rooms, moved.rooms >= due.left[index],
@@ -194,12 +201,12 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 {
 	const Pool &current = pool(deadline);
 
-	/* Nearly always: then nobody need look through the rooms. */
+	/* The usual case: no failover is in force, so the rooms need not be read. */
 	if (destination == Destination::standby && !has_claim_in_force(current, now))
 		return MoveResult();
 
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
-	Due due = find_due(assignments, current, destination, limit, now);
+	DueRooms due = find_due(assignments, current, destination, limit, now);
 	Array<Assignment> outside;
 	MoveResult moved;
 
@@ -217,9 +224,9 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 	for (const Assignment &room : due.rooms_to_move)
 		if (current.find(room.server) < 0)
 			outside.push(room);
-	add(&moved, move_rooms(&assignments, outside, Way{.why = "failover"}, deadline));
+	add(&moved, move_rooms(&assignments, outside, MoveTarget{.why = "failover"}, deadline));
 	assignments.close();
-	/* Behind those that have nowhere to go are none that have. */
+	/* If no room of a full batch could move, the next batch would be the same rooms: stop. */
 	moved.more = due.more && moved.rooms > 0;
 	return moved;
 }

@@ -1,5 +1,5 @@
 /*
- * failover_moves.hpp: carrying out the failovers that are due.
+ * failover_moves.hpp: carries out the failovers that are due.
  */
 #pragma once
 
@@ -8,18 +8,19 @@
 namespace gxy
 {
 
-/* The earliest failover that falls due after now; 0 if none does. */
+/* Returns the time of the earliest failover that becomes due after now; 0 if there is none. */
 TimestampTz next_failover(const Pool &pool, TimestampTz now);
 
 enum class Destination
 {
-	standby, /* that has claimed the rooms */
+	standby, /* the standby that has claimed the rooms */
 	policy
 };
 
 /*
- * Carries out the failovers that are due by now and of one kind: moves up to limit rooms of failed servers, the policy also
- * those of servers that are not in the pool, and notes in balancer_failovers what has been done.
+ * Carries out the failovers of one kind that are due by now, and writes the progress to
+ * balancer_failovers. Moves at most limit rooms of failed servers. Destination::policy also moves
+ * the rooms of servers that are not in the pool.
  */
 MoveResult carry_out_failovers(Destination destination, int limit, TimestampTz now,
 							   Deadline deadline);

@@ -1,14 +1,16 @@
 /*
  * lease.cpp: sticky answers, first assignments, renewals and releases.
  *
- * A call goes round a loop (RoomWaits in tables/placement_locks.hpp): find the room's row; if it is there, renew its lease
- * if that is due and answer; if not, place the room. A step that meets another transaction either does without it, as a
- * renewal does, or has the call wait for its end and go round again. While it waits the call holds no lock that it has
- * taken itself, so that it waits for transactions that concern its own room only, and keeps none of them waiting.
+ * A call is a loop (RoomWaits in tables/placement_locks.hpp). Each round finds the room's row. If
+ * there is a row, it renews the lease if that is due, and answers; if not, it places the room. If
+ * another transaction is in the way, the round either goes on without the step, as a renewal does,
+ * or waits for the end of that transaction and starts the next round. While a call waits it holds
+ * no lock that it has taken itself. So it waits only for transactions on its own room, and blocks
+ * no other session.
  *
- * A lease that has not expired is answered from its row whatever other transactions do to the row. An expired one may be
- * on its way out, so its renewal comes before the answer: if another transaction is deleting the row, only the end of
- * that transaction tells where the room is.
+ * A lease that has not expired is answered from its row, whatever other transactions do to the row.
+ * An expired lease may be about to be deleted, so it is renewed before the answer. If another
+ * transaction is deleting the row, only the end of that transaction tells where the room is.
  */
 #include "rooms/lease.hpp"
 
@@ -47,7 +49,10 @@ require_write(const RoomKey &room, const char *what)
 										 : errhint("Call it in a READ WRITE transaction.")));
 }
 
-/* For how long a lease goes without being renewed; a SERIALIZABLE writer may be owed an error, so it writes rarely. */
+/*
+ * Returns the age (microseconds) at which a lease is renewed. Writing in a SERIALIZABLE transaction
+ * risks a serialization failure, so it renews less often.
+ */
 TimestampTz
 renewal_interval()
 {
@@ -71,7 +76,10 @@ is_due(const Found &found, TimestampTz now, std::optional<int> users)
 		   (users && users != found.reported_users && !IsolationIsSerializable());
 }
 
-/* Renews without waiting: busy if another transaction has the row, or has locked the table. */
+/*
+ * Renews a lease without waiting. Returns busy if another transaction has locked the row or the
+ * table.
+ */
 Change
 renew(Assignments *assignments, Found *found, TimestampTz now, std::optional<int> users)
 {
@@ -87,7 +95,10 @@ renew(Assignments *assignments, Found *found, TimestampTz now, std::optional<int
 	return change;
 }
 
-/* Its sessions, if it has any, are counted where they are. */
+/*
+ * Tells the load cache that the room has no assignment. Its sessions, if any, are counted where
+ * they are.
+ */
 void
 note_freed(const RoomKey &room, const Found &found)
 {
@@ -109,9 +120,9 @@ enum class LookupResult
 };
 
 /*
- * Where to send the callers of a room: what its row says, unless its server has failed. A claim is the answer whether or
- * not the row can be rewritten just now; nobody is waited for, and if somebody has locked the pool as a whole the row
- * has to do.
+ * Sets *server to where callers of a room are sent: the server that the row names, or the standby
+ * that has claimed it. A claim is the answer even if the row cannot be rewritten now. Waits for no
+ * other transaction: if one has locked the pool's tables, the row is the answer.
  */
 LookupResult
 route(Assignments *assignments, Found *found, TimestampTz now, text **server)
@@ -130,7 +141,10 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 	if (!where.moved)
 		return LookupResult::answered;
 	*server = text_of(current->servers[where.server].name);
-	/* A SERIALIZABLE transaction may be owed an error for writing; the worker rewrites the row as well. */
+	/*
+	 * Writing in a SERIALIZABLE transaction risks a serialization failure. The worker rewrites the
+	 * row later.
+	 */
 	if (!may_write() || IsolationIsSerializable() ||
 		!ConditionalLockRelationOid(RelationGetRelid(assignments->table()), RowExclusiveLock) ||
 		!try_lock_placement_with(*current, placing_by_cache))
@@ -144,8 +158,9 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 }
 
 /*
- * Has the policy move a stranded room off its server, unless somebody else has done so since it was found there. False if
- * it stays: somebody has its row in hand, or there is nowhere to go.
+ * Moves a stranded room to a server that the policy chooses, unless it has moved since it was read.
+ * Returns true if the call is to look up the room again; false if the room stays, because another
+ * transaction has locked its row or no server can take it.
  */
 bool
 reassign(const RoomKey &room, std::string_view from, Deadline deadline)
@@ -164,7 +179,7 @@ reassign(const RoomKey &room, std::string_view from, Deadline deadline)
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	std::optional<Found> found = assignments.find(room);
 	std::optional<Assignment> row = found ? assignments.read(&found->tid) : std::nullopt;
-	bool looks_again = true;
+	bool look_up_again = true;
 
 	if (row && row->server == from)
 	{
@@ -172,39 +187,42 @@ reassign(const RoomKey &room, std::string_view from, Deadline deadline)
 
 		rooms.push(*row);
 
-		MoveResult moved = move_rooms(&assignments, rooms, Way{.why = "failover"}, deadline);
+		MoveResult moved = move_rooms(&assignments, rooms, MoveTarget{.why = "failover"}, deadline);
 
-		looks_again = !moved.busy && !moved.stuck;
+		look_up_again = !moved.busy && !moved.stuck;
 	}
 	assignments.close();
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-	return looks_again;
+	return look_up_again;
 }
 
-/* Another transaction that has to end before a call can be answered. */
-struct InTheWay
+/* A transaction that must end before the call can be answered. */
+struct Blocker
 {
-	TransactionId holder = InvalidTransactionId; /* invalid: none */
+	TransactionId holder = InvalidTransactionId; /* invalid if there is none */
 	std::uint32_t token = 0;
 };
 
-/* The row of a room was not found: absent, again, or another transaction is inserting it. */
+/*
+ * The row was not found. Returns again if there is one after all, otherwise absent; sets
+ * *blocker if another transaction is inserting it.
+ */
 LookupResult
-look_closer(const Assignments &assignments, const RoomKey &room, InTheWay *in_the_way)
+probe_row(const Assignments &assignments, const RoomKey &room, Blocker *blocker)
 {
 	Assignments::Probe probe = probe_now(assignments, room);
 
 	if (probe.committed)
 		return LookupResult::again;
-	*in_the_way = {.holder = probe.holder, .token = probe.token};
+	*blocker = {.holder = probe.holder, .token = probe.token};
 	return LookupResult::absent;
 }
 
-/* Renews an expired lease. Another transaction that has the row may be deleting it: that one is in the way. */
+/* Renews an expired lease. If another transaction is deleting the row, *blocker is set to it. */
 LookupResult
 renew_expired(Assignments *assignments, const RoomKey &room, std::optional<Found> *found,
-			  TimestampTz now, std::optional<int> users, InTheWay *in_the_way)
+			  TimestampTz now, std::optional<int> users, Blocker *blocker)
 {
 	debug_pause();
 
@@ -214,7 +232,7 @@ renew_expired(Assignments *assignments, const RoomKey &room, std::optional<Found
 	{
 		*found = assignments->find_with_deleter(room);
 		if (*found)
-			in_the_way->holder = (*found)->deleter;
+			blocker->holder = (*found)->deleter;
 	}
 	if (change == Change::done)
 	{
@@ -225,8 +243,9 @@ renew_expired(Assignments *assignments, const RoomKey &room, std::optional<Found
 }
 
 /*
- * Looks for the row of a room and renews its lease if that is due, or users are to be noted; finds out where its callers
- * are to be sent if server is given. again: something has changed in between, or the call has waited for it.
+ * Finds the row of a room and renews its lease if that is due or if the number of users has
+ * changed. Sets *server, if it is given, to where callers are sent. Returns again if the row has
+ * changed meanwhile or the call has waited.
  */
 LookupResult
 look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *waits, text **server)
@@ -236,18 +255,21 @@ look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *wait
 	bool absent;
 	std::optional<Found> found = assignments.find(room, &absent);
 	LookupResult result = LookupResult::answered;
-	InTheWay in_the_way;
+	Blocker blocker;
 	bool is_expired = found && may_write() && expired(*found, now);
 
 	if (!found)
-		result = absent ? LookupResult::absent : look_closer(assignments, room, &in_the_way);
+		result = absent ? LookupResult::absent : probe_row(assignments, room, &blocker);
 	else if (is_expired)
-		result = renew_expired(&assignments, room, &found, now, users, &in_the_way);
-	if (TransactionIdIsValid(in_the_way.holder) && (found || (server != nullptr && may_write())))
+		result = renew_expired(&assignments, room, &found, now, users, &blocker);
+	if (TransactionIdIsValid(blocker.holder) && (found || (server != nullptr && may_write())))
 	{
-		/* So that it can lock the table as a whole, as for a TRUNCATE, before it ends. */
+		/*
+		 * Unlock, so that the other transaction can lock the whole table before it ends, as for a
+		 * TRUNCATE.
+		 */
 		assignments.close_and_unlock();
-		waits->wait_for_holder(in_the_way.holder, in_the_way.token);
+		waits->wait_for_holder(blocker.holder, blocker.token);
 		return LookupResult::again;
 	}
 	if (result == LookupResult::answered && server != nullptr)
@@ -264,7 +286,7 @@ look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *wait
 		if (change == Change::done)
 			count(Counter::renewed);
 	}
-	/* Nothing was read or written that has to be protected: what follows may have to wait. */
+	/* The caller may have to wait next. Nothing was read or written that needs the lock. */
 	if (result == LookupResult::absent || result == LookupResult::again)
 		assignments.close_and_unlock();
 	else
@@ -334,7 +356,7 @@ release(const RoomKey &room)
 
 		if (!found)
 			return is_assigned(assignments, room) ? std::nullopt : std::optional(false);
-		/* Row by row with others: wait until it is ours, then look at what became of it. */
+		/* Wait for the row lock, then check what the other transaction has done to the row. */
 		Change locked = waits->wait_for_row(&assignments, &found->tid);
 
 		if (locked == Change::busy)

@@ -1,5 +1,5 @@
 /*
- * lease.hpp: an assignment's life, from the first call for a room to its release.
+ * lease.hpp: the life of an assignment, from the first call for a room to its release.
  */
 #pragma once
 
@@ -9,22 +9,29 @@ namespace gxy
 {
 
 /*
- * The server of a room, assigning one if it has none. expected_users: at least 1. Raises 25006 when a server would
- * have to be assigned in a read-only transaction, 53000, 53400, 55P03, P0002 or 55000 as the manual has them.
+ * Returns the server of a room; assigns one if the room has none. expected_users: at least 1.
+ * Raises 25006 if a server would have to be assigned in a read-only transaction, and 53000, 53400,
+ * 55P03, P0002 or 55000 as the README describes.
  */
 text *get_or_assign(const RoomKey &room, std::string_view region,
 					std::optional<int> expected_users);
 
-/* Renews the lease of a room; false if it has none. users: how many are in it, where no sessions are attached. */
+/*
+ * Renews the lease of a room. Returns false if the room has no assignment. users: how many users
+ * are in it, for installations without attached sessions.
+ */
 bool touch(const RoomKey &room, std::optional<int> users);
 
-/* Frees a room at once; false if it has no assignment. */
+/* Frees a room at once. Returns false if it has no assignment. */
 bool release(const RoomKey &room);
 
-/* Whether a room has a row for certain, after find() missed it. */
+/*
+ * Returns whether the room has a row. For use after find() returned none, which alone proves
+ * nothing.
+ */
 bool is_assigned(const Assignments &assignments, const RoomKey &room);
 
-/* The server of a room as the active snapshot sees it; nullptr if it has none. */
+/* Returns the server of a room as the active snapshot sees it; nullptr if it has none. */
 text *look_up(const RoomKey &room);
 
 } // namespace gxy

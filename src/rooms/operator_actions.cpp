@@ -1,8 +1,8 @@
 /*
  * operator_actions.cpp: pins, moves and evacuations.
  *
- * Moving an occupied room splits it until its users reconnect, so only these functions and a failover do it. They write
- * to the listeners of NOTIFY gxy_balancer what they did, in the same transaction.
+ * Moving an occupied room splits it until its users reconnect, so only these functions and a
+ * failover do it. Moves and evacuations send a NOTIFY gxy_balancer in the same transaction.
  */
 #include "rooms/operator_actions.hpp"
 
@@ -19,7 +19,7 @@ namespace gxy
 namespace
 {
 
-/* The server a room or its callers are to be sent to. */
+/* Raises 55000 if the server is offline, 42704 if it is not in the pool. */
 void
 require_usable(const Pool &pool, std::string_view server, const char *what)
 {
@@ -30,7 +30,7 @@ require_usable(const Pool &pool, std::string_view server, const char *what)
 						errhint("Name one that is online; balancer_load shows them.")));
 }
 
-/* The same as a condition of rooms on their way to it, see Way. */
+/* require_usable() as the still_open of a MoveTarget. */
 bool
 still_usable(const Pool &pool, const Assignment &, std::string_view target)
 {
@@ -38,7 +38,7 @@ still_usable(const Pool &pool, const Assignment &, std::string_view target)
 	return true;
 }
 
-/* Where callers for the row's room are sent. */
+/* Returns the server to which callers of the row's room are sent. */
 std::string_view
 answer_for(const Pool &pool, const Found &found)
 {
@@ -48,7 +48,7 @@ answer_for(const Pool &pool, const Found &found)
 	return where.moved ? pool.servers[where.server].name : named;
 }
 
-/* The rooms of a server, in the order in which they are to be moved. */
+/* Returns the rooms of a server in the order in which they are to be moved, at most max_rooms. */
 Array<Assignment>
 rooms_to_evacuate(const Assignments &assignments, const Pool &pool, std::string_view server,
 				  std::optional<int> max_rooms, Deadline deadline)
@@ -70,7 +70,10 @@ rooms_to_evacuate(const Assignments &assignments, const Pool &pool, std::string_
 	return rooms;
 }
 
-/* Takes the placement lock, shared, while the server is usable; raises an error if it is not any more. */
+/*
+ * Takes the placement lock in shared mode while the server is usable. Raises 55000 if it has gone
+ * offline.
+ */
 void
 lock_placement_on(std::string_view server, const RoomKey &room, Deadline deadline)
 {
@@ -195,9 +198,9 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	Array<Assignment> rooms =
 		rooms_to_evacuate(assignments, pool(deadline), server, max_rooms, deadline);
-	MoveResult moved =
-		move_rooms(&assignments, rooms,
-				   Way{.target = target, .why = "evacuated", .still_open = still_usable}, deadline);
+	MoveResult moved = move_rooms(
+		&assignments, rooms,
+		MoveTarget{.target = target, .why = "evacuated", .still_open = still_usable}, deadline);
 
 	assignments.close();
 	if (moved.stuck)

@@ -1,5 +1,5 @@
 /*
- * operator_actions.hpp: what an operator has done to rooms.
+ * operator_actions.hpp: functions by which an operator changes where rooms are.
  */
 #pragma once
 
@@ -9,24 +9,27 @@ namespace gxy
 {
 
 /*
- * Sends the room to a server when it is next assigned; an occupied room is not moved. Where it is now, nullptr if it has
- * no assignment. Raises 42704 for a server that is not in the pool.
+ * Pins a room: its next assignment goes to this server. An occupied room is not moved. Returns the
+ * current server of the room, nullptr if it has no assignment. Raises 42704 for a server that is
+ * not in the pool.
  */
 text *pin_room(const RoomKey &room, std::string_view server, std::optional<int> expected_users);
 
-/* False if the room was not pinned. */
+/* Returns false if the room was not pinned. */
 bool unpin_room(const RoomKey &room);
 
 /*
- * Moves one room, occupied or not. Returns the server it is on afterwards, nullptr if it has no assignment. Waits for
- * other transactions that have locked the row. Raises 42704 for a server that is not in the pool, 55000 for one that is offline.
+ * Moves one room, occupied or not. Returns the server it is on afterwards, nullptr if it has no
+ * assignment. Waits for transactions that have locked the row. Raises 42704 for a server that is
+ * not in the pool, 55000 for one that is offline.
  */
 text *move_room(const RoomKey &room, std::string_view server);
 
 /*
- * Moves the rooms of a server, largest first, at most max_rooms of them: to the target, or where the policy sends each if
- * that is empty. Without max_rooms an online server is set draining first. Returns how many rooms were moved; rooms that
- * other transactions have locked are left to another call. Raises 53000 if no other server is online.
+ * Moves the rooms of a server, largest first, at most max_rooms of them. target: the new server, or
+ * empty if the policy chooses for each room. Without max_rooms an online server is set draining
+ * first. Returns how many rooms were moved; rooms that other transactions have locked stay. Raises
+ * 53000 if no other server is online.
  */
 std::int64_t evacuate(std::string_view server, std::string_view target,
 					  std::optional<int> max_rooms);

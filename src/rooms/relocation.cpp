@@ -1,10 +1,11 @@
 /*
  * relocation.cpp: moves rooms off servers that have failed or are to be emptied.
  *
- * Every move is a compare-and-set on the room's row: it succeeds if the row is still the version that was looked at, and
- * waits for nobody. A row that somebody has in hand is passed over; whoever asks for many rooms to be moved asks again.
- * Rooms that the policy spreads are placed under the placement lock, a bounded number at a time, with the loads counted
- * once and kept up to date in memory.
+ * Every move is a compare-and-set on the room's row: it succeeds if the row is still the version
+ * that was read, and waits for no other transaction. A row that another transaction has locked is
+ * skipped; the caller may try again later. If the policy chooses the servers, rooms are placed
+ * under the placement lock, at most move_batch at a time. The loads are counted once per batch and
+ * kept up to date in memory.
  */
 #include "rooms/relocation.hpp"
 
@@ -19,7 +20,9 @@ namespace gxy
 namespace
 {
 
-/* A renewal gives the row a new version; a room that keeps changing is somebody else's for now. */
+/*
+ * A renewal writes a new version of the row. After this many new versions the room counts as busy.
+ */
 constexpr int attempts = 3;
 
 Change
@@ -50,7 +53,7 @@ note(MoveResult *moved, Change change)
 	moved->busy = moved->busy || change == Change::busy;
 }
 
-/* Everything a batch needs, read before the placement lock is taken. */
+/* What a batch needs. The input is read before the placement lock is taken. */
 struct Spread
 {
 	PlacementInput input;
@@ -58,7 +61,7 @@ struct Spread
 	Server *servers;
 };
 
-/* Under the placement lock. */
+/* Moves one room to the server that the policy chooses. The caller holds the placement lock. */
 void
 spread_room(Assignments *assignments, Spread *spread, const Assignment &room, const char *why,
 			TimestampTz now, Deadline deadline, MoveResult *moved)
@@ -129,9 +132,12 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 	release_placement_lock(placing_by_count);
 }
 
-/* Takes the placement lock, shared, while the target takes rooms; false, without the lock, if it does not any more. */
+/*
+ * Takes the placement lock in shared mode. Returns false, without the lock, if the target takes no
+ * more rooms.
+ */
 bool
-lock_placement_on_way(const Way &way, const Assignment &room, Deadline deadline)
+lock_placement_for_move(const MoveTarget &destination, const Assignment &room, Deadline deadline)
 {
 	RoomKey key;
 
@@ -140,7 +146,7 @@ lock_placement_on_way(const Way &way, const Assignment &room, Deadline deadline)
 	{
 		const Pool &current = pool(deadline);
 
-		if (!way.still_open(current, room, way.target))
+		if (!destination.still_open(current, room, destination.target))
 			return false;
 		if (lock_placement_with(current, key, placing_by_cache, deadline))
 			return true;
@@ -209,7 +215,8 @@ sort_for_moving(Assignment *rooms, int count, const Pool &pool, const SessionInd
 }
 
 MoveResult
-move_rooms(Assignments *assignments, Array<Assignment> rooms, const Way &way, Deadline deadline)
+move_rooms(Assignments *assignments, Array<Assignment> rooms, const MoveTarget &destination,
+		   Deadline deadline)
 {
 	MoveResult moved;
 
@@ -218,18 +225,18 @@ move_rooms(Assignments *assignments, Array<Assignment> rooms, const Way &way, De
 		int size = std::min(move_batch, rooms.count - next);
 
 		CHECK_FOR_INTERRUPTS();
-		if (way.target.empty())
+		if (destination.target.empty())
 		{
-			spread_batch(assignments, rooms.items + next, size, way.why, deadline, &moved);
+			spread_batch(assignments, rooms.items + next, size, destination.why, deadline, &moved);
 			continue;
 		}
-		if (!lock_placement_on_way(way, rooms[next], deadline))
+		if (!lock_placement_for_move(destination, rooms[next], deadline))
 		{
 			moved.busy = true;
 			break;
 		}
 		for (int i = next; i < next + size; i++)
-			note(&moved, move_row(assignments, rooms[i], way.target, way.why));
+			note(&moved, move_row(assignments, rooms[i], destination.target, destination.why));
 		release_placement_lock(placing_by_cache);
 	}
 	return moved;

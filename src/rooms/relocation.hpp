@@ -1,5 +1,5 @@
 /*
- * relocation.hpp: taking assigned rooms to another server.
+ * relocation.hpp: moves assigned rooms to another server.
  */
 #pragma once
 
@@ -11,12 +11,12 @@ namespace gxy
 struct MoveResult
 {
 	std::int64_t rooms = 0;
-	bool busy = false;	/* others had some in hand */
-	bool stuck = false; /* there was nowhere to go for some */
+	bool busy = false;	/* other transactions have locked some rooms */
+	bool stuck = false; /* no server could take some rooms */
 	bool more = false;	/* the limit was reached */
 };
 
-/* How many rooms at most one hold of the placement lock takes to other servers. */
+/* The most rooms that are moved while the placement lock is held once. */
 inline constexpr int move_batch = 500;
 
 /*
@@ -26,35 +26,40 @@ void sort_for_moving(Assignment *rooms, int count, const Pool &pool,
 					 const SessionIndex &session_index, const Rules &rules, TimestampTz now);
 
 /* Where rooms are moved, and why. */
-struct Way
+struct MoveTarget
 {
-	std::string_view target = {}; /* empty: where the policy sends each */
+	std::string_view target = {}; /* empty: the policy chooses for each room */
 	const char *why;			  /* "failover", "evacuated" */
 	/*
-	 * Whether a room may go to the target, by the pool as it is after a wait; false ends the move, and it may raise an
-	 * error instead. Not asked for where the policy decides.
+	 * Returns whether the room may still go to the target, by the pool as it is after a wait. If
+	 * false the move ends; the function may raise an error instead. Not called if the policy
+	 * chooses.
 	 */
 	bool (*still_open)(const Pool &pool, const Assignment &room, std::string_view target) = nullptr;
 };
 
 /*
- * Moves rooms; one that has left the server its row named is left alone, and so is one that other transactions have
- * locked. Those that the policy places are sorted, in place, batch by batch.
+ * Moves rooms. Skips a room that is no longer on the server that its row named, and one whose row
+ * another transaction has locked. If the policy chooses, each batch of the array is sorted in
+ * place.
  */
-MoveResult move_rooms(Assignments *assignments, Array<Assignment> rooms, const Way &way,
-					  Deadline deadline);
+MoveResult move_rooms(Assignments *assignments, Array<Assignment> rooms,
+					  const MoveTarget &destination, Deadline deadline);
 
-/* How many users a room brings to where it is moved, at least 1. */
+/* Sets the expected users of a room that is moved to those it has now, at least 1. */
 void expect_current_users(PlacementInput *input, const Assignment &row, TimestampTz now);
 
 /*
- * Sends the room of a row to another server, if the row is as it was found and no other transaction has locked it. The caller
- * holds the placement lock (pool_under_lock.hpp).
+ * Moves a room to another server, if its row is still the version that was found and no other
+ * transaction has locked it. The caller holds the placement lock (pool_under_lock.hpp).
  */
 Change relocate_row(Assignments *assignments, Found *found, std::string_view server,
 					const char *reason);
 
-/* What a failover or a move writes down as a row's reason; palloc'd. */
+/*
+ * Returns the text that a failover or a move writes as the row's reason, such as "failover from
+ * gxy3"; palloc'd.
+ */
 const char *reason_of_move(const char *why, std::string_view from);
 
 } // namespace gxy

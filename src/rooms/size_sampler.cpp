@@ -1,21 +1,23 @@
 /*
- * size_sampler.cpp: one look at the rooms, compared with what is remembered of them.
+ * size_sampler.cpp: compares the rooms in use with their remembered sizes.
  *
- * A room is written when an occasion of it begins and when more users than before are seen on it, so a run over rooms
- * that have reached their size writes nothing. The end of an occasion is not written at all: the next one closes it, and
- * whoever asks before that counts it in (policy/room_size_model.hpp). So neither a crash nor a room that is freed and assigned again
- * between two looks loses an occasion, and release_room() has nothing to do with it.
+ * A room is written when an occasion of it begins and when it has more users than before. So a run
+ * over rooms that have reached their size writes nothing. The end of an occasion is not written:
+ * the next occasion closes it, and a reader before that counts it in (policy/room_size_model.hpp).
+ * So neither a crash nor a room that is freed and assigned again between two runs loses an
+ * occasion, and release_room() writes nothing here.
  *
- * The table is bounded: whoever was not seen for longest makes room for a new one. Rooms in use stay; where all that may
- * be remembered are in use, new ones are not. Of rooms that are not known yet no more than some are looked at in one
- * run, drawn by lot, so that the time and memory of it are bounded too.
+ * The table has at most max_learned_rooms rows: the rooms that were not seen for longest are
+ * deleted first. Rooms in use stay; if all remembered rooms are in use, new ones are not added. One
+ * run tracks only a random sample of the rooms that are not known yet, which limits its time and
+ * memory.
  */
 #include "rooms/size_sampler.hpp"
 
 namespace gxy
 {
 
-/* Strangers that one look takes notice of, about. */
+/* About how many unknown rooms one run tracks. */
 static constexpr double unknown_rooms_of_interest = 50000;
 
 SizeSampler
@@ -23,7 +25,10 @@ SizeSampler::prepare(TimestampTz now, double rooms)
 {
 	SizeSampler sampler;
 
-	/* In a transaction block the rows would stay locked until its end; the next look sees the rooms as well. */
+	/*
+	 * In a transaction block the rows would stay locked until its end; the next run sees the rooms
+	 * as well.
+	 */
 	if (setting::max_learned_rooms == 0 || IsTransactionBlock())
 		return sampler;
 
@@ -59,7 +64,7 @@ SizeSampler::track_room(std::string_view room, std::uint64_t hash, TimestampTz a
 	room_sample.known = numbers.find(hash);
 	if (room_sample.known == no_sample)
 	{
-		/* The low bits place it in hash tables. */
+		/* The low bits of the hash choose its place in hash tables, so use the high ones. */
 		if ((hash >> 32) % sample_buckets != sample_bucket)
 			return no_sample;
 		room_sample.room = copy_of(room);
@@ -68,7 +73,10 @@ SizeSampler::track_room(std::string_view room, std::uint64_t hash, TimestampTz a
 	return room_samples.count - 1;
 }
 
-/* What the users of each room change in what is remembered of it. */
+/*
+ * Compares the users of each room with what is remembered of it, and fills changed and
+ * unknown_rooms.
+ */
 void
 SizeSampler::compare(int limit)
 {
@@ -97,7 +105,7 @@ SizeSampler::compare(int limit)
 	}
 }
 
-/* Deletes rows that were not seen for longest; how many. */
+/* Deletes count rows, those not seen for longest first. Returns how many were deleted. */
 int
 SizeSampler::forget(RoomSizes *sizes, int count)
 {
@@ -172,7 +180,10 @@ SizeSampler::finish(int limit)
 	});
 
 	sizes->close();
-	/* What others had in hand is left to the next run: only what the limit kept back is worth another go at once. */
+	/*
+	 * Rows that other transactions have locked wait for the next run. Return true only if the limit
+	 * held back work.
+	 */
 	return (surplus > limit && forgotten > 0) || (updated == limit && changed.count > limit) ||
 		   (more_unknown_rooms && welcome == unknown_rooms.count && inserted > 0);
 }

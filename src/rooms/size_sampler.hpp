@@ -14,12 +14,16 @@ class SizeSampler
 public:
 	static constexpr int no_sample = -1;
 
-	/* Reads what is remembered, into the current memory context. rooms: how many there may be. */
+	/*
+	 * Reads the remembered rooms into the current memory context. rooms: estimated number of
+	 * assigned rooms.
+	 */
 	static SizeSampler prepare(TimestampTz now, double rooms);
 
 	/*
-	 * Takes notice of an assigned room; what its users are to be noted under, or nobody if this time it is of no
-	 * interest. Allocates, and no more: runs under a page lock.
+	 * Adds an assigned room to the sample. Returns the number for note_users(), or no_sample if
+	 * this run does not track the room. Only allocates memory, because the caller holds a page
+	 * lock.
 	 */
 	int track_room(std::string_view room, std::uint64_t hash, TimestampTz assigned_at);
 
@@ -28,23 +32,26 @@ public:
 		room_samples[room_sample].users += users;
 	}
 
-	/* Writes what is new, up to limit rows each of those added, changed and forgotten; true if it kept something back. */
+	/*
+	 * Writes the differences: at most limit rows each are added, changed and deleted. Returns true
+	 * if the limit has held back work.
+	 */
 	bool finish(int limit);
 
 private:
 	struct Known
 	{
-		RememberedRoom row; /* whose id is not there any more */
+		RememberedRoom row; /* its room is not valid after prepare() */
 		ItemPointerData tid;
 		bool in_use = false;
 		bool forgotten = false;
 	};
 
-	/* A room of which the users are counted. */
+	/* A room whose users are counted. */
 	struct RoomSample
 	{
-		std::string_view room; /* only of one that is not known yet */
-		int known;			   /* nobody: not yet */
+		std::string_view room; /* only for an unknown room */
+		int known;			   /* index into known; no_sample: unknown room */
 		TimestampTz assigned_at;
 		std::int64_t users;
 	};
@@ -55,16 +62,15 @@ private:
 
 	bool active = false;
 	TimestampTz now = 0;
-	std::uint64_t sample_buckets = 1; /* a stranger out of so many is taken notice of */
+	std::uint64_t sample_buckets = 1; /* one unknown room out of this many is tracked */
 	std::uint64_t sample_bucket = 0;
 	int in_use = 0;
-	bool more_unknown_rooms = false; /* than the limit */
-	HashInterner numbers;			 /* of known rooms */
+	bool more_unknown_rooms = false; /* there are more unknown rooms than the limit */
+	HashInterner numbers;			 /* index into known by the hash of the name */
 	Array<Known> known;
 	Array<RoomSample> room_samples;
-	Array<int> changed; /* of known */
-	Array<RememberedRoom>
-		unknown_rooms; /* rooms in use that are not known yet, no more than the limit */
+	Array<int> changed;					 /* indexes into known */
+	Array<RememberedRoom> unknown_rooms; /* unknown rooms in use, at most the limit */
 };
 static_assert(std::is_trivially_destructible_v<SizeSampler>);
 

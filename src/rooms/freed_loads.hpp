@@ -1,0 +1,46 @@
+/*
+ * freed_loads.hpp: the load of the rooms that a cleanup frees, summed up by server.
+ */
+#pragma once
+
+#include "pg/interner.hpp"
+#include "shared/load_cache_xact.hpp"
+
+namespace gxy
+{
+
+/* The load of freed rooms by server, for the load cache. */
+class FreedLoads
+{
+public:
+	FreedLoads() { servers.prepare(); }
+
+	/* Returns the number of a server, which add() takes. */
+	int number(std::string_view server)
+	{
+		bool fresh;
+		int number = servers.number(server, &fresh);
+
+		if (fresh)
+			burdens.push(Burden{});
+		return number;
+	}
+
+	void add(int server, std::int64_t load) { burdens[server] += Burden{.load = load, .rooms = 1}; }
+
+	/* Subtracts the loads from the load cache. */
+	void report()
+	{
+		servers.for_each([this](std::string_view server, int number) {
+			if (burdens[number].rooms > 0)
+				note_loss(server, burdens[number]);
+		});
+	}
+
+private:
+	NameInterner servers;
+	Array<Burden> burdens;
+};
+static_assert(std::is_trivially_destructible_v<FreedLoads>);
+
+} // namespace gxy
