@@ -1,14 +1,17 @@
 /*
  * assignments.cpp: direct access to room_server_assignments.
  *
- * Which snapshot sees what, and why each is used where it is:
+ * Each search uses the snapshot that its guarantee needs:
  *
- * - SnapshotSelf, in find(): the last committed version of a row, or this transaction's own, at every isolation level,
- *   without a predicate lock. It judges each version at the moment it meets it, so that a row updated behind its back
- *   can slip through: a hit is final, a miss is not.
- * - SnapshotAny plus a check of each version against a registered latest MVCC snapshot, in probe() and in scan()
- *   (tables/assignments_scan.cpp): the snapshot keeps the version it sees from being pruned, so nothing slips through, and since the scan
- *   itself is not an MVCC scan, a SERIALIZABLE caller still takes no predicate locks and owes nothing for having looked.
+ * - find() uses SnapshotSelf: it sees the last committed version of a row, or this transaction's
+ *   own, at every isolation level, without a predicate lock. It judges each version when it meets
+ *   it. If a row is updated during the scan, it can miss both versions: a hit is final, a miss is
+ *   not.
+ *
+ * - probe() and scan() (tables/assignments_scan.cpp) use SnapshotAny and check each version against
+ *   a registered latest MVCC snapshot. The snapshot keeps the version that it sees from being
+ *   pruned, so no row is missed. The scan itself is not an MVCC scan, so a SERIALIZABLE caller
+ *   takes no predicate locks.
  */
 #include "tables/assignments.hpp"
 
@@ -21,7 +24,10 @@ namespace gxy
 namespace
 {
 
-/* The other transaction, if any, that is deleting (not updating, not locking) a tuple whose page is pinned. */
+/*
+ * Returns the other transaction that is deleting (not updating or locking) a tuple, or invalid. The
+ * tuple's page is pinned.
+ */
 TransactionId
 deleter_of(HeapTuple tuple, Buffer buffer)
 {
@@ -36,14 +42,14 @@ deleter_of(HeapTuple tuple, Buffer buffer)
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (!TransactionIdIsValid(deleter))
 		return deleter;
-	/* In this order: a transaction that is no longer in progress has either committed or aborted. */
+	/* The order matters: a transaction that is no longer in progress has committed or aborted. */
 	if (TransactionIdIsCurrentTransactionId(deleter) ||
 		(!TransactionIdIsInProgress(deleter) && !TransactionIdDidCommit(deleter)))
 		deleter = InvalidTransactionId;
 	return deleter;
 }
 
-/* Of a tuple, and the row in it, whose page is pinned. */
+/* Makes a Found of a tuple and the row in it. The tuple's page is pinned. */
 Found
 found_in(HeapTuple tuple, const Assignment &row)
 {
@@ -78,13 +84,13 @@ first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapsho
 }
 
 /*
- * Where this backend has found rooms before. It is only a hint: the row is looked at again, with the same eyes as after
- * an index descent, and has to be the room's. A page that has left the buffer or the table in the meantime does not
- * answer to its name any more.
+ * Where this backend found a room's row the last time. It is only a hint: the row is read again
+ * with the same snapshot as after an index descent, and must be the room's. If the page has left
+ * the buffer or the table, the search uses the index.
  */
 struct KnownRow
 {
-	std::uint64_t room; /* hash, 0: none */
+	std::uint64_t room; /* hash of the name; 0: no room */
 	ItemPointerData root;
 	Buffer buffer;
 };
@@ -98,7 +104,7 @@ known_row(std::uint64_t hash)
 	return remembered[hash & (remembered_rooms - 1)];
 }
 
-/* The room's row where it was the last time, as SnapshotSelf sees it. */
+/* Looks for the room's row where it was the last time, with SnapshotSelf. */
 std::optional<Found>
 find_remembered(Relation heap, const RoomKey &room, std::uint64_t hash)
 {
@@ -178,8 +184,10 @@ void
 Assignments::close()
 {
 	/*
-	 * The locks stay until the end of the transaction, as those of any statement, but for a reader's on the index: whoever
-	 * reads and then writes would want more of the table with the index in hand, as REINDEX does the other way round.
+	 * The locks stay until the end of the transaction, as those of any statement. Exception: a
+	 * reader's lock on the index is released. A transaction that reads and then writes would
+	 * otherwise hold the index while it asks for a stronger lock on the table; REINDEX locks in the
+	 * opposite order, which is a deadlock.
 	 */
 	if (key != nullptr)
 		index_close(key, mode == AccessShareLock ? mode : NoLock);
@@ -284,7 +292,7 @@ Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported
 	return change;
 }
 
-/* A compare-and-set: the version at tid has to be the latest. */
+/* A compare-and-set: succeeds only if the version at tid is the latest. */
 Assignments::Change
 Assignments::move(ItemPointer tid, std::string_view server, std::string_view reason,
 				  TimestampTz now)
@@ -313,7 +321,10 @@ Assignments::read(ItemPointer tid) const
 	return row;
 }
 
-/* heap_delete() without waiting gives up on a lock of our own, which a renewal leaves behind. */
+/*
+ * heap_delete() without waiting reports busy if this transaction has locked the row itself, as a
+ * renewal does. So lock the row and delete it again.
+ */
 Assignments::Change
 Assignments::remove(ItemPointer tid)
 {

@@ -1,9 +1,9 @@
 /*
- * assignments.hpp: the table room_server_assignments, row by row.
+ * assignments.hpp: reads and writes rows of room_server_assignments.
  *
- * Direct heap and index access, beneath the executor: a sticky call is one index descent, and only here can a row be
- * looked at through the snapshots that the guarantees need (see tables/assignments.cpp). Nothing here waits for another
- * transaction's row, except lock_row() and wait_for(), which say so.
+ * Uses heap and index access directly, without the executor: a sticky call is one index descent,
+ * and only here can a row be read through the snapshots that the guarantees need (see
+ * tables/assignments.cpp). Nothing here waits for a row of another transaction, except lock_row().
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 namespace gxy
 {
 
-/* A room's id as the tables have it: 1 to 255 bytes of text. Lives on the stack. */
+/* A room's id as the tables store it: 1 to 255 bytes of text. Lives on the stack. */
 class RoomKey
 {
 public:
@@ -34,7 +34,7 @@ private:
 	} datum;
 };
 
-/* A row of the table. Text points into palloc'd memory, or during a scan into the page. */
+/* A row of the table. Its text points into palloc'd memory, or during a scan into the page. */
 struct Assignment
 {
 	std::string_view room;
@@ -46,11 +46,11 @@ struct Assignment
 	std::optional<int> expected_users;
 	std::optional<int> reported_users;
 
-	/* An application's own statements may set either time. */
+	/* The application's own statements may set either time, so the later one counts. */
 	TimestampTz leased_from() const { return std::max(assigned_at, last_used_at); }
 };
 
-/* The same with text of its own. */
+/* Returns a copy whose text is palloc'd. */
 Assignment copy_of(const Assignment &row);
 
 /* The committed row of a room, as a sticky call needs it. */
@@ -62,13 +62,19 @@ struct Found
 	TimestampTz leased_from = 0;
 	std::optional<int> expected_users;
 	std::optional<int> reported_users;
-	TransactionId inserter =
-		InvalidTransactionId; /* invalid if it is not the first version of the row */
-	/* Another transaction that is deleting the row, or was a moment ago; only find_with_deleter() looks for it. */
+	/* invalid if this is not the first version of the row */
+	TransactionId inserter = InvalidTransactionId;
+	/*
+	 * The transaction that is deleting the row, or has just deleted it; only find_with_deleter()
+	 * sets it.
+	 */
 	TransactionId deleter = InvalidTransactionId;
 };
 
-/* Who inserted a row, if this is its first version; invalid for a later one. */
+/*
+ * Returns the transaction that inserted a row, if this is its first version; invalid for a later
+ * version.
+ */
 inline TransactionId
 first_inserter(HeapTuple tuple)
 {
@@ -77,54 +83,63 @@ first_inserter(HeapTuple tuple)
 }
 
 /*
- * The row of the table that a tuple holds; text points into the tuple. NULL in a column that should have none, which only
- * a trigger can meet, reads as an empty name, or as a time that was long ago.
+ * Returns the row that a tuple holds; its text points into the tuple. NULL in a NOT NULL column,
+ * which only a trigger can produce, reads as an empty name or as a time in the distant past.
  */
 Assignment assignment_of(HeapTuple tuple, TupleDesc descriptor);
 
-/* The table, opened, and its key index; closed by close(), or by the end of the transaction after an error. */
+/*
+ * The table, opened, and its key index. close() closes both; after an error the end of the
+ * transaction does.
+ */
 class Assignments
 {
 public:
 	/*
-	 * Waits only for those who have locked the table as a whole, as TRUNCATE does, or its index. The index is locked and
-	 * opened by the first row that is looked for by it: a backend that remembers where a room's row is needs none.
+	 * Opens the table. Waits until the deadline for transactions that have locked the whole table,
+	 * as TRUNCATE does, or its index: 55P03. The index is locked and opened by the first search
+	 * that uses it. A backend that remembers where a room's row is does not need it.
 	 */
 	static Assignments open(LOCKMODE mode, Deadline deadline);
 	void close();
 
-	/* Gives the locks back as well, before a wait; for a caller that has written nothing. */
+	/* Closes the table and releases its locks, before a wait. The caller has written nothing. */
 	void close_and_unlock();
 
-	/* Has the index opened now, so that nothing waits for it later. */
+	/* Opens the index now, so that no later search waits for its lock. */
 	void open_key() const;
 
 	Relation table() const { return heap; }
 
 	/*
-	 * The room's row as last committed or as this transaction has left it, whatever its snapshot. A hit is final; a
-	 * miss proves nothing, because the row may have moved during the scan: ask probe(). Unless *absent is set: then the
-	 * index knows nothing of the room.
+	 * Returns the room's row as last committed or as this transaction has left it, whatever the
+	 * snapshot. A hit is final. A miss proves nothing, because the row may have moved during the
+	 * scan: use probe() then. If *absent is set to true, the index has no entry of the room, and
+	 * the miss is final too.
 	 */
 	std::optional<Found> find(const RoomKey &room, bool *absent = nullptr) const;
 
-	/* The same, with what another transaction that has the row is doing to it. */
+	/* The same; also sets deleter. */
 	std::optional<Found> find_with_deleter(const RoomKey &room) const;
 
-	/* The room's row as the active snapshot sees it. */
+	/* Returns the room's row as the active snapshot sees it. */
 	std::optional<Found> find_visible(const RoomKey &room) const;
 
 	struct Probe
 	{
-		bool visible = false;	/* to the snapshot */
-		text *server = nullptr; /* of the visible version; palloc'd */
-		bool committed = false; /* visible, or committed since, or this transaction's own */
-		TransactionId holder =
-			InvalidTransactionId; /* another one, in progress, that has inserted a row */
-		std::uint32_t token = 0;  /* not 0: it is inserting it speculatively just now */
+		bool visible = false;	/* visible to the snapshot */
+		text *server = nullptr; /* server in the visible version; palloc'd */
+		/* visible, or committed later, or written by this transaction */
+		bool committed = false;
+		/* another transaction, in progress, that has inserted a row */
+		TransactionId holder = InvalidTransactionId;
+		std::uint32_t token = 0; /* not 0: it is inserting the row speculatively now */
 	};
 
-	/* Whether the room has a row, for certain as of the snapshot, which has to be a latest one and registered. */
+	/*
+	 * Returns whether the room has a row, for certain as of the snapshot. The snapshot is a latest
+	 * one, registered.
+	 */
 	Probe probe(const RoomKey &room, Snapshot snapshot) const;
 
 	using Change = gxy::Change;
@@ -132,41 +147,51 @@ public:
 	/* Renews the lease: sets last_used_at, and reported_users if given. */
 	Change renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users);
 
-	/* Sends the room to another server, as if assigned there now. */
+	/* Moves the room to another server: sets server, reason, assigned_at and last_used_at. */
 	Change move(ItemPointer tid, std::string_view server, std::string_view reason, TimestampTz now);
 
-	/* The row that find() has found, palloc'd; none if it is gone meanwhile. */
+	/* Returns the row that find() has found, palloc'd; nullopt if it has been deleted meanwhile. */
 	std::optional<Assignment> read(ItemPointer tid) const;
 
 	/*
-	 * Calls visit(const Assignment &) with the row that is at tid just now; false if there is none. It may be another
-	 * room's, if tid is from before the active snapshot: then the place may have been given away.
+	 * Calls visit(const Assignment &) with the row that is at tid now. Returns false if there is
+	 * none. If tid is from before the active snapshot, the row may be another room's: the place may
+	 * have been reused.
 	 */
 	template <typename F> bool look_at(ItemPointer tid, F visit) const;
 
-	/* Deletes a row that nobody else has in hand. */
+	/* Deletes a row. Returns busy, without waiting, if another transaction has locked it. */
 	Change remove(ItemPointer tid);
 
-	/* Waits, in the lock manager, until this transaction has the row for itself; then remove_locked() deletes it. */
+	/*
+	 * Waits in the lock manager until this transaction has locked the row; then remove_locked() can
+	 * delete it.
+	 */
 	Change lock_row(ItemPointer tid) { return lock_row(tid, LockWaitBlock); }
 	Change remove_locked(ItemPointer tid) { return delete_row(heap, tid, true); }
 
 	/*
-	 * Calls visit(const Assignment &) once for every room that has a row committed by the time of the snapshot or
-	 * inserted by a transaction that may yet commit; twice for one that such a transaction is moving to another server.
-	 * The snapshot is registered. The row's page is pinned meanwhile.
+	 * Calls visit(const Assignment &) once for every room whose row the snapshot sees or a
+	 * transaction in progress has inserted; twice for a room that such a transaction is moving to
+	 * another server. The snapshot is registered. The row's page is pinned during the call.
 	 */
 	template <typename F> void for_each_room(Snapshot snapshot, F visit) const;
 
-	/* Calls visit(const Assignment &, ItemPointer) for every row the snapshot sees, with its page pinned. */
+	/*
+	 * Calls visit(const Assignment &, ItemPointer) for every row that the snapshot sees, with its
+	 * page pinned.
+	 */
 	template <typename F> void for_each_row(Snapshot snapshot, F visit) const;
 
-	/* The same for every row that the snapshot would see if this transaction had changed nothing. */
+	/*
+	 * Calls visit(const Assignment &) for every row that the snapshot would see if this transaction
+	 * had changed nothing.
+	 */
 	template <typename F> void for_each_row_of_others(Snapshot snapshot, F visit) const;
 
 	/*
-	 * Calls visit(const Assignment &, TransactionId) for every row that a prepared transaction, which the snapshot sees
-	 * in progress, has inserted.
+	 * Calls visit(const Assignment &, TransactionId) for every row that a prepared transaction,
+	 * which the snapshot sees in progress, has inserted.
 	 */
 	template <typename F> void for_each_prepared_row(Snapshot snapshot, F visit) const;
 
@@ -178,7 +203,7 @@ private:
 
 	enum class Rows
 	{
-		seen,	   /* by the snapshot */
+		seen,	   /* seen by the snapshot */
 		of_others, /* as seen without this transaction's changes */
 		prepared   /* inserted by prepared transactions that the snapshot sees in progress */
 	};

@@ -1,19 +1,25 @@
 /*
- * assignments_in_flight.cpp: every assignment there is, and every one that may yet be committed.
+ * assignments_in_flight.cpp: scans all assignments, committed and in flight.
  *
- * Counting rooms exactly, without waiting for the transactions that are assigning others, needs both: the rows that a
- * snapshot taken under the placement lock sees, and those that are in flight, that is, written by a transaction that had
- * not ended when the snapshot was taken. One pass over the table finds them. Of a row in flight
+ * A row is in flight if it was written by a transaction that had not ended when the snapshot was
+ * taken. An exact count of rooms that does not wait for such transactions needs both the rows that
+ * the snapshot sees (it is taken under the placement lock) and the rows in flight. One pass over
+ * the table finds them:
  *
- * - the first version, which an INSERT has written, stands for the room. An update marks all later ones (HEAP_UPDATED);
- * - those are reached by the chain of updates from the version that stands for the room, be it the one that the snapshot
- *   sees or the first: the room counts where the latest is, and where the snapshot sees it, since either may last.
+ * - The first version of a row in flight, written by INSERT, stands for the room. Later versions
+ *   are marked HEAP_UPDATED.
  *
- * The snapshot is registered, so no version that it sees, and none that comes after it in a chain, is pruned meanwhile.
- * A room that a transaction deletes and inserts again has two rows, of which one lasts: on one server, it counts once.
- * To tell, rows that are being deleted are visited last, and looked for among the inserted ones if there are any.
+ * - The later versions are found by following the chain of updates from the version that stands for
+ *   the room: the one that the snapshot sees, or the first. The room counts on the server of the
+ *   latest version and on that of the version that the snapshot sees, because either may become
+ *   final.
  *
- * So the work for a row in flight is about that for any other row, and does not depend on an index.
+ * The snapshot is registered, so neither the version that it sees nor the later ones are pruned
+ * meanwhile. If a transaction deletes a room and inserts it again on the same server, the room has
+ * two rows but counts once. So rows that are being deleted are visited last, and are skipped if
+ * they are found among the inserted ones.
+ *
+ * A row in flight costs about as much as any other row, and the scan uses no index.
  */
 #include "tables/assignments.hpp"
 
@@ -22,13 +28,19 @@ namespace gxy
 namespace
 {
 
-/* How transactions stand to a snapshot. Neighbouring rows are nearly always of one transaction: the last is remembered. */
+/*
+ * Tells which transactions are in flight for a snapshot. Remembers the last answer, because
+ * neighbouring rows mostly belong to the same transaction.
+ */
 class Transactions
 {
 public:
 	explicit Transactions(Snapshot snapshot) : snapshot(snapshot) {}
 
-	/* Whether a transaction had not ended when the snapshot was taken, and has not aborted since. */
+	/*
+	 * Returns true if a transaction had not ended when the snapshot was taken, and has not aborted
+	 * since.
+	 */
 	bool in_flight(TransactionId transaction)
 	{
 		if (transaction != last)
@@ -41,7 +53,10 @@ public:
 		return last_in_flight;
 	}
 
-	/* Whether this version is the first of a row that is in flight. The snapshot does not see it; its page is locked. */
+	/*
+	 * Returns true if this version is the first of a row in flight. The snapshot does not see it;
+	 * its page is locked.
+	 */
 	bool has_inserted(HeapTuple tuple)
 	{
 		HeapTupleHeader header = tuple->t_data;
@@ -50,12 +65,18 @@ public:
 		if (header->t_infomask & HEAP_UPDATED || HeapTupleHeaderXminInvalid(header) ||
 			!TransactionIdIsNormal(inserter) || !in_flight(inserter))
 			return false;
-		/* What this transaction has inserted and the snapshot does not see, it has changed, or inserted just now. */
+		/*
+		 * If this transaction inserted the row and the snapshot does not see it: either it has
+		 * changed the row since, or it inserted it after the snapshot was taken.
+		 */
 		return !TransactionIdIsCurrentTransactionId(inserter) ||
 			   HeapTupleHeaderGetCmin(header) >= snapshot->curcid;
 	}
 
-	/* The transaction in flight that has updated or deleted a version; invalid if there is none. Its page is locked. */
+	/*
+	 * Returns the transaction in flight that has updated or deleted a version, or invalid. Its page
+	 * is locked.
+	 */
 	TransactionId changer_of(HeapTuple tuple)
 	{
 		HeapTupleHeader header = tuple->t_data;
@@ -74,7 +95,10 @@ private:
 	bool last_in_flight = false;
 };
 
-/* Whether the deletion of a row in flight is as final as its insertion. Otherwise it may yet be rolled back alone. */
+/*
+ * Returns true if the deletion of a row in flight is committed, or commits together with its
+ * insertion.
+ */
 bool
 goes_with(TransactionId deleter, TransactionId inserter)
 {
@@ -92,9 +116,9 @@ struct Version
 		deleted
 	};
 
-	bool inserted;		   /* in flight; otherwise the snapshot sees it */
-	Change change;		   /* by a transaction in flight */
-	TransactionId changer; /* that one */
+	bool inserted;		   /* inserted in flight; otherwise the snapshot sees it */
+	Change change;		   /* made by a transaction in flight */
+	TransactionId changer; /* the transaction that made the change */
 	ItemPointerData next;  /* what it was updated to */
 };
 
@@ -106,7 +130,7 @@ version_at(HeapTuple tuple, bool inserted, Transactions *transactions)
 	Version version = {
 		.inserted = inserted, .change = Version::Change::none, .changer = changer, .next = *next};
 
-	/* A row that went to another partition is none of this table any more. */
+	/* A row that was moved to another partition is no longer in this table. */
 	if (TransactionIdIsValid(changer))
 		version.change = ItemPointerEquals(next, &tuple->t_self) ||
 								 HeapTupleHeaderIndicatesMovedPartitions(tuple->t_data)
@@ -115,7 +139,7 @@ version_at(HeapTuple tuple, bool inserted, Transactions *transactions)
 	return version;
 }
 
-/* nullopt: it does not stand for a room. */
+/* Returns nullopt if the version does not stand for a room. */
 std::optional<Version>
 version_of(HeapTuple tuple, Buffer buffer, Snapshot snapshot, Transactions *transactions)
 {
@@ -132,7 +156,10 @@ version_of(HeapTuple tuple, Buffer buffer, Snapshot snapshot, Transactions *tran
 	return version;
 }
 
-/* Reads single versions, most of them on the page of the one before, which stays pinned. */
+/*
+ * Reads single versions. Keeps the page of the last one pinned, because the next is mostly on the
+ * same page.
+ */
 class VersionReader
 {
 public:
@@ -141,7 +168,7 @@ public:
 	{
 	}
 
-	/* The version at a place; nullptr if there is none. */
+	/* Returns the version at tid; nullptr if there is none. */
 	HeapTuple read(ItemPointer tid)
 	{
 		bool found = lock(tid);
@@ -151,8 +178,8 @@ public:
 	}
 
 	/*
-	 * The latest version that the update of one has led to, which is that itself if the update has been undone since;
-	 * nullptr if the row has been deleted.
+	 * Follows the updates of a version and returns the latest one: the version itself if its update
+	 * has been undone, nullptr if the row has been deleted.
 	 */
 	HeapTuple latest(HeapTuple first, Version version)
 	{
@@ -183,7 +210,9 @@ public:
 	}
 
 private:
-	/* Points tuple to the version at a place, with its page locked; false if there is none. */
+	/*
+	 * Points tuple to the version at tid and locks its page. Returns false if there is no version.
+	 */
 	bool lock(ItemPointer tid)
 	{
 		BlockNumber block = ItemPointerGetBlockNumber(tid);
@@ -211,14 +240,14 @@ struct Deletion
 	ItemPointerData tid;
 };
 
-/* Of a room and where it is. */
+/* Hash of a room together with its server. */
 std::uint64_t
 hash_of(const Assignment &row)
 {
 	return hash_combine64(name_hash(row.room), name_hash(row.server));
 }
 
-/* One pass over the table, and what it has to come back to. */
+/* One pass over the table, and the deleted rows that it visits afterwards. */
 class InFlightScan
 {
 public:
@@ -280,7 +309,7 @@ private:
 			visit(updated, latest);
 	}
 
-	/* Unless the room has been inserted again on the same server. */
+	/* Visits the rows that are being deleted, except those inserted again on the same server. */
 	template <typename F> void visit_deleted(F visit)
 	{
 		Array<std::uint64_t> insertions;
@@ -309,7 +338,7 @@ private:
 	Snapshot snapshot;
 	Transactions transactions;
 	VersionReader reader;
-	bool inserted = false; /* there are rooms that have been */
+	bool inserted = false; /* a row was inserted in flight */
 	Array<Deletion> deletions;
 };
 static_assert(std::is_trivially_destructible_v<InFlightScan>);

@@ -1,8 +1,9 @@
 /*
- * assignments_insert.cpp: the insertion of a new assignment.
+ * assignments_insert.cpp: inserts a new assignment.
  *
- * Speculative (pg/heap_access.hpp): should another row of the room get in at the same moment, which only an application's own
- * statement can bring about, the row is withdrawn and nobody is waited for.
+ * The insertion is speculative (pg/heap_access.hpp). If an application's own statement inserts a
+ * row of the same room at the same moment, this row is withdrawn, without waiting for that
+ * transaction.
  */
 #include "tables/assignments_insert.hpp"
 
@@ -25,7 +26,10 @@ Insertion::prepare(const Assignments &assignments)
 		prepared.defaults = defaults_after(assignments.table(), assignments_reported_users);
 	});
 	prepared.slot = MakeSingleTupleTableSlot(RelationGetDescr(assignments.table()), &TTSOpsVirtual);
-	/* Before the placement lock: it may have to wait for disk. */
+	/*
+	 * Assign the transaction id before the placement lock is taken, because that may wait for the
+	 * disk.
+	 */
 	(void) GetCurrentTransactionId();
 	return prepared;
 }

@@ -1,5 +1,5 @@
 /*
- * assignments_insert.hpp: writing a new row of room_server_assignments.
+ * assignments_insert.hpp: inserts a row into room_server_assignments.
  */
 #pragma once
 
@@ -10,15 +10,18 @@ namespace gxy
 {
 
 /*
- * An insertion prepared in advance, so that insert() itself, which runs under the placement lock, opens nothing and
- * waits for nobody.
+ * An insertion prepared in advance. insert() runs under the placement lock, so it opens nothing and
+ * waits for no other transaction.
  */
 class Insertion
 {
 public:
 	static Insertion prepare(const Assignments &assignments);
 
-	/* False if another row of the room was there, or got in at the same moment. Raises the error of a constraint. */
+	/*
+	 * Returns false if the room has another row, or gets one at the same moment. Raises the error
+	 * of a violated constraint.
+	 */
 	bool insert(const RoomKey &room, const Assignment &row);
 	void finish();
 

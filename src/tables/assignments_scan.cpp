@@ -1,5 +1,5 @@
 /*
- * assignments_scan.cpp: every assignment that a snapshot sees, in one of several ways.
+ * assignments_scan.cpp: scans all assignments that a snapshot sees, in one of several ways.
  */
 #include "tables/assignments.hpp"
 
@@ -26,7 +26,10 @@ assignment_of(HeapTuple tuple, TupleDesc descriptor)
 namespace
 {
 
-/* Whether a row has been deleted again: by the transaction that inserted it, or by one that has committed. */
+/*
+ * Returns true if a row has been deleted by the transaction that inserted it or by one that has
+ * committed.
+ */
 bool
 is_deleted(HeapTuple tuple)
 {
@@ -38,14 +41,14 @@ is_deleted(HeapTuple tuple)
 
 	TransactionId deleter = HeapTupleHeaderGetUpdateXid(header);
 
-	/* A deletion by another transaction may yet be rolled back. */
+	/* A deletion by another transaction in progress may still be rolled back. */
 	return TransactionIdIsValid(deleter) && !TransactionIdDidAbort(deleter) &&
 		   (TransactionIdDidCommit(deleter) ||
 			SubTransGetTopmostTransaction(deleter) ==
 				SubTransGetTopmostTransaction(HeapTupleHeaderGetXmin(header)));
 }
 
-/* Whether a row version is there for a snapshot as if this transaction had changed nothing. */
+/* Returns whether the snapshot would see a row version if this transaction had changed nothing. */
 bool
 is_seen_by_others(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
 {
@@ -59,7 +62,7 @@ is_seen_by_others(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
 		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header)))
 		return false;
 
-	/* Deleted or replaced by ourselves: as it was before that. */
+	/* Deleted or replaced by this transaction: check it as it was before. */
 	HeapTupleHeaderData before = *header;
 	HeapTupleData undone = *tuple;
 
@@ -68,7 +71,9 @@ is_seen_by_others(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
 	return HeapTupleSatisfiesVisibility(&undone, snapshot, buffer);
 }
 
-/* Whether a room was inserted by a transaction that is prepared and in progress for the snapshot. */
+/*
+ * Returns whether a row was inserted by a prepared transaction that the snapshot sees in progress.
+ */
 bool
 is_prepared_insertion(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
 {
@@ -81,7 +86,10 @@ is_prepared_insertion(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
 		!TransactionIdIsInProgress(inserter))
 		return false;
 	inserter = SubTransGetTopmostTransaction(inserter);
-	/* In this order: no backend has the transaction and then it is in progress, so it is prepared. */
+	/*
+	 * The order matters: if no backend has the transaction and it is still in progress afterwards,
+	 * it is prepared.
+	 */
 	return BackendXidGetPid(inserter) == 0 && TransactionIdIsInProgress(inserter) &&
 		   !is_deleted(tuple);
 }

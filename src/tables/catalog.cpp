@@ -1,9 +1,10 @@
 /*
- * catalog.cpp: finds the extension's tables through pg_extension, whatever schema the DBA picked or renamed.
+ * catalog.cpp: finds the extension's tables through pg_extension, in whatever schema they are.
  *
- * A lookup by name would cost each call several catalog probes, so every backend remembers the OIDs. The memory is
- * sound because the server tells of every change to a relation, a DROP included, before a lock on it is granted, and
- * invalidate_relations() listens.
+ * Looking up each table by name would cost every call several catalog searches, so each backend
+ * remembers the OIDs. That is safe because the server sends an invalidation for every change of a
+ * relation, including DROP, before another backend gets a lock on it. invalidate_relations()
+ * receives it.
  */
 #include "tables/catalog.hpp"
 
@@ -62,7 +63,7 @@ constexpr Column failovers_columns[] = {{"from_server", TEXTOID, true},
 
 Relations known;
 bool valid = false;
-std::uint64_t changes = 0; /* seen while nothing valid was known */
+std::uint64_t changes = 0; /* invalidations seen while known was not valid */
 
 Oid
 extension_schema(Oid extension)
@@ -85,8 +86,9 @@ extension_schema(Oid extension)
 }
 
 /*
- * Whether a relation is what the extension made. The owner of one of the tables can rename it and put anything in its
- * place, even a view, and rows are read here without the checks of the executor.
+ * Returns whether a relation is the one that the extension created. The owner of a table can rename
+ * it and put another relation in its place, even a view, and rows are read here without the checks
+ * of the executor.
  */
 bool
 is_ours(Oid relation, Oid extension, bool sequence)
@@ -121,7 +123,10 @@ find_table(Oid extension, Oid schema, const char *name, bool sequence = false)
 	return relation;
 }
 
-/* Whether an index has one key column, the first of its table; more columns that it only includes do no harm. */
+/*
+ * Returns true if an index has one key column, the first of its table. INCLUDE columns do not
+ * matter.
+ */
 bool
 is_on_first_column(Form_pg_index index)
 {
@@ -129,8 +134,9 @@ is_on_first_column(Form_pg_index index)
 }
 
 /*
- * The primary key index of a table whose rows are found by their first column: of any other key, one room could have two
- * rows. By the catalog alone: to open the table would be to wait for whoever has locked it. Raises 55000.
+ * Returns the primary key index of a table whose rows are found by their first column. With any
+ * other key one room could have two rows: raises 55000. Reads only the catalog: opening the table
+ * could wait for a lock on it.
  */
 Oid
 primary_key_of(Oid table)
@@ -173,8 +179,8 @@ primary_key_of(Oid table)
 }
 
 /*
- * Rows are read without the executor's care, so a column that was dropped, retyped or may hold NULL would be read as
- * garbage. Every ALTER TABLE makes us look here again.
+ * Raises 55000 if a column was dropped, changed its type or may now hold NULL: rows are read
+ * without the executor, so its values would be misread. Runs again after every ALTER TABLE.
  */
 void
 check_columns(Oid table, std::span<const Column> columns)
@@ -210,7 +216,10 @@ relations()
 	if (valid)
 		return known;
 
-	/* A change that arrives while we look may concern what was already found: then look again next time. */
+	/*
+	 * If an invalidation arrives during the search, the result may already be wrong: search again
+	 * next time.
+	 */
 	std::uint64_t changes_before = changes;
 	Oid extension = get_extension_oid("gxy_balancer", true);
 	Oid schema = OidIsValid(extension) ? extension_schema(extension) : InvalidOid;
@@ -236,7 +245,10 @@ relations()
 	check_columns(found.room_sizes, room_sizes_columns);
 	check_columns(found.health, health_columns);
 	check_columns(found.failovers, failovers_columns);
-	/* Neither a copied database nor COMMIT PREPARED tells the launcher that there is an extension. */
+	/*
+	 * CREATE DATABASE from a template and COMMIT PREPARED do not tell the launcher that the
+	 * extension exists.
+	 */
 	if (is_preloaded() && !status_of(MyDatabaseId))
 		call_for_run(MyDatabaseId);
 	found.generation = known.generation + 1;

@@ -1,5 +1,5 @@
 /*
- * catalog.hpp: where the extension's own tables are.
+ * catalog.hpp: OIDs of the extension's own tables.
  */
 #pragma once
 
@@ -10,7 +10,7 @@ namespace gxy
 
 struct Relations
 {
-	Oid schema; /* the extension's */
+	Oid schema; /* schema of the extension */
 	Oid assignments;
 	Oid assignments_key; /* its primary key index */
 	Oid servers;
@@ -22,28 +22,35 @@ struct Relations
 	Oid health;
 	Oid failovers;
 	Oid events;				  /* the sequence that numbers notifications */
-	std::uint64_t generation; /* another one after every change; from 1 */
+	std::uint64_t generation; /* changes with every change of the relations; starts at 1 */
 };
 
 /*
- * The extension's relations in this database, remembered until one of them changes. Raises 55000 if the extension is
- * not installed whole.
+ * Returns the extension's relations in this database, remembered until one of them changes. Raises
+ * 55000 if the extension is not completely installed.
  */
 const Relations &relations();
 
-/* InvalidOid if there is no such relation. Tables may have different owners. */
+/*
+ * Returns the owner of a relation, InvalidOid if the relation does not exist. Tables may have
+ * different owners.
+ */
 Oid owner_of(Oid relation);
 
 /*
- * Locks one of them, or its index once it is locked itself, until the end of the transaction: what is there once the
- * lock is, since whoever had it may have dropped and created the extension. Raises 55P03 like lock_relation().
+ * Locks one of the tables, or an index of a locked table, until the end of the transaction. Returns
+ * the relation that exists once the lock is granted: during the wait the extension may have been
+ * dropped and created again. Raises 55P03 as lock_relation() does.
  */
 Oid lock_table(Oid Relations::*table, LOCKMODE mode, Deadline deadline);
 
-/* The same without waiting; false if it cannot be had. */
+/* The same without waiting. Returns false if another transaction holds a conflicting lock. */
 bool try_lock_table(Oid Relations::*table, LOCKMODE mode);
 
-/* Has this backend forget; called by the server when a relation changed, 0 meaning any. */
+/*
+ * Makes this backend look up the relations again. The server calls it when a relation has changed;
+ * 0: any.
+ */
 void invalidate_relations(Oid relation);
 
 } // namespace gxy

@@ -1,7 +1,8 @@
 /*
- * columns.hpp: the columns of the extension's tables, by number.
+ * columns.hpp: column numbers of the extension's tables.
  *
- * In the order of the install script. catalog.cpp checks that the tables still have them so; a DBA may add more.
+ * In the order of the install script. catalog.cpp checks that the tables still have them in this
+ * order; a DBA may add more.
  */
 #pragma once
 

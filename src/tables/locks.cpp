@@ -1,5 +1,5 @@
 /*
- * locks.cpp: the waits, and the errors of those that ran out.
+ * locks.cpp: waits for locks, and the errors of waits that time out.
  */
 #include "tables/locks.hpp"
 

@@ -1,5 +1,5 @@
 /*
- * locks.hpp: waiting for other transactions; errors have SQLSTATE 55P03 and say who is being waited for.
+ * locks.hpp: waits for other transactions until a deadline. A wait that times out raises 55P03.
  */
 #pragma once
 
@@ -9,17 +9,23 @@
 namespace gxy
 {
 
-/* The table with its key, so that nothing waits for a lock on either later. */
+/* Opens the table and its key index, so that nothing waits for a lock on either later. */
 Assignments open_assignments(LOCKMODE mode, Deadline deadline);
 
-/* Insertion::prepare(), waiting until the deadline for those who have locked one of the table's indexes. */
+/*
+ * Calls Insertion::prepare(); waits until the deadline for transactions that have locked an index
+ * of the table.
+ */
 Insertion prepare_insertion(const Assignments &assignments, Deadline deadline);
 
-/* Waits for this transaction's turn to have the row; see Assignments::lock_row(). */
+/*
+ * Waits until this transaction has locked the row; see Assignments::lock_row(). Raises 55P03 at the
+ * deadline.
+ */
 Assignments::Change wait_for_row(Assignments *assignments, ItemPointer tid, const RoomKey &room,
 								 Deadline deadline);
 
-/* Raises 55P03 for a call that kept losing races until its deadline. */
+/* Raises 55P03 for a call that could not finish by its deadline. */
 [[noreturn]] void raise_timeout(const RoomKey &room);
 
 } // namespace gxy

@@ -1,9 +1,10 @@
 /*
- * notification.cpp: the payloads.
+ * notification.cpp: builds and sends the payloads of NOTIFY gxy_balancer.
  *
- * Each carries a number of its own: the server drops a payload that equals another of the same transaction, and a
- * listener that has lost its connection can tell that it has missed some. Names are at most 255 bytes, so that a payload
- * stays below the server's 8 000 bytes however much has to be escaped.
+ * Each payload has a sequence number. Without it the server would drop a payload that equals
+ * another of the same transaction; with it a listener that reconnects can tell that it has missed
+ * some. Names have at most 255 bytes, so a payload stays below the server's limit of 8,000 bytes
+ * even if every character is escaped.
  */
 #include "tables/notification.hpp"
 

@@ -1,5 +1,5 @@
 /*
- * notification.hpp: NOTIFY gxy_balancer, for whoever keeps connections to the servers.
+ * notification.hpp: NOTIFY gxy_balancer, which tells listeners about servers and failovers.
  */
 #pragma once
 
@@ -9,19 +9,19 @@ namespace gxy
 {
 
 /*
- * A JSON object put together key by key, then sent to the listeners when the transaction commits. What callers of
- * get_or_assign_server() do sends none: a NOTIFY serialises commits and forbids PREPARE TRANSACTION.
+ * A JSON object, built key by key and sent when the transaction commits. get_or_assign_server()
+ * sends none: a NOTIFY serialises commits and forbids PREPARE TRANSACTION.
  */
 class Notification
 {
 public:
-	/* Waits for the sequence that numbers events until the deadline: 55P03. */
+	/* Waits until the deadline for a lock on the sequence that numbers the notifications: 55P03. */
 	Notification(const char *kind, Deadline deadline);
 
 	Notification &add(const char *key, std::string_view value);
 	Notification &add(const char *key, std::int64_t value);
 	Notification &add_time(const char *key, TimestampTz value);
-	/* An empty name is null. */
+	/* An empty name becomes null. */
 	Notification &add_name(const char *key, std::string_view value);
 	void send();
 

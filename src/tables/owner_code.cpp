@@ -1,8 +1,9 @@
 /*
- * owner_code.cpp: tells the constraints of the install script from others, by what they are made of.
+ * owner_code.cpp: tells the constraints of the install script from others, by the functions that
+ * they use.
  *
- * Built-in functions are no proof of harmlessness: query_to_xml() runs any SQL. So there is a list of what may occur; a
- * constraint of anything else only costs the change of role.
+ * That a function is built in does not make it safe: query_to_xml() runs any SQL. So only listed
+ * functions are trusted. A constraint that uses another one costs a change of role for every write.
  */
 #include "tables/owner_code.hpp"
 
@@ -16,7 +17,7 @@ namespace
 
 struct Known
 {
-	std::uint64_t generation = 0; /* of relations() */
+	std::uint64_t generation = 0; /* generation of relations() */
 	bool code = false;
 };
 
@@ -93,7 +94,7 @@ has_other_indexes(Relation table)
 	return count > 1;
 }
 
-/* Columns beyond those of the install script whose values are computed. */
+/* Returns true if a column that the install script does not have has a computed value. */
 bool
 has_other_expressions(Relation table, int columns)
 {
@@ -103,7 +104,10 @@ has_other_expressions(Relation table, int columns)
 	{
 		Form_pg_attribute column = TupleDescAttr(descriptor, i);
 
-		/* The default of a generated column is its expression; a domain may have a default as well. */
+		/*
+		 * A generated column has its expression as its default. A domain may have a default as
+		 * well.
+		 */
 		if (!column->attisdropped &&
 			(column->atthasdef || column->attidentity != '\0' || get_typdefault(column->atttypid)))
 			return true;

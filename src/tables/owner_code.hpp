@@ -1,8 +1,9 @@
 /*
- * owner_code.hpp: code that the owner of a table has given to it, where rows are written beneath the executor.
+ * owner_code.hpp: runs code that a table's owner has added, with the rights of that owner.
  *
- * CHECK constraints, index expressions and index predicates are evaluated when a row is written. Whoever may alter a table
- * may give it such code, and whoever calls the extension must not run it with the caller's rights.
+ * CHECK constraints, index expressions and index predicates are evaluated when a row is written. A
+ * role that may alter a table can add such code. It must not run with the rights of the role that
+ * calls the extension.
  */
 #pragma once
 
@@ -12,14 +13,15 @@ namespace gxy
 {
 
 /*
- * Whether to write a row of room_server_assignments or balancer_room_sizes, which is locked, evaluates anything but what
- * the install script brings.
+ * Returns whether writing a row of room_server_assignments or balancer_room_sizes evaluates code
+ * that is not from the install script. The caller has locked the table.
  */
 bool has_owner_code(Relation table);
 
 /*
- * Calls f(), which writes rows of such a table or opens its indexes for that: with the rights of the table's owner if
- * code of theirs may run. To change the role costs more than to renew a lease, so it is not done without need.
+ * Calls f(), which writes rows of such a table or opens its indexes. Uses the rights of the table's
+ * owner if the owner's code may run. A change of role costs more than a lease renewal, so it is
+ * done only if needed.
  */
 template <typename F>
 void

@@ -1,14 +1,21 @@
 /*
- * owner_sql.cpp: what heap access would be no better at.
+ * owner_sql.cpp: runs SQL on the extension's tables with their owner's rights.
  *
- * Changes of servers, pins, sources and failovers are rare, must keep constraints and fire triggers, so they go through
- * the executor. A table may have another owner than the others, or triggers that others have put on it. So a statement
+ * Servers, pins, sources and failovers change rarely, and the changes must check constraints and
+ * fire triggers, so they use the executor. Tables may have different owners, and other roles may
+ * have created triggers on them. So a statement
  *
- * - runs as the owner of its table, restricted (role.hpp), whoever calls and whatever calls in turn;
- * - names that table and no other: what else it needs are parameters, so that the owner needs no rights elsewhere;
- * - runs under a lock, taken first, that keeps owner, triggers and rules as they were when they were looked at;
- * - is planned once, for a query whose tables were compared with the locked one: the name of a schema can be given to
- *   another schema at any moment, locks or not, and a table in that one may have anybody's triggers.
+ * - runs as the owner of its table, as a restricted operation (role.hpp), whatever role calls;
+ *
+ * - names only that table; other values are parameters, so the owner needs no rights on other
+ *   tables;
+ *
+ * - runs under a lock that is taken first and keeps owner, triggers and rules as they were when
+ *   they were checked;
+ *
+ * - is planned once, and its plan is checked to name only the locked table. Locks do not protect
+ *   the name of a schema: another schema can get that name at any moment, with a table that has any
+ *   role's triggers.
  */
 #include "tables/owner_sql.hpp"
 
@@ -55,8 +62,8 @@ owner_of_function(Oid function)
 }
 
 /*
- * Raises 55000 for a trigger by which a role without the owner's rights would get them: the TRIGGER privilege on a table
- * is enough to create one.
+ * Raises 55000 for a trigger by which a role would get the table owner's rights without having
+ * them. The TRIGGER privilege on a table is enough to create one.
  */
 void
 check_trigger(Relation table, const Trigger &trigger)
@@ -76,7 +83,7 @@ check_trigger(Relation table, const Trigger &trigger)
 			 errhint("Drop the trigger, or give its function to the owner of the table.")));
 }
 
-/* They would run at the end of the transaction, as the caller. The server refuses that, in the words of its own. */
+/* Deferred triggers would run at the end of the transaction, as the caller. */
 bool
 has_deferred_triggers(const TriggerDesc &triggers)
 {
@@ -84,7 +91,10 @@ has_deferred_triggers(const TriggerDesc &triggers)
 					   [](const Trigger &trigger) { return trigger.tginitdeferred; });
 }
 
-/* Raises 55000 for a table on which a statement would do something else than it says. The table is locked. */
+/*
+ * Returns the owner of a locked table. Raises 55000 if rules, triggers or row security would change
+ * what a statement does.
+ */
 Oid
 checked_owner_of(Oid id)
 {
@@ -129,7 +139,10 @@ names_another_table(Node *node, void *context)
 	return compat::walk_expression(node, names_another_table, context);
 }
 
-/* A plan that is not kept is not analysed anew before it runs. */
+/*
+ * Raises 55000 if a plan names another table. SPI does not analyse an unsaved plan again before it
+ * runs it.
+ */
 void
 check_plan(SPIPlanPtr plan, Oid table)
 {
@@ -144,7 +157,7 @@ check_plan(SPIPlanPtr plan, Oid table)
 								errhint("Retry.")));
 }
 
-/* Between SPI_connect() and SPI_finish(). */
+/* The caller has called SPI_connect(). */
 void
 execute(Oid table, const char *sql, std::initializer_list<Argument> arguments)
 {
@@ -173,7 +186,7 @@ execute(Oid table, const char *sql, std::initializer_list<Argument> arguments)
 		elog(ERROR, "could not run \"%s\": %s", sql, SPI_result_code_string(result));
 }
 
-/* Runs a statement and then, while its result is there, take_result(). */
+/* Runs a statement, then calls take_result() while the result exists. */
 template <typename F>
 void
 run(Oid Relations::*member, Deadline deadline, const char *format,

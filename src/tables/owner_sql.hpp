@@ -43,16 +43,20 @@ struct Argument
 };
 
 /*
- * Runs a statement on one of the extension's tables with a latest snapshot, whatever the isolation level, as the owner of
- * that table; how many rows it processed. format has %s for the table's qualified name, and names no other table; other
- * names are found in pg_catalog. The changes are visible to this transaction afterwards. Waits until the deadline for
- * others who have written the same rows, or locked the table: 55P03; 55000 if the table's owner has altered it in a way
- * that forbids the statement.
+ * Runs a statement on one of the extension's tables as that table's owner, with a latest snapshot
+ * at every isolation level. Returns how many rows it processed. format has %s for the table's
+ * qualified name and names no other table; other names are found in pg_catalog. This transaction
+ * sees the changes afterwards. Waits until the deadline for transactions that have written the same
+ * rows or locked the table: 55P03. Raises 55000 if the owner has altered the table in a way that
+ * forbids the statement.
  */
 std::int64_t run_as_owner(Oid Relations::*table, Deadline deadline, const char *format,
 						  std::initializer_list<Argument> arguments);
 
-/* The same, for one that gives one row of one text; empty if it gave none. palloc'd. */
+/*
+ * The same for a statement that returns one row with one text. Returns the text, palloc'd; empty if
+ * there is no row.
+ */
 std::string_view ask_as_owner(Oid Relations::*table, Deadline deadline, const char *format,
 							  std::initializer_list<Argument> arguments);
 

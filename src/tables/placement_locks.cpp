@@ -1,8 +1,9 @@
 /*
- * placement_locks.cpp: the locks, and the waits that a call survives.
+ * placement_locks.cpp: the room lock and the placement lock, and waits that may time out without an
+ * error.
  *
- * The server cuts a wait off by raising an error. A call that goes on after it runs the wait in a subtransaction, whose
- * rollback puts the lock manager and everything else back in order.
+ * The server ends a wait by raising an error. If the call is to go on after that, the wait runs in
+ * a subtransaction, whose rollback restores the lock manager and everything else.
  */
 #include "tables/placement_locks.hpp"
 
@@ -14,7 +15,10 @@ namespace gxy
 namespace
 {
 
-/* Other locks on objects name a catalog here, never a table of ours; in pg_locks: classid, objid and objsubid 2. */
+/*
+ * Other object locks name a catalog here, never one of the extension's tables. In pg_locks:
+ * classid, objid, and objsubid 2.
+ */
 LOCKTAG
 room_lock_tag(const RoomKey &room)
 {
@@ -32,8 +36,8 @@ placement_lock_tag()
 }
 
 /*
- * Runs f with the transaction as the owner of what it locks: a lock acquired in a subtransaction passes to that owner
- * when the subtransaction is released, and only its owner can release it.
+ * Runs f with the transaction as the owner of its locks. A lock acquired in a subtransaction passes
+ * to the transaction when the subtransaction ends, and only the owner can release it.
  */
 template <typename F>
 auto
@@ -63,8 +67,9 @@ release(const LOCKTAG &tag, LOCKMODE mode)
 }
 
 /*
- * The lock manager hands a lock to the backend that has waited longest. If that one has to wait for a processor first, so
- * do all behind it. Trying for a while before queueing gives the lock to a backend that is running.
+ * The lock manager grants a lock to the backend that has waited longest. If that backend must first
+ * wait for a processor, all others wait too. Trying for a while before queueing gives the lock to a
+ * backend that is running.
  */
 bool
 try_placement_lock(LOCKMODE mode, Deadline deadline)
@@ -85,7 +90,9 @@ try_placement_lock(LOCKMODE mode, Deadline deadline)
 	return false;
 }
 
-/* Runs wait in a subtransaction; false if a lock timeout has ended it. Other errors go on. */
+/*
+ * Runs wait in a subtransaction. Returns false if a lock timeout has ended it; raises other errors.
+ */
 template <typename W>
 bool
 survive_timeout(Deadline deadline, W wait)
@@ -128,7 +135,7 @@ prepared_transaction_name(TransactionId transaction)
 	char *name = nullptr;
 	MemoryContext caller = CurrentMemoryContext;
 
-	/* Every role may read the view: this is for the search_path. */
+	/* Every role may read the view; as_role() only sets a safe search_path. */
 	as_role(GetUserId(), [&] {
 		SPI_connect();
 		if (SPI_execute_with_args(query, 1, types, values, nullptr, true, 1) == SPI_OK_SELECT &&
@@ -221,7 +228,7 @@ wait_for_placement_lock(const RoomKey &room, LOCKMODE mode, Deadline deadline)
 		[&room] { raise_timeout(room); });
 }
 
-/* What waits belongs to the caller, which cannot wait after the deadline. */
+/* After the deadline the call must not wait again. */
 template <typename W>
 bool
 RoomWaits::wait(W wait)

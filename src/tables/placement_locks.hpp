@@ -1,17 +1,19 @@
 /*
  * placement_locks.hpp: the locks under which a room gets its row, and how a call for a room waits.
  *
- * Room lock: one backend at a time places a room. It is held from before the look for the room's row until the row is
- * written, so that each room takes its place on a server once, however many callers it has at that moment.
+ * Room lock: one backend at a time places a room. It is held from before the search for the room's
+ * row until the row is written, so each room is placed once, however many sessions ask for it at
+ * the same moment.
  *
- * Placement lock: held from the choice of a server until the row is written. Exclusive for a backend that counts, so
- * that it sees every reservation made before its own; shared by those that choose by the load cache, because a count can
- * see their rooms only once the rows are written.
+ * Placement lock: held from the choice of a server until the row is written. A backend that counts
+ * holds it exclusively, so that it sees every reservation made before. Backends that choose by the
+ * load cache share it, because a count can see their rooms only after the rows are written.
  *
- * Both are heavyweight locks, so that the deadlock detector and pg_locks see those who wait. A backend takes the room
- * lock first, then the placement lock, and gives both back before its transaction ends. While it holds one it does not
- * wait for the end of another transaction, nor read the application's tables. Hence it holds one room lock at a time,
- * however many rooms its transaction has assigned, and two backends cannot wait for each other's.
+ * Both are heavyweight locks, so the deadlock detector and pg_locks see the waits. A backend takes
+ * the room lock first, then the placement lock, and releases both before its transaction ends.
+ * While it holds one it does not wait for the end of another transaction, and does not read the
+ * application's tables. So a backend holds at most one room lock, however many rooms its
+ * transaction has assigned, and two backends cannot deadlock on room locks.
  */
 #pragma once
 
@@ -26,20 +28,28 @@ inline constexpr LOCKMODE placing_by_cache = ShareLock;
 void release_room_lock(const RoomKey &room);
 void release_placement_lock(LOCKMODE mode);
 
-/* Waits for the placement lock; raises 55P03 at the deadline. */
+/* Waits for the placement lock. Raises 55P03, naming the room, at the deadline. */
 void wait_for_placement_lock(const RoomKey &room, LOCKMODE mode, Deadline deadline);
 
-/* Takes the placement lock if no other transaction has it in the way. */
+/*
+ * Takes the placement lock without waiting. Returns false if another transaction holds a
+ * conflicting lock.
+ */
 bool try_placement_lock(LOCKMODE mode);
 
-/* Waits for the placement lock, exclusive, and keeps it until the end of the transaction; raises 55P03 at the deadline. */
+/*
+ * Takes the placement lock exclusively and keeps it until the end of the transaction. Raises 55P03
+ * at the deadline.
+ */
 void keep_placement_lock(Deadline deadline);
 
 /*
- * The rounds of one call for a room: it looks, and where another transaction is in the way it waits and looks again.
+ * The rounds of one call for a room. Each round looks for the row; if another transaction is in the
+ * way, the call waits for it and starts the next round.
  *
- * A wait that is cut off by the deadline (or by a smaller lock_timeout) does not raise an error: one last round follows,
- * because the room may have a server by then. If that round has to wait as well, it raises 55P03.
+ * A wait that the deadline (or a smaller lock_timeout) ends raises no error: one last round
+ * follows, because the room may have a server by then. If that round has to wait as well, it raises
+ * 55P03.
  */
 class RoomWaits
 {
@@ -52,17 +62,23 @@ public:
 	Deadline deadline() const { return until; }
 	TimestampTz now() const { return round_start; } /* when this round began */
 
-	/* These take a lock, and return false if it was not to be had by the deadline. */
+	/* Take a lock. Return false if the lock could not be taken by the deadline. */
 	bool lock_room();
 	bool lock_placement(LOCKMODE mode);
 
-	/* Waits until the transaction that is inserting or deleting the room's row has ended; token: see Probe. */
+	/*
+	 * Waits until the transaction that is inserting or deleting the room's row has ended. token:
+	 * see Probe.
+	 */
 	void wait_for_holder(TransactionId holder, std::uint32_t token);
 
-	/* Waits for the row, see Assignments::lock_row(); raises 55P03 at the deadline. */
+	/* Waits until this transaction has locked the row. Raises 55P03 at the deadline. */
 	Change wait_for_row(Assignments *assignments, ItemPointer tid);
 
-	/* Raises XX000 if too many rounds have gone by without a wait: such a call would never end. */
+	/*
+	 * Starts the next round. Raises XX000 after 1000 rounds without a wait: such a call would never
+	 * end.
+	 */
 	void next_round();
 
 private:
@@ -71,13 +87,13 @@ private:
 	const RoomKey *room;
 	TimestampTz round_start;
 	Deadline until;
-	bool waited = false;	/* in this round */
-	bool timed_out = false; /* this is the last round */
+	bool waited = false;	/* this round has waited */
+	bool timed_out = false; /* a wait has timed out: this is the last round */
 	int rounds_without_wait = 0;
 };
 static_assert(std::is_trivially_destructible_v<RoomWaits>);
 
-/* Calls attempt(&waits) round by round until it returns a value, and returns that. */
+/* Calls attempt(&waits) round by round until it returns a value, and returns that value. */
 template <typename F>
 auto
 retry(const RoomKey &room, F attempt)

@@ -1,5 +1,5 @@
 /*
- * room_sizes.cpp: direct access to balancer_room_sizes, as tables/assignments.cpp has it to the assignments.
+ * room_sizes.cpp: direct access to balancer_room_sizes, in the way of tables/assignments.cpp.
  */
 #include "tables/room_sizes.hpp"
 
@@ -63,7 +63,10 @@ RoomSizes::close()
 	table_close(heap, NoLock);
 }
 
-/* Every version is looked at with a latest snapshot, so that one being updated cannot slip through: see tables/assignments.cpp. */
+/*
+ * Checks every version against a latest snapshot, so that a row that is being updated is not
+ * missed: see tables/assignments.cpp.
+ */
 RoomHistory
 RoomSizes::find(const RoomKey &room) const
 {

@@ -1,8 +1,9 @@
 /*
- * room_sizes.hpp: the table balancer_room_sizes, what is remembered of each room.
+ * room_sizes.hpp: the table balancer_room_sizes, which remembers the size of each room.
  *
- * Read by whoever assigns a room, written by cleanups (rooms/size_sampler.cpp). It is a memory, not a ledger: whoever cannot have
- * it at once, because somebody has locked the table as a whole or has a row in hand, does without.
+ * A session that assigns a room reads it; a cleanup writes it (rooms/size_sampler.cpp). The data is
+ * only a hint: if another transaction has locked the table or a row, the reader or writer goes on
+ * without it.
  */
 #pragma once
 
@@ -17,30 +18,44 @@ namespace gxy
 
 struct RememberedRoom
 {
-	std::string_view room; /* during a scan it points into the page */
+	std::string_view room; /* points into the page during a scan */
 	RoomHistory history;
 	TimestampTz updated_at = 0;
 };
 
-/* The table, opened with its key index; closed by close(), or by the end of the transaction after an error. */
+/*
+ * The table, opened with its key index. close() closes both; after an error the end of the
+ * transaction does.
+ */
 class RoomSizes
 {
 public:
-	/* nullopt: it is locked as a whole. */
+	/* Returns nullopt if another transaction has locked the whole table. */
 	static std::optional<RoomSizes> open(LOCKMODE mode);
 	void close();
 
-	/* As last committed or as this transaction has left it, whatever its snapshot. */
+	/*
+	 * Returns the history as last committed or as this transaction has left it, whatever the
+	 * snapshot.
+	 */
 	RoomHistory find(const RoomKey &room) const;
 
-	/* Calls visit(const RememberedRoom &, ItemPointer) for every row as of now, with its page pinned. */
+	/*
+	 * Calls visit(const RememberedRoom &, ItemPointer) for every row as of now, with its page
+	 * pinned.
+	 */
 	template <typename F> void for_each_row(F visit) const;
 
-	/* These wait for nobody, and may come to nothing. */
+	/*
+	 * Do not wait for other transactions. Return false if another transaction has locked or changed
+	 * the row.
+	 */
 	bool update(ItemPointer tid, const RoomHistory &history, TimestampTz now);
 	bool remove(ItemPointer tid) { return delete_row(heap, tid, false) == Change::done; }
 
-	/* Inserts each room for which next(RememberedRoom *) is true; how many were new. */
+	/*
+	 * Inserts each room for which next(RememberedRoom *) returns true. Returns how many were new.
+	 */
 	template <typename F> int insert(F next);
 
 private:
@@ -51,7 +66,10 @@ private:
 	Relation key = nullptr;
 };
 
-/* What is remembered of a room; nothing where learning is off. Costs one index descent and never waits. */
+/*
+ * Returns the remembered history of a room; an empty one if learning is off. Costs one index
+ * descent, never waits.
+ */
 RoomHistory recall(const RoomKey &room);
 
 template <typename F>
