@@ -1,9 +1,10 @@
 /*
- * assign.cpp: choosing a server and reserving the room's place on it, as one step.
+ * assign.cpp: chooses a server for a room and reserves its place there, as one step.
  *
- * One attempt is: lock the room, look for its row, take the placement lock, choose a server, write the row. The choice is
- * made by the load cache if it has a baseline that is new enough, otherwise by a count of all rooms. Everything else
- * comes before or after: the application's tables are read, and other transactions are waited for, without those locks.
+ * One attempt: lock the room, look for its row, take the placement lock, choose a server, write the
+ * row. The choice uses the load cache if its baseline is new enough, otherwise a count of all
+ * rooms. Everything else happens before or after, without those locks: reading the application's
+ * tables and waiting for other transactions.
  */
 #include "placement/assign.hpp"
 
@@ -42,7 +43,7 @@ refuse(const Decision &decision, const PlacementRequest &request, const Placemen
 	pg_unreachable();
 }
 
-/* The users the room adds to its server's load, as far as they are not there yet. */
+/* Returns the load that the room adds to its server beyond the sessions that are already in it. */
 Burden
 burden_of(const PlacementRequest &request, const PlacementInput &input)
 {
@@ -57,38 +58,42 @@ burden_of(const PlacementRequest &request, const PlacementInput &input)
 	return gxy::burden_of(use, input.rules);
 }
 
-/* What one attempt came to. */
+/* The outcome of one attempt. */
 enum class Attempt
 {
 	placed,
-	occupied,		/* the room has a row, or another transaction is writing one */
-	needs_sessions, /* they decide, and have to be read first */
-	needs_count,	/* the load cache has no baseline that can be used */
-	needs_pool,		/* it has changed since it was read */
+	occupied,		/* the room has a row, or another transaction is inserting one */
+	needs_sessions, /* the choice depends on the sessions, which must be read first */
+	needs_count,	/* the load cache has no usable baseline */
+	needs_pool,		/* the pool has changed since it was read */
 	refused,		/* by the policy */
 	timed_out
 };
 
-/* A room being placed, and all that is opened and read for it before a lock is taken. */
+/* A room being placed, with everything that is opened and read before the locks are taken. */
 struct Placement
 {
 	const PlacementRequest *request;
 	RoomWaits *waits;
 	PlacementInput input;
 	Assignments assignments;
-	Board *board; /* nullptr: every room is counted */
+	Board *board; /* nullptr: the choice needs a count of all rooms */
 	Insertion insertion;
-	bool examined = false;	   /* the room's sessions have been read */
-	std::uint64_t pool_number; /* of a copy of the pool that has the servers of the prospect's */
+	bool examined = false; /* the room's sessions have been read */
+	/* number of a copy of the pool that has the same servers as input.pool */
+	std::uint64_t pool_number;
 
-	/* Of the last attempt. */
+	/* Results of the last attempt. */
 	Assignments::Probe in_the_way;
 	Server *servers = nullptr;
 	Decision decision;
-	text *server = nullptr; /* set when it is placed */
+	text *server = nullptr; /* set if the room was placed */
 };
 
-/* Chooses by the load cache and reserves the place there, in one step. The caller shares the placement lock. */
+/*
+ * Chooses by the load cache and reserves the place there, in one step. The caller holds the
+ * placement lock in shared mode.
+ */
 Attempt
 choose_by_cache(Placement *placement)
 {
@@ -122,7 +127,7 @@ choose_by_cache(Placement *placement)
 	return Attempt::needs_count;
 }
 
-/* Chooses by a count of all rooms. The caller has the placement lock to itself. */
+/* Chooses by a count of all rooms. The caller holds the placement lock exclusively. */
 Attempt
 choose_by_count(Placement *placement)
 {
@@ -140,7 +145,10 @@ choose_by_count(Placement *placement)
 	return placement->decision.outcome == Outcome::placed ? Attempt::placed : Attempt::refused;
 }
 
-/* The row may be occupied only by a statement of the application, which takes none of our locks. */
+/*
+ * Inserts the room's row. Returns occupied if a statement of the application has inserted one; such
+ * a statement takes none of the extension's locks.
+ */
 Attempt
 insert_room(Placement *placement)
 {
@@ -172,7 +180,7 @@ insert_room(Placement *placement)
 	return Attempt::placed;
 }
 
-/* The room is locked, and has no row. */
+/* The caller holds the room lock, and the room has no row. */
 Attempt
 choose_and_insert(Placement *placement)
 {
@@ -194,7 +202,7 @@ choose_and_insert(Placement *placement)
 	return attempt;
 }
 
-/* Whether the room has a row, or another transaction is writing one. */
+/* Returns whether the room has a row, or another transaction is inserting one. */
 bool
 look_for_row(Placement *placement)
 {
@@ -202,7 +210,7 @@ look_for_row(Placement *placement)
 	return placement->in_the_way.committed || TransactionIdIsValid(placement->in_the_way.holder);
 }
 
-/* Gives back the locks it has taken. */
+/* Makes one attempt. Releases the locks that it has taken. */
 Attempt
 attempt_to_place(Placement *placement)
 {
@@ -216,7 +224,10 @@ attempt_to_place(Placement *placement)
 	if (!look_for_row(placement))
 	{
 		attempt = choose_and_insert(placement);
-		/* A row may have come while the call waited for the placement lock. It is the answer, and no refusal is. */
+		/*
+		 * Another transaction may have inserted a row while this one waited for the placement lock.
+		 * Then that row is the answer, also instead of a refusal.
+		 */
 		if ((attempt == Attempt::occupied || attempt == Attempt::refused) &&
 			look_for_row(placement))
 			attempt = Attempt::occupied;
@@ -226,8 +237,9 @@ attempt_to_place(Placement *placement)
 }
 
 /*
- * Which server a session names matters only if its room has no assignment, which is seldom: a view asked for without it
- * is spared a join, and half of the time. Once it has mattered to this backend's count it is read for the next hundred.
+ * Reads the sessions. The servers that sessions name matter only if their room has no assignment,
+ * which is rare. Without them a view may save a join and half of its time. After they have mattered
+ * to a count of this backend, they are read for its next 100 counts.
  */
 void
 read_sessions(Placement *placement, bool needs_servers)
@@ -245,7 +257,10 @@ read_sessions(Placement *placement, bool needs_servers)
 	placement->examined = true;
 }
 
-/* Looks at the pool again. False if it has other servers, or they are in other states: all has to be read anew. */
+/*
+ * Reads the pool again. Returns false if its servers or their states have changed: then the call
+ * starts again.
+ */
 bool
 has_same_servers(Placement *placement)
 {
@@ -281,7 +296,7 @@ try_until_decided(Placement *placement)
 Assignments::Probe
 probe_now(const Assignments &assignments, const RoomKey &room)
 {
-	/* A row that the calling statement has deleted is visible until then. */
+	/* Otherwise a row that the calling statement has deleted would still be visible. */
 	if (!IsInParallelMode())
 		CommandCounterIncrement();
 

@@ -1,5 +1,5 @@
 /*
- * assign.hpp: a room's first assignment.
+ * assign.hpp: the first assignment of a room.
  */
 #pragma once
 
@@ -10,14 +10,15 @@ namespace gxy
 {
 
 /*
- * Which row of a room there is, or may yet be, everything included that this transaction has done so far, also in the
- * statement that calls. find() can miss a row, this cannot.
+ * Returns what row a room has, or may get from a transaction in progress. Sees all changes of this
+ * transaction, also those of the calling statement. Unlike find(), it never misses a row.
  */
 Assignments::Probe probe_now(const Assignments &assignments, const RoomKey &room);
 
 /*
- * Places a room that had no row, and returns its server; nullptr if another transaction came first, after waiting for
- * it, or if the deadline came first. Raises what get_or_assign() (rooms/lease.hpp) does.
+ * Places a room that had no row, and returns its server. Returns nullptr if another transaction has
+ * inserted a row first, after waiting for it, or if the deadline has passed. Raises the errors of
+ * get_or_assign() (rooms/lease.hpp).
  */
 text *place(const PlacementRequest &request, RoomWaits *waits);
 

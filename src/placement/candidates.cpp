@@ -1,5 +1,5 @@
 /*
- * candidates.cpp: from tables, settings and arguments to the policy's values.
+ * candidates.cpp: turns tables, settings and arguments into the policy's input.
  */
 #include "placement/candidates.hpp"
 
@@ -12,7 +12,7 @@ namespace gxy
 namespace
 {
 
-/* Whoever said so first is right. */
+/* Sets the expected users, unless an earlier source has set them. */
 void
 expect(PlacementInput *input, ExpectedFrom from, std::optional<int> users)
 {
@@ -72,7 +72,10 @@ gather_input_for_move(TimestampTz now, Deadline deadline)
 
 	input.pool = &pool(deadline);
 	input.rules = current_rules();
-	/* Sequence and limits are for new rooms; these have nowhere to stay. */
+	/*
+	 * Order and capacity apply to new rooms; these rooms must leave their server, so any online
+	 * server will do.
+	 */
 	input.rules.strategy = Strategy::least_loaded;
 	input.rules.overflow = Overflow::overcommit;
 	input.session_index =
@@ -88,7 +91,10 @@ index_sessions(const PlacementRequest &request, PlacementInput *input, SessionCo
 		SessionIndex::take(input->pool->sessions, wanted, request.now, request.deadline);
 }
 
-/* With a thousand servers this is a good part of a call's work: it looks at each for what the request makes of it only. */
+/*
+ * With 1,000 servers this is a good part of the work of a call: it computes only what depends on
+ * the request.
+ */
 void
 describe_servers(const PlacementRequest &request, const PlacementInput &input, Server *servers)
 {

@@ -1,7 +1,8 @@
 /*
- * candidates.hpp: what is needed to decide where a room goes, gathered for the policy.
+ * candidates.hpp: gathers what the policy needs to decide where a room goes.
  *
- * get_or_assign_server() and explain_assignment() both go through here, so that the second tells what the first does.
+ * get_or_assign_server() and explain_assignment() both use it, so the second explains what the
+ * first does.
  */
 #pragma once
 
@@ -17,19 +18,21 @@ struct PlacementRequest
 	std::optional<int> expected_users;
 	TimestampTz now;
 	Deadline deadline;
-	/* The server an assigned room is to leave, which then counts as offline; empty for a new room. */
+	/*
+	 * The server that an assigned room leaves, which then counts as offline; empty for a new room.
+	 */
 	std::string_view leaving = {};
 };
 
-/* Who says how many users a room will hold, in the order in which they are asked. */
+/* The sources of a room's expected users, in the order in which they are asked. */
 enum class ExpectedFrom : std::uint8_t
 {
 	caller,
 	pin,
-	rooms, /* the attached ones */
+	rooms, /* the attached rooms */
 	learned,
 	average,
-	use /* a room that is moved: what it holds now */
+	use /* for a room that is moved: its current users */
 };
 
 /* Everything that is read before the placement lock is taken. */
@@ -37,13 +40,14 @@ struct PlacementInput
 {
 	const Pool *pool = nullptr;
 	Rules rules;
-	SessionIndex session_index;		   /* once it has been taken */
-	std::optional<int> expected_users; /* empty: the average */
+	SessionIndex session_index;		   /* empty until index_sessions() */
+	std::optional<int> expected_users; /* empty: avg_room_occupancy */
 	ExpectedFrom expected_from = ExpectedFrom::average;
-	int occasions = 0;			  /* that a learned expectation rests on */
-	const bool *silent = nullptr; /* servers not heard of for too long; nullptr: none */
+	int occasions = 0; /* occasions behind a learned size */
+	/* by server: no heartbeat for heartbeat_timeout; nullptr: none */
+	const bool *silent = nullptr;
 
-	/* Users the policy reckons with. */
+	/* Returns the users that the policy expects in the room. */
 	std::int64_t expected() const
 	{
 		return expected_users.value_or(static_cast<int>(rules.avg_room_occupancy));
@@ -51,31 +55,39 @@ struct PlacementInput
 };
 
 /*
- * Without the census. Raises P0002 for a room that is not among the attached rooms, 55000 for a source that cannot be read. Allocates in
- * the current memory context.
+ * Reads the input, without the sessions. Raises P0002 for a room that is not among the attached
+ * rooms, 55000 for a source that cannot be read. Allocates in the current memory context.
  */
 PlacementInput gather_input(const PlacementRequest &request);
 
-/* The same for rooms that have to leave their server, with the census: any server that is online will do. */
+/*
+ * The same for rooms that leave their server, with the sessions. Any online server may take them.
+ */
 PlacementInput gather_input_for_move(TimestampTz now, Deadline deadline);
 
-/* Reads the sessions into the prospect. */
+/* Reads the sessions into the input. */
 void index_sessions(const PlacementRequest &request, PlacementInput *input,
 					SessionColumns wanted = SessionColumns::with_servers);
 
-/* The servers as the policy takes them, in the pool's order, without their loads; list_servers() allocates them. */
+/*
+ * Fills in the servers for the policy, in the pool's order, without their loads. list_servers()
+ * also allocates the array.
+ */
 void describe_servers(const PlacementRequest &request, const PlacementInput &input,
 					  Server *servers);
 Server *list_servers(const PlacementRequest &request, const PlacementInput &input);
 
-/* The same with their loads, counted as of the snapshot; nullptr if the census lacks the servers for it. */
+/*
+ * The same with their loads, counted as of the snapshot. Returns nullptr if the count needs the
+ * servers that sessions name, and the index does not have them.
+ */
 Server *count_servers(const PlacementRequest &request, const PlacementInput &input,
 					  const Assignments &assignments, Snapshot snapshot);
 
-/* Whether a room that is to leave its server has somewhere to go. */
+/* Returns whether a room that leaves its server may go to the chosen server. */
 bool is_acceptable(const Decision &decision);
 
-/* Why a room was placed as it was, in words; palloc'd. */
+/* Returns why a room was placed as it was, as text; palloc'd. */
 const char *reason_of(const Decision &decision, const Server &server,
 					  const PlacementRequest &request, const Rules &rules);
 

@@ -1,7 +1,7 @@
 /*
  * server_load.cpp: counts users by server.
  *
- * What has to be done under the placement lock is a lookup per assignment and a step per session of the census.
+ * Under the placement lock this costs one lookup per assignment and one step per indexed session.
  */
 #include "placement/server_load.hpp"
 
@@ -38,7 +38,7 @@ ServerLoad::load(const Rules &rules) const
 namespace
 {
 
-/* Adds up the distinct users of each server, by walking the sessions of each user. */
+/* Counts the distinct users of each server by walking the sessions of each user. */
 class UserCount
 {
 public:

@@ -1,9 +1,10 @@
 /*
- * server_load.hpp: what each server carries.
+ * server_load.hpp: the load of each server.
  *
- * Counted in two steps, because only the second has to be exact to the row: first the application's sessions, read
- * without any lock and condensed into a Census; then the assignments, read under the placement lock and matched with
- * it. The formula is that of policy/placement_policy.hpp, room_load().
+ * It is counted in two steps. First the application's sessions are read without a lock and
+ * condensed into a SessionIndex. Then the assignments are read and matched with it; only this step
+ * needs the placement lock, because it must be exact. The formula is room_load() of
+ * policy/placement_policy.hpp.
  */
 #pragma once
 
@@ -14,49 +15,55 @@
 namespace gxy
 {
 
-/* What one server carries. */
+/* The load of one server. */
 struct ServerLoad
 {
 	std::int64_t rooms = 0;
-	std::int64_t users = 0;		/* distinct users in sessions that belong to it */
+	std::int64_t users = 0;		/* distinct users in sessions of its rooms */
 	std::int64_t connected = 0; /* distinct users in sessions that name it */
-	std::int64_t expected = 0;	/* users expected in its rooms beyond those in them */
+	/* users expected in its rooms in addition to those who are there */
+	std::int64_t expected = 0;
 
 	std::int64_t load(const Rules &rules) const;
 };
 
-/* The load of every server of a pool, in the pool's order; a claimed room counts at the standby that has claimed it. */
+/*
+ * The load of every server of a pool, in the pool's order. A claimed room counts on the standby
+ * that claims it.
+ */
 class ServerLoads
 {
 public:
 	/*
-	 * Counts the rooms that the snapshot sees or that may yet be committed. The snapshot has to be a latest one,
-	 * registered or active; exact for as long as the placement lock is held.
+	 * Counts the rooms that the snapshot sees or that transactions in progress have inserted. The
+	 * snapshot is a latest one, registered or active. The result is exact as long as the placement
+	 * lock is held.
 	 */
 	static ServerLoads count(const Assignments &assignments, const Pool &pool,
 							 const SessionIndex &session_index, const Rules &rules,
 							 Snapshot snapshot, TimestampTz now);
 
 	/*
-	 * Counts the rooms that the snapshot would see without this transaction's changes: what the board's count rests on.
-	 * Each at the server that its row names, so that the board can be told of every row that is moved.
+	 * Counts the rooms that the snapshot would see without this transaction's changes: the baseline
+	 * of the load cache. Each room counts on the server that its row names, so that the cache can
+	 * follow every row that is moved.
 	 */
 	static ServerLoads count_for_board(const Assignments &assignments, const Pool &pool,
 									   const SessionIndex &session_index, const Rules &rules,
 									   Snapshot snapshot, TimestampTz now);
 
 	/*
-	 * There are sessions that count at the server they name, which this census does not have: their rooms have no
-	 * assignment. The loads are worth nothing then.
+	 * Returns true if sessions without an assignment count on the server that they name, and the
+	 * index lacks these names. The loads are unusable then.
 	 */
 	bool lacks_servers() const { return without_servers && has_homeless; }
 
-	/* Rooms with live sessions for which no assignment was counted. */
+	/* Hashes of the rooms that have live sessions but no counted assignment. */
 	const Array<std::uint64_t> &unassigned() const { return unassigned_rooms; }
 
 	const ServerLoad &operator[](int server) const { return loads[server]; }
 
-	/* Reckons with a room that was put on a server since the count. */
+	/* Adds a room that was placed after the count. */
 	void add(int server, std::int64_t room_load)
 	{
 		loads[server].rooms++;
@@ -69,18 +76,19 @@ private:
 					TimestampTz now, bool for_board, S scan);
 
 	ServerLoad *loads = nullptr;
-	bool has_homeless = false;	  /* sessions of rooms without an assignment, or of no room */
-	bool without_servers = false; /* the census */
-	Array<std::uint64_t> unassigned_rooms; /* hashes, for the board */
+	/* there are sessions without a room, or of rooms without an assignment */
+	bool has_homeless = false;
+	bool without_servers = false;		   /* the index lacks the servers that sessions name */
+	Array<std::uint64_t> unassigned_rooms; /* hashes, for the load cache */
 };
 
-/* What is known of one assigned room's use. */
+/* Returns what is known about the use of an assigned room. */
 RoomUse room_use(const Assignment &row, const Pool &pool, const SessionIndex &session_index,
 				 const Rules &rules, TimestampTz now);
 
 /*
- * What a room adds to its server beyond the sessions that are in it: those, the next count of the board sees. active:
- * users in it, as far as they are known.
+ * Returns the load that a room adds to its server beyond the sessions in it; the next baseline
+ * counts those.
  */
 Burden burden_of(const RoomUse &use, const Rules &rules);
 Burden burden_of(const Assignment &row, const Rules &rules, TimestampTz now);
