@@ -1,10 +1,11 @@
 # gxy_balancer: builds, installs and tests the extension, with PGXS.
 #
-# `make test` and `make demo` are meant to be the first command on a fresh machine. There is no pg_config to ask yet
-# then, so everything that needs PGXS is conditional, and those two install what is missing and start make anew.
-# The version is written in the control file only.
+# `make test` and `make demo` are meant to be the first command on a fresh machine. There may be no
+# pg_config yet, so everything that needs PGXS is conditional, and those two install what is missing
+# and start make again. The version is written in the control file only.
 
-# The folder of this file, with a slash; empty if it is the current one. Another one is an out-of-tree build, with VPATH.
+# The folder of this file, with a slash; empty if it is the current folder. Otherwise this is an
+# out-of-tree build, with VPATH.
 SOURCE := $(filter-out ./,$(dir $(firstword $(MAKEFILE_LIST))))
 
 EXTENSION = gxy_balancer
@@ -12,10 +13,10 @@ MODULE_big = gxy_balancer
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(SOURCE)$(EXTENSION).control)
 DATA = $(EXTENSION)--$(EXTVERSION).sql $(notdir $(wildcard $(SOURCE)$(EXTENSION)--*--*.sql))
 
-# Every file of every folder: which may include which is the order of test/check-includes.
+# Every file of every folder. test/check-includes lists which may include which.
 OBJS = $(patsubst $(SOURCE)%.cpp,%.o,$(sort $(wildcard $(SOURCE)src/*/*.cpp)) $(SOURCE)src/module.cpp)
 
-# Inputs in sql/ and test/isolation/specs/. Nothing of both may be left off: `make check-lists`.
+# Inputs in sql/ and test/isolation/specs/. Both lists must be complete: `make check-lists`.
 REGRESS = \
 	install \
 	pool \
@@ -80,7 +81,7 @@ ISOLATION = \
 	touch-touch \
 	truncate-holder
 
-# The same again on a server with the board, which these need: inputs in test/board/specs.
+# Specs that need a server with the load cache: inputs in test/board/specs.
 BOARD = \
 	board-cleanup \
 	board-count \
@@ -88,19 +89,20 @@ BOARD = \
 	board-same-room \
 	board-transactions
 
-# Where pg_regress writes; a caller who may not write here is given a folder of his own.
+# Where pg_regress writes; a caller who may not write here gets a folder under TMPDIR.
 OUTPUT_DIR ?= $(shell test -w test && echo test/output || echo "$${TMPDIR:-/tmp}/$(EXTENSION)-$$(id -un)")
 REGRESS_PREP = output-dirs installcheck-databases
 REGRESS_OPTS = --inputdir=$(SOURCE). --outputdir=$(OUTPUT_DIR)/regress --use-existing
 ISOLATION_OPTS = --inputdir=$(SOURCE)test/isolation --outputdir=$(OUTPUT_DIR)/isolation --use-existing
 
-# No exceptions and no static guards: an ereport() is a longjmp, and the C++ runtime is not linked. WERROR=1 is for CI.
+# No exceptions and no static guards: an ereport() is a longjmp, and the C++ runtime is not linked.
+# WERROR=1 is for CI.
 CXX_STANDARD = -std=c++20
 WARNINGS = -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
 override PG_CPPFLAGS += -I$(SOURCE)src -DGXY_VERSION='"$(EXTVERSION)"'
 PG_CXXFLAGS = $(CXX_STANDARD) -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-semantic-interposition \
 	$(WARNINGS) $(CLANG_CXXFLAGS)
-# PostgreSQL was configured for gcc; its warning options that clang lacks are not our concern.
+# PostgreSQL was configured for gcc; clang does not know some of its warning options.
 CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)
 
 EXTRA_CLEAN = build test/output
@@ -109,11 +111,12 @@ FORMATTED = $(wildcard src/*.cpp src/*/*.cpp src/*/*.hpp test/*/*.cpp test/*/*.h
 CLANG_FORMAT ?= clang-format-14
 PG_CONFIG ?= pg_config
 
-# Both, because Debian has PGXS in the client's package and the headers in that of the server's development files.
+# Both, because Debian has PGXS in the client's package and the headers in that of the server's
+# development files.
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq (,$(and $(PGXS),$(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)))
 
-# Bitcode is for inlining by the JIT; a machine without the server's own clang does without.
+# Bitcode is for inlining by the JIT; it is left out if the server's clang is not installed.
 SERVER_CLANG := $(shell sed -n 's/^CLANG *= *//p' $(dir $(PGXS))../Makefile.global)
 ifeq (,$(and $(SERVER_CLANG),$(shell command -v $(SERVER_CLANG) 2>/dev/null)))
 override with_llvm = no
@@ -125,13 +128,13 @@ ifeq (,$(filter 15 16 17 18,$(MAJORVERSION)))
 $(error gxy_balancer needs PostgreSQL 15 to 18, and $(PG_CONFIG) is of $(VERSION): name another with PG_CONFIG=/path/to/pg_config)
 endif
 
-# The server's headers are not ours to warn about.
+# No warnings for the server's headers.
 override CPPFLAGS := $(patsubst -I$(includedir_server),-isystem $(includedir_server),$(CPPFLAGS))
 override CPPFLAGS := $(patsubst -I/usr/%,-isystem /usr/%,$(CPPFLAGS))
 BITCODE_CXXFLAGS += $(PG_CXXFLAGS)
 
-# An out-of-tree build has its objects in the same folders below the current one. They are not targets: VPATH would
-# find those of the source.
+# An out-of-tree build has its objects in the same folders below the current one. The folders are
+# not targets: VPATH would find those of the source.
 ifneq (,$(SOURCE))
 $(shell mkdir -p $(dir $(OBJS)))
 endif
@@ -151,10 +154,10 @@ endif
 .PHONY: reference check-reference output-dirs installcheck-databases installcheck-board list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
 	check-version check-vpath check-bench check-format format dist help
 
-# As many jobs as there are processors, unless the caller has said how many.
+# As many jobs as processors, unless the caller has given a number.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-# In makes of their own: pg_config is there to be asked only after test/prepare.
+# In a second make: pg_config may exist only after test/prepare.
 RUN_reference = doc/reference
 RUN_demo = examples/demo $(DEMO)
 RUN_test = test/run $(ONLY)
@@ -173,12 +176,13 @@ test demo stress bench reference:
 test-matrix:
 	@test/matrix
 
-# Balance, measured: the policy against traces and other policies, and the sweep that the defaults come from.
+# Measures balance: the policy against traces and other policies, and the sweep that the defaults
+# come from.
 simulate:
 	@test/prepare simulate
 	@$(MAKE) -s --no-print-directory $(JOBS) -C test/sim simulate WERROR=$(WERROR)
 
-# The pure units, and their tests, without PostgreSQL.
+# The pure C++ units and their tests, without PostgreSQL.
 PURE_OBJS = $(patsubst src/policy/%.cpp,build/%.o,$(wildcard src/policy/*.cpp))
 UNIT_OBJS = $(PURE_OBJS) $(patsubst test/unit/%.cpp,build/%.o,$(wildcard test/unit/*.cpp))
 COMPILE_UNIT = $(CXX) $(CXX_STANDARD) -O1 -g $(WARNINGS) -Isrc -c
@@ -221,7 +225,7 @@ check-version:
 check-vpath: all
 	test/check-vpath
 
-# The judge of make bench CHECK=1, by results made by hand.
+# Tests the checker of `make bench CHECK=1` with results written by hand.
 check-bench:
 	test/bench/check_test
 
@@ -234,8 +238,8 @@ format:
 output-dirs:
 	@mkdir -p $(OUTPUT_DIR)/regress $(OUTPUT_DIR)/isolation $(OUTPUT_DIR)/board
 
-# The tests get along with the settings and the background worker of the server they run on. SETTINGS: other values than
-# the defaults, such as gxy_balancer.load_max_age=1h.
+# The tests work with the settings and the background worker of any server. SETTINGS: values other
+# than the defaults, such as gxy_balancer.load_max_age=1h.
 installcheck-databases:
 	@$(if $(strip $(REGRESS)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database $(PRELOADED) '$(CONTRIB_TESTDB)' $(SETTINGS))
 	@$(if $(strip $(ISOLATION)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database $(PRELOADED) '$(ISOLATION_TESTDB)' $(SETTINGS))
@@ -249,7 +253,7 @@ installcheck-board:
 		SETTINGS=gxy_balancer.load_max_age=1h \
 		ISOLATION_OPTS='--inputdir=$(SOURCE)test/board --outputdir=$(OUTPUT_DIR)/board --use-existing'
 
-# What PGXN takes.
+# The archive for PGXN.
 dist: check-version
 	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
 

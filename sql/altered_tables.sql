@@ -1,6 +1,7 @@
 /*
- * altered_tables: what a DBA adds to the tables holds for the rows that the extension writes, and a key that lets one
- * room have two rows is refused. test/t/012_altered_tables.pl alters every column.
+ * altered_tables: columns, constraints and indexes that a DBA adds to the tables apply to the rows
+ * that the extension writes. A key that would let a room have two rows is refused.
+ * test/t/012_altered_tables.pl alters every column.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -10,7 +11,7 @@
 INSERT INTO balancer_servers (name) VALUES ('a'), ('b');
 CREATE VIEW rooms AS
 	SELECT room_id, gateway_name, reported_users FROM room_server_assignments ORDER BY room_id COLLATE "C";
--- A statement that is refused leaves neither rows nor locks but those on tables.
+-- A statement that is refused leaves no rows, and no locks except those on tables.
 CREATE VIEW locks AS
 	SELECT locktype, mode FROM pg_locks
 	WHERE pid = pg_backend_pid() AND locktype NOT IN ('relation', 'virtualxid', 'transactionid');
@@ -35,7 +36,7 @@ CALL pg_temp.refused($$SELECT get_or_assign_server('old')$$);
 ALTER TABLE room_server_assignments DROP CONSTRAINT room_server_assignments_pkey,
 	ADD PRIMARY KEY (room_id) DEFERRABLE;
 CALL pg_temp.refused($$SELECT get_or_assign_server('old')$$);
--- One that includes other columns finds the rooms as well.
+-- A key that includes other columns still finds the rooms.
 ALTER TABLE room_server_assignments DROP CONSTRAINT room_server_assignments_pkey,
 	ADD PRIMARY KEY (room_id) INCLUDE (gateway_name);
 SELECT get_or_assign_server('old'), get_or_assign_server('new');
@@ -46,18 +47,18 @@ ALTER TABLE balancer_room_sizes DROP CONSTRAINT balancer_room_sizes_pkey, ADD PR
 CALL pg_temp.refused($$SELECT get_or_assign_server('old')$$);
 ROLLBACK;
 
--- The rows in details of errors have times in them.
+-- Error details show the row, which contains times; hide them.
 \set VERBOSITY terse
 \set ON_ERROR_ROLLBACK on
 
--- A column that may not be NULL.
+-- A NOT NULL column.
 ALTER TABLE room_server_assignments ADD COLUMN tenant text NOT NULL;
 BEGIN;
 SELECT get_or_assign_server('one');
 TABLE rooms;
 TABLE locks;
 COMMIT;
--- A default, as in an INSERT that does not name the column.
+-- A default applies as in an INSERT that does not name the column.
 CREATE SEQUENCE numbers;
 ALTER TABLE room_server_assignments ALTER tenant SET DEFAULT 'tenant of ' || current_user,
 	ADD COLUMN number int NOT NULL DEFAULT nextval('numbers'), ADD COLUMN ident int GENERATED ALWAYS AS IDENTITY;
@@ -69,7 +70,7 @@ TABLE rooms;
 ALTER TABLE room_server_assignments DROP COLUMN tenant, DROP COLUMN number, DROP COLUMN ident;
 DROP SEQUENCE numbers;
 
--- A column that is computed from others.
+-- A generated column.
 ALTER TABLE room_server_assignments ADD COLUMN place text NOT NULL GENERATED ALWAYS AS (room_id || '@' || gateway_name) STORED,
 	ADD COLUMN many boolean GENERATED ALWAYS AS (reported_users > 3) STORED;
 SELECT get_or_assign_server('three') IS NOT NULL AS assigned, touch_room('one', 7), touch_room('two', 2),
@@ -91,7 +92,7 @@ ALTER TABLE room_server_assignments
 	ADD CONSTRAINT by_server CHECK (tell('server', gateway_name <> 'b'));
 SELECT get_or_assign_server('refused');
 CALL pg_temp.age('1 minute');
--- Checks that are about other columns are not evaluated.
+-- Checks on other columns are not evaluated.
 SELECT get_or_assign_server('old'), touch_room('old');
 SELECT move_room('old', 'b');
 SELECT evacuate_server('a', 'b');
@@ -111,7 +112,7 @@ SELECT touch_room('old', 4);
 SELECT touch_room('old', 5);
 SELECT get_or_assign_server('old');
 TABLE rooms;
--- One on the whole row, one whose function changes, and one that calls us.
+-- A check on the whole row, one whose function changes, and one that calls the extension.
 ALTER TABLE room_server_assignments DROP CONSTRAINT few,
 	ADD CONSTRAINT whole CHECK (tell('row', room_server_assignments IS DISTINCT FROM NULL));
 CALL pg_temp.age('1 minute');
@@ -134,7 +135,7 @@ SELECT room_id FROM rooms WHERE room_id LIKE '%w%';
 ALTER TABLE room_server_assignments DROP CONSTRAINT allowed;
 DROP FUNCTION allowed, tell;
 
--- An index whose expression fails when the row has been written already, speculatively.
+-- An index expression that fails after the row has been inserted speculatively.
 CREATE INDEX fails ON room_server_assignments ((1 / (octet_length(room_id) - 5)));
 BEGIN;
 SELECT get_or_assign_server('12345');
@@ -145,7 +146,7 @@ DROP INDEX fails;
 SELECT get_or_assign_server('12345') IS NOT NULL AS assigned;
 SELECT (SELECT count(*) FROM room_server_assignments) = (SELECT sum(rooms) FROM balancer_load) AS agree;
 
--- The learned sizes.
+-- The learned room sizes.
 TRUNCATE room_server_assignments;
 SELECT get_or_assign_server('one') IS NOT NULL AS assigned, touch_room('one', 7);
 ALTER TABLE balancer_room_sizes ADD COLUMN tenant text NOT NULL;

@@ -1,7 +1,8 @@
 /*
- * app_dml: the application's own statements on room_server_assignments, which it has used before the extension came.
- * They keep working on the five columns they know, and are seen by the load. What a DBA adds to the table is kept: its
- * indexes in step, its columns as they are; and triggers of his do not fire for what the extension writes.
+ * app_dml: the application's own statements on room_server_assignments, which it used before the
+ * extension existed. They keep working on the five columns they know, and the load counts their
+ * rows. What a DBA adds to the table is respected: indexes are maintained, columns keep their
+ * values, and triggers do not fire for what the extension writes.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -12,7 +13,7 @@ SELECT init_servers('gxy1,gxy2,gxy3');
 CREATE VIEW loads AS
 	SELECT string_agg(format('%s: %s rooms, %s users', server, rooms, load), '; ') FROM balancer_load;
 
--- The service's statements, as they were.
+-- The service's statements, unchanged.
 PREPARE app_insert AS
 	INSERT INTO room_server_assignments (room_id, gateway_name, region, assigned_at, last_used_at)
 	VALUES ($1, $2, $3, NOW(), NOW());
@@ -43,7 +44,7 @@ SELECT * FROM loads;
 SELECT get_or_assign_server(6);
 UPDATE room_server_assignments SET room_id = '7' WHERE room_id = '6';
 SELECT room_server(6), room_server(7), get_or_assign_server(7), release_room(7), release_room(6);
--- In a transaction, taken back, and at once for the next call in it.
+-- Statements in a transaction that is rolled back. The next call in it sees their effect at once.
 BEGIN;
 EXECUTE app_insert ('8', 'gxy2', NULL);
 EXECUTE app_insert ('9', 'gxy2', NULL);
@@ -58,19 +59,19 @@ SELECT get_or_assign_server(8);
 ROLLBACK;
 SELECT room_id, gateway_name, region FROM room_server_assignments ORDER BY room_id COLLATE "C";
 SELECT * FROM loads;
--- The cleanup goes by the times the application writes.
+-- The cleanup uses the times that the application writes.
 UPDATE room_server_assignments SET last_used_at = now() - interval '1 hour', assigned_at = now() - interval '2 hours';
 EXECUTE app_touch ('2');
 SELECT clean_inactive_assignments();
 SELECT room_id FROM room_server_assignments;
 EXECUTE app_expire ('infinity');
 SELECT * FROM loads;
--- A row it wrote is answered whatever it says of the server; that is counted nowhere.
-EXECUTE app_insert ('11', 'a server nobody knows', NULL);
+-- A room's row is answered with any server name; a server outside the pool is counted nowhere.
+EXECUTE app_insert ('11', 'an unknown server', NULL);
 SELECT get_or_assign_server(11);
 SELECT * FROM loads;
 SELECT room_id, server FROM balancer_rooms;
--- What the extension could not live with is refused.
+-- Rows that the extension cannot handle are refused.
 \set VERBOSITY sqlstate
 EXECUTE app_insert ('11', 'gxy1', NULL);
 EXECUTE app_insert ('', 'gxy1', NULL);
@@ -81,7 +82,7 @@ EXECUTE app_insert ('12', 'gxy1', repeat('x', 256));
 INSERT INTO room_server_assignments (room_id, gateway_name, last_used_at) VALUES ('12', 'gxy1', NULL);
 \set VERBOSITY default
 TRUNCATE room_server_assignments;
--- COPY, and naming only what is needed.
+-- COPY, and an INSERT that names only the required columns.
 COPY room_server_assignments (room_id, gateway_name) FROM stdin;
 20	gxy1
 21	gxy2
@@ -90,7 +91,7 @@ INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('22', 'gxy3'
 SELECT count(*) FROM room_server_assignments WHERE now() - last_used_at < interval '1 minute' AND reason IS NULL;
 SELECT * FROM loads;
 SELECT clean_inactive_assignments(), clean_inactive_assignments('0');
--- MERGE, and a join that reads while it writes.
+-- MERGE, and a join that reads while the statement writes.
 MERGE INTO room_server_assignments a USING (VALUES ('30', 'gxy2'), ('31', 'gxy2')) s (room_id, server)
 ON a.room_id = s.room_id
 WHEN MATCHED THEN UPDATE SET gateway_name = s.server
@@ -100,7 +101,7 @@ FROM (SELECT server FROM balancer_load ORDER BY load, server LIMIT 1) l WHERE a.
 SELECT * FROM loads;
 TRUNCATE room_server_assignments;
 
--- Indexes that a DBA adds: they find every row the extension writes, as a sequential scan does.
+-- Indexes that a DBA adds find every row the extension writes, as a sequential scan does.
 CREATE INDEX by_time ON room_server_assignments (last_used_at);
 CREATE INDEX by_users ON room_server_assignments (reported_users) INCLUDE (last_used_at);
 CREATE INDEX by_length ON room_server_assignments ((length(room_id)));
@@ -159,9 +160,9 @@ BEGIN
 	RAISE INFO 'assigned %', pg_temp.check_indexes();
 END
 $$;
-SET gxy_balancer.max_learned_rooms = 0;	-- rooms to go where they went the first time
+SET gxy_balancer.max_learned_rooms = 0;	-- rooms go where they went the first time
 CALL pg_temp.work();
--- One that only summarizes, over rows that are there already.
+-- A BRIN index over rows that exist already.
 DROP INDEX by_time;
 CREATE INDEX by_brin ON room_server_assignments USING brin (last_used_at);
 CALL pg_temp.work();
@@ -169,7 +170,7 @@ RESET gxy_balancer.max_learned_rooms;
 DROP INDEX by_brin, by_users, by_length, of_a_region, by_server;
 TRUNCATE room_server_assignments;
 
--- Triggers on the table are the application's: they fire for its own statements only.
+-- Triggers on the table belong to the application: they fire for its own statements only.
 CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	RAISE INFO '% % fired for % of room %', TG_WHEN, TG_OP, TG_LEVEL, coalesce(NEW.room_id, OLD.room_id, 'all');
@@ -194,7 +195,7 @@ DROP TRIGGER after_row ON room_server_assignments;
 DROP TRIGGER after_statement ON room_server_assignments;
 DROP FUNCTION tell();
 
--- Columns that a DBA adds are left alone, and may go again.
+-- Columns that a DBA adds are left alone, and may be dropped again.
 SELECT get_or_assign_server(1);
 ALTER TABLE room_server_assignments ADD COLUMN note text, ADD COLUMN gone int, ADD COLUMN tags text[];
 UPDATE room_server_assignments SET note = repeat('a long note ', 1000), gone = 1, tags = '{x,y}';
@@ -206,12 +207,12 @@ CALL pg_temp.age('1 minute');
 SELECT get_or_assign_server(1), touch_room(2), get_or_assign_server(4);
 SELECT room_id, gateway_name, reported_users, length(note), tags FROM room_server_assignments ORDER BY room_id;
 SELECT room_id, server, users FROM balancer_rooms ORDER BY room_id;
--- Constraints of his hold for what the extension writes as well.
+-- A DBA's constraints apply to what the extension writes as well.
 ALTER TABLE room_server_assignments ADD CONSTRAINT no_thirteen CHECK (room_id <> '13');
 \set VERBOSITY sqlstate
 SELECT get_or_assign_server(13);
 \set VERBOSITY default
--- And though it was in the middle of placing the room, it holds on to nothing.
+-- The error came while the room was being placed, but no lock is left.
 BEGIN;
 DO $$
 BEGIN

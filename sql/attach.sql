@@ -1,6 +1,7 @@
 /*
- * attach: the relations that the application's sessions and rooms are in. What may be attached and by whom, which types
- * will do, and what happens to callers while an attached view is gone or broken.
+ * attach: attaching the relations that hold the application's sessions and rooms. Which relations
+ * may be attached and by which roles, which column types work, and what callers get while an
+ * attached view is missing or broken.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -19,7 +20,7 @@ CREATE VIEW attached AS
 	SELECT source, schema_name || '.' || relation_name AS relation FROM balancer_sources ORDER BY source;
 SELECT init_servers('gxy1,gxy2,gxy3');
 
--- By its owner, without a word; what he attaches later takes its place. NULL detaches.
+-- The owner may attach a relation; a later one replaces it. NULL detaches.
 SET ROLE regress_gxy_app;
 CREATE TABLE app.members (room_id text, user_id text, gateway_name text, last_seen_at timestamptz);
 CREATE VIEW app.live AS SELECT * FROM app.members;
@@ -32,7 +33,8 @@ SELECT attach_sessions(NULL);
 TABLE attached;
 SELECT attach_sessions(NULL), attach_rooms(NULL);
 TABLE attached;
--- Whoever has the owner's rights has this one; whoever has not, has not, whatever else he may do with the relation.
+-- A role with the owner's rights may attach the relation. A role without them may not, whatever its
+-- other privileges on it.
 GRANT ALL ON SCHEMA app TO regress_gxy_other;
 GRANT ALL ON app.live TO regress_gxy_other;
 SET ROLE regress_gxy_other;
@@ -44,11 +46,12 @@ SELECT attach_sessions('app.live');
 RESET ROLE;
 REVOKE regress_gxy_app FROM regress_gxy_other;
 TABLE attached;
--- A superuser may attach anything; what is his own will be read as him, and he is told so.
+-- A superuser may attach any relation. A relation of a superuser is read with superuser rights, and
+-- a notice says so.
 SELECT attach_sessions('app.members');
 CREATE VIEW app.mine AS SELECT * FROM app.members;
 SELECT attach_sessions('app.mine');
--- Taken back, it is as before.
+-- After a rollback the former attachment is back.
 BEGIN;
 SELECT attach_sessions('app.live');
 SAVEPOINT s;
@@ -60,7 +63,7 @@ TABLE attached;
 SELECT attach_sessions(NULL);
 DROP VIEW app.mine;
 
--- What cannot serve is refused at once, and the attachment stays as it was.
+-- An unsuitable relation is refused at once, and the attachment stays as it was.
 SELECT attach_rooms('app.conferences');
 SET ROLE regress_gxy_app;
 CREATE VIEW app.no_room AS SELECT user_id FROM app.members;
@@ -94,7 +97,7 @@ CALL pg_temp.refused($$SELECT attach_rooms('-')$$);
 CALL pg_temp.refused($$SELECT attach_sessions('app.nothing')$$);
 CALL pg_temp.refused($$SELECT attach_sessions('pg_catalog.pg_class')$$);
 RESET ROLE;
--- Nor can a row that was not written by these functions.
+-- A row in balancer_sources that was not written by these functions is refused, too.
 UPDATE balancer_sources SET relation_name = 'members_index' WHERE source = 'rooms';
 CALL pg_temp.refused($$SELECT get_or_assign_server('x')$$);
 UPDATE balancer_sources SET relation_name = 'pair' WHERE source = 'rooms';
@@ -112,7 +115,7 @@ RESET ROLE;
 TABLE attached;
 SELECT attach_rooms(NULL);
 
--- Any type with a text form will do for ids, and the room is the same whatever its type is there.
+-- Ids may have any type with a text form. The room is the same for every type.
 CREATE DOMAIN app.room_number AS int CHECK (VALUE > 0);
 CREATE DOMAIN app.room_name AS varchar(20);
 CREATE PROCEDURE pg_temp.try_type(type text, room text) LANGUAGE plpgsql AS $$
@@ -150,7 +153,7 @@ CALL pg_temp.try_type('uuid', '8d9c6d1e-3b7a-4d3c-9a53-0f5a5d7c9f10');
 CALL pg_temp.try_type('app.room_number', '2171');
 CALL pg_temp.try_type('app.room_name', 'a room');
 CALL pg_temp.try_type('bytea', '\x01ff');
--- Its text form is the same for every caller, whatever the caller's settings.
+-- The text form of an id does not depend on the caller's settings.
 BEGIN;
 SET LOCAL bytea_output = escape;
 SET LOCAL DateStyle = german;
@@ -163,7 +166,7 @@ CALL pg_temp.try_type('double precision', '0.1');
 SHOW bytea_output;
 ROLLBACK;
 SELECT attach_sessions(NULL), attach_rooms(NULL);
--- A text that is no number, or is written otherwise, is in no relation of numbers.
+-- A room id that is not a number in canonical form is in no relation with numeric ids.
 CREATE TABLE app.numbered AS SELECT 1 AS room_id;
 ALTER TABLE app.numbered OWNER TO regress_gxy_app;
 SELECT attach_rooms('app.numbered');
@@ -175,7 +178,7 @@ CALL pg_temp.refused($$SELECT get_or_assign_server('99999999999999999999')$$, fa
 CALL pg_temp.refused($$SELECT get_or_assign_server(9223372036854775807)$$, false);
 SELECT attach_rooms(NULL);
 DROP TABLE app.numbered;
--- Tables, partitioned tables and materialized views will do as well.
+-- Tables, partitioned tables and materialized views work as well.
 CREATE TABLE app.parted (room_id int, user_id int) PARTITION BY LIST (room_id);
 CREATE TABLE app.part1 PARTITION OF app.parted FOR VALUES IN (1);
 CREATE MATERIALIZED VIEW app.seats AS SELECT 1 AS room_id, 40 AS expected_users;
@@ -188,13 +191,14 @@ SELECT room_id, users, expected_users FROM balancer_rooms;
 SELECT attach_sessions(NULL), attach_rooms(NULL), release_room(1);
 DROP TABLE app.parted;
 DROP MATERIALIZED VIEW app.seats;
--- Of rooms listed twice the larger number counts; none, and 0, are not known.
+-- If a room is listed twice the larger number counts; NULL and 0 mean unknown.
 INSERT INTO app.conferences VALUES ('a', 5), ('a', 50), ('a', NULL), ('b', NULL), ('c', 0), ('d', -5);
 SELECT attach_rooms('app.conferences');
 SELECT room, expected FROM unnest('{a,b,c,d}'::text[]) room, explain_assignment(room) WHERE rank = 1;
 SELECT attach_rooms(NULL);
 
--- Gone: a new room is an error and nothing is freed, for it never means "nobody is there". Sticky calls go on.
+-- The view is dropped: a new room is an error and nothing is freed, because a missing view does not
+-- mean that rooms are empty. Sticky calls go on.
 INSERT INTO app.members VALUES ('busy', 'u1', 'gxy2', now()), ('later', 'u2', 'gxy3', now());
 SELECT attach_sessions('app.live');
 SELECT get_or_assign_server('busy'), get_or_assign_server('empty');
@@ -207,14 +211,14 @@ CALL pg_temp.refused($$SELECT clean_inactive_assignments('0')$$);
 SELECT get_or_assign_server('busy'), touch_room('empty'), room_server('busy');
 SELECT room_id, gateway_name FROM room_server_assignments ORDER BY room_id COLLATE "C";
 TABLE attached;
--- Created again it is read again, in this session too.
+-- The view is created again and is read again, in this session too.
 SET ROLE regress_gxy_app;
 CREATE VIEW app.live AS SELECT * FROM app.members;
 RESET ROLE;
 SELECT get_or_assign_server('later');
 CALL pg_temp.age('1 day');
 SELECT clean_inactive_assignments('0');
--- Also with other columns, in another order, of other types.
+-- Also with other columns, in another order, with other types.
 INSERT INTO app.members VALUES ('44', 'u4', 'gxy1', now());
 DROP VIEW app.live;
 SET ROLE regress_gxy_app;
@@ -223,7 +227,7 @@ RESET ROLE;
 SELECT get_or_assign_server(44);
 SELECT room_id, users FROM balancer_rooms ORDER BY room_id COLLATE "C";
 SELECT clean_inactive_assignments('0');
--- Within a transaction, and taken back.
+-- Within a transaction that is rolled back.
 BEGIN;
 DROP VIEW app.live;
 CREATE VIEW app.live AS SELECT room_id, user_id FROM app.members WHERE false;
@@ -231,12 +235,13 @@ SELECT clean_inactive_assignments('0');
 ROLLBACK;
 SELECT clean_inactive_assignments('0');
 SELECT room_id, gateway_name FROM room_server_assignments ORDER BY room_id COLLATE "C";
--- Replaced in place.
+-- CREATE OR REPLACE.
 SET ROLE regress_gxy_app;
 CREATE OR REPLACE VIEW app.live AS SELECT now() AS more, 'u9'::varchar AS user_id, i AS room_id FROM generate_series(44, 45) i;
 RESET ROLE;
 SELECT get_or_assign_server('45'), clean_inactive_assignments('0');
--- A column that vanishes: without an optional one it goes on, without another it is broken, and back again it is not.
+-- A column is dropped. Without an optional column the view works, without a required one it is
+-- broken, and it works again with the column back.
 DROP VIEW app.live;
 TRUNCATE room_server_assignments;
 SELECT attach_sessions('app.members');
@@ -244,11 +249,11 @@ SELECT get_or_assign_server('busy');
 ALTER TABLE app.members DROP COLUMN last_seen_at, DROP COLUMN gateway_name;
 SELECT get_or_assign_server('later');
 SELECT room_id, users, users_elsewhere FROM balancer_rooms ORDER BY room_id COLLATE "C";
-ALTER TABLE app.members RENAME COLUMN user_id TO whoever;
+ALTER TABLE app.members RENAME COLUMN user_id TO person;
 CALL pg_temp.refused($$SELECT get_or_assign_server('new')$$);
 CALL pg_temp.refused($$SELECT clean_inactive_assignments('0')$$);
 SELECT get_or_assign_server('busy');
-ALTER TABLE app.members RENAME COLUMN whoever TO user_id;
+ALTER TABLE app.members RENAME COLUMN person TO user_id;
 SELECT get_or_assign_server('new');
 ALTER TABLE app.members ALTER COLUMN user_id TYPE bytea USING user_id::bytea, ADD COLUMN last_seen_at timestamp;
 CALL pg_temp.refused($$SELECT get_or_assign_server('newer')$$);
@@ -256,7 +261,7 @@ ALTER TABLE app.members ALTER COLUMN last_seen_at TYPE timestamptz;
 SELECT get_or_assign_server('newer');
 SELECT clean_inactive_assignments('0');
 SELECT room_id, users FROM balancer_rooms ORDER BY room_id COLLATE "C";
--- Renamed, it is not the one that was attached; neither is another of its name.
+-- A renamed view is no longer the attached one; neither is another view under the old name.
 ALTER TABLE app.members RENAME TO members2;
 CALL pg_temp.refused($$SELECT get_or_assign_server('third')$$);
 ALTER TABLE app.members2 RENAME TO members;
@@ -264,7 +269,7 @@ ALTER SCHEMA app RENAME TO app2;
 CALL pg_temp.refused($$SELECT get_or_assign_server('third')$$);
 ALTER SCHEMA app2 RENAME TO app;
 SELECT get_or_assign_server('third') IS NOT NULL AS assigned;
--- What its code raises is passed on, and stops the cleanup as well.
+-- An error that the view's code raises is passed on, and stops the cleanup as well.
 SET ROLE regress_gxy_app;
 CREATE FUNCTION app.fail() RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE 'not today' USING ERRCODE = 'GX001'; END$$;
 CREATE VIEW app.live AS SELECT room_id, user_id FROM app.members WHERE room_id <> '' OR app.fail();
@@ -274,7 +279,7 @@ RESET ROLE;
 CALL pg_temp.age('1 day');
 CALL pg_temp.refused($$SELECT get_or_assign_server('fourth')$$);
 CALL pg_temp.refused($$SELECT clean_inactive_assignments('0')$$);
--- But for what a caller has to know as it is, to give up or to try again.
+-- Except errors that a caller needs unchanged, to give up or to try again.
 CREATE FUNCTION app.fail_with() RETURNS boolean LANGUAGE plpgsql AS
 	$$BEGIN RAISE 'said the view' USING ERRCODE = current_setting('app.state'), DETAIL = 'It did.'; END$$;
 ALTER FUNCTION app.fail_with OWNER TO regress_gxy_app;
@@ -316,7 +321,7 @@ ALTER TABLE app.conferences RENAME COLUMN room_id TO number;
 CALL pg_temp.refused($$SELECT get_or_assign_server(8)$$);
 SELECT attach_rooms(NULL);
 
--- Attached in a schema that needs quotes, under a name that does.
+-- Attached in a schema, and under a name, that need quotes.
 CREATE SCHEMA "App's ""own""" AUTHORIZATION regress_gxy_app;
 SET ROLE regress_gxy_app;
 CREATE VIEW "App's ""own"""."Live; DROP" AS SELECT 'q'::text AS room_id, NULL::text AS user_id, 5 AS expected_users;

@@ -1,6 +1,6 @@
 /*
- * console: what the views say of servers that are not simply online, of rooms on servers outside of the pool, and of sources
- * that cannot be read.
+ * console: what the views show of servers that are not online, of rooms on servers outside of the
+ * pool, and of sources that cannot be read.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -12,10 +12,10 @@ SET client_min_messages = warning;
 SELECT attach_sessions('app_live');
 RESET client_min_messages;
 
--- A pool that nobody has written says so.
+-- A pool that has never been written is marked as such.
 SELECT server, state, pool, cause FROM balancer_load LIMIT 2;
 
--- A state that is not online has its cause, and so has what a failover does.
+-- A state other than online shows its cause, and a failover shows its effect.
 INSERT INTO balancer_servers (name, pool, capacity) VALUES ('gxy1', 'primary', 100), ('gxy2', 'primary', 100),
 	('gxy3', 'primary', NULL), ('spare', 'standby', NULL), ('event', 'reserved', NULL);
 SELECT get_or_assign_server('r' || i, NULL, 20) FROM generate_series(1, 6) i;
@@ -29,7 +29,8 @@ UPDATE balancer_health SET healthy = true;
 UPDATE balancer_health SET healthy = false, since = last_heartbeat + interval '1 minute';
 SELECT server, state, cause FROM balancer_load WHERE state = 'offline';
 
--- Due: the rows stay where they are until the worker or a call moves them. Which of them will depends on the preload.
+-- A failover that is due: the rows stay until the worker or a call moves them. Which of the two the
+-- view names depends on the preload.
 UPDATE balancer_failovers SET due_at = now();
 SELECT server, rooms, cause ~ 'rooms (are moving|move) to spare' AS leave,
 	cause ~ 'stands in for gxy3' AS stands_in
@@ -37,7 +38,7 @@ FROM balancer_load WHERE cause <> '';
 SELECT get_or_assign_server('r1');
 SELECT gateway_name, count(*) FROM room_server_assignments GROUP BY 1 ORDER BY 1;
 
--- Nowhere to go.
+-- No server is left.
 UPDATE balancer_servers SET state = 'offline' WHERE name <> 'event';
 UPDATE balancer_failovers SET due_at = now();
 SELECT server, state, cause FROM balancer_load;
@@ -45,8 +46,8 @@ UPDATE balancer_servers SET state = 'online';
 SELECT server_heartbeat('gxy3');
 DELETE FROM balancer_failovers;
 
--- Servers outside of the pool that have rooms: offline as far as those are concerned, and counted like others. Nothing is
--- known of their capacity.
+-- Servers outside of the pool that have rooms are shown as offline, with the same counts as others.
+-- Their capacity is unknown.
 INSERT INTO room_server_assignments (room_id, gateway_name, expected_users) VALUES ('old1', 'gone', 3), ('old2', 'gone', 4),
 	('old3', 'also gone', 5);
 INSERT INTO app_sessions SELECT 'old2', i, CASE WHEN i < 15 THEN 'gone' ELSE 'gxy1' END FROM generate_series(11, 16) i;
@@ -61,8 +62,9 @@ TRUNCATE balancer_servers;
 SELECT server, rooms FROM balancer_load;
 ROLLBACK;
 
--- A view that raises, or is gone, does not blind the console: what can be known without users is there, and why the rest
--- is not. A new room has the same error, a room with a server its answer.
+-- A view that raises an error, or is missing, does not break the console: it shows what is known
+-- without users, and the reason for what is missing. A new room raises the same error; a room with
+-- a server is answered.
 CREATE FUNCTION app_fail() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN 1 / (SELECT count(*) FROM public.app_sessions WHERE false); END $$;
 CREATE OR REPLACE VIEW app_live AS SELECT * FROM app_sessions WHERE app_fail();
 CALL pg_temp.refused($$SELECT get_or_assign_server('new')$$);
@@ -73,7 +75,7 @@ SELECT rank, server, chosen, tier, reason, load, capacity, expected, expected_fr
 FROM explain_assignment('new', NULL, 7);
 SELECT rank, server, chosen, reason, load, rooms FROM explain_assignment('r2') WHERE chosen OR server = 'gxy1';
 SELECT count(*) FROM balancer_stats;
--- Their room's server has failed, and where it would go cannot be told.
+-- The room's server has failed, and the new one cannot be determined.
 SET gxy_balancer.failover_delay = 0;
 UPDATE room_server_assignments SET assigned_at = now() - interval '1 day' WHERE room_id = 'old1';
 SELECT server, chosen, reason, load, rooms FROM explain_assignment('old1') LIMIT 1;
@@ -83,7 +85,7 @@ DROP VIEW app_live;
 SELECT server, rooms, users, load, cause FROM balancer_load LIMIT 1;
 SELECT count(*), count(users), min(problem) FROM balancer_rooms;
 ROLLBACK;
--- The rooms' relation tells how many to expect, and which rooms there are.
+-- The attached rooms relation says how many users to expect, and which rooms exist.
 CREATE TABLE app_rooms (room_id text, expected_users int);
 CREATE VIEW app_booked AS SELECT * FROM app_rooms;
 INSERT INTO app_rooms VALUES ('new', 5);
@@ -96,7 +98,7 @@ SELECT server, rooms, users, load, cause FROM balancer_load LIMIT 1;
 CREATE OR REPLACE VIEW app_booked AS SELECT * FROM app_rooms;
 SELECT server, chosen, reason, load, expected, expected_from FROM explain_assignment('new') LIMIT 1;
 CALL pg_temp.refused($$SELECT * FROM explain_assignment('unknown')$$);
--- What is not the view's fault is raised: here a caller that is cancelled.
+-- An error that the view did not cause is raised: here the caller is cancelled.
 CREATE OR REPLACE VIEW app_live AS SELECT * FROM app_sessions;
 SET client_min_messages = warning;
 SELECT attach_rooms(NULL), attach_sessions('app_live');

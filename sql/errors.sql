@@ -1,6 +1,6 @@
 /*
- * errors: what is refused, with which SQLSTATE and what advice; after each, nothing is left. Errors that take two
- * sessions are in test/isolation, those of a standby in test/t.
+ * errors: which calls are refused, with their SQLSTATE, detail and hint. After each, nothing is
+ * left. Errors that need two sessions are in test/isolation, those of a standby in test/t.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -11,7 +11,7 @@ CREATE VIEW rows_left AS
 	SELECT (SELECT count(*) FROM room_server_assignments) AS rooms, (SELECT count(*) FROM balancer_servers) AS servers,
 		(SELECT count(*) FROM balancer_sources) AS sources, (SELECT sum(rooms) FROM balancer_load) AS counted;
 
--- 22004: no room.
+-- 22004: the room is NULL.
 CALL pg_temp.refused($$SELECT get_or_assign_server(NULL::text)$$);
 CALL pg_temp.refused($$SELECT get_or_assign_server(NULL::bigint)$$);
 CALL pg_temp.refused($$SELECT get_or_assign_server(NULL)$$);
@@ -25,7 +25,7 @@ CALL pg_temp.refused($$SELECT * FROM explain_assignment(NULL::text)$$);
 CALL pg_temp.refused($$SELECT * FROM explain_assignment(NULL::bigint)$$);
 TABLE rows_left;
 
--- 22023: a room that is none.
+-- 22023: an invalid room id.
 CALL pg_temp.refused($$SELECT get_or_assign_server('')$$);
 CALL pg_temp.refused($$SELECT get_or_assign_server(repeat('r', 256))$$);
 CALL pg_temp.refused($$SELECT get_or_assign_server(repeat('r', 1000000))$$);
@@ -37,13 +37,13 @@ CALL pg_temp.refused($$SELECT release_room('')$$);
 CALL pg_temp.refused($$SELECT release_room(repeat('r', 256))$$);
 CALL pg_temp.refused($$SELECT * FROM explain_assignment('')$$);
 CALL pg_temp.refused($$SELECT * FROM explain_assignment(repeat('r', 256))$$);
--- 255 bytes are one.
+-- 255 bytes are valid.
 SELECT length(room_id), get_or_assign_server(room_id, repeat('R', 255)) IS NOT NULL AS assigned, touch_room(room_id),
 	release_room(room_id)
 FROM repeat('r', 255) room_id;
 TABLE rows_left;
 
--- 22023: other arguments that are none.
+-- 22023: other invalid arguments.
 CALL pg_temp.refused($$SELECT get_or_assign_server('r', repeat('R', 256))$$);
 CALL pg_temp.refused($$SELECT get_or_assign_server(1, repeat('R', 256))$$);
 CALL pg_temp.refused($$SELECT get_or_assign_server('r', NULL, 0)$$);
@@ -57,13 +57,14 @@ CALL pg_temp.refused($$SELECT get_or_assign_server('r', NULL, 0)$$);
 CALL pg_temp.refused($$SELECT get_or_assign_server('r', repeat('R', 256))$$);
 CALL pg_temp.refused($$SELECT touch_room('r', -1)$$);
 CALL pg_temp.refused($$SELECT touch_room('r', 1000001)$$);
-CALL pg_temp.refused($$SELECT touch_room('nobody', -1)$$);
+CALL pg_temp.refused($$SELECT touch_room('unknown', -1)$$);
 CALL pg_temp.refused($$SELECT clean_inactive_assignments('-1 microsecond')$$);
 CALL pg_temp.refused($$SELECT init_servers('a,,b')$$);
 SELECT reported_users, expected_users FROM room_server_assignments;
 SELECT release_room('r');
 
--- P0002: a room the application does not know, when it is assigned; not when it has a server.
+-- P0002: a room the application does not know, when it is assigned. A room that has a server is
+-- answered.
 CREATE TABLE app_rooms (room_id text, expected_users int);
 INSERT INTO app_rooms VALUES ('known', 3), ('known', 5), ('known', NULL);
 SET client_min_messages = warning;
@@ -81,11 +82,11 @@ SELECT attach_rooms(NULL);
 TABLE rows_left;
 DROP TABLE app_rooms;
 
--- 42704: a server nobody knows.
+-- 42704: an unknown server.
 CALL pg_temp.refused($$SELECT server_state('gxy99')$$);
 CALL pg_temp.refused($$SELECT server_state('')$$);
 
--- 53000: no server at all, or none that takes new rooms.
+-- 53000: the pool has no server, or none that takes new rooms.
 BEGIN;
 SET LOCAL gxy_balancer.default_servers = '';
 CALL pg_temp.refused($$SELECT get_or_assign_server('r')$$);
@@ -96,7 +97,7 @@ CALL pg_temp.refused($$SELECT get_or_assign_server('r')$$);
 SELECT count(*) FROM room_server_assignments;
 ROLLBACK;
 
--- 53400: all full, if that is to be an error.
+-- 53400: all servers are full, if overflow = error.
 BEGIN;
 INSERT INTO balancer_servers (name, capacity) VALUES ('gxy1', 15), ('gxy2', 25);
 SET LOCAL gxy_balancer.overflow = error;
@@ -111,7 +112,8 @@ ROLLBACK;
 CALL pg_temp.refused($$UPDATE balancer_servers SET state = 'draining'$$);
 TABLE rows_left;
 
--- 55000: a row that the statement has just written is not there yet for its own functions to release; the next one may.
+-- 55000: a function in a statement cannot release a row that the same statement has just written;
+-- the next statement can.
 CALL pg_temp.refused($$INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('r', 'gxy1')
 	RETURNING release_room(room_id)$$);
 SELECT get_or_assign_server('r') IS NOT NULL AS assigned;
@@ -119,7 +121,8 @@ CALL pg_temp.refused($$UPDATE room_server_assignments SET region = 'IL' RETURNIN
 SELECT get_or_assign_server('s') IS NOT NULL AS assigned, release_room('s'), release_room('r');
 TABLE rows_left;
 
--- 25006: whoever would have to write in a READ ONLY transaction. A room that has a server is answered.
+-- 25006: a call that would have to write in a READ ONLY transaction. A room that has a server is
+-- answered.
 SELECT get_or_assign_server('known') IS NOT NULL AS assigned;
 BEGIN READ ONLY;
 SELECT get_or_assign_server('known') = room_server('known') AS same;
@@ -143,7 +146,7 @@ COMMIT;
 SELECT room_id FROM room_server_assignments;
 SELECT release_room('known');
 
--- Settings: what makes no sense is refused, and what was there before stays. Units are told by name.
+-- Settings: invalid values are refused, and the old value stays. Messages name units.
 SET gxy_balancer.default_capacity = 17;
 \set VERBOSITY sqlstate
 SET gxy_balancer.strategy = 'random';
@@ -165,7 +168,7 @@ SELECT name, current_setting('gxy_balancer.' || name) AS setting
 FROM unnest('{strategy,load_metric,overflow,default_servers,default_capacity,avg_room_occupancy,dead_session_timeout,
 	assignment_grace,touch_interval,assign_timeout}'::text[]) name;
 
--- An error in the middle of a statement, of a function, of a transaction: nothing is left.
+-- An error in the middle of a statement, of a function, of a transaction leaves nothing.
 SELECT get_or_assign_server('r' || i), 1 / (5 - i) FROM generate_series(1, 9) i;
 SELECT get_or_assign_server('r'), touch_room('r', -1);
 BEGIN;

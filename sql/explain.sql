@@ -1,12 +1,13 @@
 /*
- * explain: explain_assignment says what get_or_assign_server then does, for every kind of pool, and changes nothing.
+ * explain: explain_assignment() predicts what get_or_assign_server() then does, for every kind of
+ * pool, and changes nothing.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
 \set ECHO none
 \i :helpers
 
--- One row a server, best first, with its numbers and why it was or was not chosen.
+-- One row for each server, best first, with its numbers and why it was or was not chosen.
 BEGIN;
 INSERT INTO balancer_servers (name, capacity, priority, regions, pool, state) VALUES
 	('gxy1', 100, 0, NULL, 'primary', 'online'), ('gxy2', 30, 0, NULL, 'primary', 'online'),
@@ -20,12 +21,13 @@ SELECT * FROM explain_assignment('new', 'IL', 12);
 \x off
 SELECT rank, server, chosen, tier, reason FROM explain_assignment('new');
 SELECT rank, server, chosen, tier, reason FROM explain_assignment('b');
--- A room larger than every server: an empty one takes it, and has no room for it.
+-- A room larger than every server: an empty server takes it, although the room does not fit.
 INSERT INTO balancer_servers (name, capacity) VALUES ('gxy9', 1), ('gxy10', 90);
 SELECT server, chosen, tier, reason FROM explain_assignment('new', NULL, 1000000) LIMIT 4;
 ROLLBACK;
 
--- What it says it would do, what is done, and what is said of that afterwards; on one pool after the other.
+-- Compares the prediction, the call and the explanation after the call, on one pool after the
+-- other.
 CREATE TEMPORARY TABLE scenes (number serial, name text, setting text, arguments text DEFAULT '''new''');
 INSERT INTO scenes (name, setting) VALUES
 	('the pool as it comes', 'NULL'),
@@ -126,7 +128,7 @@ FROM scenes s, LATERAL pg_temp.play(s) p;
 SELECT count(*) FROM room_server_assignments;
 SELECT count(*) FROM balancer_servers;
 
--- Any mixture will do: 200 arbitrary pools, half full of arbitrary rooms.
+-- Arbitrary mixtures: 200 random pools, each with random rooms on half of its capacity.
 CREATE FUNCTION pg_temp.number(seed int, below int) RETURNS int LANGUAGE sql IMMUTABLE AS $$
 	SELECT (hashtext(seed::text)::bigint + 2147483648) % below
 $$;

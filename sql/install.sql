@@ -1,13 +1,13 @@
 /*
- * install: what CREATE EXTENSION makes, and that it works in whatever schema the DBA picks, under a schema that is
- * renamed, and after DROP and CREATE in a session that has used it before.
+ * install: the objects that CREATE EXTENSION makes. The extension works in any schema, after its
+ * schema is renamed, and after DROP and CREATE in a session that has used it before.
  */
 -- Whether there is a notice depends on the server's shared_preload_libraries.
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS gxy_balancer;
 CREATE EXTENSION gxy_balancer;
 
--- Everything it brings. Not \dx+, which lists row types too from PostgreSQL 17.
+-- All objects. Not \dx+, which lists row types too from PostgreSQL 17.
 CREATE TEMPORARY VIEW members AS
 	SELECT classid, objid, pg_describe_object(classid, objid, 0) AS object
 	FROM pg_depend
@@ -18,17 +18,17 @@ SELECT object FROM members ORDER BY object COLLATE "C";
 -- Every object has a comment: no rows.
 SELECT object FROM members WHERE obj_description(objid, classid::regclass::name) IS NULL;
 
--- Every column of every relation, too: no rows.
+-- Every column of every relation has a comment: no rows.
 SELECT m.object, a.attname
 FROM members m JOIN pg_attribute a ON a.attrelid = m.objid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE m.classid = 'pg_class'::regclass AND m.object NOT LIKE 'sequence%' AND col_description(a.attrelid, a.attnum) IS NULL;
 
--- What a user should not see is named so: no rows.
+-- The names of trigger functions start with an underscore: no rows.
 SELECT object
 FROM members JOIN pg_proc p ON classid = 'pg_proc'::regclass AND p.oid = objid
 WHERE p.prorettype = 'trigger'::regtype AND p.proname NOT LIKE '\_%';
 
--- PUBLIC may do nothing: no rows.
+-- PUBLIC has no privileges: no rows.
 SELECT m.object, acl.privilege_type
 FROM members m
 LEFT JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
@@ -41,12 +41,12 @@ SELECT m.object, acl.privilege_type
 FROM members m JOIN pg_attribute a ON a.attrelid = m.objid, aclexplode(a.attacl) acl
 WHERE m.classid = 'pg_class'::regclass AND acl.grantee = 0;
 
--- Nobody else may write a table: no rows.
+-- No role but the owner may write a table: no rows.
 SELECT m.object, acl.grantee::regrole, acl.privilege_type
 FROM members m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid, aclexplode(c.relacl) acl
 WHERE acl.grantee <> c.relowner AND acl.privilege_type <> 'SELECT';
 
--- What of it pg_monitor may do.
+-- The privileges of pg_monitor.
 SELECT m.object, acl.privilege_type
 FROM members m
 LEFT JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
@@ -55,23 +55,24 @@ LEFT JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid,
 WHERE acl.grantee = 'pg_monitor'::regrole
 ORDER BY m.object COLLATE "C";
 
--- A dump takes the rows of every table along: no rows.
+-- A dump includes the rows of every table: no rows.
 SELECT m.object
 FROM members m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind = 'r'
 WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig));
 
--- It writes no rows itself, or a restore would find them twice.
+-- The script itself writes no rows, or a restore would insert them twice.
 SELECT count(*) AS servers FROM balancer_servers;
 
--- The counters answer, preloaded or not.
+-- The counters are returned, preloaded or not.
 SELECT count(*) FROM balancer_stats;
 SELECT reset_balancer_stats();
 
--- The table has no index but its key: one on last_used_at would cost each renewal its heap-only update.
+-- The table has no index except its key: an index on last_used_at would prevent heap-only updates
+-- at renewals.
 SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 'room_server_assignments'::regclass;
 DROP VIEW members;
 
--- DROP leaves nothing, and CREATE in the same session starts anew.
+-- DROP leaves nothing, and CREATE in the same session starts with empty tables.
 SELECT get_or_assign_server(2171);
 DROP EXTENSION gxy_balancer;
 SELECT relname FROM pg_class WHERE relname ~ '^(room_server|balancer_)';
@@ -81,7 +82,7 @@ SELECT count(*) AS rooms FROM room_server_assignments;
 SELECT get_or_assign_server(2171) FROM (SELECT init_servers('b1,b2')) pool;
 SELECT room_id, gateway_name FROM room_server_assignments;
 
--- A transaction that drops it and thinks better of it.
+-- DROP in a transaction that is rolled back.
 BEGIN;
 DROP EXTENSION gxy_balancer;
 CREATE EXTENSION gxy_balancer;
@@ -90,7 +91,8 @@ ROLLBACK;
 SELECT get_or_assign_server(2171);
 DROP EXTENSION gxy_balancer;
 
--- In a schema of its own, called from outside of it: names of the same kind that come first are not ours.
+-- In a schema of its own, called from outside of it: objects of the same name earlier in the
+-- search_path are not used.
 CREATE SCHEMA "The Balancer";
 CREATE SCHEMA decoys;
 CREATE EXTENSION gxy_balancer SCHEMA "The Balancer";
@@ -128,7 +130,8 @@ SELECT balancer.attach_sessions('public.members');
 SELECT source, schema_name, relation_name FROM balancer.balancer_sources;
 SELECT balancer.clean_inactive_assignments('0');
 DROP TABLE public.members;
--- A source in the schema of the extension goes with it, also where the name is given to another schema.
+-- A source in the schema of the extension follows a rename of the schema, also if another schema
+-- takes the old name.
 CREATE TABLE balancer.members (room_id text, user_id text);
 INSERT INTO balancer.members VALUES ('after', 'u');
 SELECT balancer.attach_sessions('balancer.members'), balancer.attach_rooms('balancer.members');
@@ -146,7 +149,7 @@ SELECT room_id, users FROM balancer.balancer_rooms;
 SELECT balancer.attach_sessions(NULL), balancer.attach_rooms(NULL);
 DROP TABLE balancer.members;
 
--- It cannot be moved to another schema.
+-- The extension cannot be moved to another schema.
 \set VERBOSITY sqlstate
 ALTER EXTENSION gxy_balancer SET SCHEMA public;
 \set VERBOSITY default
@@ -154,7 +157,8 @@ RESET search_path;
 DROP EXTENSION gxy_balancer;
 DROP SCHEMA decoys, balancer CASCADE;
 
--- In a schema where somebody has put closer matches than pg_catalog's of what the script uses: it takes none of them.
+-- A schema with functions and operators that match the script's calls better than pg_catalog's: the
+-- script uses none of them.
 CREATE SCHEMA crowded;
 CREATE FUNCTION crowded.trap(numeric, bigint) RETURNS numeric LANGUAGE sql AS 'SELECT 1 / 0.0';
 CREATE FUNCTION crowded.trap(numeric, int) RETURNS numeric LANGUAGE sql AS 'SELECT 1 / 0.0';
@@ -171,7 +175,7 @@ SELECT count(percent) FROM crowded.balancer_load;
 DROP EXTENSION gxy_balancer;
 DROP SCHEMA crowded CASCADE;
 
--- A function that somebody made of the library says what is missing.
+-- A function that a user has created from the library reports what is missing.
 CREATE FUNCTION pg_temp.orphan(room text, region text, expected_users int) RETURNS text LANGUAGE c
 	AS '$libdir/gxy_balancer', 'gxy_get_or_assign_server';
 SELECT pg_temp.orphan('2171', NULL, NULL);

@@ -1,6 +1,7 @@
 /*
- * odd_times: times that only the application or a DBA can have written, '-infinity' and 'infinity' among them. What is
- * computed with them does not overflow: '-infinity' is a long time ago, and what is to come in the future is.
+ * odd_times: extreme times that only the application or a DBA can write, '-infinity' and 'infinity'
+ * among them. Calculations with them do not overflow: '-infinity' is long ago, and 'infinity' is in
+ * the future.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -15,7 +16,7 @@ INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_us
 	('called', 'a', '-infinity', '-infinity'), ('touched', 'a', '-infinity', '-infinity'),
 	('left', 'a', '-infinity', '-infinity'), ('kept', 'a', 'infinity', 'infinity');
 
--- Every lease but the last has run out: a call and a touch renew it, a cleanup frees the room.
+-- Every lease except the last has expired: a call and a touch renew it, a cleanup frees the room.
 SELECT get_or_assign_server('called'), touch_room('touched'), get_or_assign_server('kept'), touch_room('kept');
 SELECT * FROM rooms;
 SELECT clean_inactive_assignments();
@@ -30,12 +31,12 @@ INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_us
 	VALUES ('called', 'a', '-infinity', '-infinity');
 SELECT clean_inactive_assignments();
 SELECT * FROM rooms;
--- What is expected of a room is gone with its window.
+-- The expected users of a room stop counting when its join window has passed.
 SELECT room_id, users, expected_users FROM balancer_rooms ORDER BY room_id;
 SELECT server, rooms, load FROM balancer_load ORDER BY server;
 SELECT attach_sessions(NULL);
 
--- Neither has such a room a time in which it may not be moved.
+-- Such a room has no join window in which it must not be moved.
 UPDATE room_server_assignments SET assigned_at = '-infinity', last_used_at = 'infinity' WHERE room_id = 'called';
 INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_used_at) VALUES
 	('old', 'gone', '-infinity', '-infinity'), ('new', 'gone', 'infinity', 'infinity');
@@ -51,7 +52,7 @@ SELECT get_or_assign_server('called');
 SELECT server, state FROM balancer_load ORDER BY server;
 SELECT set_server_state('a', 'online') IS NOT NULL AS set;
 
--- What was learned of a room.
+-- Learned room sizes.
 INSERT INTO balancer_room_sizes (room_id, size, occasions, peak, assigned_at, opened_at, updated_at) VALUES
 	('old', 5, 3, 7, '-infinity', '-infinity', '-infinity'), ('new', 5, 3, 7, 'infinity', 'infinity', 'infinity');
 UPDATE room_server_assignments SET reported_users = 9;

@@ -1,7 +1,8 @@
 /*
- * owners: the extension's tables may belong to roles that trust each other, the caller and the worker as little as these
- * trust them. Each statement runs as the owner of its table, and what else an owner has put on a table runs as that owner,
- * whoever calls. See include/owners.sql for what they try.
+ * owners: the extension's tables may belong to roles that do not trust each other, the caller or
+ * the worker, and are not trusted by them. Each statement runs as the owner of its table, and so
+ * does code that an owner has put on a table, for every caller. include/owners.sql lists what that
+ * code tries.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -21,7 +22,8 @@ CREATE ROLE regress_gxy_operator;
 CREATE ROLE regress_gxy_other;
 CREATE ROLE regress_gxy_super SUPERUSER;
 CALL pg_temp.give_away();
--- A table that follows one of ours; what happens to its rows is its owner's doing as well.
+-- A table with a foreign key to one of the extension's tables; changes of its rows run as its owner
+-- as well.
 CREATE SCHEMA other AUTHORIZATION regress_gxy_other;
 GRANT REFERENCES ON balancer_servers, balancer_pins TO regress_gxy_other;
 SET ROLE regress_gxy_other;
@@ -30,7 +32,7 @@ CREATE FUNCTION other.fire() RETURNS trigger LANGUAGE plpgsql AS
 CREATE TABLE other.pins (room_id text REFERENCES public.balancer_pins ON DELETE CASCADE);
 RESET ROLE;
 
--- Everything that writes, called by a superuser with the search_path of an application.
+-- Every function that writes, called by a superuser with the search_path of an application.
 SET search_path = other, public;
 SET gxy_balancer.failover_delay = 0;
 SELECT init_servers('gxy1,gxy2,gxy3,gxy4');
@@ -53,8 +55,8 @@ SET gxy_balancer.touch_interval = 0;
 SELECT get_or_assign_server('d') IS NOT NULL AS renewed;
 RESET gxy_balancer.touch_interval;
 SELECT clean_inactive_assignments('0');
--- An operator's own statement runs what is on the table with the operator's rights, as on any table; what follows from it
--- in other tables is done as their owners.
+-- An operator's own statement runs the code on the table with the operator's rights, as on any
+-- table. Its cascaded changes of other tables run as their owners.
 SET client_min_messages = warning;
 DROP SCHEMA regress_gxy_balancer_servers CASCADE;
 RESET client_min_messages;
@@ -68,7 +70,7 @@ SELECT room_id, server FROM balancer_pins;
 SELECT count(*) FROM balancer_health;
 SELECT tab, role, outcomes, count(DISTINCT code) > 1 AS several FROM spied.seen GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 
--- An error on the way leaves the caller as before, in an exception block and at a savepoint.
+-- After an error the caller has its own rights again, in an exception block and at a savepoint.
 CREATE FUNCTION regress_gxy_balancer_pins.refuse() RETURNS trigger LANGUAGE plpgsql AS
 	$$BEGIN RAISE 'not this one' USING ERRCODE = 'GX003'; END$$;
 ALTER FUNCTION regress_gxy_balancer_pins.refuse OWNER TO regress_gxy_balancer_pins;
@@ -91,7 +93,8 @@ COMMIT;
 RESET search_path;
 DROP TRIGGER refuse ON balancer_pins;
 
--- The TRIGGER privilege lets a role put its function on a table of another. It does not get the owner's rights by that.
+-- With the TRIGGER privilege a role may put its function on another role's table. The function does
+-- not get the owner's rights.
 SET client_min_messages = warning;
 DROP SCHEMA regress_gxy_balancer_pins CASCADE;
 RESET client_min_messages;
@@ -104,7 +107,7 @@ RESET ROLE;
 CALL pg_temp.refused($$SELECT pin_room('q', 'gxy3')$$);
 CALL pg_temp.refused($$UPDATE balancer_servers SET name = 'gxy6' WHERE name = 'gxy5'$$);
 SELECT * FROM spied.seen;
--- Disabled it does not matter; nor does one whose function is trusted, which is what an audit is made with.
+-- A disabled trigger does not matter; neither does a trusted function, such as an audit needs.
 ALTER TABLE balancer_pins DISABLE TRIGGER fire;
 SELECT pin_room('q', 'gxy3');
 DROP TRIGGER fire ON balancer_pins;
@@ -115,7 +118,7 @@ CREATE TRIGGER audit AFTER INSERT OR UPDATE ON balancer_pins FOR EACH ROW EXECUT
 SELECT pin_room('q', 'gxy4');
 TABLE audit;
 DROP TRIGGER audit ON balancer_pins;
--- Nothing may be put off to the end of the transaction, when it would run as the caller.
+-- Nothing may be deferred to the end of the transaction, when it would run as the caller.
 CREATE CONSTRAINT TRIGGER later AFTER INSERT OR UPDATE ON balancer_pins DEFERRABLE INITIALLY DEFERRED
 	FOR EACH ROW EXECUTE FUNCTION audit();
 CALL pg_temp.refused($$SELECT pin_room('q', 'gxy3')$$);
@@ -123,7 +126,7 @@ DROP TRIGGER later ON balancer_pins;
 DROP FUNCTION audit;
 DROP TABLE audit;
 
--- What would make a statement do something else than it says is told, not done.
+-- Code that would make a statement do something else raises an error.
 CREATE RULE elsewhere AS ON INSERT TO balancer_pins DO INSTEAD NOTHING;
 CALL pg_temp.refused($$SELECT pin_room('r', 'gxy3')$$);
 DROP RULE elsewhere ON balancer_pins;
@@ -133,7 +136,7 @@ ALTER TABLE balancer_health FORCE ROW LEVEL SECURITY;
 CALL pg_temp.refused($$SELECT server_heartbeat('gxy3', true)$$);
 ALTER TABLE balancer_health NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY;
 SELECT server_heartbeat('gxy3', true);
--- In a table's place there is nothing else than that table.
+-- Only a table may stand in the place of a table.
 ALTER TABLE balancer_pins RENAME TO old_pins;
 CREATE VIEW balancer_pins AS SELECT * FROM old_pins;
 CALL pg_temp.refused($$SELECT get_or_assign_server('e')$$);

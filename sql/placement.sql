@@ -1,13 +1,14 @@
 /*
- * placement: which server a new room goes to. One paragraph a rule, each on a pool of its own, most specific rule last:
- * strategies, size, capacity, priority, regions, standby and reserved servers, drain and failure, pins.
+ * placement: which server a new room goes to. One paragraph for each rule, each with its own pool:
+ * strategies, size, capacity, priority, regions, standby and reserved servers, drain and failure,
+ * pins.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
 \set ECHO none
 \i :helpers
 
--- Who answered when, as runs: "40 gxy1, 40 gxy2".
+-- The answers in order, as runs: "40 gxy1, 40 gxy2".
 CREATE FUNCTION pg_temp.runs(servers text[]) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(n || ' ' || server, ', ' ORDER BY first)
 	FROM (
@@ -19,7 +20,7 @@ CREATE FUNCTION pg_temp.runs(servers text[]) RETURNS text LANGUAGE sql AS $$
 		GROUP BY server, run
 	) runs;
 $$;
--- Assigns so many rooms, one after the other.
+-- Assigns the given number of rooms, one after the other.
 CREATE FUNCTION pg_temp.assign(rooms int, region text DEFAULT NULL, expected int DEFAULT NULL) RETURNS text
 	LANGUAGE plpgsql AS $$
 DECLARE
@@ -32,7 +33,8 @@ BEGIN
 END
 $$;
 
--- sequential: 3 servers of 400, 10 users a room: 40 rooms each, in order; the 121st is the first over capacity.
+-- sequential: 3 servers of 400, 10 users a room: 40 rooms each, in order; the 121st is the first
+-- over capacity.
 BEGIN;
 SELECT init_servers('gxy1,gxy2,gxy3');
 SET LOCAL gxy_balancer.strategy = sequential;
@@ -44,7 +46,7 @@ SELECT pg_temp.assign(5);
 SELECT server, rooms, load, percent, bar FROM balancer_load;
 SELECT DISTINCT reason FROM room_server_assignments WHERE room_id::int > 120;
 ROLLBACK;
--- Or it is refused, if the operator wants it so; rooms that have a server keep it.
+-- It is refused instead if overflow = error; rooms that have a server keep it.
 BEGIN;
 SELECT init_servers('gxy1,gxy2,gxy3');
 SET LOCAL gxy_balancer.strategy = sequential;
@@ -56,7 +58,8 @@ SELECT get_or_assign_server(120);
 SELECT release_room(50), get_or_assign_server(121);
 CALL pg_temp.refused($$SELECT get_or_assign_server(50)$$);
 ROLLBACK;
--- A room freed at the front is taken at the front. Order is position, not name, and not the order of the rows.
+-- Space that is freed on an earlier server is used first. The order is by position, not by name and
+-- not by the order of the rows.
 BEGIN;
 INSERT INTO balancer_servers (name, position) VALUES ('b', 2), ('a', 3), ('c', 1);
 SET LOCAL gxy_balancer.strategy = sequential;
@@ -65,7 +68,8 @@ SELECT pg_temp.assign(7);
 SELECT release_room(2), get_or_assign_server('next');
 ROLLBACK;
 
--- least_loaded, the default: 120 rooms over 12 servers are 10 on each, after each dozen one more.
+-- least_loaded, the default: 120 rooms over 12 servers are 10 on each, one more on each after every
+-- 12 rooms.
 BEGIN;
 SELECT pg_temp.runs(array_agg(get_or_assign_server(i))) FROM generate_series(1, 12) i;
 SELECT pg_temp.assign(24);
@@ -73,7 +77,7 @@ SELECT count(*) FROM (SELECT get_or_assign_server(i) FROM generate_series(37, 12
 SELECT server, rooms, users, connected, expected, load FROM balancer_load;
 SELECT min(percent), max(percent), min(bar) FROM balancer_load;
 ROLLBACK;
--- By load over capacity, not by load: twice the machine, twice the rooms.
+-- By load divided by capacity: a server with twice the capacity gets twice the rooms.
 BEGIN;
 INSERT INTO balancer_servers (name, capacity) VALUES ('small', 100), ('large', 200), ('larger', 300);
 SELECT pg_temp.assign(30);
@@ -89,7 +93,8 @@ SELECT server, rooms, load FROM balancer_load;
 SELECT get_or_assign_server('fewer rooms');
 ROLLBACK;
 
--- How many people a room brings: the caller's number, else the pin's, else the rooms relation's, else the average.
+-- How many users a room brings: the caller's number, else the pin's, else the rooms relation's,
+-- else the average.
 BEGIN;
 SELECT init_servers('gxy1,gxy2');
 CREATE TABLE app_rooms (room_id int, expected_users int);
@@ -105,10 +110,10 @@ SELECT get_or_assign_server(1, NULL, 90), get_or_assign_server(2), get_or_assign
 	get_or_assign_server(5);
 SELECT room_id, expected_users FROM balancer_rooms ORDER BY room_id;
 SELECT server, rooms, expected, load FROM balancer_load;
--- The average follows its setting, for the rooms that are there as well.
+-- A change of the average also applies to existing rooms.
 SET LOCAL gxy_balancer.avg_room_occupancy = 8;
 SELECT server, load FROM balancer_load;
--- A pin's number counts for as long as the pin exists, the others only while people are joining.
+-- A pin's number counts for as long as the pin exists, the others only during the join window.
 SET LOCAL gxy_balancer.assignment_grace = '2d';
 SELECT count(touch_room(i, 0)) FROM generate_series(1, 5) i;
 CALL pg_temp.age('1 day');
@@ -116,7 +121,7 @@ SELECT server, load FROM balancer_load;
 DELETE FROM balancer_pins WHERE room_id = '1';
 SELECT server, load FROM balancer_load;
 ROLLBACK;
--- People who were announced and have not come count no longer than the join window.
+-- Expected users who have not come count no longer than the join window.
 BEGIN;
 SELECT init_servers('gxy1,gxy2');
 SET LOCAL gxy_balancer.join_window = '1h';
@@ -127,7 +132,7 @@ SELECT server, users, expected, load FROM balancer_load;
 CALL pg_temp.age('2 minutes');
 SELECT server, users, expected, load FROM balancer_load;
 ROLLBACK;
--- Where nobody says how many there are, a room counts for as long as its lease lives.
+-- Without a source of users, a room counts until its lease expires.
 BEGIN;
 SELECT init_servers('gxy1,gxy2');
 SET LOCAL gxy_balancer.join_window = '1min';
@@ -138,7 +143,7 @@ SELECT server, users, expected, load FROM balancer_load;
 CALL pg_temp.age('2 minutes');
 SELECT server, users, expected, load FROM balancer_load;
 ROLLBACK;
--- load_metric = rooms counts rooms at the average, whoever is in them.
+-- load_metric = rooms counts each room at the average, with any number of users in it.
 BEGIN;
 SELECT init_servers('gxy1,gxy2');
 SET LOCAL gxy_balancer.load_metric = rooms;
@@ -152,7 +157,7 @@ SELECT pg_temp.assign(4);
 CALL pg_temp.refused($$SELECT get_or_assign_server(9, NULL, 1)$$);
 ROLLBACK;
 
--- Capacity: a server takes a room only if all of it fits, to the last seat.
+-- Capacity: a server takes a room only if all of its users fit.
 BEGIN;
 INSERT INTO balancer_servers (name, capacity) VALUES ('gxy1', 100), ('gxy2', 100);
 SET LOCAL gxy_balancer.strategy = sequential;
@@ -161,16 +166,16 @@ SELECT get_or_assign_server(1, NULL, 95), get_or_assign_server(2, NULL, 6), get_
 SELECT server, load, percent, bar FROM balancer_load;
 SET LOCAL gxy_balancer.overflow = error;
 CALL pg_temp.refused($$SELECT get_or_assign_server(5, NULL, 1)$$);
--- Raising it counts at once, and no row of its own means the setting.
+-- A higher capacity counts at once. NULL means the setting.
 UPDATE balancer_servers SET capacity = NULL WHERE name = 'gxy2';
 SET LOCAL gxy_balancer.default_capacity = 101;
 SELECT get_or_assign_server(5, NULL, 1);
--- Lowered below what is there, it takes nobody away.
+-- A capacity below the present load moves no users away.
 UPDATE balancer_servers SET capacity = 1;
 SELECT server, load, capacity, percent, bar FROM balancer_load;
 SELECT get_or_assign_server(1);
 ROLLBACK;
--- A room larger than every server is not refused while an empty one stands: it goes there.
+-- A room larger than every server's capacity goes to an empty server if there is one.
 BEGIN;
 INSERT INTO balancer_servers (name, capacity) VALUES ('gxy1', 100), ('gxy2', 200), ('gxy3', 150);
 SET LOCAL gxy_balancer.overflow = error;
@@ -178,14 +183,15 @@ SELECT get_or_assign_server('small', NULL, 1);
 SELECT get_or_assign_server('huge', NULL, 1000);
 SELECT get_or_assign_server('huger', NULL, 2000);
 CALL pg_temp.refused($$SELECT get_or_assign_server('hugest', NULL, 3000)$$);
--- One that would fit an empty server is refused while none has room.
+-- A room that would fit an empty server is refused while no server has enough capacity left.
 SELECT release_room('small'), get_or_assign_server('half', NULL, 50);
 CALL pg_temp.refused($$SELECT get_or_assign_server('most', NULL, 160)$$);
 SET LOCAL gxy_balancer.overflow = overcommit;
 SELECT get_or_assign_server('most', NULL, 160);
 ROLLBACK;
 
--- Priority: the highest that still has room, whatever the load; when all are full it is load that decides.
+-- Priority: the highest priority with enough capacity left is chosen, whatever the load. If all are
+-- full, the load decides.
 BEGIN;
 INSERT INTO balancer_servers (name, priority, capacity) VALUES ('low', -1, 30), ('mid1', 0, 30), ('mid2', 0, 30),
 	('high', 5, 30);
@@ -200,7 +206,8 @@ SET LOCAL gxy_balancer.strategy = sequential;
 SELECT pg_temp.assign(12);
 ROLLBACK;
 
--- Regions: own first, then general ones; those of other regions are reserved and stay out.
+-- Regions: servers of the room's region first, then general ones; those reserved for other regions
+-- are not used.
 BEGIN;
 INSERT INTO balancer_servers (name, regions, capacity) VALUES ('any1', NULL, 20), ('any2', '{}', 20),
 	('il', '{IL}', 20), ('eu', '{DE,FR}', 20), ('both', '{IL,DE}', 20);
@@ -209,7 +216,7 @@ SELECT pg_temp.assign(3, 'IL');
 SELECT pg_temp.assign(1, 'FR');
 SELECT pg_temp.assign(2);
 SELECT server, rooms FROM balancer_load;
--- 'eu' has room, but is not for them: they crowd their own.
+-- 'eu' has capacity left, but is reserved for other rooms: the room overloads its own region.
 SELECT pg_temp.assign(6, 'IL');
 SELECT pg_temp.assign(2);
 SELECT pg_temp.assign(2, 'BR');
@@ -225,7 +232,8 @@ BEGIN;
 INSERT INTO balancer_servers (name, regions) VALUES ('il', '{IL}'), ('any', '{NULL,""}');
 SELECT get_or_assign_server(1, ''), get_or_assign_server(2, 'il'), get_or_assign_server(3, 'IL');
 ROLLBACK;
--- Other regions' servers step in only when no server of the own and none of the general ones is online.
+-- Servers of other regions are used only if no server of the room's region and no general one is
+-- online.
 BEGIN;
 INSERT INTO balancer_servers (name, regions, pool) VALUES ('any', NULL, 'primary'), ('eu', '{DE}', 'primary'),
 	('br', '{BR}', 'primary'), ('spare', NULL, 'standby');
@@ -233,7 +241,8 @@ UPDATE balancer_servers SET state = 'draining' WHERE name = 'any';
 SELECT pg_temp.assign(4, 'IL');
 SELECT reason FROM room_server_assignments WHERE room_id = '4';
 SELECT get_or_assign_server('german', 'DE');
--- When none is online, the least bad goes first, loaded or not: of the right region, and not a standby.
+-- If no server is online, the order is the same: servers of the right region first, standbys last,
+-- whatever the load.
 UPDATE room_server_assignments SET gateway_name = 'any';
 UPDATE balancer_servers SET state = 'draining';
 SELECT get_or_assign_server('draining', 'IL');
@@ -241,7 +250,8 @@ UPDATE balancer_servers SET state = 'offline';
 SELECT get_or_assign_server('offline', 'IL');
 ROLLBACK;
 
--- Standby servers take new rooms last, reserved ones never; a full primary server is no reason for either.
+-- Standby servers take new rooms last, reserved ones never; a full primary server does not change
+-- that.
 BEGIN;
 INSERT INTO balancer_servers (name, pool, capacity) VALUES ('spare', 'standby', 1000), ('vip', 'reserved', 1000),
 	('gxy1', 'primary', 20);
@@ -258,7 +268,8 @@ CALL pg_temp.refused($$SELECT get_or_assign_server('more')$$);
 SELECT count(*) FROM room_server_assignments;
 ROLLBACK;
 
--- Draining: keeps its rooms, gets no new ones. A new room is answered for as long as there is a pool.
+-- A draining server keeps its rooms and gets no new ones. A new room is answered for as long as the
+-- pool has a server.
 BEGIN;
 SELECT init_servers('gxy1,gxy2,gxy3');
 SELECT pg_temp.assign(3);
@@ -275,7 +286,8 @@ SET LOCAL gxy_balancer.overflow = error;
 SELECT get_or_assign_server('all offline, too');
 ROLLBACK;
 
--- Pins: their room goes there when it is next assigned, whatever else holds; not to a server that is offline.
+-- Pins: the room goes to its pinned server at its next assignment, against all other rules, unless
+-- that server is offline.
 BEGIN;
 INSERT INTO balancer_servers (name, pool, capacity) VALUES ('gxy1', 'primary', 100), ('gxy2', 'primary', 100),
 	('vip', 'reserved', 10), ('spare', 'standby', 10);
@@ -289,7 +301,7 @@ SELECT room_id, pinned, expected_users FROM balancer_rooms ORDER BY room_id COLL
 UPDATE balancer_pins SET server = 'gxy1' WHERE room_id = 'p2';
 SELECT get_or_assign_server('p2');
 SELECT release_room('p2'), get_or_assign_server('p2');
--- It holds on a draining server and when all are full, and yields to failure.
+-- A pin applies on a draining server and when all are full, but not on an offline server.
 SET LOCAL gxy_balancer.overflow = error;
 UPDATE balancer_servers SET state = 'draining' WHERE name = 'gxy2';
 SELECT release_room('p3'), get_or_assign_server('p3', NULL, 5000);

@@ -1,13 +1,14 @@
 /*
- * pool: the servers. Where they come from before anyone has written them, what a DBA may do to their rows, and that
- * every change counts from the moment it is made until the moment it is taken back.
+ * pool: the servers. Which servers there are before balancer_servers has been written, which
+ * changes a DBA may make to its rows, and that each change counts from the moment it is made until
+ * it is rolled back.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
 \set ECHO none
 \i :helpers
 
--- Until somebody writes the table, default_servers is the pool, for functions and views alike.
+-- Until the table is written, default_servers is the pool, for functions and views alike.
 SELECT count(*) FROM balancer_servers;
 SELECT string_agg(server, ' ') AS servers, count(DISTINCT state) AS states, min(capacity), max(capacity)
 FROM balancer_load;
@@ -18,7 +19,8 @@ SELECT get_or_assign_server('a room');
 SELECT count(*) FROM balancer_servers;
 ROLLBACK;
 
--- The setting counts at once. White space around names does not, and a bad value keeps the old.
+-- A change of the setting counts at once. White space around names is ignored, and an invalid value
+-- keeps the old one.
 SET gxy_balancer.default_servers = ' m1 ,media two,
 	m3';
 SELECT server FROM balancer_load;
@@ -44,12 +46,13 @@ SELECT count(*) FROM balancer_load;
 RESET gxy_balancer.default_servers;
 SELECT count(*) FROM balancer_load;
 
--- There are no rows to update or delete yet: silently changing none would look like success.
+-- There are no rows to update or delete yet: changing none without an error would look like
+-- success.
 CALL pg_temp.refused($$UPDATE balancer_servers SET state = 'offline' WHERE name = 'gxy1'$$);
 CALL pg_temp.refused($$DELETE FROM balancer_servers WHERE name = 'gxy1'$$);
 CALL pg_temp.refused($$DELETE FROM balancer_servers$$);
 
--- init_servers writes them, in their order, once.
+-- init_servers() writes the servers, in order, once.
 BEGIN;
 SELECT init_servers();
 SELECT init_servers();
@@ -76,7 +79,8 @@ CALL pg_temp.refused($$SELECT init_servers(E'a,media\ttwo')$$);
 CALL pg_temp.refused($$SELECT init_servers(E'a\x7f')$$);
 SELECT count(*) FROM balancer_servers;
 
--- Naming a server is enough, and the order of the rows is the order of the servers, however many a statement writes.
+-- The name alone is enough. The order of the rows is the order of the servers, also within one
+-- statement.
 BEGIN;
 INSERT INTO balancer_servers (name) VALUES ('a'), ('b'), ('c');
 INSERT INTO balancer_servers (name) SELECT 'd' || i FROM generate_series(1, 3) i;
@@ -90,7 +94,7 @@ SELECT name, position, priority, capacity, regions, pool, state FROM balancer_se
 SELECT string_agg(server, ' ') FROM balancer_load;
 ROLLBACK;
 
--- Rows that make no sense are refused.
+-- Invalid rows are refused.
 \set VERBOSITY sqlstate
 INSERT INTO balancer_servers (name) VALUES ('');
 INSERT INTO balancer_servers (name) VALUES (' gxy1');
@@ -111,14 +115,14 @@ SELECT count(*) FROM balancer_servers;
 BEGIN;
 INSERT INTO balancer_servers (name) VALUES ('media two'), ('médias'), ('{"a"}\b');
 CALL pg_temp.refused($$UPDATE balancer_servers SET name = E'one\x1f' WHERE name = 'media two'$$);
--- Rows that no trigger has seen.
+-- Rows that were written with triggers disabled.
 SET LOCAL session_replication_role = replica;
 CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES ('a,b')$$);
 CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES (E'a\tb')$$);
 SELECT string_agg(name, ' ' ORDER BY position) FROM balancer_servers;
 ROLLBACK;
 
--- A server at the last position there is has the next ones beside it.
+-- If a server has the largest position, the next ones get the same.
 BEGIN;
 INSERT INTO balancer_servers (name, position) VALUES ('last', 2147483647), ('first', -2147483648);
 INSERT INTO balancer_servers (name) VALUES ('more');
@@ -129,7 +133,7 @@ SELECT init_servers('next');
 SELECT name, position FROM balancer_servers ORDER BY position;
 ROLLBACK;
 
--- A change counts at once, and is gone as soon as it is taken back.
+-- A change counts at once, until it is rolled back.
 BEGIN;
 SELECT init_servers('s1,s2,s3');
 SELECT get_or_assign_server('1');
@@ -158,11 +162,11 @@ SELECT count(*), min(server) FROM balancer_load;
 ROLLBACK;
 SELECT count(*), min(server) FROM balancer_load;
 
--- A pool that has been written once and has no server left is empty: no imaginary servers come back. What is rolled back
--- was never written; neither is what an INSERT of no rows leaves.
+-- A pool that has been written and has no server left is empty: default_servers does not apply
+-- again. A rolled-back write does not count as one; neither does an INSERT of no rows.
 BEGIN;
 SAVEPOINT unwritten;
-INSERT INTO balancer_servers (name) SELECT name FROM (VALUES ('s1')) nobody (name) WHERE false;
+INSERT INTO balancer_servers (name) SELECT name FROM (VALUES ('s1')) none (name) WHERE false;
 SELECT count(*) FROM balancer_load;
 INSERT INTO balancer_servers (name) VALUES ('s1');
 ROLLBACK TO unwritten;
@@ -228,7 +232,7 @@ END
 $$;
 ROLLBACK;
 
--- With committed changes, and a cursor that was open across them.
+-- With committed changes, and a cursor that stays open across them.
 SELECT init_servers('s1,s2,s3');
 BEGIN;
 DECLARE pool CURSOR FOR SELECT server, state FROM balancer_load;
@@ -241,7 +245,7 @@ SELECT get_or_assign_server(1), get_or_assign_server(2);
 UPDATE balancer_servers SET state = 'online';
 SELECT get_or_assign_server(3), get_or_assign_server(4);
 
--- A server with rooms is neither deleted nor renamed; the rooms' number says how much there is to do.
+-- A server with rooms is neither deleted nor renamed; the error says how many rooms it has.
 CALL pg_temp.refused($$DELETE FROM balancer_servers WHERE name = 's1'$$, false);
 CALL pg_temp.refused($$UPDATE balancer_servers SET name = 's9' WHERE name = 's1'$$, false);
 UPDATE balancer_servers SET name = name, state = 'online', capacity = 100, position = 1 WHERE name = 's1';
@@ -260,7 +264,7 @@ SELECT string_agg(server, ' ') FROM balancer_load;
 DELETE FROM balancer_servers WHERE name = 's9';
 SELECT string_agg(server, ' ') FROM balancer_load;
 
--- A pinned server may be renamed, and its pins follow; deleted it may not be.
+-- A pinned server may be renamed, and its pins follow; it may not be deleted.
 INSERT INTO balancer_pins (room_id, server) VALUES ('p', 's2');
 UPDATE balancer_servers SET name = 's2b' WHERE name = 's2';
 SELECT room_id, server FROM balancer_pins;
@@ -270,7 +274,7 @@ DELETE FROM balancer_servers WHERE name = 's2b';
 INSERT INTO balancer_pins (room_id, server) VALUES ('q', 'nowhere');
 \set VERBOSITY default
 
--- The default pool comes back when it is asked for by name.
+-- Emptying balancer_servers and _pool_written brings the default pool back.
 DELETE FROM balancer_pins;
 DELETE FROM balancer_servers;
 SELECT count(*) FROM balancer_load;

@@ -1,7 +1,7 @@
 /*
- * reentry: an attached view whose code calls the balancer while the balancer reads it. The call is answered or refused,
- * the server survives, and what is remembered of the view is as good as before. Near the end of the list: a crash here
- * would fail the tests behind it.
+ * reentry: an attached view whose code calls the extension while the extension reads it. The call
+ * is answered or refused, the server does not crash, and the cached plan of the view stays valid.
+ * Near the end of the list: a crash here would fail the tests after it.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -18,7 +18,7 @@ CREATE SCHEMA app AUTHORIZATION regress_gxy_loop;
 SET ROLE regress_gxy_loop;
 CREATE TABLE app.members (room_id text, user_id text);
 INSERT INTO app.members SELECT 'busy', i FROM generate_series(1, 3) i;
--- Does a statement when the view is read, once.
+-- Executes a statement when the view is read, once.
 CREATE FUNCTION app.act() RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
 	statement text := current_setting('app.statement', true);
@@ -34,7 +34,7 @@ CREATE VIEW app.live AS SELECT room_id, user_id FROM app.members WHERE app.act()
 SELECT attach_sessions('app.live');
 RESET ROLE;
 
--- Each is done in the middle of reading the sessions for a new room; then everything works as before.
+-- Each statement runs while the sessions are read for a new room; then everything works as before.
 CREATE PROCEDURE pg_temp.interfere(statement text) LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM set_config('app.statement', statement, true);
@@ -49,7 +49,7 @@ CALL pg_temp.interfere('SELECT public.get_or_assign_server(''inner'')');
 CALL pg_temp.interfere('SELECT count(*) FROM public.explain_assignment(''inner'')');
 CALL pg_temp.interfere('SELECT public.clean_inactive_assignments(''0'')');
 CALL pg_temp.interfere('SELECT public.attach_sessions(''app.live'')');
--- With a change of the view in between, so that what was remembered of it is out of date.
+-- With a change of the view in between, so that its cached plan is outdated.
 CALL pg_temp.interfere('DO $x$BEGIN GRANT SELECT ON app.live TO PUBLIC;
 	PERFORM public.get_or_assign_server(''inner''); END$x$');
 CALL pg_temp.interfere('DO $x$BEGIN REVOKE SELECT ON app.live FROM PUBLIC;

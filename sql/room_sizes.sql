@@ -1,7 +1,8 @@
 /*
- * room_sizes: how large a new room is expected to be, and how cleanups learn it from the rooms' earlier occasions.
+ * room_sizes: how many users a new room is expected to have, and how cleanups learn that from the
+ * room's earlier assignments.
  *
- * The rule itself, how occasions are weighed, has its unit tests; here its constants do not matter.
+ * The unit tests cover how assignments are weighed; the constants do not matter here.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -14,12 +15,13 @@ SET client_min_messages = warning;
 SELECT attach_sessions('app_sessions');
 RESET client_min_messages;
 
--- As many people in a room as said; nobody else anywhere.
+-- Puts the given number of users into a room, and none into any other.
 CREATE PROCEDURE pg_temp.only(room text, people int) LANGUAGE sql AS $$
 	DELETE FROM app_sessions;
 	INSERT INTO app_sessions SELECT room, i FROM generate_series(1, people) i;
 $$;
--- One occasion: the room is assigned, people come, a cleanup sees them, they go, and the room is freed.
+-- One assignment: the room is assigned, users join, a cleanup sees them, they leave, and the room
+-- is freed.
 CREATE PROCEDURE pg_temp.occasion(room text, people int) LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM get_or_assign_server(room);
@@ -39,7 +41,7 @@ SELECT get_or_assign_server('a'), get_or_assign_server('empty');
 SELECT pg_temp.expectation('a');
 SELECT * FROM pg_temp.remembered;
 
--- The peak of what cleanups saw is remembered; a room nobody came to is not.
+-- The peak of what cleanups saw is stored; a room that had no users is not.
 CALL pg_temp.only('a', 7);
 SELECT clean_inactive_assignments();
 SELECT * FROM pg_temp.remembered;
@@ -47,14 +49,15 @@ CALL pg_temp.only('a', 30);
 SELECT clean_inactive_assignments();
 SELECT r.*, s.assigned_at = a.assigned_at AS this_assignment, s.opened_at < s.updated_at AS opened_before
 FROM pg_temp.remembered r JOIN balancer_room_sizes s USING (room_id) JOIN room_server_assignments a USING (room_id);
--- What says nothing new is not written.
+-- A cleanup that learns nothing new writes nothing.
 SELECT xmin AS version FROM balancer_room_sizes \gset
 CALL pg_temp.only('a', 30);
 SELECT clean_inactive_assignments();
 CALL pg_temp.only('a', 20);
 SELECT clean_inactive_assignments();
 SELECT *, (SELECT xmin = :'version' FROM balancer_room_sizes) AS untouched FROM pg_temp.remembered;
--- An occasion counts from its first sample on, and moves the expectation away from the average by and by.
+-- An assignment counts from its first sample on, and moves the expectation step by step away from
+-- the average.
 SELECT expected BETWEEN 11 AND 29 AS between, expected_from FROM explain_assignment('a') LIMIT 1;
 CALL pg_temp.only('a', 0);
 SELECT clean_inactive_assignments('0');
@@ -63,13 +66,14 @@ CALL pg_temp.occasion('a', 30);
 CALL pg_temp.occasion('a', 30);
 SELECT * FROM pg_temp.remembered;
 SELECT expected BETWEEN 20 AND 30 AS closer, expected_from FROM explain_assignment('a') LIMIT 1;
--- It is written into the assignment, so that the room weighs what was expected for as long as it lives.
+-- The expectation is written into the assignment, so that the room weighs the same until it is
+-- freed.
 SELECT get_or_assign_server('a'), get_or_assign_server('unheard of');
 SELECT a.room_id, a.expected_users = e.expected AS as_explained, a.expected_users IS NULL AS average
 FROM room_server_assignments a, LATERAL (SELECT expected FROM explain_assignment(a.room_id) LIMIT 1) e ORDER BY 1;
 SELECT release_room('a'), release_room('unheard of');
 
--- Freed and assigned again between two cleanups: one occasion more all the same.
+-- A room that is freed and assigned again between two cleanups counts as one more assignment.
 CALL pg_temp.only('b', 5);
 SELECT get_or_assign_server('b');
 SELECT clean_inactive_assignments();
@@ -80,7 +84,8 @@ SELECT * FROM pg_temp.remembered WHERE room_id = 'b';
 SELECT clean_inactive_assignments();
 SELECT * FROM pg_temp.remembered WHERE room_id = 'b';
 
--- Who is asked first: the caller, the pin, the attached rooms, the room's past, and then the average.
+-- The order of sources: the caller's number, the pin's, the attached rooms relation's, the room's
+-- history, the average.
 SET client_min_messages = warning;
 SELECT attach_rooms('app_rooms');
 RESET client_min_messages;
@@ -100,7 +105,7 @@ RESET gxy_balancer.avg_room_occupancy;
 DELETE FROM balancer_pins;
 SELECT attach_rooms(NULL);
 
--- A history of one's own may be told, and counts like one that was seen.
+-- An administrator may insert a history. It counts like a learned one.
 INSERT INTO balancer_room_sizes (room_id, size, occasions) VALUES ('told', 60, 1000000), ('2171', 40, 1000000), ('nothing', 0, 0);
 SELECT pg_temp.expectation('told') AS told, pg_temp.expectation('2171') AS number, pg_temp.expectation('nothing') AS nothing;
 SELECT get_or_assign_server(2171);
@@ -111,7 +116,8 @@ INSERT INTO balancer_room_sizes (room_id, size) VALUES ('not a number', 'NaN');
 TRUNCATE balancer_room_sizes, room_server_assignments;
 CALL pg_temp.only('a', 0);
 
--- Not in a transaction block, where the rows would stay locked; at every isolation level.
+-- Nothing is learned in a transaction block, where the rows would stay locked. Outside, every
+-- isolation level works.
 BEGIN;
 SELECT get_or_assign_server('a');
 INSERT INTO app_sessions VALUES ('a', 1), ('a', NULL), ('a', NULL), ('unassigned', 1);
@@ -126,7 +132,7 @@ SELECT clean_inactive_assignments(), clean_inactive_assignments();
 RESET default_transaction_isolation;
 SELECT * FROM pg_temp.remembered;
 
--- Without attached sessions, by what touch_room() tells.
+-- Without attached sessions, the numbers given to touch_room() are learned.
 SELECT attach_sessions(NULL);
 TRUNCATE balancer_room_sizes, room_server_assignments;
 SELECT get_or_assign_server('told'), touch_room('told', 25), get_or_assign_server('touched'), touch_room('touched'),
@@ -134,7 +140,7 @@ SELECT get_or_assign_server('told'), touch_room('told', 25), get_or_assign_serve
 SELECT clean_inactive_assignments();
 SELECT * FROM pg_temp.remembered;
 
--- No more rooms than are wanted: who was not seen for longest makes room, who is in use stays.
+-- max_learned_rooms: the rows that were seen longest ago are deleted; rooms in use stay.
 SET gxy_balancer.max_learned_rooms = 4;
 INSERT INTO balancer_room_sizes (room_id, size, occasions, updated_at)
 	SELECT 'old' || i, 5, 1, now() - i * interval '1 day' FROM generate_series(1, 5) i;
@@ -148,7 +154,7 @@ SELECT room_id IN ('told', 'new') AS in_use_before, count(*) FROM balancer_room_
 SET gxy_balancer.max_learned_rooms = 1;
 SELECT clean_inactive_assignments();
 SELECT count(*) FROM balancer_room_sizes;
--- 0: nothing is learned, and nothing that was is gone by.
+-- 0: nothing is learned, and stored sizes are not used.
 SET gxy_balancer.max_learned_rooms = 0;
 TRUNCATE balancer_room_sizes;
 INSERT INTO balancer_room_sizes (room_id, size, occasions) VALUES ('told', 60, 1000000);
@@ -159,7 +165,7 @@ RESET gxy_balancer.max_learned_rooms;
 SELECT pg_temp.expectation('told');
 
 DROP VIEW pg_temp.remembered;
--- Columns and indexes that a DBA adds are kept in step; those it came with must stay.
+-- Columns and indexes that a DBA adds are maintained; the extension's own columns must stay.
 ALTER TABLE balancer_room_sizes ADD COLUMN note text, ADD COLUMN gone int;
 UPDATE balancer_room_sizes SET note = 'a note', gone = 1;
 ALTER TABLE balancer_room_sizes DROP COLUMN gone;
@@ -184,8 +190,8 @@ CALL pg_temp.refused('DROP TABLE balancer_room_sizes');
 DROP INDEX by_peak;
 ALTER TABLE balancer_room_sizes DROP COLUMN note;
 
--- What cannot be written, as on a full disk, keeps no room from being freed: neither a size to be remembered nor a lease to be
--- renewed. Here indexes refuse the rows.
+-- A size that cannot be stored, or a lease that cannot be renewed, as on a full disk, does not keep
+-- rooms from being freed. Here indexes refuse the rows.
 TRUNCATE balancer_room_sizes, room_server_assignments, app_sessions;
 SET client_min_messages = warning;
 SELECT attach_sessions('app_sessions');
@@ -203,7 +209,7 @@ DROP INDEX no_leases;
 SELECT clean_inactive_assignments();
 SELECT room_id, peak, last_used_at > now() - interval '1 hour' AS renewed
 FROM room_server_assignments LEFT JOIN balancer_room_sizes USING (room_id);
--- A cancellation is one, also while sizes are written.
+-- A cancellation is raised, also while sizes are written.
 TRUNCATE balancer_room_sizes;
 CREATE FUNCTION app_wait(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_sleep(600); RETURN $1; END $$;
 CREATE INDEX no_sizes ON balancer_room_sizes (app_wait(peak));

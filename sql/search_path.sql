@@ -1,6 +1,7 @@
 /*
- * search_path: nothing that others have put into a search_path is used: not by the install script, in the very schema that they
- * own, and not by any function of the extension, whoever calls it. See include/traps.sql for what there is to be found.
+ * search_path: hostile objects in a search_path are not used, neither by the install script, in a
+ * schema of their owner, nor by any function of the extension, for any caller. include/traps.sql
+ * creates these objects.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -22,7 +23,7 @@ CREATE ROLE regress_gxy_owner;
 CALL pg_temp.set_traps('trapped');
 SELECT functions > 3000 AS functions, operators > 5000 AS operators, types > 50 AS types, views > 100 AS views
 FROM pg_temp.traps_in('trapped');
--- The traps work.
+-- The hostile objects work.
 SET search_path = trapped, pg_catalog;
 SELECT 'a'::pg_catalog.text = 'b'::pg_catalog.text;
 SELECT 1::pg_catalog.float4 BETWEEN 0 AND 1;
@@ -31,7 +32,8 @@ RESET search_path;
 SELECT sprung > 3 AS sprung FROM traps.report;
 SELECT setval('traps.sprung', 1, false);
 
--- The script runs as a superuser, and what it makes runs as whoever writes a row, for as long as the extension is there.
+-- The script runs as a superuser. Its triggers and defaults run as any role that writes a row, for
+-- as long as the extension exists.
 ALTER SCHEMA trapped OWNER TO regress_gxy_owner;
 SET search_path = trapped, pg_catalog;
 SET client_min_messages = warning;
@@ -39,7 +41,8 @@ CREATE EXTENSION gxy_balancer;
 RESET client_min_messages;
 RESET search_path;
 SELECT * FROM traps.report;
--- All that it is made of is its own or pg_catalog's, to which nothing refers in pg_depend.
+-- They refer only to the extension's own objects and to those of pg_catalog, which pg_depend does
+-- not list.
 CREATE TEMPORARY TABLE own AS
 WITH RECURSIVE own AS (
 	SELECT d.classid, d.objid FROM pg_depend d
@@ -59,7 +62,7 @@ WHERE (d.refclassid, d.refobjid) NOT IN (SELECT classid, objid FROM own)
 	AND NOT (d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'trapped'::regnamespace)
 ORDER BY 1, 2;
 
--- What the callers may do: the README's blocks.
+-- The callers' privileges: the README's GRANT blocks.
 GRANT EXECUTE ON FUNCTION trapped.get_or_assign_server(text, text, int), trapped.get_or_assign_server(bigint, text, int),
 	trapped.touch_room(text, int), trapped.touch_room(bigint, int), trapped.room_server(text), trapped.room_server(bigint)
 	TO regress_gxy_app;
@@ -87,13 +90,13 @@ FROM own o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
 WHERE p.prorettype <> 'trigger'::regtype AND p.proname <> '_extension_created' GROUP BY p.oid;
 INSERT INTO calls SELECT relname, format('SELECT * FROM trapped.%I', relname)
 FROM own o JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid AND c.relkind IN ('r', 'v');
--- One whose argument has none would not be called.
+-- A function with an argument that has no value here would not be called.
 SELECT name, statement FROM calls WHERE statement IS NULL OR statement LIKE '%NULL%' OR statement LIKE '%(, %';
 
 CREATE TABLE outcomes (role text, name text, outcome text);
 GRANT SELECT ON calls TO PUBLIC;
 GRANT INSERT ON outcomes TO PUBLIC;
--- Named with care: it is called with the traps in the search_path.
+-- Its name is schema-qualified, since it is called with the hostile objects in the search_path.
 CREATE PROCEDURE call_all() LANGUAGE plpgsql AS $$
 DECLARE
 	call public.calls;
@@ -109,7 +112,8 @@ BEGIN
 END
 $$;
 
--- The application's relations, and things of the extension's names that come before its own.
+-- The application's relations, and objects with the names of the extension's, earlier in the
+-- search_path.
 CREATE SCHEMA app AUTHORIZATION regress_gxy_operator;
 SET ROLE regress_gxy_operator;
 CREATE TABLE app.live (room_id bigint, user_id uuid, gateway_name text, last_seen_at timestamptz);
@@ -135,7 +139,8 @@ GRANT ALL ON SCHEMA decoys TO PUBLIC;
 GRANT ALL ON ALL TABLES IN SCHEMA decoys TO PUBLIC;
 SELECT * FROM traps.report;
 
--- Each role calls everything, on an empty pool, on one with failures, and with sources of other types.
+-- Each role calls all functions, on an empty pool, on one with failures, and with sources of other
+-- types.
 CREATE PROCEDURE sweep() LANGUAGE plpgsql AS $$
 DECLARE
 	role text;
@@ -164,7 +169,8 @@ RESET search_path;
 CALL sweep();
 SELECT * FROM traps.report;
 
--- What no function does, or only in turns: pins, renames, standbys, failovers that end, servers that fall silent.
+-- Actions that no single call covers: pins, renames, standbys, failovers that end, servers that
+-- stop sending heartbeats.
 SET search_path = decoys, trapped, pg_catalog;
 SELECT trapped.set_server_state('gxy4', 'online'), trapped.server_heartbeat('gxy2');
 SELECT trapped.attach_sessions('app.members'), trapped.attach_rooms(NULL);
@@ -184,7 +190,8 @@ SELECT trapped.attach_sessions(NULL), trapped.attach_rooms(NULL);
 SELECT trapped.server_heartbeat('c'), trapped.server_heartbeat('d'), trapped.server_heartbeat('e');
 RESET search_path;
 SELECT * FROM traps.report;
--- A backend looks for silent servers once in a while. Silence counts from the start of the server at the earliest.
+-- A backend looks for silent servers at intervals. Silence counts from the start of the server at
+-- the earliest.
 UPDATE trapped.balancer_health SET last_heartbeat = now() + interval '1 hour', counts_from = now() + interval '1 hour';
 UPDATE trapped.balancer_health SET counts_from = now() - interval '1 hour' WHERE server = 'e';
 \c -
@@ -201,7 +208,8 @@ RESET search_path;
 RESET gxy_balancer.heartbeat_timeout;
 SELECT * FROM traps.report;
 
--- Each was called with success by somebody, and no call met an error of the statements that it makes.
+-- Each function was called successfully at least once, and no call met an error of its internal
+-- statements.
 SELECT name FROM outcomes GROUP BY 1 HAVING bool_and(outcome <> 'done');
 SELECT DISTINCT role, name, outcome FROM outcomes
 WHERE outcome ~ '^(0A|22|42|XX)' AND (outcome <> '42501' OR role = SESSION_USER);

@@ -1,7 +1,7 @@
 /*
- * security: who may do what. EXECUTE is the whole interface of an application's role; what it finds in its search_path
- * is never found by us; its own relations are read with their owner's rights; and settings that shape decisions are not
- * its to set.
+ * security: which role may do what. EXECUTE is all that an application's role needs; objects in its
+ * search_path are never used by the extension; its relations are read with their owner's rights;
+ * and it may not set the settings that affect decisions.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -19,7 +19,7 @@ CREATE ROLE regress_gxy_evil;
 GRANT pg_monitor TO regress_gxy_watch;
 SELECT init_servers('gxy1,gxy2,gxy3');
 
--- Runs a statement and tells its SQLSTATE only, then takes it back.
+-- Runs a statement, reports its SQLSTATE only, and undoes it.
 CREATE FUNCTION pg_temp.outcome(statement text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE statement;
@@ -50,12 +50,12 @@ INSERT INTO attempts VALUES
 	($$ALTER TABLE room_server_assignments ADD COLUMN mine int$$), ($$DROP EXTENSION gxy_balancer$$);
 GRANT SELECT ON attempts TO PUBLIC;
 
--- Nobody may do anything without being let.
+-- Without grants a role may do nothing.
 SET ROLE regress_gxy_api;
 SELECT pg_temp.outcome(statement), count(*) FROM attempts GROUP BY 1;
 RESET ROLE;
 
--- With EXECUTE on what it calls the application can work, and do nothing else.
+-- With EXECUTE on the functions it calls the application works, and may do nothing else.
 GRANT EXECUTE ON FUNCTION get_or_assign_server(text, text, int), get_or_assign_server(bigint, text, int),
 	touch_room(text, int), touch_room(bigint, int), room_server(text), room_server(bigint), release_room(text),
 	clean_inactive_assignments(interval) TO regress_gxy_api;
@@ -66,19 +66,19 @@ SELECT statement, pg_temp.outcome(statement) FROM attempts WHERE pg_temp.outcome
 RESET ROLE;
 SELECT room_id, gateway_name FROM room_server_assignments;
 SELECT count(*) FROM balancer_servers;
--- SELECT on the table, if it lists rooms.
+-- SELECT on the table, if the application lists rooms.
 GRANT SELECT ON room_server_assignments TO regress_gxy_api;
 SET ROLE regress_gxy_api;
 SELECT room_id, gateway_name FROM room_server_assignments;
 SELECT pg_temp.outcome('UPDATE room_server_assignments SET gateway_name = ''gxy2''');
 RESET ROLE;
--- The same for an operator: EXECUTE on everything is all he needs to call everything.
+-- The same for an operator: EXECUTE on all functions is enough to call them.
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO regress_gxy_operator;
 SET ROLE regress_gxy_operator;
 SELECT statement FROM attempts WHERE pg_temp.outcome(statement) <> '42501';
 SELECT init_servers('gxy4'), server_state('gxy4');
 RESET ROLE;
--- Monitoring sees the views and no more.
+-- Monitoring may read the views only.
 SET ROLE regress_gxy_watch;
 SELECT count(*) FROM balancer_load;
 SELECT room_id, server FROM balancer_rooms;
@@ -92,7 +92,7 @@ GRANT EXECUTE ON FUNCTION attach_sessions(regclass), attach_rooms(regclass) TO r
 CREATE TABLE app.secret (room_id text, user_id text, gateway_name text);
 INSERT INTO app.secret SELECT 'busy', i, 'gxy2' FROM generate_series(1, 7) i;
 SET ROLE regress_gxy_owner;
--- What its code sees of the world.
+-- What the view's code can see and do.
 CREATE FUNCTION app.look() RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
 	refusals text := '';
@@ -130,7 +130,7 @@ SHOW search_path;
 SELECT current_user;
 SELECT clean_inactive_assignments('0');
 RESET ROLE;
--- A superuser's call, and a definer's, are no different.
+-- A superuser's call, and one of a SECURITY DEFINER function, are no different.
 SELECT get_or_assign_server('one'), clean_inactive_assignments('0');
 SELECT room_id, users FROM balancer_rooms;
 SELECT count(*) FROM explain_assignment('one');
@@ -141,7 +141,7 @@ SELECT pg_temp.as_superuser();
 RESET ROLE;
 RESET search_path;
 TRUNCATE room_server_assignments;
--- So a view over what its owner may not read tells nobody anything, whoever calls.
+-- So a view over a table that its owner may not read reveals nothing, to any caller.
 SET ROLE regress_gxy_owner;
 CREATE OR REPLACE VIEW app.live AS SELECT * FROM app.members;
 SELECT attach_rooms(NULL);
@@ -157,7 +157,7 @@ SET ROLE regress_gxy_api;
 SELECT get_or_assign_server('busy');
 SELECT pg_temp.outcome('SELECT * FROM app.live'), pg_temp.outcome('SELECT * FROM app.secret');
 RESET ROLE;
--- With a new owner it is read as him, from then on.
+-- With a new owner the view is read with the new owner's rights, from then on.
 ALTER VIEW app.live OWNER TO regress_gxy_evil;
 \set VERBOSITY sqlstate
 SELECT get_or_assign_server('other');
@@ -169,8 +169,9 @@ ALTER VIEW app.live OWNER TO regress_gxy_owner;
 REVOKE SELECT ON app.secret FROM regress_gxy_evil;
 SELECT get_or_assign_server('another');
 TRUNCATE room_server_assignments;
--- Row security would show the owner some of the rows of somebody else's table, and rooms without the others would be taken
--- for empty: so it is an error. Who may bypass it sees all.
+-- With row security the owner would see only some rows of another role's table, and rooms without
+-- visible rows would look empty: so it is an error. An owner who may bypass row security sees all
+-- rows.
 ALTER TABLE app.secret ENABLE ROW LEVEL SECURITY;
 CREATE POLICY few ON app.secret FOR SELECT USING (user_id::int <= 3);
 \set VERBOSITY sqlstate
@@ -185,7 +186,8 @@ SELECT users FROM balancer_rooms;
 ALTER ROLE regress_gxy_owner NOBYPASSRLS;
 SELECT attach_sessions(NULL), release_room('busy');
 
--- Hostile objects in a caller's search_path: each would raise an error, or answer something else, if it were found.
+-- Hostile objects in a caller's search_path: each would raise an error, or return something else,
+-- if it were used.
 CREATE SCHEMA evil AUTHORIZATION regress_gxy_evil;
 SET ROLE regress_gxy_evil;
 SET search_path = evil, pg_catalog, public;
@@ -236,11 +238,11 @@ RESET ROLE;
 CREATE TABLE public.members (room_id pg_catalog.text, user_id pg_catalog.int8, gateway_name pg_catalog.text,
 	last_seen_at timestamptz, expected_users int);
 ALTER TABLE public.members OWNER TO regress_gxy_owner;
--- The trap works.
+-- The hostile objects work.
 \set VERBOSITY sqlstate
 SELECT 'a'::pg_catalog.text = 'b'::pg_catalog.text;
 \set VERBOSITY default
--- As superuser, who has the most to lose, and with temporary objects on top of it.
+-- As a superuser, and with temporary objects as well.
 CREATE TEMPORARY TABLE room_server_assignments (LIKE evil.room_server_assignments);
 INSERT INTO pg_temp.room_server_assignments VALUES ('r', 'temporary', NULL, pg_catalog.now(), pg_catalog.now());
 CREATE TEMPORARY TABLE balancer_servers (LIKE evil.balancer_servers);
@@ -274,7 +276,7 @@ DROP TABLE members;
 
 TRUNCATE room_server_assignments, balancer_servers, _pool_written, balancer_pins;
 
--- Settings that name or weaken anything are the superuser's, also before the library is there to say so.
+-- Settings that affect decisions can be set by superusers only, also before the library is loaded.
 CREATE TEMPORARY TABLE settings (name text, value text);
 INSERT INTO settings VALUES ('strategy', 'sequential'), ('load_metric', 'rooms'), ('overflow', 'error'),
 	('default_servers', 'evil'), ('default_capacity', '1'), ('avg_room_occupancy', '1'), ('join_window', '1'),
@@ -287,11 +289,12 @@ SELECT name, pg_temp.outcome(format('SET gxy_balancer.%I = %L', name, value)) AS
 FROM settings;
 SET gxy_balancer.strategy = 'sequential';
 RESET ROLE;
--- What drives the launcher, which serves all databases, is nobody's to set in a session.
+-- The launcher's settings concern all databases, so no session may set them.
 SELECT pg_temp.outcome('SET gxy_balancer.cleanup_interval = ''1h''');
 \c -
 SET ROLE regress_gxy_api;
--- Before the library is loaded anybody may set what has its name; it does not last. Preloaded, it is refused at once.
+-- Before the library is loaded any role may set a placeholder of the same name; it is discarded on
+-- load. Preloaded, it is refused at once.
 SET client_min_messages = error;
 DO $$
 BEGIN
@@ -305,7 +308,7 @@ SELECT current_setting('gxy_balancer.default_servers') LIKE 'gxy1,%' AS kept;
 RESET ROLE;
 SELECT gateway_name FROM room_server_assignments;
 TRUNCATE room_server_assignments;
--- A superuser may lend one.
+-- A superuser may grant SET on one.
 GRANT SET ON PARAMETER gxy_balancer.strategy TO regress_gxy_api;
 SET ROLE regress_gxy_api;
 SET gxy_balancer.strategy = sequential;

@@ -1,6 +1,7 @@
 /*
- * server_state: servers that are drained, fail and come back, and rooms that are pinned, moved and evacuated, as one session
- * sees it, without the worker. failover_delay is 0 where a failover is to be due at once, and an hour where not.
+ * server_state: servers that are drained, fail and recover, and rooms that are pinned, moved and
+ * evacuated, in one session, without the worker. failover_delay is 0 where a failover must be due
+ * at once, and an hour where it must not.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -16,7 +17,8 @@ CREATE VIEW pg_temp.places AS
 	SELECT gateway_name AS server, reason, string_agg(room_id, ' ' ORDER BY length(room_id), room_id) AS rooms
 	FROM room_server_assignments GROUP BY 1, 2 ORDER BY 1, 2;
 
--- What people want. A function that names a server writes the pool, if nobody has.
+-- States that operators set. A function that names a server writes the default pool first, if it
+-- has never been written.
 BEGIN;
 SELECT set_server_state('gxy3', 'draining'), server_state('gxy3');
 SELECT count(*) FROM balancer_servers;
@@ -39,12 +41,12 @@ CALL pg_temp.refused($$SELECT move_room(1, 'a')$$);
 CALL pg_temp.refused($$SELECT evacuate_server('a')$$);
 ROLLBACK;
 
--- Asking for what is there already writes nothing.
+-- Setting the present state writes nothing.
 SELECT xmin AS before FROM balancer_servers WHERE name = 'a' \gset
 SELECT set_server_state('a', 'online');
 SELECT xmin = :'before' AS untouched FROM balancer_servers WHERE name = 'a';
 
--- What monitors report is kept apart from it: the worse of the two is in force.
+-- States that monitors report are stored separately: the worse of the two is in force.
 SELECT server_heartbeat('a'), server_heartbeat('a'), server_heartbeat('nowhere');
 SELECT server, healthy, since <= last_heartbeat AS dated FROM balancer_health;
 SELECT xmin AS before FROM balancer_health \gset
@@ -56,8 +58,9 @@ SELECT server_heartbeat('a', false), server_heartbeat('a', false), server_state(
 SELECT server_heartbeat('a', true), server_state('a'), set_server_state('a', 'online');
 TABLE pg_temp.failovers;
 
--- A monitor's false alarm. The state that is answered is the one in force, and a NOTICE says what keeps it from being what
--- is wanted, whether or not a row had to be changed; the operator clears it by a heartbeat.
+-- A false alarm of a monitor. The function returns the state in force, and a NOTICE says why that
+-- is not the requested one, whether or not a row had to be changed. The operator clears the alarm
+-- with a heartbeat.
 SELECT server_heartbeat('a', false), server_state('a');
 SELECT set_server_state('a', 'online');
 UPDATE balancer_servers SET state = 'draining' WHERE name = 'a';
@@ -69,7 +72,7 @@ SELECT set_server_state('a', 'online');
 SELECT server_heartbeat('a'), server_state('a'), set_server_state('a', 'online');
 DELETE FROM balancer_failovers;
 
--- A server that comes back within the delay has moved nothing.
+-- A server that recovers within the delay has moved no room.
 SELECT get_or_assign_server(i) FROM generate_series(1, 6) i;
 UPDATE balancer_servers SET state = 'offline' WHERE name = 'a';
 SELECT server, state, rooms, cause FROM balancer_load;
@@ -80,7 +83,8 @@ TABLE pg_temp.places;
 TABLE pg_temp.failovers;
 DELETE FROM balancer_failovers;
 
--- One that does not: a standby takes everything, whoever asks, whether or not the rows can be rewritten.
+-- A server that does not: a standby takes all rooms, for every caller, whether or not their rows
+-- can be rewritten.
 SET gxy_balancer.failover_delay = 0;
 SELECT set_server_state('a', 'offline');
 BEGIN READ ONLY;
@@ -100,20 +104,22 @@ COMMIT;
 TABLE pg_temp.places;
 SELECT get_or_assign_server(4);
 
--- A standby in use takes no second server; one whose rooms have gone does.
+-- A standby that is in use takes no second server's rooms. A standby whose rooms have gone is free
+-- again.
 SELECT set_server_state('b', 'offline'), set_server_state('c', 'offline');
 SELECT "from", "to" FROM pg_temp.failovers;
 SELECT get_or_assign_server(i) FROM generate_series(1, 6) i;
 TABLE pg_temp.places;
 
--- Back again: nothing moves back, and new rooms go there.
+-- The failed server recovers: no room moves back, and new rooms go there.
 UPDATE balancer_servers SET state = 'online' WHERE pool = 'primary';
 SELECT get_or_assign_server(i) FROM generate_series(1, 9) i;
 TABLE pg_temp.failovers;
 SELECT count(release_room(i)) FROM generate_series(1, 9) i;
 DELETE FROM balancer_failovers;
 
--- A standby that fails itself is followed; one that is drained before its time is replaced.
+-- A standby that fails itself is replaced by the next one; so is one that is drained before its
+-- failover is due.
 SET gxy_balancer.failover_delay = '1h';
 SELECT get_or_assign_server(1);
 SELECT set_server_state('a', 'offline');
@@ -125,7 +131,8 @@ UPDATE balancer_servers SET state = 'online';
 DELETE FROM balancer_failovers;
 SELECT release_room(1);
 
--- No standby left: the rooms are spread, evenly, over what is online. Capacity, strategy and overflow are for new rooms.
+-- No standby is left: the rooms are spread evenly over the online servers. Capacity, strategy and
+-- overflow apply to new rooms only.
 DELETE FROM balancer_servers WHERE pool = 'standby';
 SET gxy_balancer.failover_delay = 0;
 SELECT count(get_or_assign_server(i)) FROM generate_series(1, 30) i;
@@ -141,7 +148,8 @@ RESET gxy_balancer.overflow;
 RESET gxy_balancer.strategy;
 UPDATE balancer_servers SET capacity = NULL;
 
--- Nowhere to go: calls keep the server. A read-only caller does, too, until somebody has moved the room.
+-- No server is left: calls return the old server. So does a read-only call until another
+-- transaction has moved the room.
 SELECT get_or_assign_server(2) AS was \gset
 UPDATE balancer_servers SET state = CASE name WHEN 'c' THEN 'draining' ELSE 'offline' END WHERE pool = 'primary';
 SELECT get_or_assign_server(2) = :'was' AS kept;
@@ -155,7 +163,8 @@ UPDATE balancer_servers SET state = 'online';
 SELECT count(release_room(i)) FROM generate_series(1, 30) i;
 DELETE FROM balancer_failovers;
 
--- A room whose server is not in the pool, by an older version of the application: as if that had failed with it.
+-- A room on a server outside the pool, written by an older version of the application: it is moved
+-- as if that server had failed.
 SET gxy_balancer.failover_delay = '1h';
 INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('old', 'gone');
 SELECT get_or_assign_server('old');
@@ -165,7 +174,7 @@ SELECT get_or_assign_server('old'), reason FROM room_server_assignments;
 SELECT get_or_assign_server('old'), release_room('old');
 SELECT reason FROM room_server_assignments;
 
--- All of it rolls back, to a savepoint too.
+-- All of it can be rolled back, to a savepoint too.
 BEGIN;
 SAVEPOINT before;
 SELECT set_server_state('a', 'offline'), server_heartbeat('b', false);
@@ -175,7 +184,7 @@ SELECT string_agg(server_state(name), ' ' ORDER BY name) FROM balancer_servers;
 COMMIT;
 TABLE pg_temp.failovers;
 
--- Pins: where a room goes when it is next assigned. An occupied one stays.
+-- Pins: the server a room gets at its next assignment. A room in use stays.
 SELECT get_or_assign_server(1), pin_room(1, 'r', 500), pin_room(1, 'r', 500), get_or_assign_server(1);
 SELECT release_room('1');
 SELECT get_or_assign_server('1');
@@ -187,7 +196,7 @@ CALL pg_temp.refused($$SELECT pin_room(NULL::text, 'a')$$);
 CALL pg_temp.refused($$SELECT pin_room(1, 'a', 0)$$);
 CALL pg_temp.refused($$SELECT unpin_room(NULL::bigint)$$);
 SELECT release_room(1);
--- It holds on a draining server and yields while its server is offline.
+-- A pin to a draining server applies; a pin to an offline server does not until it is back.
 SELECT pin_room(1, 'b') IS NULL AS unassigned, set_server_state('b', 'draining');
 SELECT get_or_assign_server(1), release_room('1'), set_server_state('b', 'offline');
 SELECT get_or_assign_server(1), release_room('1'), set_server_state('b', 'online'), unpin_room(1);
@@ -203,8 +212,8 @@ CALL pg_temp.refused($$SELECT move_room(1, NULL)$$);
 CALL pg_temp.refused($$SELECT move_room(NULL::text, 'a')$$);
 SELECT set_server_state('b', 'draining'), move_room(1, 'b'), set_server_state('b', 'online'), release_room(1);
 
--- Evacuations: the largest rooms first, and pinned ones as well. A number of rooms takes a load off a server, which stays
--- what it was; all of them empty it, so that it is drained.
+-- Evacuations: the largest rooms first, pinned ones as well. With a number of rooms the server
+-- keeps its state; without one all rooms leave, and the server is set to draining.
 SELECT get_or_assign_server(i::text, NULL, 10 - i), move_room(i, 'a') FROM generate_series(1, 6) i;
 SELECT pin_room(4, 'a');
 SELECT evacuate_server('a', max_rooms => 2), server_state('a');
@@ -225,7 +234,7 @@ SELECT get_or_assign_server(7), server_state('b');
 CALL pg_temp.refused($$SELECT evacuate_server('b')$$);
 SELECT server_state('b');
 
--- A server with rooms is not deleted; afterwards nothing is left of it but its history.
+-- A server with rooms cannot be deleted. After a deletion only its history is left.
 CALL pg_temp.refused($$DELETE FROM balancer_servers WHERE name = 'b'$$);
 SELECT server_heartbeat('c', false), set_server_state('a', 'online'), set_server_state('c', 'online');
 SELECT evacuate_server('b', 'a'), evacuate_server('c', 'a');
@@ -240,7 +249,8 @@ DELETE FROM room_server_assignments;
 DELETE FROM balancer_servers;
 TRUNCATE balancer_failovers, balancer_health;
 
--- A claim that is due and has no rooms to fetch leaves its standby to others, though nobody has noted its end.
+-- A failover that is due and has no rooms to move leaves its standby free for others, though its
+-- end has not been recorded.
 INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('s', 'standby');
 SET gxy_balancer.failover_delay = 0;
 SELECT set_server_state('a', 'offline'), get_or_assign_server(1), set_server_state('b', 'offline');

@@ -1,6 +1,7 @@
 /*
- * sessions: what the application's live sessions mean to the load and to the placement. Whose they are, when they are
- * dead, who is counted once, and where a room goes that is in progress before anybody has assigned it.
+ * sessions: how the application's live sessions affect load and placement. Which server a session
+ * counts for, when it is dead, which users count once, and where a room goes that has sessions
+ * before it is assigned.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -16,19 +17,21 @@ SELECT init_servers('gxy1,gxy2,gxy3');
 SET client_min_messages = warning;
 SELECT attach_sessions('app_live');
 RESET client_min_messages;
--- So that those who are there are all that counts.
+-- Removes the default expectation, so that only users with sessions count.
 SET gxy_balancer.join_window = 0;
 CREATE VIEW loads AS
 	SELECT string_agg(format('%s: %s rooms, %s users', server, rooms, load), '; ') FROM balancer_load;
 
--- Distinct users of live sessions, on the server their room is assigned to, whatever server they name.
+-- Distinct users of live sessions, on the server their room is assigned to, whatever server their
+-- session names.
 BEGIN;
 SELECT get_or_assign_server(1), get_or_assign_server(2), get_or_assign_server(3);
 INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES
 	('1', 10, 'gxy1'), ('1', 11, 'gxy1'), ('1', 12, 'gxy2'), ('2', 20, NULL), ('2', 21, 'elsewhere');
 SELECT server, rooms, users, connected, expected, load FROM balancer_load;
 SELECT room_id, server, users, users_elsewhere FROM balancer_rooms ORDER BY room_id;
--- A second device in the same room is no second user, and neither is a room of the same server.
+-- A second session of a user counts no second user, in the same room or in another room of the same
+-- server.
 INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES ('1', 10, 'gxy1'), ('1', 10, 'gxy2');
 SELECT * FROM loads;
 SELECT get_or_assign_server(4);
@@ -36,10 +39,10 @@ UPDATE room_server_assignments SET gateway_name = 'gxy1' WHERE room_id = '4';
 INSERT INTO app_sessions (room_id, user_id) VALUES ('4', 10), ('4', 11), ('4', 40);
 SELECT server, rooms, users, load FROM balancer_load;
 SELECT room_id, server, users FROM balancer_rooms ORDER BY room_id;
--- In rooms of two servers he counts on both.
+-- A user in rooms of two servers counts on both.
 INSERT INTO app_sessions (room_id, user_id) VALUES ('3', 10);
 SELECT * FROM loads;
--- Somebody without a name is somebody, one a row.
+-- Each session without a user id counts as one user.
 INSERT INTO app_sessions (room_id, user_id) VALUES ('3', NULL), ('3', NULL), ('3', NULL);
 SELECT * FROM loads;
 SELECT users FROM balancer_rooms WHERE room_id = '3';
@@ -48,7 +51,8 @@ INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES (NULL, 90, 'gxy
 SELECT server, users, connected, load FROM balancer_load;
 ROLLBACK;
 
--- Ended and dead sessions do not count; who has said nothing yet is alive, and so is everybody if that is wanted.
+-- Ended and dead sessions do not count. A session without a heartbeat is alive, and so are all if
+-- dead_session_timeout = 0.
 BEGIN;
 SELECT get_or_assign_server(1);
 INSERT INTO app_sessions (room_id, user_id, last_seen_at, ended) VALUES
@@ -62,7 +66,7 @@ SET LOCAL gxy_balancer.dead_session_timeout = 0;
 SELECT users FROM balancer_rooms;
 ROLLBACK;
 
--- The next room goes to the only server without sessions, assigned rooms or not.
+-- The next room goes to the only server without sessions, with or without assigned rooms.
 BEGIN;
 INSERT INTO app_sessions (room_id, user_id, gateway_name)
 SELECT 'r' || i, i, CASE WHEN i % 2 = 0 THEN 'gxy1' ELSE 'gxy3' END FROM generate_series(1, 20) i;
@@ -70,7 +74,7 @@ SELECT * FROM loads;
 SELECT get_or_assign_server('new');
 SELECT reason FROM room_server_assignments;
 ROLLBACK;
--- The number of people decides, not that of rooms.
+-- The number of users decides, not that of rooms.
 BEGIN;
 SELECT get_or_assign_server(1), get_or_assign_server(2), get_or_assign_server(3), get_or_assign_server(4),
 	get_or_assign_server(5);
@@ -80,7 +84,7 @@ SELECT * FROM loads;
 SELECT get_or_assign_server(6);
 SELECT * FROM loads;
 ROLLBACK;
--- People who left make room at once.
+-- Users who leave stop counting at once.
 BEGIN;
 SELECT get_or_assign_server(1), get_or_assign_server(2), get_or_assign_server(3);
 INSERT INTO app_sessions (room_id, user_id) SELECT r::text, u FROM generate_series(1, 3) r, generate_series(1, 10) u;
@@ -93,7 +97,7 @@ TRUNCATE app_sessions;
 SELECT * FROM loads;
 ROLLBACK;
 
--- The caller's own uncommitted sessions count, as of each call.
+-- The caller's own uncommitted sessions count, at each call.
 BEGIN;
 INSERT INTO app_sessions (room_id, user_id, gateway_name) SELECT 'a', i, 'gxy1' FROM generate_series(1, 3) i;
 SELECT get_or_assign_server('b');
@@ -113,7 +117,8 @@ SELECT * FROM loads;
 ROLLBACK;
 TRUNCATE app_sessions, room_server_assignments;
 
--- While people are still joining, those expected count with those there, and not on top of them.
+-- During the join window a room counts with the larger of its expected and its present users, not
+-- the sum.
 BEGIN;
 SET LOCAL gxy_balancer.join_window = '1h';
 SELECT get_or_assign_server(1, NULL, 10), get_or_assign_server(2, NULL, 10), get_or_assign_server(3, NULL, 10);
@@ -124,13 +129,13 @@ SELECT get_or_assign_server(4, NULL, 1);
 CALL pg_temp.age('2 hours');
 SELECT server, users, expected, load FROM balancer_load;
 ROLLBACK;
--- With sessions attached they say who is there; what touch_room was told does not count.
+-- With attached sessions, only they count; the numbers given to touch_room() do not.
 BEGIN;
 SELECT get_or_assign_server(1), touch_room(1, 500);
 SELECT * FROM loads;
 SELECT users FROM balancer_rooms;
 ROLLBACK;
--- A pinned room counts with its size though nobody is there.
+-- A pinned room counts with the pin's number though it has no users.
 BEGIN;
 INSERT INTO balancer_pins (room_id, server, expected_users) VALUES ('1', 'gxy1', 30);
 SELECT get_or_assign_server(1);
@@ -138,7 +143,7 @@ INSERT INTO app_sessions (room_id, user_id) SELECT '1', i FROM generate_series(1
 CALL pg_temp.age('1 day');
 SELECT server, users, expected, load FROM balancer_load;
 ROLLBACK;
--- load_metric = rooms does not look at people.
+-- load_metric = rooms ignores users.
 BEGIN;
 SET LOCAL gxy_balancer.load_metric = rooms;
 SELECT get_or_assign_server(1);
@@ -147,7 +152,8 @@ SELECT * FROM loads;
 SELECT get_or_assign_server(2);
 ROLLBACK;
 
--- A room in progress that has no assignment goes where most of its sessions are, whatever load, pin, pool or region say.
+-- A room without an assignment goes where most of its sessions are, whatever load, pin, pool or
+-- region say.
 BEGIN;
 INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES
 	('r', 1, 'gxy1'), ('r', 2, 'gxy3'), ('r', 3, 'gxy3'), ('r', 4, NULL), ('r', 5, NULL), ('r', 6, NULL),
@@ -160,7 +166,7 @@ SET LOCAL gxy_balancer.overflow = error;
 SELECT get_or_assign_server('r', 'IL'), get_or_assign_server('big');
 SELECT room_id, gateway_name, reason FROM room_server_assignments ORDER BY room_id COLLATE "C";
 SELECT room_id, server, users, users_elsewhere FROM balancer_rooms ORDER BY room_id COLLATE "C";
--- A draining server keeps it; from one that is offline it has to go.
+-- That applies on a draining server, but not on an offline one.
 UPDATE balancer_servers SET state = 'draining' WHERE name = 'gxy3';
 SELECT release_room('r'), get_or_assign_server('r');
 UPDATE balancer_servers SET state = 'offline' WHERE name = 'gxy3';
@@ -169,27 +175,28 @@ UPDATE balancer_servers SET state = 'offline' WHERE name = 'gxy1';
 SELECT release_room('r'), get_or_assign_server('r');
 SELECT reason FROM room_server_assignments WHERE room_id = 'r';
 ROLLBACK;
--- It is sessions that are counted here, not users: each would have to reconnect.
+-- Sessions are counted here, not users: each session would have to reconnect.
 BEGIN;
 INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES
 	('r', 1, 'gxy3'), ('r', 1, 'gxy3'), ('r', 1, 'gxy3'), ('r', 2, 'gxy2'), ('r', 3, 'gxy2');
 SELECT server, room_sessions, chosen FROM explain_assignment('r') ORDER BY server;
 SELECT get_or_assign_server('r');
 ROLLBACK;
--- Sessions that are dead or over say nothing of where it is.
+-- Dead or ended sessions do not show where the room is.
 BEGIN;
 INSERT INTO app_sessions (room_id, user_id, gateway_name, last_seen_at, ended) VALUES
 	('r', 1, 'gxy3', now() - interval '1 hour', false), ('r', 2, 'gxy3', now(), true), ('r', 3, 'gxy2', now(), false);
 SELECT get_or_assign_server('r');
 ROLLBACK;
--- On the way in, "which server?" is asked for a room whose first sessions name none yet.
+-- While users join, a call asks for a room whose first sessions name no server yet.
 BEGIN;
 INSERT INTO app_sessions (room_id, user_id) VALUES ('r', 1), ('r', 2);
 INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES ('s', 3, 'gxy1');
 SELECT get_or_assign_server('r');
 ROLLBACK;
 
--- Switched on in the middle of the day: no room is split, and the load is the same before and after.
+-- The extension is switched on while the service runs: no room is split, and the load is the same
+-- before and after.
 BEGIN;
 INSERT INTO app_sessions (room_id, user_id, gateway_name)
 SELECT 'r' || i % 40, i, 'gxy' || 1 + i % 40 % 3 FROM generate_series(1, 400) i;

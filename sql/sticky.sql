@@ -1,6 +1,6 @@
 /*
- * sticky: one room, one server, whoever asks and in whatever form; what renews a lease and what does not; and that
- * nothing of it outlives a transaction that is rolled back.
+ * sticky: a room keeps its server for every caller and with every type of id; which calls renew a
+ * lease and which do not; and a transaction that is rolled back leaves nothing.
  */
 \getenv abs_srcdir PG_ABS_SRCDIR
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
@@ -22,7 +22,7 @@ EXECUTE untyped ('2171');
 SELECT parameter_types FROM pg_prepared_statements WHERE name = 'untyped';
 SELECT release_room(2171), release_room('2171'), release_room(2171);
 
--- Other texts are other rooms, and each number is a room of its own.
+-- Other texts are other rooms, and each number is another room.
 SELECT count(DISTINCT get_or_assign_server(room)) AS servers, count(*) AS rooms
 FROM unnest(ARRAY['2171', '02171', ' 2171', '2171 ', '+2171', '2171.0', E'2171\n', 'A', 'a', '"', '''', '\',
 	repeat('x', 255)]) room;
@@ -38,7 +38,7 @@ SELECT get_or_assign_server('r1', 'RU', 99), get_or_assign_server('r1', 'RU'), g
 SELECT get_or_assign_server(room => 'r4', expected_users => 12) = room_server('r1') AS on_r1s_server;
 SELECT room_id, region, expected_users FROM room_server_assignments ORDER BY room_id COLLATE "C";
 
--- Several calls in one statement, each seeing what those before it did.
+-- Several calls in one statement: each sees the effects of the earlier ones.
 SELECT get_or_assign_server(1), release_room(1), release_room(1), touch_room(1);
 SELECT get_or_assign_server(2), get_or_assign_server('2'), touch_room(2, 5), touch_room(2, 6), release_room('2'),
 	touch_room(2), get_or_assign_server(2) IS NOT NULL AS again;
@@ -53,7 +53,7 @@ SELECT clean_inactive_assignments('0') AS freed, get_or_assign_server(9) IS NOT 
 	clean_inactive_assignments('0') AS freed_again;
 SELECT count(*) FROM room_server_assignments;
 
--- What the same statement has done to a room counts.
+-- Changes that the same statement has made to a room count.
 INSERT INTO room_server_assignments (room_id, gateway_name) SELECT 'gone' || i, 'gxy12' FROM generate_series(1, 4) i;
 WITH gone AS (DELETE FROM room_server_assignments WHERE room_id = 'gone1' RETURNING room_id)
 SELECT get_or_assign_server(room_id) <> 'gxy12' AS anew FROM gone;
@@ -68,7 +68,7 @@ SELECT get_or_assign_server(room_id) FROM made;
 SELECT room_id, gateway_name = 'gxy12' AS left_alone FROM room_server_assignments WHERE room_id ~ 'gone|made' ORDER BY 1;
 TRUNCATE room_server_assignments;
 
--- In functions and procedures, and in a trigger of the application's.
+-- In functions and procedures, and in a trigger of the application.
 CREATE TABLE visits (room bigint, server text);
 CREATE FUNCTION visit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -97,10 +97,10 @@ $$;
 TRUNCATE room_server_assignments;
 
 -- room_server and touch_room assign nothing.
-SELECT room_server('nobody'), room_server(404), touch_room('nobody'), touch_room(404, 3), release_room('nobody');
+SELECT room_server('unknown'), room_server(404), touch_room('unknown'), touch_room(404, 3), release_room('unknown');
 SELECT count(*) FROM room_server_assignments;
 
--- A lease that is young enough is not written again. The row's place says whether it was.
+-- A young lease is not written again. The row's ctid shows whether it was.
 SELECT get_or_assign_server('r');
 CREATE TEMPORARY TABLE seen AS SELECT ctid AS place FROM room_server_assignments;
 CREATE FUNCTION pg_temp.written() RETURNS boolean LANGUAGE plpgsql AS $$
@@ -112,7 +112,7 @@ BEGIN
 	RETURN answer;
 END
 $$;
--- The same after making it older, which is a write of its own.
+-- The same after the lease has been made older, which writes the row.
 CREATE PROCEDURE pg_temp.age_seen(by interval) LANGUAGE plpgsql AS $$
 BEGIN
 	CALL pg_temp.age(by);
@@ -134,7 +134,7 @@ FROM room_server_assignments;
 CALL pg_temp.age_seen('1 minute');
 SELECT touch_room('r');
 SELECT pg_temp.written(), now() - last_used_at < interval '1 minute' AS renewed FROM room_server_assignments;
--- Whichever of its two times is later counts: the application may set either.
+-- The later of the two times counts: the application may set either.
 UPDATE room_server_assignments SET assigned_at = now(), last_used_at = now() - interval '1 hour';
 CALL pg_temp.age_seen('0');
 SELECT get_or_assign_server('r');
@@ -151,7 +151,8 @@ SELECT pg_temp.written();
 CALL pg_temp.age_seen('20 minutes');
 SELECT get_or_assign_server('r');
 SELECT pg_temp.written();
--- Never later than a third of the grace, or a room in use could lose its lease between two calls.
+-- A lease is renewed at a third of the grace period at the latest, or a room in use could lose it
+-- between two calls.
 SET gxy_balancer.assignment_grace = '1h';
 CALL pg_temp.age_seen('15 minutes');
 SELECT get_or_assign_server('r');
@@ -159,7 +160,8 @@ SELECT pg_temp.written();
 CALL pg_temp.age_seen('10 minutes');
 SELECT get_or_assign_server('r');
 SELECT pg_temp.written();
--- A SERIALIZABLE caller may be owed an error for writing, so it renews only past half the grace.
+-- Writing in a SERIALIZABLE transaction risks a serialization failure, so it renews only after half
+-- the grace period.
 CALL pg_temp.age_seen('25 minutes');
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT get_or_assign_server('r'), touch_room('r');
@@ -172,14 +174,14 @@ COMMIT;
 SELECT pg_temp.written();
 RESET gxy_balancer.touch_interval;
 RESET gxy_balancer.assignment_grace;
--- It is clock time that is written: in a long transaction now() is long ago.
+-- The time written is clock_timestamp(): in a long transaction now() is long ago.
 BEGIN;
 CALL pg_temp.age('1 minute');
 SELECT get_or_assign_server('r');
 SELECT last_used_at > now() AS renewed FROM room_server_assignments;
 ROLLBACK;
 
--- touch_room's number counts where no sessions are attached; it is written whenever it changes.
+-- touch_room()'s number counts if no sessions are attached; it is written whenever it changes.
 CALL pg_temp.age_seen('0');
 SELECT touch_room('r', 25);
 SELECT pg_temp.written(), reported_users FROM room_server_assignments;
@@ -193,7 +195,7 @@ SELECT rooms, users, expected, load FROM balancer_load WHERE rooms > 0;
 SELECT touch_room('r', 1000000);
 SELECT users FROM balancer_rooms;
 
--- What became of the server does not matter to those who are on it.
+-- A room keeps its server when the server's state, capacity, regions or pool change.
 BEGIN;
 SELECT init_servers();
 UPDATE balancer_servers SET state = 'draining', capacity = 1, regions = '{XX}', pool = 'reserved'
@@ -202,7 +204,7 @@ SELECT get_or_assign_server('r') = room_server('r') AS same;
 ROLLBACK;
 TRUNCATE room_server_assignments;
 
--- Rolled back, nothing is left behind: in the tables or in the load.
+-- A rollback leaves nothing in the tables or in the load.
 BEGIN;
 SELECT get_or_assign_server('r');
 SELECT sum(rooms) FROM balancer_load;
@@ -235,7 +237,7 @@ SELECT room_id, gateway_name, reported_users FROM room_server_assignments ORDER 
 SELECT get_or_assign_server('y'), 1 / (length(get_or_assign_server('z')) - 4);
 SELECT count(*) FROM room_server_assignments;
 
--- An open transaction holds the locks of an ordinary INSERT, and no other: none that all placements go through.
+-- An open transaction holds the locks of an ordinary INSERT. It does not hold the placement lock.
 BEGIN;
 SELECT get_or_assign_server('first'), get_or_assign_server('second'), release_room('first'), touch_room('second', 3);
 SELECT count(*) FILTER (WHERE locktype = 'transactionid') AS own, count(*) FILTER (WHERE locktype NOT IN ('virtualxid',
@@ -254,7 +256,7 @@ SELECT get_or_assign_server('r'), get_or_assign_server('se'), get_or_assign_serv
 COMMIT;
 SELECT room_id, gateway_name FROM room_server_assignments ORDER BY room_id COLLATE "C";
 
--- A READ ONLY transaction is told where a room is, and nothing is written.
+-- A READ ONLY transaction gets the answer, and nothing is written.
 TRUNCATE room_server_assignments;
 SELECT get_or_assign_server('r');
 CALL pg_temp.age('1 hour');

@@ -41,8 +41,9 @@ SELECT i, 'Room ' || (2000 + i), 1 + i % 12, 2000 + i, i > 2950, now() - interva
 FROM generate_series(1, 3000) i;
 
 /*
- * Ended sessions, oldest first: one every 25 seconds, each 5 to 95 minutes long, the last one over for half an hour.
- * The cube of an even spread makes a tenth of the rooms the home of half of them.
+ * Ended sessions, oldest first: one every 25 seconds, each 5 to 95 minutes long, the last one ended
+ * half an hour ago. The cube of an even distribution puts half of the sessions into a tenth of the
+ * rooms.
  */
 INSERT INTO public.sessions (user_id, room_id, gateway_id, gateway_session, gateway_handle, gateway_feed, display,
 	camera, user_agent, ip_address, created_at, updated_at, removed_at)
@@ -60,9 +61,9 @@ FROM (
 ORDER BY e.i;
 
 /*
- * People in rooms now. The k-th largest of 320 rooms holds 220 / k^0.8 of them and is on server k modulo 12; one in 25
- * has a second device in the room, which is a session but no second user. Clients report every 30 seconds; who came in
- * less than that ago has not reported yet.
+ * Users in rooms now. The k-th largest of 320 rooms has 220 / k^0.8 users and is on server k modulo
+ * 12. One user in 25 has a second device in the room, which is a session but no second user.
+ * Clients report every 30 seconds; a client that came less than that ago has not reported yet.
  */
 INSERT INTO public.sessions (user_id, room_id, gateway_id, gateway_session, gateway_handle, gateway_feed, display,
 	camera, user_agent, ip_address, created_at, updated_at)
@@ -80,8 +81,9 @@ FROM (
 ORDER BY p.k, p.nth;
 
 /*
- * Clients that vanished 3 to 15 hours ago: 40 in rooms with nobody else in them, and one in each of the 10 largest
- * rooms, on the server where the room still is. removed_at was never set. They must neither count nor keep a room.
+ * Clients that disappeared 3 to 15 hours ago: 40 in rooms without other users, and one in each of
+ * the 10 largest rooms, on the server where the room still is. removed_at was never set. They must
+ * not count, and must not keep a room.
  */
 INSERT INTO public.sessions (user_id, room_id, gateway_id, display, created_at, updated_at)
 SELECT 7900 + i, 2001 + k * 37 % 2900, 1 + k % 12, 'User ' || (7900 + i),
@@ -91,7 +93,7 @@ FROM (
 	FROM generate_series(1, 50) i
 ) d;
 
-/* And 25 who are connected but in no room. */
+/* And 25 users who are connected but in no room. */
 INSERT INTO public.sessions (user_id, display, created_at, updated_at)
 SELECT 7800 + i, 'User ' || (7800 + i), now() - interval '5 minutes', now() - i * interval '1 second'
 FROM generate_series(1, 25) i;

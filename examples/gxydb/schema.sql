@@ -36,7 +36,10 @@ CREATE TABLE IF NOT EXISTS public.gateways (
 	removed_at timestamptz
 );
 
-/* A room goes by gateway_uid everywhere outside this table: to the media servers, to the API and to the balancer. */
+/*
+ * Everywhere outside this table a room is named by gateway_uid: in the media servers, the API and
+ * the balancer.
+ */
 CREATE TABLE IF NOT EXISTS public.rooms (
 	id bigserial PRIMARY KEY,
 	name varchar(64) NOT NULL,
@@ -59,9 +62,9 @@ CREATE TABLE IF NOT EXISTS public.users (
 );
 
 /*
- * One row a connection. room_id is NULL while its user is in no room; updated_at is renewed for as long as the client
- * reports; removed_at is set when it leaves. Rows are never deleted one by one: ended sessions pile up, and a nightly
- * job truncates the table, rooms in use or not.
+ * One row for each connection. room_id is NULL while its user is in no room; updated_at is set by
+ * each report of the client; removed_at is set when it leaves. Ended sessions are not deleted one
+ * by one: a nightly job truncates the table, whether or not rooms are in use.
  */
 CREATE TABLE IF NOT EXISTS public.sessions (
 	id bigserial PRIMARY KEY,

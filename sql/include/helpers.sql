@@ -1,7 +1,7 @@
 /*
- * helpers.sql: what the tests of sql/ share. Each reads it in with \i, so that each can be run alone, and begins with a
- * new extension, so that they can be run in any order. All of it lives in pg_temp: nothing to clean up, and nothing in
- * the way of a test that is about names.
+ * helpers.sql: functions that the tests of sql/ share. Each test includes it with \i and creates
+ * the extension anew, so tests can run alone and in any order. All functions are in pg_temp: they
+ * need no cleanup, and do not disturb tests about names.
  */
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS gxy_balancer;
@@ -9,8 +9,8 @@ CREATE EXTENSION gxy_balancer;
 RESET client_min_messages;
 
 /*
- * Runs a statement that is to fail and tells how: SQLSTATE, message, detail, and hint unless that is not wanted. What
- * it did is undone; whether the extension undid its part is for the test to look at.
+ * Runs a statement that must fail and reports SQLSTATE, message, detail, and hint unless that is
+ * switched off. Its changes are undone; the test checks whether the extension undid its part.
  */
 CREATE PROCEDURE pg_temp.refused(statement text, with_hint boolean DEFAULT true) LANGUAGE plpgsql AS $$
 DECLARE

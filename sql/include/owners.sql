@@ -1,17 +1,18 @@
 /*
- * owners.sql: CALL pg_temp.give_away() gives each table of the extension to a role of its own, regress_gxy_<table>, and has
- * that role put code wherever a table can have some. The code notes in spied.seen as whom it runs, and what it could do
- * beyond that. It needs the extension in schema public.
+ * owners.sql: CALL pg_temp.give_away() gives each table of the extension to a role of its own,
+ * regress_gxy_<table>, which puts code on the table wherever a table can have code. The code
+ * records in spied.seen as which role it runs, and what it could do beyond that role's rights. The
+ * extension must be in schema public.
  */
 CREATE SCHEMA spied;
 GRANT USAGE ON SCHEMA spied TO PUBLIC;
 CREATE TABLE spied.seen (tab text, code text, role text, outcomes text);
 GRANT INSERT ON spied.seen TO PUBLIC;
-/* Off while a test writes to a table itself, with the rights that it has. */
+/* Disables the code while a test writes to a table itself. */
 CREATE TABLE spied.armed AS SELECT false AS armed;
 GRANT SELECT ON spied.armed TO PUBLIC;
 
-/* What a role that runs code in another's session would like to do. */
+/* Attempts of code that runs in another role's session to gain rights. */
 CREATE FUNCTION spied.note(tab text, code text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
 	attempt text;
@@ -38,7 +39,7 @@ BEGIN
 END
 $$;
 
-/* In the hands of each owner: their own trigger function, and functions for constraints and indexes. */
+/* Each owner has its own trigger function, and functions for constraints and indexes. */
 CREATE PROCEDURE pg_temp.put_code_on(tab regclass, role text) LANGUAGE plpgsql AS $$
 DECLARE
 	col text := (SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = tab AND attnum = 1);

@@ -1,13 +1,17 @@
 /*
- * traps.sql: objects that are found instead of pg_catalog's by whoever looks names up in a search_path with their schema in
- * front, or without an exact match in pg_catalog. Each says so when it is used, in a warning and in traps.sprung, a
- * sequence, which nothing rolls back.
+ * traps.sql: hostile objects with the names of pg_catalog's. PostgreSQL uses such an object instead
+ * of pg_catalog's if its schema comes first in the search_path, or if it matches the types of a
+ * call better. Each object reports its use by a warning and by traps.sprung, a sequence, which no
+ * rollback resets.
  *
- * CALL pg_temp.set_traps('evil') fills a schema, and pg_temp.traps_in('evil') counts what is in it. There are, under the
- * names of pg_catalog's:
- * - every function, of the same arguments, and of one argument of each type for the names that a query may want;
- * - every operator, of the same operands, and of each pair of types for the names that a query may want;
- * - aggregates, domains and views.
+ * CALL pg_temp.set_traps('evil') creates the objects in a schema, and pg_temp.traps_in('evil')
+ * returns their number. They are:
+ *
+ *  - every function of pg_catalog with the same arguments, and with one argument of each type for
+ *    the names that a query is likely to use;
+ *  - every operator with the same operands, and with each pair of types for the names that a query
+ *    is likely to use;
+ *  - aggregates, domains and views.
  */
 CREATE SCHEMA traps;
 CREATE SEQUENCE traps.sprung;
@@ -22,7 +26,7 @@ $$;
 GRANT USAGE ON SCHEMA traps TO PUBLIC;
 CREATE VIEW traps.report AS SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS sprung FROM traps.sprung;
 
-/* Creates one object, or leaves it: some of pg_catalog's cannot be had by users. */
+/* Creates one object, or skips it: users may not create some of pg_catalog's. */
 CREATE PROCEDURE pg_temp.try(statement text) LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE statement;
@@ -40,7 +44,10 @@ BEGIN
 END
 $$;
 
-/* Of operands of two types, the left one 'none' if there is none, with a function that operators of one result share. */
+/*
+ * An operator for two types, the left one 'none' for a prefix operator. Operators of one result
+ * type share a function.
+ */
 CREATE PROCEDURE pg_temp.set_trap_operators(schema text, names text[], left_type text, right_type text, result text)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -107,7 +114,7 @@ BEGIN
 			row.relname, row.relname));
 		CALL pg_temp.try(format('GRANT SELECT ON %I.%I TO PUBLIC', schema, row.relname));
 	END LOOP;
-	/* Last, because the statements above name them. */
+	/* Last, because the statements above name these objects. */
 	FOR row IN SELECT t.typname FROM pg_type t WHERE t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b' LOOP
 		CALL pg_temp.try(format('CREATE DOMAIN %I.%I AS pg_catalog.%I CHECK (traps.spring(%L) IS NULL)', schema, row.typname,
 			row.typname, row.typname));

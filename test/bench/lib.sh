@@ -1,11 +1,11 @@
-# test/bench/lib.sh: measuring, for test/bench/run and its rows to source.
+# test/bench/lib.sh: functions that measure, for test/bench/run and its rows to source.
 #
-# A side is a function side_NAME that does the work once and prints how much of it was done in a second. alternate runs
-# the sides in turn, round after round, so that whatever the machine does meanwhile meets all of them; verdict compares
-# two of them round by round, and so does the report.
+# A side is a function side_NAME that does the work once and prints the rate, in units per second.
+# alternate runs the sides in turn, round after round, so that other load on the machine affects all
+# of them; verdict compares two of them round by round, and so does the report.
 #
-# Results are lines of tab-separated fields: rates (row, side, round, rate) and facts (row, what, value); verdicts are
-# those of the table.
+# Results are lines of tab-separated fields: rates (row, side, round, rate) and facts (row, what,
+# value); verdicts are those of the table.
 
 say() {
 	printf '%5d s  %s\n' $((SECONDS - started)) "$*"
@@ -33,7 +33,7 @@ percentiles() {
 		END { if (NR) print at(0.5), at(0.99), at(0.999) }'
 }
 
-# rates ROW SIDE: of all rounds, in their order.
+# rates ROW SIDE: prints the rates of all rounds, in order.
 rates() {
 	awk -F'\t' -v row="$1" -v side="$2" '$1 == row && $2 == side { print $4 }' "$results/rates.tsv"
 }
@@ -42,7 +42,7 @@ median_rate() {
 	rates "$@" | spread | cut -d' ' -f1
 }
 
-# alternate ROW SIDE...: every other round in the opposite order.
+# alternate ROW SIDE...: runs every other round in the opposite order.
 alternate() {
 	local row=$1 round side rate order
 	shift
@@ -86,7 +86,7 @@ verdict() {
 	note_verdict "$5" "$6" "$median" "$least" "$most" "$4"
 }
 
-# What cannot be measured with this build of the extension.
+# Records a row that this build of the extension cannot measure.
 skip() {
 	printf '%s\t%s\t\t\t\t%s\tnot measured\n' "$1" "$2" "$3" >>"$results/verdicts.tsv"
 	say "$1: not measured: $4"
@@ -112,21 +112,22 @@ latencies() {
 	rm -r "$folder"
 }
 
-# Clock ticks of processor that the server's ended processes have used.
+# The processor time of the server's ended processes, in clock ticks.
 ended_ticks() {
 	local fields
 	read -ra fields <"/proc/$(as_server head -n 1 data/postmaster.pid)/stat"
 	echo $((fields[15] + fields[16]))
 }
 
-# server_time DATABASE SCRIPT CLIENTS ARGUMENT...: microseconds of processor a transaction, on the server's side alone:
-# what waits and other programs do to the rate is not in it. The sessions' start is, so it takes many transactions.
+# server_time DATABASE SCRIPT CLIENTS ARGUMENT...: microseconds of processor time for each
+# transaction, of the server only. Waits and other programs do not affect it. It includes the start
+# of the sessions, so it takes many transactions.
 server_time() {
 	local before calls
 	before=$(ended_ticks)
 	bench "$@" >/dev/null
 	calls=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$work/log/pgbench.$2.log")
-	# A backend that has said goodbye may not have been waited for yet.
+	# The server may not have reaped a backend that has just ended.
 	while [[ $(query postgres "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'") != 0 ]]; do
 		sleep 0.05
 	done
@@ -134,7 +135,7 @@ server_time() {
 		'BEGIN { printf "%.1f\n", ticks * 1e6 / hz / calls }'
 }
 
-# wal_of COMMAND...: bytes of WAL written meanwhile.
+# wal_of COMMAND...: bytes of WAL written during the command.
 wal_of() {
 	local before
 	before=$(query postgres 'SELECT pg_current_wal_insert_lsn()')
@@ -146,14 +147,15 @@ have_setting() {
 	query "$1" "LOAD 'gxy_balancer'; SHOW gxy_balancer.$2" &>/dev/null
 }
 
-# make_database NAME LIVE ENDED ROOMS SERVERS: the sample service with its sessions attached; see sql/fill.sql.
+# make_database NAME LIVE ENDED ROOMS SERVERS: the sample service with its sessions attached; see
+# sql/fill.sql.
 make_database() {
 	say "database $1: $2 live sessions, $3 ended, $4 rooms, $5 servers"
 	createdb "$1"
 	{
 		echo 'CREATE EXTENSION gxy_balancer;'
 		printf '\\i %s\n' "$root/examples/gxydb/schema.sql" "$root/examples/gxydb/views.sql" "$here/sql/peers.sql"
-		# Which rooms there are is the application's matter here: the peers do not ask.
+		# Rooms are not checked against a rooms relation: the peers do not check either.
 		echo 'SELECT attach_rooms(NULL);'
 		cat "$here/sql/fill.sql"
 	} | psql -X -q -v ON_ERROR_STOP=1 -v live="$2" -v ended="$3" -v rooms="$4" -v servers="$5" \
@@ -162,7 +164,7 @@ make_database() {
 	query "$1" 'CHECKPOINT'
 }
 
-# No row is to meet what another has left.
+# Empties the tables, so that no row is measured with what another has left.
 drop_databases() {
 	local database
 	for database in $(query postgres "SELECT datname FROM pg_database WHERE datname LIKE 'bench%'"); do
@@ -170,7 +172,7 @@ drop_databases() {
 	done
 }
 
-# refill DATABASE ROOMS SERVERS: assignments as at the start.
+# refill DATABASE ROOMS SERVERS: restores the assignments of the start.
 refill() {
 	query "$1" "SELECT bench.refill($2, $3)" >/dev/null
 	query "$1" 'VACUUM (ANALYZE) room_server_assignments, bare, go_assignments, plpgsql_assignments'

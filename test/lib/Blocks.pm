@@ -16,8 +16,8 @@ use Exporter 'import';
 
 our @EXPORT_OK = qw(blocks samples squeeze);
 
-# Returns a hash a block: file, line, language (lower case, '' if none), text, before (SQL), and the words as keys of
-# {is}.
+# Returns a hash for each block: file, line, language (lower case, '' if none), text, before (SQL),
+# and the words as keys of {is}.
 sub blocks
 {
 	my ($file) = @_;
@@ -63,7 +63,7 @@ sub blocks
 	return @blocks;
 }
 
-# The commands of a psql session and what each printed; none if the block is not one.
+# The commands of a psql session and the output of each; none if the block is not a session.
 sub samples
 {
 	my ($block) = @_;
@@ -87,7 +87,7 @@ sub samples
 	return @samples;
 }
 
-# What psql prints, without the width of its columns and the number of rows.
+# The output of psql, without the width of its columns and the number of rows.
 sub squeeze
 {
 	my ($text) = @_;

@@ -1,11 +1,12 @@
-# test/lib/cluster.sh: a throwaway PostgreSQL server, for test/run to source.
+# test/lib/cluster.sh: a throwaway PostgreSQL server, for other scripts to source.
 #
-# It lives in a folder of its own, is reached through a socket in it and listens on no port, so that it meets no other
-# server of the machine. A server does not run as root: for root it runs as the user postgres, who may be unable to read
-# the source tree; so what he needs is copied, and all else is done by the caller, through the socket.
+# The server has a folder of its own and listens on a socket in it and on no port, so it does not
+# conflict with other servers of the machine. PostgreSQL does not run as root: for root the server
+# runs as the user postgres, who may be unable to read the source tree. So the files the server
+# needs are copied, and the caller does all else through the socket.
 #
-# Gives $work (the folder; $work/log is the caller's), and the PG* environment of a client. cluster_remove must be called
-# at the end, however that comes about.
+# Sets $work (the folder; $work/log is the caller's), and the PG* environment of a client. The
+# caller must call cluster_remove at the end, also after a failure.
 
 pg_config=${PG_CONFIG:-pg_config}
 bindir=$("$pg_config" --bindir)
@@ -21,7 +22,7 @@ as_server() (
 	fi
 )
 
-# What psql and its like may have been told about other servers.
+# Variables that would make psql and other clients use another server.
 forget_other_servers() {
 	local name
 	for name in "${!PG@}"; do
@@ -29,7 +30,7 @@ forget_other_servers() {
 	done
 }
 
-# The path of a socket has a limit of some 100 bytes: always under /tmp.
+# The path of a socket is limited to about 100 bytes: always under /tmp.
 make_folders() {
 	work=$(mktemp -d /tmp/gxy_balancer.XXXXXX)
 	chmod 755 "$work"
@@ -40,7 +41,8 @@ make_folders() {
 	export PATH="$bindir:$PATH:/usr/sbin" PGHOST="$work/server/socket" PGPORT=5432 PGUSER=postgres PGSSLMODE=disable
 }
 
-# server_start [LINE OF postgresql.conf]...: in the folders that make_folders has made.
+# server_start [LINE OF postgresql.conf]...: starts a server in the folders that make_folders has
+# made.
 server_start() {
 	as_server initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$work/log/initdb.log" 2>&1 ||
 		{ tail "$work/log/initdb.log" >&2; return 1; }
@@ -56,7 +58,7 @@ cluster_start() {
 	server_start "$@"
 }
 
-# Stops the server, and any that a test has left behind.
+# Stops the server, and any that a test has left running.
 stop_servers() {
 	local pidfile
 	while IFS= read -r pidfile; do

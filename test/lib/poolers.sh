@@ -1,8 +1,9 @@
-# test/lib/poolers.sh: a pgbouncer in front of the server of test/lib/cluster.sh, for test/run to source.
+# test/lib/poolers.sh: a pgbouncer in front of the server of test/lib/cluster.sh, for test/run to
+# source.
 
-# pgbouncer_start PORT: in transaction mode, with fewer connections to the server than its clients have to it. On the
-# socket of the server's folder. From 1.21 on it can follow named prepared statements; the tests are about those that
-# cannot, or are told not to.
+# pgbouncer_start PORT: in transaction mode, with fewer connections to the server than clients. It
+# uses the socket in the server's folder. From version 1.21 on pgbouncer can track named prepared
+# statements; that is switched off, because the tests are about poolers that cannot.
 pgbouncer_start() {
 	local version
 	version=$(pgbouncer --version | sed -n 's/^PgBouncer 1\.\([0-9]*\).*/\1/p')

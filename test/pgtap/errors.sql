@@ -8,7 +8,7 @@ BEGIN;
 CREATE EXTENSION pgtap;
 CREATE EXTENSION gxy_balancer;
 
--- Each setting is prepared, the statement refused, and all of it taken back.
+-- Applies each setting, runs the statement, and undoes all of it.
 CREATE TEMPORARY TABLE cases (number serial, code text, statement text, setting text DEFAULT 'NULL');
 INSERT INTO cases (code, statement) VALUES
 	('22004', 'SELECT get_or_assign_server(NULL::text)'), ('22004', 'SELECT get_or_assign_server(NULL::bigint)'),
@@ -80,7 +80,8 @@ CREATE TABLE app_sessions (room_id text, user_id text, gateway_name text);
 CREATE TABLE app_rooms (room_id text);
 SET client_min_messages = warning;
 
--- Prepares, tries, and looks at what the refused statement has left before everything is taken back.
+-- Prepares, runs the statement, and checks what the refused statement has left before all is rolled
+-- back.
 CREATE FUNCTION pg_temp.try(number int, OUT refused text, OUT left_behind text) LANGUAGE plpgsql AS $$
 DECLARE
 	c cases;
@@ -126,12 +127,12 @@ FROM cases ORDER BY number;
 SELECT is(left_behind, NULL, 'nothing is left by: ' || statement)
 FROM cases c, LATERAL pg_temp.try(c.number) ORDER BY c.number;
 
--- What is close to an error and is none.
+-- Calls that are close to an error and succeed.
 SELECT isnt(get_or_assign_server(repeat('x', 255)), NULL, 'a room of 255 bytes');
 SELECT isnt(get_or_assign_server(repeat('ä', 127)), NULL, 'one of 127 characters of two bytes');
 SELECT isnt(get_or_assign_server('r', '', 1000000), NULL, 'an empty region, and as many users as may be');
 SELECT is(touch_room('r', 0), true, 'no users');
-SELECT is(touch_room('nobody'), false, 'a room that has no assignment');
+SELECT is(touch_room('unknown'), false, 'a room that has no assignment');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -15,7 +15,7 @@ CREATE TEMPORARY TABLE told (scene int, kind text, room text, said text, reason 
 CREATE TABLE sessions (room_id text, user_id int, gateway_name text);
 SELECT lives_ok($$SELECT attach_sessions('sessions')$$, 'sessions are attached');
 
-/* One of some words. */
+/* Picks a random word. */
 CREATE FUNCTION pg_temp.pick(VARIADIC words text[]) RETURNS text LANGUAGE sql VOLATILE AS
 	$$ SELECT $1[1 + floor(random() * cardinality($1))::int] $$;
 

@@ -15,18 +15,19 @@ CREATE EXTENSION gxy_balancer;
 \ir ../../examples/gxydb/views.sql
 
 BEGIN;
--- The sample's clients do not report again; those who vanished did so more than 2 hours ago. Room for 300 rooms more.
+-- The sample's clients do not report again; those that disappeared did so more than 2 hours ago.
+-- Capacity for 300 more rooms.
 SET LOCAL gxy_balancer.dead_session_timeout = '2h';
 SET LOCAL gxy_balancer.default_capacity = 1000;
 SELECT plan(39);
 
--- As the API asks: with its own role.
+-- Calls as the API's role.
 CREATE FUNCTION ask(room text) RETURNS text LANGUAGE sql SECURITY DEFINER AS
 	$$SELECT public.get_or_assign_server(room)$$;
 ALTER FUNCTION ask(text) OWNER TO gxydb_api;
 CREATE TEMPORARY VIEW live AS
 	SELECT * FROM live_sessions WHERE last_seen_at > now() - interval '2 hours';
--- The tests' own count of users by server, before anything is assigned.
+-- The test's own count of users by server, before any room is assigned.
 CREATE TEMPORARY TABLE users_before AS
 	SELECT g.name AS server, count(DISTINCT l.user_id) AS users
 	FROM gateways g LEFT JOIN live l ON l.gateway_name = g.name GROUP BY g.name;
@@ -37,7 +38,7 @@ SELECT set_eq('SELECT server FROM balancer_load', 'SELECT name::text FROM gatewa
 SELECT set_eq('SELECT server, users, connected FROM balancer_load',
 	'SELECT server::text, users, users AS connected FROM users_before', 'the load is that of the sessions, wherever they are');
 
--- Rooms in progress stay where they are, in whatever order they are asked for.
+-- Rooms with users stay where they are, in any order of calls.
 CREATE TEMPORARY TABLE answers AS
 	SELECT room_id, ask(room_id) AS server
 	FROM (SELECT DISTINCT room_id FROM live ORDER BY room_id DESC OFFSET 0) rooms;
@@ -54,8 +55,9 @@ SELECT set_eq('SELECT room_id, users FROM balancer_rooms',
 SELECT is((SELECT count(*) FROM answers WHERE ask(room_id) = server), (SELECT count(*) FROM answers),
 	'asked again, everyone is told the same');
 
--- 300 rooms that nobody is in yet, among them those that only vanished clients are in. Simulated: each goes to the
--- server of the least load, then of the fewest rooms, then the first; and brings ten people.
+-- 300 rooms without users, among them those with dead sessions only. The simulation sends each to
+-- the server with the least load, then the fewest rooms, then the lowest position; each brings ten
+-- users.
 CREATE TEMPORARY TABLE new_rooms AS
 	SELECT room_id, row_number() OVER (ORDER BY vanished DESC, room_id) AS number, vanished
 	FROM (SELECT r.room_id, EXISTS (SELECT FROM live_sessions s WHERE s.room_id = r.room_id) AS vanished
@@ -105,7 +107,7 @@ SELECT is(ask('2171'), get_or_assign_server(2171), '2171 is one room, as text an
 SELECT is((SELECT count(*) FROM room_server_assignments WHERE room_id = '2171'), 1::bigint, 'and one row');
 SELECT is(touch_room(2171), true, 'its lease can be renewed');
 
--- The API can do no more than it needs.
+-- The API's role may do no more than it needs.
 SELECT throws_ok(format('SET LOCAL ROLE gxydb_api; %s', statement), '42501', NULL, 'the API may not: ' || statement)
 FROM (VALUES ($$INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('x', 'gxy1')$$),
 	('UPDATE room_server_assignments SET gateway_name = ''gxy1'''), ('DELETE FROM room_server_assignments'),
@@ -114,12 +116,13 @@ FROM (VALUES ($$INSERT INTO room_server_assignments (room_id, gateway_name) VALU
 SELECT lives_ok('SET LOCAL ROLE gxydb_api; SELECT count(*) FROM room_server_assignments; RESET ROLE',
 	'it may list the assignments');
 
--- A minute is within the grace: nothing is freed. Then the empty rooms go, and the live ones stay.
+-- A grace period of a minute frees nothing. Then the empty rooms are freed, and rooms with users
+-- stay.
 SELECT is(clean_inactive_assignments(), 0::bigint, 'rooms whose first users are on their way are not freed');
 INSERT INTO sessions (user_id, room_id, gateway_id)
 SELECT 7777, a.room_id, g.id FROM room_server_assignments a JOIN gateways g ON g.name = a.gateway_name
 WHERE a.room_id = '2171';
-SELECT is(clean_inactive_assignments('0'), 300::bigint, 'the 300 rooms nobody came to are freed');
+SELECT is(clean_inactive_assignments('0'), 300::bigint, 'the 300 rooms without users are freed');
 SELECT set_eq('SELECT room_id FROM room_server_assignments', 'SELECT DISTINCT room_id::text FROM live',
 	'the rooms with people are the ones that stay');
 UPDATE sessions SET removed_at = now() WHERE room_id = '2171' AND removed_at IS NULL;

@@ -10,7 +10,8 @@ CREATE EXTENSION pgtap;
 CREATE SCHEMA balancer;
 CREATE EXTENSION gxy_balancer SCHEMA balancer;
 
--- Arguments as PostgreSQL shows them, defaults included. Trigger functions and helpers are not the interface.
+-- Arguments as PostgreSQL shows them, defaults included. Trigger functions and helpers are not part
+-- of the interface.
 CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel) AS VALUES
 	('get_or_assign_server', 'room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer',
 		'text', 'volatile', 'u'),
@@ -47,7 +48,7 @@ CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel)
 		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[]', 'SETOF record', 'volatile', 'u'),
 	('reset_balancer_stats', '', 'void', 'volatile', 'u');
 
--- In their order: SELECT * and INSERT without a list of columns depend on it.
+-- In order: SELECT * and INSERT without a column list depend on it.
 CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 	('room_server_assignments', 'r', 'room_id text, gateway_name text, region text, assigned_at timestamp with time zone, '
 		|| 'last_used_at timestamp with time zone, reason text, expected_users integer, reported_users integer'),
@@ -89,7 +90,7 @@ CREATE TEMPORARY TABLE defaults (relation, col, value) AS VALUES
 	('balancer_room_sizes', 'assigned_at', 'clock_timestamp()'), ('balancer_room_sizes', 'opened_at', 'clock_timestamp()'),
 	('balancer_room_sizes', 'updated_at', 'clock_timestamp()');
 
--- The same by catalog.
+-- The same from the catalog.
 CREATE TEMPORARY VIEW found AS
 	SELECT p.oid, p.proname AS name, pg_get_function_arguments(p.oid) AS arguments,
 		pg_get_function_result(p.oid) AS result, p.provolatile, p.proparallel, p.prosecdef, p.proisstrict, p.proleakproof,
@@ -113,7 +114,8 @@ SELECT ok(NOT f.prosecdef AND NOT f.proisstrict AND NOT f.proleakproof,
 FROM expected e LEFT JOIN found f USING (oid);
 SELECT set_eq('SELECT name::text, arguments FROM found', 'SELECT name, arguments FROM functions', 'and there are no others');
 
--- A literal, a number and a parameter of unknown type each find one form; a number finds the number's.
+-- A literal, a number and a parameter of unknown type each find one form; a number finds the
+-- number's.
 SELECT lives_ok(format('SELECT balancer.%s(%s)', name, argument), format('%s(%s) is not ambiguous', name, argument))
 FROM (VALUES ('get_or_assign_server', '''2171'''), ('get_or_assign_server', '2171'), ('touch_room', '''2171'''),
 	('room_server', '2171'), ('release_room', '''2171''')) calls (name, argument);
@@ -132,8 +134,9 @@ SELECT set_eq($$SELECT relname::text FROM pg_class WHERE relnamespace = 'balance
 SELECT col_is_pk('balancer', relation, columns, relation || ' has its key') FROM keys;
 SELECT col_default_is('balancer', relation, col, value, format('%s.%s has its default', relation, col)) FROM defaults;
 /*
- * Every trigger, and whether it fires for what logical replication applies (A, always) or not (O): what others remember and
- * count, and that the pool is written, holds for those rows as well; what guards people's own statements does not.
+ * Every trigger, and whether it also fires for what logical replication applies (A, always) or not
+ * (O). The triggers that invalidate caches and record that the pool is written fire always. Those
+ * that check a user's statement do not.
  */
 SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FROM pg_trigger
 		WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'balancer'::regnamespace)$$,

@@ -13,7 +13,7 @@ use Test::More;
 
 my $node = new_server('main', 'autovacuum = off');
 
-# Returns the invalidations in the statement's commit record, '' if there are none.
+# Returns 'invalidates' or 'leaves' by the statement's commit record, '' if there is none.
 sub commit_of
 {
 	my ($sql) = @_;

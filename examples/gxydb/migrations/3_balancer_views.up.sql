@@ -1,19 +1,19 @@
 /*
  * The adapter between the service and gxy_balancer: two views, and the API's grants.
  *
- * The extension knows nothing of the service's tables. It reads two relations by column name, and these views give them
- * those names: who is in which room now, and which rooms may be assigned. A change of the service's schema is a change
- * of this file, not of the extension.
+ * The extension knows nothing of the service's tables. It reads two relations by column name, and
+ * these views give them those names: who is in which room now, and which rooms may be assigned. A
+ * change of the service's schema is a change of this file, not of the extension.
  *
- * As a superuser, after CREATE EXTENSION; may be run again. The extension reads a view as its owner, who should be the
- * owner of the tables and not a superuser.
+ * As a superuser, after CREATE EXTENSION; may be run again. The extension reads a view as its
+ * owner, who should be the owner of the tables and not a superuser.
  */
 
 /*
- * Everyone in a room now. A session that never reported is as old as it is; how long one may be silent before it is
- * dead is gxy_balancer.dead_session_timeout. LEFT JOIN: a session of no known server is still someone in the room, and
- * a count that does not ask for the server's name skips the join. To count connections instead of users, say
- * s.id AS user_id.
+ * All users in rooms now. A session that never reported is as old as its creation; it is dead after
+ * gxy_balancer.dead_session_timeout without a report. LEFT JOIN: a session on an unknown server
+ * still counts as a user in the room, and a count that does not read the server's name skips the
+ * join. To count connections instead of users, say s.id AS user_id.
  */
 CREATE OR REPLACE VIEW public.live_sessions AS
 	SELECT s.room_id, s.user_id, g.name AS gateway_name, coalesce(s.updated_at, s.created_at) AS last_seen_at
@@ -23,9 +23,10 @@ ALTER VIEW public.live_sessions OWNER TO gxydb_owner;
 COMMENT ON VIEW public.live_sessions IS 'sessions that have not ended, as gxy_balancer reads them';
 
 /*
- * The rooms a server may be assigned to. A room not in here is refused when it is assigned, and one that leaves keeps
- * its server until its users are gone. A service that knows how many people a room is booked for adds an expected_users
- * column; without it the extension learns the size.
+ * The rooms that may be assigned. A room that is not listed here is refused when it is assigned;
+ * one that is removed from here keeps its server until its users are gone. A service that knows how
+ * many users a room is booked for adds an expected_users column; without it the extension learns
+ * the size.
  */
 CREATE OR REPLACE VIEW public.assignable_rooms AS
 	SELECT r.gateway_uid AS room_id

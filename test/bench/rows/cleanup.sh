@@ -1,6 +1,7 @@
-# Cleanup of a million assignments, a tenth of them inactive, against one DELETE with an anti-join over a table like it;
-# and what callers notice of it: sticky calls come at a fixed rate, before and meanwhile. The other nine tenths hold a
-# live session each. Once with leases that need no renewal, and once, for the record, with all of them due.
+# Cleanup of a million assignments, a tenth of them idle, against one DELETE with an anti-join over
+# a similar table; and the effect on callers: sticky calls come at a fixed rate, before and during
+# the cleanup. The other nine tenths have a live session each. Once with leases that need no
+# renewal, and once, for information, with all of them due.
 rooms=${CLEANUP_ROOMS:-1000000} servers=12 clients=8 rate=2000
 idle=$((rooms / 10)) active=$((rooms - rooms / 10))
 rounds=$((full ? 5 : 3))
@@ -9,7 +10,8 @@ make_database bench_cleanup $active 0 $active $servers
 query bench_cleanup "ALTER DATABASE bench_cleanup SET gxy_balancer.touch_interval = '1h';
 	ALTER DATABASE bench_cleanup SET gxy_balancer.assignment_grace = '3h'"
 
-# The inactive ones again, spread over the rooms' ids as the others are; what the last round left dead is removed.
+# Inserts the idle assignments again, spread over the rooms' ids as the others are, and vacuums the
+# tables.
 make_idle() {
 	local table
 	for table in room_server_assignments bare; do
@@ -25,7 +27,7 @@ anti_join="WITH freed AS (DELETE FROM bare a WHERE a.last_used_at < now() - inte
 		SELECT FROM live_sessions s WHERE s.room_id = a.room_id AND s.last_seen_at > now() - interval '90s')
 	RETURNING 1) SELECT count(*) FROM freed"
 
-# Rooms freed a second.
+# Rooms freed per second.
 timed() {
 	local from=$EPOCHREALTIME freed
 	freed=$(query bench_cleanup "$1")
@@ -33,7 +35,8 @@ timed() {
 	awk -v from="$from" -v to="$EPOCHREALTIME" -v rooms="$idle" 'BEGIN { print rooms / (to - from) }'
 }
 
-# Odd rounds begin with the cleanup, even ones with the DELETE; what is inactive is made before both.
+# Odd rounds begin with the cleanup, even ones with the DELETE; the idle assignments are inserted
+# before both.
 for ((round = 1; round <= rounds; round++)); do
 	make_idle
 	order='clean anti_join'
@@ -45,12 +48,13 @@ for ((round = 1; round <= rounds; round++)); do
 done
 verdict cleanup clean anti_join '>=0.7' "cleanup of $rooms, a tenth inactive" 'one DELETE with an anti-join'
 
-# p99_between FROM TO FOLDER: of the calls that ended then.
+# p99_between FROM TO FOLDER: of the calls that ended in that time.
 p99_between() {
 	cat "$3"/log* | awk -v from="$1" -v to="$2" '{ at = $5 + $6 / 1e6 } at >= from && at <= to { print $3 }' | percentiles
 }
 
-# disturbed STATEMENT: the percentiles of sticky calls idle, and while the statement is repeated.
+# disturbed STATEMENT: the percentiles of sticky calls without other load, and while the statement
+# is repeated.
 disturbed() {
 	local folder from before after i caller
 	folder=$(mktemp -d "$work/latency.XXXXXX")
@@ -84,7 +88,8 @@ for side in clean anti_join; do
 	fi
 done
 
-# As the worker meets it where nobody calls between two runs: every lease is due and is renewed as well.
+# The worker's case if there are no calls between two runs: every lease is due and is renewed as
+# well.
 make_idle
 query bench_cleanup "ALTER DATABASE bench_cleanup SET gxy_balancer.touch_interval = '1ms'"
 fact cleanup "rooms freed a second with $active leases to renew besides" "$(timed "$clean" | cut -d. -f1)"

@@ -1,6 +1,7 @@
-# New rooms with an exact count (load_max_age = 0), 5 000 live sessions among 205 000, at 8 clients, against the service's
-# own statements: as deployed it has no index of live sessions; with the one that the extension recommends; and as its
-# latest version has them, which counts assignments and no users.
+# New rooms with an exact count (load_max_age = 0), 5 000 live sessions among 205 000, at 8 clients,
+# against the service's own statements: as deployed, without an index of live sessions; with the
+# index that the extension recommends; and in its latest version, which counts assignments and no
+# users.
 [[ -n $full ]] || rounds=$((rounds < 5 ? rounds : 5))
 rooms=500 servers=12 clients=8 calls=$((full ? 200 : 100))
 
@@ -8,13 +9,14 @@ make_database bench_exact 5000 200000 $rooms $servers
 make_database bench_deployed 5000 200000 $rooms $servers
 query bench_deployed 'DROP INDEX sessions_live_idx'
 
-# exact DATABASE SCRIPT [CALLS]: a number of rooms and not a time, or a fast side would be slowed by its own success.
+# exact DATABASE SCRIPT [CALLS]: a fixed number of rooms, not a fixed time: in a fixed time a faster
+# side would add more rooms and count them.
 exact() {
 	refill "$1" $rooms $servers
 	bench "$1" "$2" $clients -t "${3:-$calls}" -D base="$round"0000000
 }
 side_exact() { exact bench_exact new; }
-# Every call reads all 205 000 sessions here: fewer of them say as much.
+# Every call reads all 205 000 sessions here, so fewer calls are enough.
 side_exact_no_index() { exact bench_deployed new $((calls / 4)); }
 side_go_deployed() { exact bench_deployed new_go $((calls / 4)); }
 side_go_index() { exact bench_exact new_go; }

@@ -1,5 +1,6 @@
-# New rooms with a load that may be a second old, as sessions and rooms grow; and sticky calls as rooms grow. Eight
-# clients. Tables are left to grow during the row. The bare INSERT shows what a larger table costs by itself.
+# New rooms with a load that may be a second old, as sessions and rooms grow; and sticky calls as
+# rooms grow. Eight clients. The tables grow during the row. The bare INSERT shows what a larger
+# table costs by itself.
 servers=12 clients=8
 
 small=s5k_r500
@@ -11,7 +12,7 @@ names=() stickies=() bares=()
 for point in "${points[@]}"; do
 	read -r rooms live name <<<"$point"
 	make_database "bench_$name" "$live" 0 "$rooms" $servers
-	# Sticky calls are to look up, not to renew leases that a wide spread of rooms lets grow old.
+	# Sticky calls must not renew leases, which grow old if there are many rooms.
 	query "bench_$name" "ALTER DATABASE bench_$name SET gxy_balancer.touch_interval = '1h';
 		ALTER DATABASE bench_$name SET gxy_balancer.assignment_grace = '1d'"
 	eval "side_sticky_$name() { bench bench_$name sticky $clients -T $seconds -D rooms=$rooms; }"
@@ -29,7 +30,7 @@ done
 if have_setting "bench_$small" load_max_age; then
 	for name in "${names[@]#new_}"; do
 		query "bench_$name" "ALTER DATABASE bench_$name SET gxy_balancer.load_max_age = '1s'"
-		# The count that a server's start leaves to be made; whoever comes meanwhile waits for it.
+		# The first count after a server's start; callers wait for it meanwhile.
 		fact growth "the first new room after a start, $name" "$(query "bench_$name" "
 			SELECT round(1000 * bench.seconds('SELECT get_or_assign_server(''first'')')) || ' ms'")"
 	done

@@ -1,11 +1,12 @@
-# What an index of the live sessions costs the service and saves the count: none, the recommended one, and a wide one that
-# has updated_at in it, so that the count need not visit the table. 5 000 live sessions among 205 000.
+# What an index of the live sessions costs the service and saves the count: no index, the
+# recommended one, and a wide one that includes updated_at, so that the count need not visit the
+# table. 5 000 live sessions among 205 000.
 #
 # The service writes a session with each report of its client, by an upsert that sets updated_at.
 live=5000 rooms=500 servers=12
 
 make_database bench_index $live 200000 $rooms $servers
-# What the upsert looks for.
+# The index that the upsert uses.
 query bench_index "CREATE UNIQUE INDEX ON sessions (user_id, gateway_id, gateway_session)"
 
 index_none='SELECT'
@@ -23,18 +24,20 @@ use_index() {
 	query bench_index 'CHECKPOINT'
 }
 
-# upserts NUMBER: as clients report, one transaction each.
+# upserts NUMBER: reports of clients, one transaction each.
 upserts() {
 	PGOPTIONS='-c synchronous_commit=off' bench bench_index session 2 -t $(($1 / 2)) \
 		-D live=$live -D rooms=$rooms -D servers=$servers >/dev/null
 }
 
-# Updates of sessions so far, and how many of them were heap-only. Statistics of a session are there when it has ended.
+# The number of updates of sessions so far, and how many were heap-only. A backend's statistics are
+# complete when it has ended.
 updates() {
 	query bench_index "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'sessions'" | tr '|' ' '
 }
 
-# new_room BASE CALLS: processor time of the server for one that counts, whatever else the machine does.
+# new_room BASE CALLS: the server's processor time for a call that counts; other load on the machine
+# does not affect it.
 new_room() {
 	PGOPTIONS='-c synchronous_commit=off' server_time bench_index new 1 -t "$2" -D base="$1" | awk '{ printf "%.1f ms", $1 / 1000 }'
 }
@@ -42,7 +45,8 @@ new_room() {
 base=10000000
 for kind in none narrow wide; do
 	use_index $kind
-	# Until the pages have the free space that updates leave them, and none is written to the WAL in full any more.
+	# Repeats until updates find free space on the pages, and no page is written to the WAL in full
+	# any more.
 	upserts $((4 * live))
 	before=($(updates))
 	bytes=$(wal_of upserts $((2 * live)))

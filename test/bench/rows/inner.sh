@@ -1,4 +1,5 @@
-# Sticky calls without client and protocol: rows of one statement in one backend, the driving scan taken off.
+# Sticky calls without client and protocol: many rows of one statement in one backend, minus the
+# time of the scan that drives it.
 calls=100000 rooms=10000
 
 make_database bench_inner 5000 0 $rooms 12
@@ -9,7 +10,8 @@ query bench_inner "ALTER DATABASE bench_inner SET enable_hashjoin = off; ALTER D
 	CREATE TABLE driving AS SELECT (1 + i::bigint * 7919 % $rooms)::text AS room_id FROM generate_series(1, $calls) i;"
 query bench_inner 'VACUUM (ANALYZE) driving'
 
-# Calls a second in one backend. The least of five runs, with and without: what else goes on only adds to a time.
+# Calls per second in one backend, from the shortest of five runs, with and without: other load only
+# adds to a time.
 in_one_backend() {
 	query bench_inner "SELECT $calls / greatest(min(t.with_it) - min(t.without), 1e-4)
 		FROM (SELECT bench.seconds('SELECT count(room_id) FROM driving') AS without, bench.seconds('$1') AS with_it

@@ -1,5 +1,5 @@
-# What one backend holds before and after a million sticky calls, and some thousand new rooms, by its own account and by
-# the kernel's.
+# The memory of one backend before and after a million sticky calls, and some thousand new rooms, by
+# PostgreSQL's figures and by the kernel's.
 calls=1000000 news=2000 rooms=500
 
 make_database bench_memory 5000 0 $rooms 12

@@ -1,4 +1,5 @@
-# New rooms with a load that may be a second old, against the bare durable INSERT into a table like the extension's.
+# New rooms with a load that may be a second old, against the bare durable INSERT into a table like
+# the extension's.
 rooms=500 servers=12
 
 make_database bench_new 5000 200000 $rooms $servers
@@ -10,7 +11,7 @@ if ! have_setting bench_new load_max_age; then
 fi
 query bench_new "ALTER DATABASE bench_new SET gxy_balancer.load_max_age = '1s'"
 
-# Tables begin each measurement as small as they were.
+# Each measurement begins with tables of the same size.
 new_rooms() {
 	refill bench_new $rooms $servers
 	bench bench_new "$1" "$clients" -T "$seconds" -D base="$2"0000000
@@ -31,6 +32,7 @@ for script in new_bare new; do
 	bytes=$(wal_of bench bench_new $script $clients -t 2500 -D base=80000000)
 	fact new "WAL of $script" "$((bytes / 20000)) bytes"
 done
-# The rooms that one server has more than another, of those that were assigned last.
+# The difference between the largest and the smallest number of rooms on a server, among the rooms
+# assigned last.
 fact new 'rooms of the fullest and of the emptiest server, expected within 1 of each other in users' "$(query bench_new "SELECT max(n), min(n)
 	FROM (SELECT count(*) AS n FROM room_server_assignments GROUP BY gateway_name) s")"

@@ -1,4 +1,4 @@
-# What a pool of 12, 100 and 1 000 servers costs.
+# Calls with a pool of 12, 100 and 1 000 servers.
 [[ -n $full ]] || rounds=$((rounds < 3 ? rounds : 3))
 rooms=2000 clients=8
 

@@ -1,6 +1,7 @@
-# Lookups spread over streaming standbys, and rooms over databases, with two servers on this machine: each has one
-# processor of its own, its clients included, so that the two stand for two machines. Asked are the rooms that have a
-# server: room_server() and get_or_assign_server(), which on a standby answers without renewing.
+# Lookups spread over streaming standbys, and rooms over databases, with two servers on this
+# machine: each has one processor, shared with its clients, so that the two stand for two machines.
+# The calls are for rooms that have a server: room_server() and get_or_assign_server(), which on a
+# standby answers without renewing.
 rooms=500 servers=12 clients=4
 
 (($(nproc) >= 2)) || { skip 'lookups, primary and a standby' 'the primary alone' '' 'it needs two processors'; return 0; }
@@ -12,7 +13,7 @@ as_server sed -i "s/^unix_socket_directories.*/unix_socket_directories = '${PGHO
 as_server pg_ctl -D standby -l standby.log -s -w start >"$work/log/standby.log" 2>&1 ||
 	{ as_server tail standby.log >&2; die 'no standby'; }
 
-# What a postmaster starts from now on runs where it does.
+# Pins the postmaster's new processes to its processor.
 pin() {
 	taskset -a -cp "$1" "$(as_server head -n 1 "$2/postmaster.pid")" >/dev/null
 }
@@ -62,7 +63,8 @@ wait $writer
 fact standby 'lookups a second of the standby meanwhile, new rooms a second of the primary, replay lag' \
 	"$busy, $(cat "$work/log/rate.new"), ${lag:-unknown} ms"
 
-# Promoted, it is a database of its own with other rooms, as one more shard is: new rooms on one and on both.
+# After its promotion the standby is a database with other rooms, like one more shard: new rooms on
+# one and on both.
 caught_up
 as_server pg_ctl -D standby -s -w promote >/dev/null
 pin 1 standby

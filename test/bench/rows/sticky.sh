@@ -1,6 +1,7 @@
 # Sticky calls, which are nearly all calls, at 8 clients; 500 rooms.
 clients=8 rooms=500
-# Eight clients and two processors: how the kernel pairs them differs more from run to run than the sides do.
+# With eight clients on two processors, the kernel's scheduling differs more from run to run than
+# the sides do.
 rounds=$((rounds * 3 / 2))
 
 make_database bench_sticky 5000 200000 $rooms 12
@@ -12,7 +13,8 @@ side_sticky() { bench bench_sticky sticky $clients -T "$seconds" -D rooms=$rooms
 side_go() { bench bench_sticky sticky_go $clients -T "$seconds" -D rooms=$rooms; }
 side_plpgsql() { bench bench_sticky sticky_plpgsql $clients -T "$seconds" -D rooms=$rooms; }
 
-# A renewed lease is answered without a write; the first calls renew those that the filling left old.
+# Within touch_interval a call does not write. The first calls renew the old leases of the filled
+# table.
 side_sticky >/dev/null
 alternate sticky select_1 empty plain sticky go plpgsql
 verdict sticky sticky empty '>=0.85' "sticky call, $clients clients" 'an empty C function'
@@ -21,7 +23,7 @@ verdict sticky sticky go '>=6' "sticky call, $clients clients" "the Go service's
 verdict sticky sticky select_1 '' "sticky call, $clients clients" 'SELECT 1'
 verdict sticky sticky plpgsql '' "sticky call, $clients clients" 'plpgsql, renewing as seldom'
 
-# As they come, renewals included: the calls of at least one touch_interval.
+# Calls with their usual share of renewals, for at least one touch_interval.
 window=$((seconds < 12 ? 12 : seconds))
 measure_wal() {
 	local bytes calls
@@ -43,7 +45,7 @@ for script in select_1 sticky_empty sticky_plain sticky sticky_plpgsql sticky_go
 		"$(latencies bench_sticky $script $clients -T "$seconds" -D rooms=$rooms) us"
 done
 buffers() {
-	# Twice the same room: the first call may have to renew.
+	# The same room twice: the first call may have to renew.
 	query bench_sticky "PREPARE p(text) AS $1; EXECUTE p('9'); EXECUTE p('9');
 		EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF) EXECUTE p('9')" |
 		sed -n 's/^ *Buffers: shared hit=\([0-9]*\).*/\1/p' | head -n 1

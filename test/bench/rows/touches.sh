@@ -1,5 +1,6 @@
-# What renewals leave behind: a million of them, each written (touch_interval = 0), over 500 rooms; the service's UPDATE,
-# whose table has an index on last_used_at, beside it. Commits wait for no disk: it is not their speed that counts here.
+# The effect of renewals on the tables: a million of them, each written (touch_interval = 0), over
+# 500 rooms; and the service's UPDATE, whose table has an index on last_used_at. Commits do not wait
+# for the disk, since their speed is not measured here.
 rooms=500 clients=8 touches=$((full ? 1000000 : 200000))
 
 make_database bench_touches 0 0 $rooms 12
@@ -11,7 +12,7 @@ touched() {
 	before=$(query bench_touches "SELECT pg_total_relation_size('$table') / 1024")
 	bytes=$(wal_of bench bench_touches "$script" $clients -t $((touches / clients)) -D rooms=$rooms)
 	after=$(query bench_touches "SELECT pg_total_relation_size('$table') / 1024")
-	# Statistics of a backend that is about to end are in by then.
+	# The statistics of a backend are complete when it has ended.
 	query bench_touches "SELECT pg_stat_force_next_flush()" >/dev/null
 	fact touches "$touches renewals of $table" "$before kB before, $after kB after; $(query bench_touches "
 		SELECT round(100.0 * n_tup_hot_upd / nullif(n_tup_upd, 0), 2) || '% of ' || n_tup_upd || ' heap-only, '

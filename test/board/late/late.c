@@ -1,8 +1,8 @@
 /*
- * late.c: holds a backend up where no lock can, for as long as a file exists.
+ * late.c: stops a backend where no lock can stop it, for as long as a file exists.
  *
- * Between the moment when others see a commit, or a prepared transaction, and the callbacks that say so lie microseconds; a
- * test that wants to look into them makes them last.
+ * Other sessions see a commit, or a prepared transaction, microseconds before its callbacks run.
+ * This module makes that interval longer, so that a test can look into it.
  */
 #include "postgres.h"
 
@@ -19,7 +19,9 @@ PG_MODULE_MAGIC;
 
 static char *awaited = NULL;
 
-/* Callbacks registered later run earlier: before those of everybody whom the session has called by then. */
+/*
+ * Callbacks registered later run earlier: this one runs before those of all modules loaded so far.
+ */
 static void
 hold_up_commit(XactEvent event, void *arg)
 {
@@ -30,7 +32,7 @@ hold_up_commit(XactEvent event, void *arg)
 	awaited = NULL;
 }
 
-/* The next commit of this session, or PREPARE TRANSACTION, is late. */
+/* Delays the next COMMIT or PREPARE TRANSACTION of this session. */
 PG_FUNCTION_INFO_V1(commit_late);
 Datum
 commit_late(PG_FUNCTION_ARGS)
@@ -44,7 +46,7 @@ commit_late(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Waits here and now, and says that it does by a second file. */
+/* Waits here, and creates a second file to show it. */
 PG_FUNCTION_INFO_V1(wait_while_exists);
 Datum
 wait_while_exists(PG_FUNCTION_ARGS)

@@ -1,9 +1,10 @@
 /*
- * clock.c: a clock that a test can set, for processes that this library is preloaded into.
+ * clock.c: a clock that a test can set, for processes that preload this library.
  *
- * Adds to the time of day the number of seconds that the file named by CLOCK_DIFFERENCE holds, as eight bytes in the
- * machine's order. The file is mapped, so that a change is seen by all processes at once. Clocks that cannot be set
- * (CLOCK_MONOTONIC) are left alone. PostgreSQL reads the time of day by gettimeofday().
+ * Adds a number of seconds to the time of day. The file named by CLOCK_DIFFERENCE holds it as eight
+ * bytes in the machine's byte order. The file is mapped, so that all processes see a change at
+ * once. Clocks that cannot be set (CLOCK_MONOTONIC) are left alone. PostgreSQL reads the time of
+ * day by gettimeofday().
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
