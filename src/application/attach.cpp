@@ -1,8 +1,12 @@
 /*
- * attach.cpp: what attach_sessions() and attach_rooms() do.
+ * attach.cpp: implements attach_sessions() and attach_rooms().
  *
- * A relation is read with its owner's rights from then on, so only its owner can attach it. Columns, types and rights
- * are tried at once: whoever attaches should hear what is wrong, not the next caller.
+ * The extension reads an attached relation with the rights of the relation's owner, so only its
+ * owner can attach it. attach() also checks the columns and types and reads the relation once, so
+ * that an unusable relation fails here and not in a later get_or_assign_server().
+ *
+ * Runs in the backend of the caller. Locks the relation ACCESS SHARE until the end of the
+ * transaction.
  */
 #include "application/attach.hpp"
 
@@ -14,7 +18,7 @@ namespace gxy
 namespace
 {
 
-/* The relation's owner, if the caller has their rights. */
+/* Returns the owner. Raises 42P01 if the relation is missing, 42501 if the caller is not owner. */
 Oid
 check_owner(Oid relation)
 {
@@ -35,7 +39,10 @@ check_owner(Oid relation)
 void
 check_attachable(Source source, Oid relation, Deadline deadline)
 {
-	/* Nobody may lock what they do not own; and what they own may have another owner after a wait for the lock. */
+	/*
+	 * Checked before the lock, so that a role cannot lock relations of other roles, and again
+	 * after it, because the owner may change during the wait.
+	 */
 	(void) check_owner(relation);
 	lock_relation(relation, AccessShareLock, deadline);
 
@@ -69,18 +76,18 @@ check_attachable(Source source, Oid relation, Deadline deadline)
 				 errhint("Give it to the application's role: ALTER VIEW ... OWNER TO ....")));
 }
 
-/* Reads a fresh attachment once, so that what is wrong with it is told to whoever attaches it. */
+/* Reads the new attachment once. Raises 55000 if it cannot be read. */
 void
-try_out(Source source, Deadline deadline)
+check_readable(Source source, Deadline deadline)
 {
-	RoomKey nobody;
+	RoomKey any_room;
 
-	nobody.set(std::string_view("0"));
+	any_room.set(std::string_view("0"));
 	if (source == Source::sessions)
 		read_sessions(pool(deadline).sessions, SessionColumns::with_servers, DT_NOEND, deadline,
 					  [](const SessionRow &) {});
 	else
-		(void) look_up_room(pool(deadline).rooms, nobody, deadline);
+		(void) look_up_room(pool(deadline).rooms, any_room, deadline);
 }
 
 } // namespace
@@ -110,7 +117,7 @@ attach(Source source, std::optional<Oid> relation)
 		{Argument::of(name),
 		 Argument::of_name(schema == relations().schema ? "" : get_namespace_name(schema)),
 		 Argument::of(std::string_view(get_rel_name(*relation)))});
-	try_out(source, deadline);
+	check_readable(source, deadline);
 }
 
 } // namespace gxy

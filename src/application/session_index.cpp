@@ -1,8 +1,9 @@
 /*
- * session_index.cpp: condenses sessions into users by room.
+ * session_index.cpp: builds the index of live sessions.
  *
- * The sessions of each user are chained, because a user in two rooms of one server counts once there: users are
- * counted per server by walking each user's chain (placement/server_load.cpp), and nearly every chain has one link.
+ * The sessions of each user form a linked list. A user in two rooms of one server counts once on
+ * that server, so placement/server_load.cpp counts the users of a server by walking the list of
+ * each user. Most lists have one session.
  */
 #include "application/session_index.hpp"
 
@@ -12,7 +13,7 @@ namespace gxy
 struct PairEntry
 {
 	std::uint64_t user_and_room;
-	int first_session; /* of this user in this room, chained by next_of_pair */
+	int first_session; /* head of the list over next_of_pair */
 	char status;
 };
 
@@ -34,7 +35,7 @@ hash_of(std::uint64_t pair)
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* What the last census of this backend met: the next one will be much like it. */
+/* Sizes of the last index of this backend, used as initial table sizes of the next one. */
 static int last_rooms = 0;
 static int last_users = 0;
 
@@ -93,9 +94,13 @@ SessionIndexTables::pair_of(int user, int room, bool *known)
 						known);
 }
 
-/* False if the user has another session in the same room that names the same gateway. */
+/*
+ * Links a session, which add() will append to sessions, to the other sessions of its user. Returns
+ * false if the user has a session in the same room through the same gateway: that session counts
+ * this one too, and this one is not stored.
+ */
 bool
-SessionIndexTables::chain_to_user(const SessionRow &row, Session *session)
+SessionIndexTables::link_to_user(const SessionRow &row, Session *session)
 {
 	if (!row.user_known)
 	{
@@ -117,7 +122,7 @@ SessionIndexTables::chain_to_user(const SessionRow &row, Session *session)
 	int first = first_of_user[user];
 	PairEntry *pair = pair_of(user, sessions[first].room, &again);
 
-	/* Few users have a second session, so the first one is not entered before that. */
+	/* Most users have one session, so the first session enters user_and_room with the second. */
 	if (!again)
 		pair->first_session = first;
 	pair = pair_of(user, session->room, &again);
@@ -150,7 +155,7 @@ SessionIndexTables::add(const SessionRow &row)
 					   .counts = true,
 					   .sessions = 1};
 
-	if (chain_to_user(row, &session))
+	if (link_to_user(row, &session))
 	{
 		if (session.room != none)
 		{
@@ -173,8 +178,8 @@ alive_since(TimestampTz now)
 }
 
 SessionIndex
-SessionIndex::take(const Attachment &sessions, SessionColumns wanted, TimestampTz now,
-				   Deadline deadline)
+SessionIndex::build(const Attachment &sessions, SessionColumns wanted, TimestampTz now,
+					Deadline deadline)
 {
 	SessionIndex session_index;
 
@@ -202,7 +207,7 @@ SessionIndex::users_in(std::uint64_t room) const
 	return number != none ? tables->rooms[number].users : 0;
 }
 
-/* Calls visit(const Session &) for the sessions of a room, one for all that are alike. */
+/* Calls visit(const Session &) for each stored session of a room. */
 template <typename F>
 static void
 for_each_session(const SessionIndexTables *tables, std::string_view room, F visit)
@@ -228,7 +233,7 @@ SessionIndex::users_elsewhere(std::string_view room, std::string_view server) co
 	for_each_session(tables, room, [&](const Session &session) {
 		bool counted = false;
 
-		/* A user on two other servers is one user elsewhere. */
+		/* A user with sessions on two other servers counts once. */
 		for (int i = session.next_of_pair; i != none; i = tables->sessions[i].next_of_pair)
 			counted = counted || elsewhere(tables->sessions[i]);
 		users += elsewhere(session) && !counted ? 1 : 0;

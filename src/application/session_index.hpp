@@ -1,5 +1,9 @@
 /*
- * session_index.hpp: who is in which room, and on which server, by the application's live sessions.
+ * session_index.hpp: an in-memory index of the application's live sessions by room and user.
+ *
+ * A backend builds it from the attached relation of sessions and uses it for one call. It lives in
+ * the memory context that is current when it is built. It takes no lock besides the one that
+ * reading the relation takes.
  */
 #pragma once
 
@@ -11,35 +15,35 @@ namespace gxy
 
 inline constexpr int none = -1;
 
-/* One user's presence in one room through one gateway. */
+/* A user's sessions in one room through one gateway. A room, gateway or link may be none. */
 struct Session
 {
-	int room;	 /* none: not in a room */
-	int gateway; /* none: not said */
-	int next_of_user;
-	int next_of_pair;
-	int next_of_room;
-	bool counts;  /* among the users of its room: the first session of its user there */
-	int sessions; /* that are alike, this one included */
+	int room;		  /* index into rooms */
+	int gateway;	  /* index into gateways */
+	int next_of_user; /* next session of the same user; index into sessions */
+	int next_of_pair; /* next session of the same user in the same room */
+	int next_of_room; /* next session in the same room */
+	bool counts;	  /* the first session of its user in its room: adds 1 to the room's users */
+	int sessions;	  /* rows of the relation with this user, room and gateway */
 };
 
 struct OccupiedRoom
 {
-	std::uint64_t name; /* its hash */
-	std::int64_t users = 0;
-	int first_session = none;
+	std::uint64_t name;		  /* name_hash() of the room */
+	std::int64_t users = 0;	  /* distinct users */
+	int first_session = none; /* head of the list over next_of_room */
 };
 
 struct pairs_hash;
 struct PairEntry;
 
 /*
- * Rooms, users and gateways are numbered in the order of their first session; rooms and users, of which there may be a
- * million, by the hashes of their names.
+ * The tables of the index. Rooms, users and gateways have numbers from 0 in the order of their
+ * first session. Rooms and users, of which there may be a million, are identified by name_hash().
  */
 struct SessionIndexTables
 {
-	MemoryContext context;
+	MemoryContext context; /* of all tables */
 	HashInterner room_numbers;
 	HashInterner user_numbers;
 	NameInterner gateway_numbers;
@@ -48,10 +52,10 @@ struct SessionIndexTables
 	Array<OccupiedRoom> rooms;
 	Array<std::string_view> gateways;
 	Array<int> first_of_user;
-	bool has_servers;	 /* the sessions were read with the servers they name */
-	int first_anonymous; /* every session without a user id is a user of its own */
-	int last_room,
-		last_gateway; /* sessions of one room mostly come one after the other, and so do those of a gateway */
+	bool has_servers;	 /* sessions were read with SessionColumns::with_servers */
+	int first_anonymous; /* list of the sessions without user id; each counts as one user */
+	int last_room;		 /* of the previous row: a hit saves the hash lookup */
+	int last_gateway;	 /* likewise */
 
 	void prepare(SessionColumns wanted);
 	void add(const SessionRow &row);
@@ -60,34 +64,36 @@ private:
 	int number_of_room(const SessionRow &row);
 	int number_of_gateway(const SessionRow &row);
 	PairEntry *pair_of(int user, int room, bool *known);
-	bool chain_to_user(const SessionRow &row, Session *session);
+	bool link_to_user(const SessionRow &row, Session *session);
 };
 static_assert(std::is_trivially_destructible_v<SessionIndexTables>);
 
-/* A session last seen before this time is dead. */
+/* Returns the time before which a session counts as dead; DT_NOBEGIN if sessions never die. */
 TimestampTz alive_since(TimestampTz now);
 
-/* The live sessions, by room and user. */
 class SessionIndex
 {
 public:
-	/* Reads the attached sessions; an empty census if none are attached. Kept in the current memory context. */
-	static SessionIndex take(const Attachment &sessions, SessionColumns wanted, TimestampTz now,
-							 Deadline deadline);
+	/*
+	 * Reads the attached sessions and returns their index, allocated in the current memory
+	 * context; an empty index if no sessions are attached. Raises what read_sessions() raises.
+	 */
+	static SessionIndex build(const Attachment &sessions, SessionColumns wanted, TimestampTz now,
+							  Deadline deadline);
 
 	bool attached() const { return is_attached; }
 
-	/* Distinct users in live sessions of a room. */
+	/* Returns the number of distinct users in live sessions of a room. */
 	std::int64_t users_in(std::string_view room) const { return users_in(name_hash(room)); }
 	std::int64_t users_in(std::uint64_t room) const;
 
-	/* Those of them whose session names a server other than the given one. */
+	/* Returns how many of them have a session that names another server than the given one. */
 	std::int64_t users_elsewhere(std::string_view room, std::string_view server) const;
 
-	/* Live sessions of a room that name a server. */
+	/* Returns the number of live sessions of a room that name the server. */
 	std::int64_t sessions_naming(std::string_view room, std::string_view server) const;
 
-	/* nullptr if no sessions are attached. */
+	/* Returns nullptr if no sessions are attached. */
 	const SessionIndexTables *details() const { return tables; }
 
 private:

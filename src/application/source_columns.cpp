@@ -1,5 +1,5 @@
 /*
- * source_columns.cpp: reads it off the catalog.
+ * source_columns.cpp: looks up the columns of a source in the system catalogs.
  */
 #include "application/source_columns.hpp"
 
@@ -15,7 +15,7 @@ name_of(Source source)
 namespace
 {
 
-/* The type of a column, InvalidOid if the relation has none of that name. */
+/* Returns the type of a column, for a domain its base type; InvalidOid without such a column. */
 Oid
 column_type(Oid relation, const char *column)
 {
@@ -60,7 +60,6 @@ source_columns_of(Source source, Oid relation)
 	SourceColumns columns;
 	Oid room = column_type(relation, "room_id");
 
-	columns.integer_room = is_integer(room);
 	columns.integer_room = is_integer(room);
 	if (!is_table_or_view(relation))
 		columns.complaint = "It is neither a table nor a view.";

@@ -1,5 +1,8 @@
 /*
- * source_columns.hpp: what a relation of the application offers of the columns we read.
+ * source_columns.hpp: which of the columns that the extension reads does a relation have.
+ *
+ * Relation of sessions: room_id, user_id; optional: gateway_name, last_seen_at timestamptz.
+ * Relation of rooms: room_id; optional: expected_users.
  */
 #pragma once
 
@@ -14,9 +17,10 @@ enum class Source
 	rooms
 };
 
+/* Returns "sessions" or "rooms". */
 const char *name_of(Source source);
 
-/* What a column of ids is read as: text is what everything can be read as, and costs the most. */
+/* The type that ids are read as. Every type can be read as text, but that is the slowest. */
 enum class IdForm
 {
 	text,
@@ -24,20 +28,21 @@ enum class IdForm
 	uuid
 };
 
-/* What a relation offers of the columns we read. */
+/* The columns of a source. */
 struct SourceColumns
 {
-	const char *complaint = nullptr; /* why it cannot serve */
-	bool integer_room = false;
+	const char *complaint = nullptr; /* why the relation cannot be a source, as a sentence */
+	bool integer_room = false;		 /* room_id is smallint, integer or bigint */
 	IdForm user = IdForm::text;
-	bool gateway = false;
-	bool last_seen = false;
-	bool expected = false;
+	bool gateway = false;	/* has gateway_name */
+	bool last_seen = false; /* has last_seen_at */
+	bool expected = false;	/* has expected_users */
 };
 
-/* Whether it is a table or a view of any kind. */
+/* Returns true for a table, partitioned table, foreign table, view or materialized view. */
 bool is_table_or_view(Oid relation);
 
+/* Looks up the columns of a relation. The caller holds a lock on it. */
 SourceColumns source_columns_of(Source source, Oid relation);
 
 } // namespace gxy

@@ -1,14 +1,18 @@
 /*
- * source_query.cpp: resolves attachments, keeps the plans of their queries, and runs them.
+ * source_query.cpp: resolves attached relations by name and keeps the plans of their queries.
  *
- * SQL is the adapter, so this is the one place where the application's code is in a query. It runs as the relation's
- * owner, restricted (pg/role.hpp): a view's author gains no right by being read, and a caller cannot slip in an object of
- * their own.
+ * This is the only place where a query of the extension runs code of the application, such as the
+ * functions of a view. The query runs as the owner of the relation in a restricted security
+ * context (pg/role.hpp), so the author of a view gains no rights of the caller, and the caller
+ * cannot replace an object through its search_path.
  *
- * Attachments are names, resolved at every use; the plan of a query is kept until the relation changes. The server may
- * analyse a kept query anew at any moment, by the name in its text, and that name may have passed to another relation
- * since the first was locked: to rename a schema takes no lock on what is in it. So a hook of the parser compares the
- * relation in each query it analyses with the one that is locked, before any of its code runs.
+ * balancer_sources holds names; each use resolves the name and locks the relation. A plan is kept
+ * until the relation changes. The server may parse the text of a kept query again at any time, and
+ * by then the name may belong to another relation, because ALTER SCHEMA ... RENAME takes no lock
+ * on the relations in the schema. Example: app.sessions is locked; another session renames schema
+ * app to old and schema fake to app; the name app.sessions now means fake's relation. Therefore a
+ * parser hook compares the relation in the query with the locked one and raises an error if they
+ * differ, before any code of the relation runs.
  */
 #include "application/source_query.hpp"
 
@@ -19,9 +23,9 @@ namespace gxy
 namespace
 {
 
-PreparedSource prepared[2];
+PreparedSource prepared[2]; /* by Source */
 
-bool busy = false; /* the application's code is running */
+bool busy = false; /* a query of an attached relation is running in this backend */
 
 PreparedSource &
 prepared_for(Source source)
@@ -29,7 +33,6 @@ prepared_for(Source source)
 	return prepared[static_cast<int>(source)];
 }
 
-/* The type a form is read as. */
 const char *
 type_of(IdForm form)
 {
@@ -58,7 +61,10 @@ query_for(Source source, const SourceColumns &columns, const Attachment &attachm
 			columns.gateway && wanted == SessionColumns::with_servers ? "s.gateway_name::text"
 																	  : "NULL::text",
 			from, columns.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at >= $1" : "");
-	/* A room listed twice counts with the larger number. An integer column is asked by its own index. */
+	/*
+	 * Of two rows of one room the larger expected_users counts. An integer room_id is compared
+	 * without a cast, so that an index on it can be used.
+	 */
 	return psprintf("SELECT %s::int8 FROM %s r WHERE %s = $1 ORDER BY 1 DESC NULLS LAST LIMIT 1",
 					columns.expected ? "r.expected_users" : "NULL", from,
 					columns.integer_room ? "r.room_id" : "r.room_id::text");
@@ -103,9 +109,9 @@ lock_attached(Source source, const Attachment &attachment, Deadline deadline)
 	}
 }
 
-/* Errors that tell of the call or of the server rather than of the relation. */
+/* Returns true for errors that the relation did not cause; they keep their SQLSTATE. */
 bool
-is_passed_on(int code)
+is_unrelated_error(int code)
 {
 	switch (ERRCODE_TO_CATEGORY(code))
 	{
@@ -120,11 +126,12 @@ is_passed_on(int code)
 }
 
 /*
- * An id's text form may depend on settings, and must be the same for every caller. As postgres_fdw does it, and for bytea.
- * Not the time zone: a view may convert local times by it.
+ * Fixes the settings that change how values are cast to text, so that an id has the same text for
+ * every caller; postgres_fdw does the same. Does not change TimeZone, because a view may depend on
+ * it to convert local times.
  */
 void
-fix_text_forms()
+fix_output_formats()
 {
 	const auto set = [](const char *name, const char *value) {
 		(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
@@ -183,7 +190,7 @@ prepare_source(Source source, const Attachment &attachment, Deadline deadline)
 {
 	PreparedSource &known = prepared_for(source);
 
-	/* A count that counts has no end, and would have us replace a plan that is in use. */
+	/* Code of the relation called the extension: it could recurse or free a plan in use. */
 	if (busy)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("an attached relation calls gxy_balancer"),
@@ -191,7 +198,7 @@ prepare_source(Source source, const Attachment &attachment, Deadline deadline)
 
 	Oid relation = lock_attached(source, attachment, deadline);
 
-	/* The relation is not told when its schema is renamed. */
+	/* Renaming the schema sends no invalidation for the relation, so compare the schema too. */
 	if (known.valid && known.relation == relation &&
 		namestrcmp(&known.schema, schema_of(attachment)) == 0)
 		return known;
@@ -235,7 +242,7 @@ void
 report_read_error(Source source, const char *name, MemoryContext context)
 {
 	busy = false;
-	if (is_passed_on(geterrcode()))
+	if (is_unrelated_error(geterrcode()))
 		PG_RE_THROW();
 	MemoryContextSwitchTo(context);
 
@@ -264,11 +271,11 @@ report_read_error(Source source, const char *name, MemoryContext context)
 void
 begin_reading()
 {
-	fix_text_forms();
-	/* Compiling a query takes longer than counting sessions, and would be done anew for every room. */
+	fix_output_formats();
+	/* JIT would compile the query for each call, which takes longer than running it. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
-	/* Sessions that a policy hides from the owner would be taken for gone: rather an error. */
+	/* Sessions hidden by a row security policy would look ended. With "off" they raise an error. */
 	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
 	PushActiveSnapshot(GetLatestSnapshot());

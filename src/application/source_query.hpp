@@ -1,5 +1,5 @@
 /*
- * source_query.hpp: the query by which an attached relation is read. Private to this folder.
+ * source_query.hpp: the prepared queries on the attached relations. Private to this folder.
  */
 #pragma once
 
@@ -10,45 +10,49 @@
 namespace gxy
 {
 
-/* What is to be read of sessions. A view that joins the servers' names to them does without where none are wanted. */
+/* Which columns of sessions to read. Not reading gateway_name may save a join in the view. */
 enum class SessionColumns
 {
 	rooms_and_users,
 	with_servers
 };
 
-/* An attached relation and its queries, remembered until it changes. */
+/* An attached relation and its plans; kept in backend memory until the relation changes. */
 struct PreparedSource
 {
 	Oid relation = InvalidOid;
 	Oid owner = InvalidOid;
-	Oid parameter_type = InvalidOid; /* of $1, the one parameter of its queries */
+	Oid parameter_type = InvalidOid; /* of $1: alive_since or the room */
 	SourceColumns columns;
-	NameData schema = {};	  /* as the queries name it */
-	SPIPlanPtr plans[2] = {}; /* by Reading */
+	NameData schema = {};	  /* in the text of the queries */
+	SPIPlanPtr plans[2] = {}; /* by SessionColumns */
 	bool valid = false;
 };
 static_assert(std::is_trivially_destructible_v<PreparedSource>);
 
 /*
- * Looks the relation up by name and locks it until the end of the transaction: until then it and its owner stay what they
- * are. Raises 55000 if it is gone, has not the columns, or is being read already: its code calls the extension.
+ * Resolves the name of the relation and locks it ACCESS SHARE until the end of the transaction, so
+ * that the relation and its owner cannot change. Raises 55000 if the relation does not exist or
+ * lacks a column, or if code of an attached relation calls the extension; 55P03 after the deadline.
  */
 PreparedSource &prepare_source(Source source, const Attachment &attachment, Deadline deadline);
 
-/* The plan of its query; to be called in read_as_owner(). */
+/* Returns the plan of the query; prepares it on first use. Call it inside read_as_owner() only. */
 SPIPlanPtr plan_of(Source source, const Attachment &attachment, SessionColumns wanted);
 
-/* Raises, in a PG_CATCH, the error that reading a relation has ended with as one that names it. */
+/*
+ * Called in PG_CATCH. Raises 55000 with the caught error in the detail, 55P03 for a lock timeout;
+ * raises errors of classes 40, 53, 57 and 58 unchanged.
+ */
 [[noreturn]] void report_read_error(Source source, const char *name, MemoryContext context);
 
-/* For read_as_owner(). */
+/* Only read_as_owner() calls these two. */
 void begin_reading();
 void end_reading();
 
 /*
- * Calls f() with SPI connected and a latest snapshot, the caller's own changes included, as the owner of an attached
- * relation. Errors of the application's code become 55000 with theirs in the detail.
+ * Calls f() as the owner of the attached relation, with SPI connected and a new snapshot that sees
+ * the caller's own changes. Lock waits end at the deadline. Raises what report_read_error() raises.
  */
 template <typename F>
 void
@@ -74,7 +78,7 @@ read_as_owner(Source source, const Attachment &attachment, Oid owner, Deadline d
 	end_lock_timeout(level);
 }
 
-/* Called by the server when a relation changed (0: any). */
+/* Relcache callback: the relation changed; InvalidOid: any relation may have changed. */
 void invalidate_sources(Oid relation);
 
 } // namespace gxy

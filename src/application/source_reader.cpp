@@ -1,5 +1,8 @@
 /*
- * source_reader.cpp: reads sessions and rooms straight from the executor's slots.
+ * source_reader.cpp: reads sessions and rooms of the application.
+ *
+ * Sessions pass from the executor's slots to the visitor through a DestReceiver, so a million rows
+ * need no tuplestore.
  */
 #include "application/source_reader.hpp"
 
@@ -11,10 +14,10 @@ namespace gxy
 namespace
 {
 
-/* Hands the rows of a query to a visitor as the executor makes them. */
+/* A DestReceiver that passes each row to a visitor. */
 struct SessionReceiver
 {
-	DestReceiver receiver; /* first, as the server knows it */
+	DestReceiver receiver; /* must be first: the server casts the pointer */
 	SourceColumns columns;
 	SessionVisitor visit;
 	void *context;
@@ -32,7 +35,7 @@ one_parameter(Oid type, Datum value)
 	return parameters;
 }
 
-/* The digits of a number, written to text. */
+/* Writes the decimal digits of a number to text and returns them. */
 std::optional<std::string_view>
 digits_of(std::optional<std::int64_t> number, char *text)
 {
@@ -41,7 +44,7 @@ digits_of(std::optional<std::int64_t> number, char *text)
 	return std::string_view(text, static_cast<std::size_t>(pg_lltoa(*number, text)));
 }
 
-/* The bytes of a number, kept in storage. */
+/* Copies a number to storage and returns its bytes. */
 std::optional<std::string_view>
 bytes_of(std::optional<std::int64_t> number, std::int64_t *storage)
 {
@@ -51,7 +54,7 @@ bytes_of(std::optional<std::int64_t> number, std::int64_t *storage)
 	return std::string_view(reinterpret_cast<const char *>(storage), sizeof(*storage));
 }
 
-/* A session's user, by the bytes of its id. */
+/* Returns the bytes of the user id, nullopt if it is NULL. */
 std::optional<std::string_view>
 user_in(const Row &row, IdForm form, std::int64_t *storage)
 {
@@ -67,6 +70,10 @@ user_in(const Row &row, IdForm form, std::int64_t *storage)
 	return row.text(2);
 }
 
+/*
+ * Returns the number whose decimal text is the room's id, nullopt if there is none. Example: "7" is
+ * 7, but "07" and "+7" are not, because bigint 7 has the text "7".
+ */
 std::optional<std::int64_t>
 canonical_integer(const RoomKey &room)
 {
@@ -175,7 +182,7 @@ look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 			return;
 
 		TupleRow row(SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
-		/* An application's 0 stands for "not known" as NULL does. */
+		/* 0 means "not known", like NULL. */
 		std::int64_t expected = row.bigint(1).value_or(0);
 
 		if (expected >= 1)

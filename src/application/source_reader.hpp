@@ -1,5 +1,8 @@
 /*
- * source_reader.hpp: the application's own relations of sessions and rooms.
+ * source_reader.hpp: reads the application's relations of sessions and rooms.
+ *
+ * Both are read in the caller's backend with a new snapshot, and stay locked ACCESS SHARE until the
+ * end of the transaction.
  */
 #pragma once
 
@@ -9,19 +12,21 @@
 namespace gxy
 {
 
+/* A row of the relation of sessions. The text is valid during the call of the visitor. */
 struct SessionRow
 {
 	bool room_known = false;
 	bool user_known = false;
 	std::string_view room;
-	std::string_view user;	  /* the bytes of its id, in whatever form */
+	std::string_view user;	  /* the bytes of user_id, as IdForm says */
 	std::string_view gateway; /* empty: none */
 };
 
 /*
- * Calls visit(const SessionRow &) for every session that has not ended and was seen after alive_since, as of now.
- * visit runs inside the executor: it changes to a memory context of its own for what it keeps. Raises 55000 if the
- * relation is gone, has lost its columns, or its code fails.
+ * Calls visit(const SessionRow &) for every session with last_seen_at NULL or not before
+ * alive_since. visit runs inside the executor, so it must switch to another memory context for
+ * what it keeps. Raises 55000 if the relation is missing, lacks a column, or its code fails; 55P03
+ * if a lock wait reaches the deadline.
  */
 template <typename F>
 void read_sessions(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
@@ -33,10 +38,10 @@ struct RoomFacts
 	std::optional<int> expected_users; /* at least 1 */
 };
 
-/* What the application says of a room, as of now. */
+/* Looks a room up in the attached relation of rooms. Raises what read_sessions() raises. */
 RoomFacts look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline);
 
-/* Why the application's relations could not be read, in the current memory context. */
+/* Why a relation could not be read; allocated in the current memory context. */
 struct ReadFailure
 {
 	const char *message;
@@ -44,10 +49,10 @@ struct ReadFailure
 };
 
 /*
- * Calls f(), which reads the application's relations and writes nothing, in a subtransaction, for callers that can do
- * without the answer: nullopt if all went well, else what was wrong with the relation (55000, or 55P03 after a wait for
- * it). Other errors are raised as ever: a cancellation, a deadlock, a serialization failure. What f allocates in the
- * current memory context stays.
+ * Calls f(), which reads attached relations, in a subtransaction. Returns nullopt on success and
+ * the reason if f raises 55000 or 55P03. Raises every other error, such as a cancellation, a
+ * deadlock or a serialization failure. f must not write. Memory that f allocates in the current
+ * memory context stays allocated.
  */
 template <typename F> std::optional<ReadFailure> try_reading(F f);
 

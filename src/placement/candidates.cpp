@@ -79,7 +79,7 @@ gather_input_for_move(TimestampTz now, Deadline deadline)
 	input.rules.strategy = Strategy::least_loaded;
 	input.rules.overflow = Overflow::overcommit;
 	input.session_index =
-		SessionIndex::take(input.pool->sessions, SessionColumns::with_servers, now, deadline);
+		SessionIndex::build(input.pool->sessions, SessionColumns::with_servers, now, deadline);
 	input.silent = silent_servers(*input.pool, now, deadline);
 	return input;
 }
@@ -88,7 +88,7 @@ void
 index_sessions(const PlacementRequest &request, PlacementInput *input, SessionColumns wanted)
 {
 	input->session_index =
-		SessionIndex::take(input->pool->sessions, wanted, request.now, request.deadline);
+		SessionIndex::build(input->pool->sessions, wanted, request.now, request.deadline);
 }
 
 /*

@@ -27,7 +27,7 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Placem
 	auto count_users = [&](SessionColumns wanted) {
 		return ServerLoads::count_for_board(
 			assignments, pool,
-			SessionIndex::take(pool.sessions, wanted, request.now, request.deadline), input.rules,
+			SessionIndex::build(pool.sessions, wanted, request.now, request.deadline), input.rules,
 			count.snapshot, request.now);
 	};
 	ServerLoads loads = count_users(SessionColumns::rooms_and_users);

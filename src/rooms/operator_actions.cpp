@@ -55,7 +55,7 @@ rooms_to_evacuate(const Assignments &assignments, const Pool &pool, std::string_
 {
 	TimestampTz now = GetCurrentTimestamp();
 	SessionIndex session_index =
-		SessionIndex::take(pool.sessions, SessionColumns::with_servers, now, deadline);
+		SessionIndex::build(pool.sessions, SessionColumns::with_servers, now, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Array<Assignment> rooms;
 
