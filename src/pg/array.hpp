@@ -1,8 +1,9 @@
 /*
  * array.hpp: a growing array in the current memory context.
  *
- * Stands where a std::vector would, which must not live across a call that can raise an error. It owns nothing: its
- * memory goes with the memory context it was first filled in.
+ * Replaces std::vector, whose destructor does not run when ereport(ERROR) leaves a function. An
+ * Array has no destructor; its memory is freed with the memory context that was current at the
+ * first push().
  */
 #pragma once
 
@@ -19,7 +20,7 @@ template <typename T> struct Array
 	int count = 0;
 	int space = 0;
 
-	/* The next push() cannot fail. */
+	/* Allocates space for one more item, so that the next push() cannot raise an error. */
 	void make_space()
 	{
 		if (count == space)

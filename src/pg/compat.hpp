@@ -1,12 +1,15 @@
 /*
- * compat.hpp: the one door to the server's headers, and the differences between its versions.
+ * compat.hpp: includes the server's headers and hides the differences between PostgreSQL 15 to 18.
  *
- * Standard headers come first: postgres.h redefines names that <cstdio> declares. The server's headers are C, so they
- * stand in one extern "C" block; nobody else in this project includes a server header.
+ * No other file of the project includes a server header, except lib/simplehash.h. Standard headers
+ * come first, because postgres.h redefines names that <cstdio> declares. The server's headers are C
+ * and stand in one extern "C" block.
  *
- * Two rules hold everywhere behind this door. An ereport(ERROR) is a longjmp: it runs no destructor, so whatever lives
- * across a call into the server is trivially destructible. And an exception that left an extern "C" function would end
- * the server, so the project is compiled without exceptions, which a check of the built objects confirms.
+ * Two rules for all code that includes this file:
+ * - ereport(ERROR) is a longjmp and runs no destructor. So every object that exists during a call
+ *   into the server must be trivially destructible.
+ * - An exception that leaves an extern "C" function would end the server. So the project is
+ *   compiled with -fno-exceptions, and test/check-objects checks the built objects.
  */
 #pragma once
 
@@ -111,7 +114,7 @@ extern "C"
 #error "gxy_balancer is built for PostgreSQL 15 to 18"
 #endif
 
-/* From 18 on a library can say what it is, for pg_get_loaded_modules(). */
+/* PostgreSQL 18 shows a library's name and version in pg_get_loaded_modules(). */
 #if PG_VERSION_NUM >= 180000
 #define GXY_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "gxy_balancer", .version = GXY_VERSION)
 #else
@@ -127,6 +130,7 @@ view_of(text *value)
 	return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
 }
 
+/* Copies the text, with a terminating zero byte, into the current memory context. */
 inline std::string_view
 copy_of(std::string_view source)
 {
@@ -137,7 +141,7 @@ copy_of(std::string_view source)
 	return {copy, source.size()};
 }
 
-/* Never 0, which stands for no name in the tables that are open by it. */
+/* Returns a 64-bit hash of the name, never 0: hash tables use 0 for an empty entry. */
 inline std::uint64_t
 name_hash(std::string_view name)
 {
@@ -167,8 +171,9 @@ index_beginscan(Relation heap, Relation index, Snapshot snapshot, int keys)
 }
 
 /*
- * Index entries for a tuple just written. speculative_conflict: NULL for an ordinary insertion or an update; otherwise
- * nobody is waited for, and a duplicate is told there.
+ * Inserts the index entries of a new tuple. speculative_conflict is nullptr for an ordinary insert
+ * or an update. Otherwise the insert is speculative: it does not wait for other transactions and
+ * sets *speculative_conflict if it finds a duplicate key.
  */
 inline void
 insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate, bool update,
@@ -188,7 +193,7 @@ insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
 	list_free(recheck);
 }
 
-/* The CHECK constraints of a table as ExecConstraints() compiles them, once for each ResultRelInfo. */
+/* Returns where ExecConstraints() keeps the compiled CHECK constraints of a ResultRelInfo. */
 inline ExprState **&
 compiled_checks(ResultRelInfo *target)
 {
@@ -209,7 +214,7 @@ has_generated_columns(const TupleConstr *constraints)
 #endif
 }
 
-/* Pins a buffer that held a page of a table some time ago; false if it does not any more. */
+/* Pins a buffer that held this block earlier. Returns false if it now holds another page. */
 inline bool
 read_recent_buffer(Relation heap, BlockNumber block, Buffer buffer)
 {
@@ -220,7 +225,7 @@ read_recent_buffer(Relation heap, BlockNumber block, Buffer buffer)
 #endif
 }
 
-/* Which indexes an update has to be entered into. */
+/* Which indexes need an entry after an update: all, only summarizing ones (16 and later) or none. */
 struct IndexUpdates
 {
 #if PG_VERSION_NUM >= 160000
@@ -248,7 +253,7 @@ struct IndexUpdates
 #endif
 };
 
-/* The state of a setting, with the values that are saved beneath it. */
+/* Returns the server's record of a setting with its stack of saved values; nullptr if unknown. */
 inline const config_generic *
 find_setting(const char *name)
 {
@@ -265,7 +270,7 @@ find_setting(const char *name)
 #endif
 }
 
-/* A number below MaxBackends that no other living backend or worker has. */
+/* Returns a number below MaxBackends that no other live process has. */
 inline int
 backend_number()
 {
@@ -276,7 +281,7 @@ backend_number()
 #endif
 }
 
-/* The oldest transaction of which the server still knows how it ended; under XactTruncationLock. */
+/* Returns the oldest transaction whose outcome pg_xact still has. Hold XactTruncationLock. */
 inline TransactionId
 oldest_known_transaction()
 {
@@ -287,7 +292,7 @@ oldest_known_transaction()
 #endif
 }
 
-/* As the server's walkers are declared before 16. By way of void *, which tells compilers that it is meant. */
+/* A walker's type before PostgreSQL 16. Casting via void * avoids a warning. */
 using AnyFunction = bool (*)();
 
 inline AnyFunction
@@ -296,7 +301,7 @@ any_function(bool (*walker)(Node *, void *))
 	return reinterpret_cast<AnyFunction>(reinterpret_cast<void *>(walker));
 }
 
-/* Walks a query and its subqueries; walker sees each RangeTblEntry before what it contains. */
+/* Walks a query. The walker sees each RangeTblEntry before the contents of the entry. */
 inline bool
 walk_query(Query *query, bool (*walker)(Node *, void *), void *context)
 {
@@ -307,6 +312,7 @@ walk_query(Query *query, bool (*walker)(Node *, void *), void *context)
 #endif
 }
 
+/* Walks the children of an expression node. */
 inline bool
 walk_expression(Node *node, bool (*walker)(Node *, void *), void *context)
 {
@@ -317,7 +323,7 @@ walk_expression(Node *node, bool (*walker)(Node *, void *), void *context)
 #endif
 }
 
-/* Sets the search_path for code that runs with the rights of another role, at the current nest level of settings. */
+/* Sets search_path to "pg_catalog, pg_temp" until the current GUC nest level ends. */
 inline void
 restrict_search_path()
 {

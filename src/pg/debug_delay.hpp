@@ -1,9 +1,9 @@
 /*
- * debug_delay.hpp: random pauses inside the critical steps, for the stress run.
+ * debug_delay.hpp: random pauses between a check and the action that depends on it.
  *
- * A race that needs two transactions within a microsecond of each other is not found by waiting for it. Built with
- * -DGXY_DEBUG_DELAYS the steps between looking and acting take up to gxy_balancer.debug_delay; otherwise there is
- * nothing here.
+ * The stress run (test/stress) uses them to make races likely that otherwise need two transactions
+ * within a microsecond. With -DGXY_DEBUG_DELAYS each debug_pause() sleeps for a random time of up
+ * to gxy_balancer.debug_delay microseconds. Without it, debug_pause() does nothing.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /*
- * heap_access.cpp: writes that wait for nobody.
+ * heap_access.cpp: writes single rows without the executor.
  *
- * They go through the table access method, so that WAL, visibility map and conflict checks are the server's own.
+ * The writes use the table access method, so the server itself writes WAL, maintains the visibility
+ * map and checks for conflicts. Runs in the backend of the caller and in the worker.
  */
 #include "pg/heap_access.hpp"
 
@@ -21,7 +22,7 @@ change_of(TM_Result result)
 		case TM_Deleted:
 			return Change::outdated;
 		default:
-			/* Being changed by another transaction, or by the very statement that is calling us. */
+			/* Another transaction, or the statement that called us, is changing the row. */
 			return Change::busy;
 	}
 }

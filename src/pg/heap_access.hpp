@@ -1,9 +1,11 @@
 /*
- * heap_access.hpp: rows of the extension's tables and their versions, beneath the executor.
+ * heap_access.hpp: reads and writes rows of the extension's tables without the executor.
  *
- * What this is for: one index descent costs less than any query, a row can be looked at through the snapshots that the
- * guarantees need, and nobody is waited for. What it costs: only our own tables can be read so, whose columns tables/catalog.cpp
- * vouches for. User triggers do not fire.
+ * Advantages: one index descent is cheaper than a query; the caller chooses the snapshot; no
+ * function but delete_row() with wait waits for another transaction. Limits: it works only for the
+ * extension's own tables, whose columns tables/catalog.cpp checks, and user triggers do not fire.
+ *
+ * The caller holds a table lock: ACCESS SHARE for reads, ROW EXCLUSIVE for writes.
  */
 #pragma once
 
@@ -12,39 +14,43 @@
 namespace gxy
 {
 
-/* What became of a change to a row. */
+/* The result of a change to a row. */
 enum class Change
 {
 	done,
-	busy,	 /* another transaction in progress has the row; nobody was waited for */
-	outdated /* the row is gone or has a newer version: look again */
+	busy,	 /* another transaction in progress has locked or changed the row; did not wait */
+	outdated /* the row was deleted or updated: read it again */
 };
 
 Change change_of(TM_Result result);
 
 /*
- * Writes a new version of a row with other values in some columns (from 1, none of them NULL), and enters it into the
- * indexes where it has to be. Passes over a row that somebody else has locked. Raises the error of a CHECK constraint
- * on one of the columns. The change is visible to what follows.
+ * Updates some columns of a row (numbered from 1, new values not NULL) and inserts the index
+ * entries that the new version needs. Does not wait: returns busy if another transaction has
+ * locked the row. Raises 23514 if a CHECK constraint on one of the columns fails. The rest of the
+ * transaction sees the change.
  */
 Change change_columns(Relation heap, ItemPointer tid, std::span<const int> columns,
 					  const Datum *values);
 
-/* Deletes a row; wait: for whoever has it. */
+/* Deletes a row. wait: waits for a transaction that has locked it instead of returning busy. */
 Change delete_row(Relation heap, ItemPointer tid, bool wait);
 
 /*
- * Inserts a row as INSERT ... ON CONFLICT does: should another one of the same key be there, or get in at the same
- * moment, the row is withdrawn and nobody is waited for: false. Every index is kept, also those a DBA adds. Raises the
- * error of a constraint that the row violates. The indexes of target are open for speculative insertion.
+ * Inserts a row speculatively, as INSERT ... ON CONFLICT does. If a row with this key exists,
+ * or another transaction inserts one at the same time, removes the new row and returns false without
+ * waiting. Maintains every index, also those of a DBA. Raises the error of a violated constraint.
+ * The caller has opened the indexes of target for speculative insertion.
  */
 bool insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate);
 
 /*
- * Calls visit(TupleTableSlot *), or visit(TupleTableSlot *, ItemPointer) with what the index points to, for the versions
- * of the row with a key, by one index descent, for as long as it returns true. An MVCC snapshot takes predicate locks,
- * others do not. Returns whether the index has any entry of the key: if it has none, there is no such row, and none was
- * there when the index was read, whatever the snapshot.
+ * Finds the versions of the row with a key by one index descent. Calls visit(TupleTableSlot *) or
+ * visit(TupleTableSlot *, ItemPointer), with the TID in the index entry, for each version that the
+ * snapshot sees, until visit returns false. An MVCC snapshot takes predicate locks; others do not.
+ *
+ * Returns true if the index has an entry for the key. If it returns false, no version of the row
+ * existed when the index was read, under any snapshot.
  */
 template <typename F>
 bool
@@ -64,7 +70,7 @@ for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F 
 
 	while (more)
 	{
-		/* Else: the next version of the same chain. */
+		/* With xs_heap_continue, index_fetch_heap() returns the next version of the chain. */
 		if (!scan->xs_heap_continue)
 		{
 			ItemPointer next = index_getnext_tid(scan, ForwardScanDirection);
@@ -86,7 +92,11 @@ for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F 
 	return any;
 }
 
-/* The tuple of a line pointer; false if it has none. The page is pinned; locked as well, unless this was true before. */
+/*
+ * Sets *tuple to the tuple of a line pointer; returns false if it has none. The caller has pinned
+ * the page. It also holds the page's lock, unless an earlier call for this line pointer under the
+ * same pin returned true.
+ */
 inline bool
 find_on_page(Relation heap, BlockNumber block, Page page, OffsetNumber at, HeapTuple tuple)
 {
@@ -102,11 +112,16 @@ find_on_page(Relation heap, BlockNumber block, Page page, OffsetNumber at, HeapT
 }
 
 /*
- * Goes through every version of every row, dead ones included, page by page, as a sequential scan does. Calls
- * select(HeapTuple, Buffer) for each under the lock of its page, so it may allocate, and no more; it returns an optional
- * of what there is to know of the version. Then calls visit(HeapTuple, const that &) for those that it selected, with the
- * page pinned: the tuple stays where it is, and visit may do anything. Takes no predicate locks. prune: makes room for
- * heap-only updates first, in a table that is not read by its index often enough.
+ * Reads every version of every row, also dead ones, page by page.
+ *
+ * For each version calls select(HeapTuple, Buffer), which returns std::optional<Known>. The page is
+ * share-locked then, so select may allocate memory but do nothing that waits. After unlocking the
+ * page, calls visit(HeapTuple, const Known &) for each version for which select returned a value.
+ * The page stays pinned, so the tuple does not move; visit may do anything. Takes no predicate
+ * locks.
+ *
+ * prune: prunes each page first, which frees space for heap-only updates. The server prunes a page
+ * when a query reads it, but the extension reads most pages only here.
  */
 template <typename S, typename V>
 void
@@ -148,7 +163,7 @@ for_each_tuple(Relation heap, bool prune, S select, V visit)
 	}
 }
 
-/* Calls visit(HeapTuple) for every row that a registered MVCC snapshot sees, with its page pinned. */
+/* Calls visit(HeapTuple) for every row that the registered MVCC snapshot sees; its page pinned. */
 template <typename V>
 void
 for_each_visible_tuple(Relation heap, bool prune, Snapshot snapshot, V visit)

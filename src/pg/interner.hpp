@@ -1,7 +1,8 @@
 /*
- * interner.hpp: numbers names, so that what is known of them can be kept in arrays.
+ * interner.hpp: gives each name a number 0, 1, 2, ..., so that data about names fits in arrays.
  *
- * By the name itself, or, where there may be millions of them, by its hash alone (name_hash()).
+ * NameInterner identifies a name by its text, HashInterner by its name_hash() only. The tables live
+ * in the memory context that is current in prepare(). No locks: each belongs to one backend.
  */
 #pragma once
 
@@ -60,18 +61,18 @@ struct HashEntry
 
 } // namespace interner
 
-/* Numbers names in the order of their first appearance. */
+/* Numbers names in the order of their first number() call. */
 class NameInterner
 {
 public:
-	/* expected: how many names it may be; a good guess saves the growing. */
+	/* expected: the initial table size; the table grows if there are more names. */
 	void prepare(int expected = 256)
 	{
 		table = interner::names_create(CurrentMemoryContext, static_cast<std::uint32_t>(expected),
 									   nullptr);
 	}
 
-	/* The number of a name; fresh: it got it just now. */
+	/* Returns the number of a name; *fresh is true if the name is new. */
 	int number(std::string_view name, bool *fresh)
 	{
 		bool known;
@@ -86,7 +87,7 @@ public:
 		return entry->number;
 	}
 
-	/* The number of a name, -1 if it has none. */
+	/* Returns the number of a name, -1 if it has none. */
 	int find(std::string_view name) const
 	{
 		interner::NameEntry *entry =
@@ -110,8 +111,9 @@ private:
 };
 
 /*
- * The same by the names' hashes, which copies no name and compares none. Two names of one hash are taken for one, which a
- * million names meet with a chance of one in thirty million: for where that does no harm.
+ * Numbers names by their hashes; it neither stores nor compares the names. Two names with the same
+ * hash get the same number; for a million names the probability is about 1 in 30 million. Use it
+ * only where that does no harm, as in counts.
  */
 class HashInterner
 {
@@ -133,7 +135,7 @@ public:
 		return entry->number;
 	}
 
-	/* -1 if it has none. */
+	/* Returns the number of a hash, -1 if it has none. */
 	int find(std::uint64_t hash) const
 	{
 		interner::HashEntry *entry =
@@ -147,8 +149,9 @@ private:
 };
 
 /*
- * Tells of nearly every name that is not in a set that it is not, by one bit for each hash. A table of a hundred
- * thousand names does not fit into a processor's cache and its filter does, so most of the misses cost nothing.
+ * A Bloom filter that sets one bit for each hash and has 16 to 32 bits for each expected name, so
+ * at most about 1 of 16 absent names passes. The filter of a hundred thousand names (256 kB) fits
+ * into a processor's cache, unlike a hash table of them, so most lookups of absent names are cheap.
  */
 class HashFilter
 {
@@ -162,6 +165,7 @@ public:
 		last_word = bits / 64 - 1;
 	}
 
+	/* may_have() is true for every added hash, and false for most others. */
 	void add(std::uint64_t hash) { words[word_of(hash)] |= bit_of(hash); }
 	bool may_have(std::uint64_t hash) const { return (words[word_of(hash)] & bit_of(hash)) != 0; }
 

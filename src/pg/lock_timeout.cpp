@@ -1,8 +1,8 @@
 /*
  * lock_timeout.cpp: bounded lock waits.
  *
- * lock_timeout is set through the GUC machinery at a nest level of its own: an error unwinds it with the
- * (sub)transaction, so nothing has to be put back by hand.
+ * begin_lock_timeout() sets lock_timeout at a new GUC nest level. If an error occurs, the abort of
+ * the (sub)transaction restores the old value.
  */
 #include "pg/lock_timeout.hpp"
 
@@ -33,7 +33,7 @@ begin_lock_timeout(Deadline deadline)
 void
 end_lock_timeout(int guc_nest_level)
 {
-	/* As after an error: what somebody else's code has set at this level is not kept either. */
+	/* false: as at abort, undo also settings that other code changed at this level. */
 	AtEOXact_GUC(false, guc_nest_level);
 }
 
@@ -71,10 +71,11 @@ lock_relation(Oid relation, LOCKMODE mode, Deadline deadline)
 		[relation] {
 			const char *name = get_rel_name(relation);
 
-			ereport(ERROR,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("timed out waiting for relation \"%s\"", name != nullptr ? name : "?"),
-					 errhint("Somebody has locked it as a whole; see pg_locks.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("timed out waiting for relation \"%s\"", name != nullptr ? name : "?"),
+				 errhint("Another transaction holds a lock on the whole relation; see pg_locks.")));
 		});
 }
 

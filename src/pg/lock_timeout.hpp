@@ -1,8 +1,8 @@
 /*
- * lock_timeout.hpp: how long a call waits for locks: never past assign_timeout, counted from its start.
+ * lock_timeout.hpp: limits lock waits to gxy_balancer.assign_timeout, counted from a call's start.
  *
- * All waiting happens in the lock manager, so that the deadlock detector and pg_locks see it; the bound is the
- * server's own lock_timeout, set for the duration.
+ * All waits happen in the server's lock manager, so the deadlock detector and pg_locks see them.
+ * The limit is the server's own lock_timeout, which is set for the duration of the wait.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 namespace gxy
 {
 
+/* A point in time, by the monotonic clock, until which a call may wait for locks. */
 class Deadline
 {
 public:
@@ -31,16 +32,19 @@ private:
 };
 
 /*
- * Sets lock_timeout to what is left, unless a smaller one is in force. Everything that has been set since, by whatever
- * code, is undone by end_lock_timeout() or an error.
+ * Sets lock_timeout to the milliseconds left, unless it is already shorter, and returns the new GUC
+ * nest level. end_lock_timeout() or an error undoes every setting changed since then.
  */
 int begin_lock_timeout(Deadline deadline);
 void end_lock_timeout(int guc_nest_level);
 
-/* In a PG_CATCH: whether the server's lock_timeout ended a wait; an error of ours that says so more exactly has a hint. */
+/*
+ * Call in PG_CATCH. Returns true if the caught error is the server's own 55P03 after lock_timeout.
+ * Returns false for a 55P03 of this extension, which names the lock and has a hint.
+ */
 bool is_plain_lock_timeout(MemoryContext context);
 
-/* Runs wait under the deadline; if a lock timeout ends it, report raises the error instead. */
+/* Calls wait(), which takes a lock. After a lock timeout calls report() to raise the error. */
 template <typename W, typename R>
 void
 wait_or_report(Deadline deadline, W wait, R report)
@@ -64,10 +68,13 @@ wait_or_report(Deadline deadline, W wait, R report)
 	end_lock_timeout(level);
 }
 
-/* A lock that goes with a relation but is not its own: in pg_locks an object of pg_class with objsubid 1. */
+/*
+ * Returns the tag of a second heavyweight lock of a relation, independent of the relation lock. In
+ * pg_locks: locktype object, classid pg_class, objid the relation, objsubid 1.
+ */
 LOCKTAG side_lock_tag(Oid relation);
 
-/* Locks a relation until the end of the transaction; raises 55P03 if others hold it as a whole until the deadline. */
+/* Locks a relation until the end of the transaction. Raises 55P03 after the deadline. */
 void lock_relation(Oid relation, LOCKMODE mode, Deadline deadline);
 
 } // namespace gxy

@@ -1,8 +1,8 @@
 /*
- * monotonic_clock.hpp: time that only goes forward, for what has to end after so long.
+ * monotonic_clock.hpp: a clock that never goes back, for timeouts.
  *
- * The time of day, which timestamps are made of, may be set back. What is measured by it alone would then last longer by
- * as much.
+ * The system time, which timestamps use, may be set back. Example: if it is set back by an hour, a
+ * timeout measured with it ends an hour late.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 namespace gxy
 {
 
-/* Milliseconds since some moment, by the cheapest clock there is: exact to a few milliseconds. */
+/* Returns milliseconds since an arbitrary start, exact to a few milliseconds. */
 inline std::int64_t
 monotonic_milliseconds()
 {

@@ -1,5 +1,8 @@
 /*
- * new_rows.cpp: compiles the expressions that belong to a table, and evaluates them for a row.
+ * new_rows.cpp: evaluates constraints, generated columns and defaults of a table for a new row.
+ *
+ * A backend keeps the compiled CHECK constraints of two tables. While they are evaluated they are
+ * out of the cache and their memory belongs to the transaction, so that an error frees them.
  */
 #include "pg/new_rows.hpp"
 
@@ -13,9 +16,10 @@ struct Checks
 {
 	Oid table = InvalidOid;
 	bool valid = true;
-	EState *estate = nullptr; /* owns the rest */
+	EState *estate = nullptr; /* its context holds compiled and mentioned */
 	ExprState **compiled = nullptr;
-	Bitmapset *mentioned = nullptr; /* columns; offset as pull_varattnos() has it */
+	Bitmapset *mentioned =
+		nullptr; /* columns in the constraints, as pull_varattnos() numbers them */
 
 	void forget()
 	{
@@ -26,9 +30,8 @@ struct Checks
 };
 static_assert(std::is_trivially_destructible_v<Checks>);
 
-/* The assignments and the learned sizes. */
-Checks kept[2];
-std::uint64_t changes = 0;
+Checks kept[2];			   /* of room_server_assignments and balancer_room_sizes */
+std::uint64_t changes = 0; /* number of forget_constraints() calls */
 
 Checks *
 kept_for(Oid table)
@@ -64,7 +67,10 @@ look_up(Relation heap)
 	return checks;
 }
 
-/* Those of a table, taken out of what is kept: until keep() they go with the transaction, should it raise an error. */
+/*
+ * Removes the constraints of a table from the cache and returns them; builds them if they are
+ * missing or outdated. An error before keep() frees them with the transaction.
+ */
 Checks
 take(Relation heap)
 {
@@ -84,7 +90,10 @@ take(Relation heap)
 	return checks;
 }
 
-/* Unless they have become outdated since, or, by a constraint that calls us again, are kept already. */
+/*
+ * Puts constraints back into the cache. Frees them instead if a relation has changed since take(),
+ * or if the cache has this table already, because a constraint's function wrote to it.
+ */
 void
 keep(Checks checks, std::uint64_t changes_before)
 {
@@ -99,7 +108,7 @@ keep(Checks checks, std::uint64_t changes_before)
 	*place = checks;
 }
 
-/* Nothing is kept of generated columns, which are seldom. */
+/* For tables with generated columns. Keeps nothing, because such tables are rare. */
 void
 compute_and_check(ResultRelInfo *target, TupleTableSlot *row)
 {
@@ -154,7 +163,7 @@ have_to_check(Relation heap, std::span<const int> columns)
 	auto is_mentioned = [&checks](int column) {
 		return bms_is_member(column - FirstLowInvalidHeapAttributeNumber, checks.mentioned);
 	};
-	/* A reference to the whole row is one to column 0. */
+	/* Column 0 stands for a reference to the whole row. */
 	bool mentioned = is_mentioned(0) || std::any_of(columns.begin(), columns.end(), is_mentioned);
 
 	keep(checks, changes_before);

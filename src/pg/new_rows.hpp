@@ -1,8 +1,9 @@
 /*
- * new_rows.hpp: what a DBA has added to a table, for the rows that are written to it beneath the executor.
+ * new_rows.hpp: applies what a DBA has added to a table to rows written without the executor.
  *
- * NOT NULL, CHECK constraints, defaults and generated columns, as in INSERT and UPDATE. To compile the CHECK constraints
- * takes as long as everything else about an insertion together, so a backend keeps them until the table changes.
+ * That is NOT NULL, CHECK constraints, defaults and generated columns, with the same result as in
+ * INSERT and UPDATE. Compiling the CHECK constraints takes as long as the rest of an insertion, so
+ * a backend keeps the compiled constraints until the table changes.
  */
 #pragma once
 
@@ -12,25 +13,28 @@ namespace gxy
 {
 
 /*
- * Computes the generated columns of a row that is about to be written, and raises the error of the constraint that it
- * violates, if any. Both run the DBA's expressions, as the current user.
+ * Computes the generated columns of a row before it is written. Raises 23502 or 23514 if the row
+ * violates a NOT NULL or CHECK constraint. Runs the DBA's expressions as the current user.
  */
 void check_new_row(ResultRelInfo *target, TupleTableSlot *row);
 
-/* Whether a new version of a row with other values in these columns (from 1) has to be checked. */
+/* Returns true if check_new_row() is needed for an update of these columns (numbered from 1). */
 bool have_to_check(Relation heap, std::span<const int> columns);
 
-/* The values of a row of which nothing but its defaults is known yet. */
+/* The values of a row; a value counts only if its null flag is false. */
 struct DefaultRow
 {
 	Datum *values;
 	bool *nulls;
 };
 
-/* The defaults of the columns that a DBA has added to the first ones; all others are NULL. palloc'd. */
+/* Returns the defaults of the columns after the first ones, the rest NULL; palloc'd. */
 DefaultRow defaults_after(Relation heap, int columns);
 
-/* Called by the server when a relation (0: any) or a function that a constraint may use changed. */
+/*
+ * Invalidation callback: a relation, or a function that a constraint may use, has changed.
+ * InvalidOid: any relation may have changed.
+ */
 void forget_constraints(Oid relation);
 
 } // namespace gxy

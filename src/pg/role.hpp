@@ -1,15 +1,17 @@
 /*
- * role.hpp: how this extension runs anything with the rights of another role. There is no other way.
+ * role.hpp: runs code with the rights of another role. The extension changes roles only here.
  *
- * What runs may be another role's code: a trigger, a view, a CHECK constraint, the expression of an index. And what runs
- * may have been written by us, but names are looked up in the search_path, which is the caller's. So three things change
- * together, and an error restores all three with the (sub)transaction, also where an exception block catches it:
+ * The code may belong to another role: a trigger, a view, a CHECK constraint, an index expression.
+ * Also the extension's own SQL needs a safe search_path, because the caller sets the search_path.
+ * So as_role() changes three things, and the abort of a (sub)transaction restores all three:
  *
- * - the user id, so that the rights are those of the role;
- * - the security context: SECURITY_RESTRICTED_OPERATION. SET ROLE and SET SESSION AUTHORIZATION, which would give the
- *   code the rights of the session's user, are refused, and so is all that would run later, outside of this context:
- *   deferred triggers, temporary objects, prepared statements, cursors WITH HOLD, LISTEN. NOTIFY is allowed;
- * - the settings: search_path is "pg_catalog, pg_temp", and whatever the code sets is undone at the end.
+ * - the user id, so that the code has the rights of the role;
+ * - the security context, to SECURITY_RESTRICTED_OPERATION. It refuses SET ROLE and SET SESSION
+ *   AUTHORIZATION, which would give the code the rights of the session user. It also refuses what
+ *   would run later with other rights: deferred triggers, temporary objects, prepared statements,
+ *   cursors WITH HOLD and LISTEN. NOTIFY is allowed;
+ * - the settings: search_path is "pg_catalog, pg_temp", and settings that the code changes are
+ *   restored at the end.
  */
 #pragma once
 
@@ -18,7 +20,7 @@
 namespace gxy
 {
 
-/* Calls f() with the rights of a role. */
+/* Calls f() with the rights of a role. f may raise errors. */
 template <typename F>
 void
 as_role(Oid role, F f)

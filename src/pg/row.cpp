@@ -1,12 +1,12 @@
 /*
- * row.cpp: what reading a column needs seldom.
+ * row.cpp: accessors for text, uuid and array columns, and the error for an altered column.
  */
 #include "pg/row.hpp"
 
 namespace gxy
 {
 
-/* A copy is made only of what is compressed or stored out of line. */
+/* Makes a palloc'd copy only if the value is compressed or stored out of line. */
 std::string_view
 Row::text_in(Datum value)
 {

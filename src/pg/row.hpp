@@ -1,8 +1,9 @@
 /*
- * row.hpp: the columns of a row, as the heap has them.
+ * row.hpp: reads the columns of a row.
  *
- * The only way in this project to get at a column's value: each accessor says whether it is NULL, and checks the type,
- * because rows are read beneath the executor, and by triggers that run before NOT NULL is checked.
+ * All code of the project reads column values through Row. Each accessor checks the null flag and
+ * the type, because rows are read without the executor, where a column may have been altered, and
+ * in BEFORE triggers, which run before the server checks NOT NULL.
  */
 #pragma once
 
@@ -11,7 +12,7 @@
 namespace gxy
 {
 
-/* Text points into the row, unless the value is compressed or stored out of line. */
+/* A row. Text values point into the row unless they are compressed or stored out of line. */
 class Row
 {
 public:
@@ -20,15 +21,15 @@ public:
 	{
 	}
 
-	/* Of a slot all of whose columns have been extracted. */
+	/* The caller has called slot_getallattrs(). */
 	explicit Row(TupleTableSlot *slot)
 		: Row(slot->tts_tupleDescriptor, slot->tts_values, slot->tts_isnull)
 	{
 	}
 
 	/*
-	 * The value of a column (from 1), nullopt if it is NULL. Raises 55000 if the row has no such column, or one of
-	 * another type.
+	 * Each returns the value of a column (numbered from 1), nullopt if it is NULL. Raises 55000 if
+	 * the row has no such column or the column has another type.
 	 */
 	std::optional<std::string_view> text(int column) const;
 	std::optional<bool> boolean(int column) const;
@@ -36,9 +37,9 @@ public:
 	std::optional<std::int64_t> bigint(int column) const;
 	std::optional<float> real(int column) const;
 	std::optional<TimestampTz> time(int column) const;
-	std::optional<std::string_view> uuid(int column) const; /* its bytes */
+	std::optional<std::string_view> uuid(int column) const; /* 16 bytes */
 
-	/* The elements of a text[], without those that are NULL; none if the array is NULL. */
+	/* Returns the elements of a text[] that are not NULL; none if the array is NULL. */
 	Array<std::string_view> texts(int column) const;
 
 private:
@@ -59,7 +60,7 @@ private:
 };
 static_assert(std::is_trivially_destructible_v<Row>);
 
-/* The row of a heap tuple. It is as large as the widest row there can be, so it lives on the stack. */
+/* The row of a heap tuple. Its arrays have room for the maximum number of columns (about 15 kB). */
 class TupleRow : public Row
 {
 public:

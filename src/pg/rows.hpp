@@ -1,5 +1,5 @@
 /*
- * rows.hpp: reading a small table of the extension whole, as of now.
+ * rows.hpp: reads all rows of a small table of the extension.
  */
 #pragma once
 
@@ -10,9 +10,9 @@ namespace gxy
 {
 
 /*
- * Calls visit(const Row &) for every row that the snapshot sees: a registered one, taken with the table locked. It is not
- * an MVCC scan, which would take a predicate lock on the table for a SERIALIZABLE caller: that caller would then fail
- * with 40001 because of an unrelated change.
+ * Calls visit(const Row &) for every row that the snapshot sees. The caller holds a lock on the
+ * table and took and registered the snapshot after the lock. Takes no predicate lock; with one, a
+ * SERIALIZABLE caller could fail with 40001 because of an unrelated change to the table.
  */
 template <typename F>
 void

@@ -1,9 +1,10 @@
 /*
- * settings.cpp: the settings.
+ * settings.cpp: defines the settings gxy_balancer.*.
  *
- * What shapes decisions is superuser-only: a session that could set its own strategy or grace could steer rooms or end
- * other people's leases. All can be set per session, role or database, so that one server holds several services.
- * Times are kept in milliseconds and read with any unit.
+ * Only superusers can change a setting that affects decisions. Otherwise a session could choose the
+ * server of a room or, with a short grace period, free rooms of other users. Except for
+ * cleanup_interval, each setting can be set for a session, role or database, so that one PostgreSQL
+ * server can hold several services. Times are stored in milliseconds; SET accepts any unit.
  */
 #include <cstdlib>
 
@@ -39,7 +40,7 @@ int avg_room_occupancy;
 int join_window;
 void (*on_servers_changed)();
 
-/* The simulator, which has found the best of them, plays with the same. */
+/* The default rules. The simulator (test/sim), which found them, uses the same. */
 constexpr Rules standard = {};
 
 template <typename E>
@@ -127,7 +128,10 @@ NameList::next(std::string_view *name)
 	return true;
 }
 
-/* Lists of names are separated by commas and trimmed, and logs and consoles show a name on one line. */
+/*
+ * A name with a comma or with blanks at the ends could not stand in default_servers. A control
+ * character, such as a line break, would break log lines and psql output.
+ */
 const char *
 server_name_complaint(std::string_view name)
 {
@@ -145,8 +149,9 @@ server_name_complaint(std::string_view name)
 }
 
 /*
- * What is wrong with so many names together. By sorting them, so that a hundred thousand take no longer than a blink.
- * Called where the server checks a setting, also before there are memory contexts.
+ * Returns a message if a name occurs twice in the list of count names, else nullptr. Sorts the
+ * names, so a list of a hundred thousand takes milliseconds. Uses malloc(), because the server may
+ * check a setting before it has memory contexts.
  */
 static const char *
 repetition_complaint(const char *list, std::size_t count)
@@ -194,51 +199,51 @@ current_rules()
 static void
 define_times()
 {
-	/* Users join in the minutes after their room was assigned; until then its expected size counts. */
+	/* Users join in the first minutes after the assignment; until then the expected users count. */
 	define_milliseconds("gxy_balancer.join_window",
 						"How long after its assignment a room counts with its expected users.",
 						&join_window, static_cast<int>(standard.join_window / 1000), 0);
 
-	/* A media server that dies leaves its sessions behind: without news they stop counting. */
+	/* Sessions of a crashed media server stay in the table, so they count until this age. */
 	define_milliseconds("gxy_balancer.dead_session_timeout",
 						"A session last seen longer ago is dead; 0: sessions never die.",
 						&setting::dead_session_timeout, 90 * 1000, 0);
 
-	/* A user who was told a server is still connecting: the room must not be freed under him. */
+	/* A user who received the server's name is still connecting, so the room must not be freed. */
 	define_milliseconds("gxy_balancer.assignment_grace",
 						"How long an assignment outlives its last use.", &setting::assignment_grace,
 						90 * 1000, 0);
 
-	/* A popular room is asked for many times a second: one write per interval renews its lease well enough. */
+	/* Many calls per second may ask for one room; one write per interval keeps its lease. */
 	define_milliseconds("gxy_balancer.touch_interval",
 						"A lease renewed more recently is not written again.",
 						&setting::touch_interval, 10 * 1000, 0);
 
-	/* A caller waits for another transaction that is just assigning the same room, but not for ever. */
+	/* A call waits for a transaction that is assigning the same room, but not without limit. */
 	define_milliseconds("gxy_balancer.assign_timeout",
 						"How long a call waits for other transactions, from its start.",
 						&setting::assign_timeout, 5 * 1000, 1);
 
 	/*
-	 * Sessions come and go by themselves, so they have to be counted; but not for every new room. Rooms are exact at any
-	 * age: those assigned since the count are known without it.
+	 * Counting the sessions for every new room is slow, so calls may reuse a count of this age.
+	 * Rooms are exact at any age: the load cache adds the rooms assigned after the count.
 	 */
 	define_milliseconds(
 		"gxy_balancer.load_max_age",
 		"How old a count of the load may be that new rooms are placed by; 0 counts for each.",
 		&setting::load_max_age, 0, 0);
 
-	/* A server that restarts within seconds keeps its rooms; users reconnect to it by themselves. */
+	/* A server that restarts within seconds keeps its rooms, and its users reconnect to it. */
 	define_milliseconds("gxy_balancer.failover_delay",
 						"How long a server is offline before its rooms are moved.",
 						&setting::failover_delay, 5 * 1000, 0);
 
-	/* A monitor that watches a server from within it dies with it, and says nothing. */
+	/* A monitor on the same machine stops together with the server, so missing heartbeats count. */
 	define_milliseconds("gxy_balancer.heartbeat_timeout",
 						"A server not heard of for longer is unhealthy; 0: never.",
 						&setting::heartbeat_timeout, 0, 0);
 
-	/* Once a minute is often enough for a grace of a minute and a half. The launcher serves all databases alike. */
+	/* A minute suffices for a grace of 90 s. PGC_SIGHUP: one launcher serves all databases. */
 	DefineCustomIntVariable("gxy_balancer.cleanup_interval",
 							"Time between two runs of the background worker in a database.",
 							nullptr, &setting::cleanup_interval, 60 * 1000, 100,
@@ -251,25 +256,24 @@ define_settings(void (*servers_changed)())
 {
 	on_servers_changed = servers_changed;
 
-	/* How a server is chosen among those that may take the room: spread rooms, or fill server after server. */
 	DefineCustomEnumVariable(
 		"gxy_balancer.strategy", "How a server is chosen among those with room for a new room.",
 		"least_loaded spreads rooms; sequential fills servers in order of position.", &strategy,
 		value(Strategy::least_loaded), strategies, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 
-	/* Services without a table of sessions, or with rooms of one size, count rooms. */
+	/* A service without a table of sessions, or with rooms of equal size, can count rooms. */
 	DefineCustomEnumVariable("gxy_balancer.load_metric", "What the load of a server is counted in.",
 							 "users, or rooms times avg_room_occupancy.", &load_metric,
 							 value(LoadMetric::users), load_metrics, PGC_SUSET, 0, nullptr, nullptr,
 							 nullptr);
 
-	/* A crowded meeting beats a refused one, unless the operator knows better. */
+	/* By default a full server is better for users than an error. */
 	DefineCustomEnumVariable(
 		"gxy_balancer.overflow", "What a new room gets when every server is full.",
 		"overcommit: the least loaded one; error: SQLSTATE 53400.", &overflow,
 		value(Overflow::overcommit), overflows, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 
-	/* The pool of a service that has not written one, so that the first call after CREATE EXTENSION is answered. */
+	/* The initial pool, so that the first call after CREATE EXTENSION works. */
 	DefineCustomStringVariable(
 		"gxy_balancer.default_servers",
 		"The pool until balancer_servers is written for the first time.",
@@ -277,23 +281,22 @@ define_settings(void (*servers_changed)())
 		"gxy1,gxy2,gxy3,gxy4,gxy5,gxy6,gxy7,gxy8,gxy9,gxy10,gxy11,gxy12", PGC_SUSET, 0,
 		check_default_servers, assign_default_servers, nullptr);
 
-	/* Most fleets are of one kind of machine: one number beats twelve rows. */
+	/* Most services use servers of equal size, so one number replaces one per row. */
 	DefineCustomIntVariable("gxy_balancer.default_capacity",
 							"The capacity, in users, of a server that names none.", nullptr,
 							&setting::default_capacity, 400, 1, 1000000000, PGC_SUSET, 0, nullptr,
 							nullptr, nullptr);
 
-	/* What a room is taken to hold when nothing better is known. */
 	DefineCustomIntVariable("gxy_balancer.avg_room_occupancy",
-							"Users expected in a room of which nothing is known.", nullptr,
+							"Users expected in a room of unknown size.", nullptr,
 							&avg_room_occupancy, static_cast<int>(standard.avg_room_occupancy), 1,
 							max_expected_users, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 
-	/* Ids may be used once and never again: whoever was not seen for longest is forgotten first. */
+	/* An id may never be used again, so the sizes written longest ago are deleted first. */
 	DefineCustomIntVariable(
 		"gxy_balancer.max_learned_rooms", "How many rooms' sizes are remembered.",
-		"0: none, and those remembered before are not gone by.", &setting::max_learned_rooms,
-		100000, 0, 1000000, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+		"0: none, and sizes remembered before are not used.", &setting::max_learned_rooms, 100000,
+		0, 1000000, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 
 	define_times();
 	define_debug_delay();

@@ -1,5 +1,7 @@
 /*
- * settings.hpp: the settings, gxy_balancer.*, each with the reason it exists (in pg/settings.cpp).
+ * settings.hpp: the settings gxy_balancer.*. settings.cpp says why each exists.
+ *
+ * Every process of the server that loads the library has its own copy of the values; no locks.
  */
 #pragma once
 
@@ -11,7 +13,7 @@ namespace gxy
 
 /* Ids of rooms, servers and regions are text of at most this many bytes. */
 inline constexpr int max_name_length = 255;
-/* What anybody may say a room will hold. */
+/* The largest number of users a caller may expect in, or report for, a room. */
 inline constexpr int max_expected_users = 1000000;
 
 namespace setting
@@ -23,42 +25,42 @@ extern int assign_timeout;
 extern int assignment_grace;
 extern int dead_session_timeout; /* 0: sessions never die */
 extern int cleanup_interval;
-extern int max_learned_rooms; /* 0: nothing is learned */
-extern int load_max_age;	  /* 0: none is reused */
+extern int max_learned_rooms; /* 0: none are learned or used */
+extern int load_max_age;	  /* 0: each call counts */
 extern int failover_delay;
-extern int heartbeat_timeout; /* 0: silence says nothing */
+extern int heartbeat_timeout; /* 0: missing heartbeats are ignored */
 } // namespace setting
 
-/* servers_changed is called when default_servers is about to change. */
+/* Defines all settings. servers_changed is called before default_servers changes. */
 void define_settings(void (*servers_changed)());
 
-/* Strategy, metric, overflow, average and join window as the policy takes them. */
+/* Returns the settings that the placement policy uses. */
 Rules current_rules();
 
-/* A setting in milliseconds as an interval of timestamps (microseconds). */
+/* Converts a setting in milliseconds to the microseconds of a TimestampTz difference. */
 inline constexpr std::int64_t
 microseconds(int milliseconds)
 {
 	return static_cast<std::int64_t>(milliseconds) * 1000;
 }
 
-/* Walks a comma-separated list of names, white space around each trimmed; a blank list has none. */
+/* Iterates over a comma-separated list of names and trims white space. A blank list has no name. */
 class NameList
 {
 public:
 	explicit NameList(const char *list);
 
-	/* False at the end. The name may be empty or too long: name_list_complaint() tells beforehand. */
+	/* Returns false at the end. Does not check the name; name_list_complaint() does. */
 	bool next(std::string_view *name);
 
 private:
 	const char *rest; /* nullptr at the end */
 };
 
-/* What is wrong with the name of a server, as a sentence, or nullptr. */
+/* Returns why the name of a server is invalid, as a sentence; nullptr if it is valid. */
 const char *server_name_complaint(std::string_view name);
 
-/* What is wrong with a list of names, or nullptr: one that is wrong by itself, or named twice. */
+/* Returns why a list is invalid: an invalid or repeated name; nullptr if it is valid. */
 const char *name_list_complaint(const char *list);
 
 } // namespace gxy

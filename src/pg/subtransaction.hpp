@@ -1,5 +1,5 @@
 /*
- * subtransaction.hpp: work that can be undone, or fail, without the transaction around it.
+ * subtransaction.hpp: runs code in a subtransaction, so that it can fail alone.
  */
 #pragma once
 
@@ -9,8 +9,9 @@ namespace gxy
 {
 
 /*
- * Runs f in a subtransaction, which is kept if f returns true and rolled back if it returns false or raises an error.
- * Returns that error, copied into the current memory context, or nullptr. What f allocates in that context stays.
+ * Runs f() in a subtransaction. Commits it if f returns true; rolls it back if f returns false or
+ * raises an error. Returns that error, copied into the current memory context, or nullptr. Memory
+ * that f allocates in the current memory context stays allocated.
  */
 template <typename F>
 ErrorData *
@@ -42,7 +43,7 @@ try_in_subtransaction(F f)
 	return error;
 }
 
-/* The same for f whose errors are the caller's. */
+/* Like try_in_subtransaction(), but raises the error of f after the rollback. */
 template <typename F>
 void
 in_subtransaction(F f)
@@ -52,9 +53,9 @@ in_subtransaction(F f)
 }
 
 /*
- * The same for work that its caller can do without, such as what may not be written on a full disk: f returns nothing. Why
- * it failed, as a message, or nullptr. What concerns the caller is raised: a cancellation or shutdown (class 57), a
- * deadlock or a serialization failure (class 40).
+ * Runs optional work f(), such as statistics that cannot be written on a full disk, in a
+ * subtransaction. Returns the message of its error or nullptr. Raises errors of class 57
+ * (cancellation, shutdown) and class 40 (deadlock, serialization failure).
  */
 template <typename F>
 const char *
