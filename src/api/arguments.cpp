@@ -1,5 +1,5 @@
 /*
- * arguments.cpp: what a room may be.
+ * arguments.cpp: reads and checks the arguments of the SQL functions.
  */
 #include "api/arguments.hpp"
 

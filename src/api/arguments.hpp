@@ -1,5 +1,8 @@
 /*
- * arguments.hpp: reads and checks the arguments of the functions that SQL calls.
+ * arguments.hpp: reads and checks the arguments of the SQL functions.
+ *
+ * The code below src/api does not check them again. Each function raises 22004 or 22023 for an
+ * argument that is not allowed.
  */
 #pragma once
 
@@ -9,6 +12,7 @@
 namespace gxy
 {
 
+/* Raises 22004. */
 [[noreturn]] inline void
 report_null(const char *what)
 {
@@ -16,15 +20,16 @@ report_null(const char *what)
 	pg_unreachable();
 }
 
+/* Return the room in argument 0. Raise 22004 for NULL, 22023 unless it has 1 to 255 bytes. */
 RoomKey text_room(FunctionCallInfo fcinfo);
 RoomKey bigint_room(FunctionCallInfo fcinfo);
 
 using RoomArgument = RoomKey (*)(FunctionCallInfo fcinfo);
 
-/* A number of users or rooms, between least and max_expected_users; none if NULL. */
+/* Returns a number of users, nullopt for NULL. Raises 22023 below least or above a million. */
 std::optional<int> users_argument(FunctionCallInfo fcinfo, int number, const char *name, int least);
 
-/* A name that must be given. */
+/* Returns a name. Raises 22004 for NULL. */
 inline std::string_view
 name_argument(FunctionCallInfo fcinfo, int number, const char *name)
 {
@@ -41,13 +46,16 @@ text_or_null(FunctionCallInfo fcinfo, text *value)
 	PG_RETURN_TEXT_P(value);
 }
 
-/* The region, at most max_name_length bytes, else 22023; empty for NULL and ''. */
+/* Returns the region, empty for NULL. Raises 22023 above 255 bytes. */
 std::string_view region_argument(FunctionCallInfo fcinfo, int number);
 
-/* A grace period in microseconds, a month being 30 days; assignment_grace if NULL; raises 22023 if it is negative. */
+/*
+ * Returns a grace period in microseconds; a month counts as 30 days. NULL means assignment_grace.
+ * Raises 22023 if it is negative.
+ */
 std::int64_t grace_argument(FunctionCallInfo fcinfo, int number);
 
-/* One of online, draining and offline, else 22023. */
+/* Returns online, draining or offline. Raises 22023 for another text, 22004 for NULL. */
 ServerState state_argument(FunctionCallInfo fcinfo, int number);
 
 } // namespace gxy

@@ -1,5 +1,8 @@
 /*
- * explain.cpp: goes the way of a call, up to the decision, and puts it into words.
+ * explain.cpp: implements explain_assignment().
+ *
+ * Calls the same functions as get_or_assign_server() up to the placement decision, then reports the
+ * decision instead of writing it. Takes no placement lock and no room lock.
  */
 #include "api/explain.hpp"
 
@@ -46,7 +49,7 @@ array_of(const Array<std::string_view> &names)
 		construct_array(elements, names.count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-/* Why a server stands where it stands, for one that was not chosen. */
+/* Returns the reason for the tier of a server that was not chosen. */
 const char *
 standing_in_words(const Server &server, const PoolServer &known, const Verdict &verdict,
 				  const PoolFacts &pool_facts)
@@ -107,30 +110,30 @@ expected_from_in_words(const PlacementInput &input)
 	return "average";
 }
 
-/* What get_or_assign() would do with a room. */
-struct Outlook
+/* The result that get_or_assign_server() would have for a room. */
+struct Prediction
 {
 	PlacementInput input;
 	Server *servers = nullptr;
-	int chosen = -1; /* index into the servers, -1: none of them */
+	int chosen = -1; /* index into servers; -1: none */
 	const char *reason = nullptr;
-	/* Why the room's size, or the servers' loads, are unknown: no server can be chosen for a room that needs one. */
+	/* Why the room's size or the loads are unknown. Then no server is chosen for a new room. */
 	std::optional<ReadFailure> size_failure, load_failure;
 
 	bool is_known() const { return !size_failure && !load_failure; }
 };
 
-/* The columns of an explanation that do not depend on the choice. */
+/* Adds the columns that do not depend on the decision. */
 void
-add_numbers(Row *row, const Server &server, const PoolServer &known, const Outlook &outlook)
+add_numbers(Row *row, const Server &server, const PoolServer &known, const Prediction &prediction)
 {
-	row->add_if(!outlook.load_failure, server.load);
+	row->add_if(!prediction.load_failure, server.load);
 	row->add(static_cast<int>(server.capacity));
-	row->add_if(!outlook.size_failure, static_cast<int>(outlook.input.expected()));
-	row->add_if(!outlook.size_failure, expected_from_in_words(outlook.input));
-	row->add_if(!outlook.load_failure, score_of(server));
+	row->add_if(!prediction.size_failure, static_cast<int>(prediction.input.expected()));
+	row->add_if(!prediction.size_failure, expected_from_in_words(prediction.input));
+	row->add_if(!prediction.load_failure, score_of(server));
 	row->add(server.rooms);
-	row->add_if(!outlook.load_failure, server.room_sessions);
+	row->add_if(!prediction.load_failure, server.room_sessions);
 	row->add(static_cast<int>(server.priority));
 	row->add(name_of(server.state));
 	row->add(name_of(server.pool));
@@ -140,35 +143,36 @@ add_numbers(Row *row, const Server &server, const PoolServer &known, const Outlo
 		row->add_null();
 }
 
-/* For a room that has no server, or has lost it. */
+/* Decides about a room without a server, or whose server has failed (request.leaving). */
 void
-foresee_placement(const PlacementRequest &request, const Assignments &assignments, Outlook *outlook)
+predict_placement(const PlacementRequest &request, const Assignments &assignments,
+				  Prediction *prediction)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	outlook->servers = count_servers(request, outlook->input, assignments, snapshot);
+	prediction->servers = count_servers(request, prediction->input, assignments, snapshot);
 	UnregisterSnapshot(snapshot);
-	if (!outlook->is_known())
+	if (!prediction->is_known())
 		return;
 
-	Decision decision = decide(outlook->servers, outlook->input.pool->servers.count,
-							   outlook->input.expected(), outlook->input.rules);
+	Decision decision = decide(prediction->servers, prediction->input.pool->servers.count,
+							   prediction->input.expected(), prediction->input.rules);
 
 	if (!request.leaving.empty() && !is_acceptable(decision))
 		return;
-	outlook->chosen = decision.server;
+	prediction->chosen = decision.server;
 	if (decision.server < 0)
 		return;
-	outlook->reason =
-		request.leaving.empty()
-			? reason_of(decision, outlook->servers[decision.server], request, outlook->input.rules)
-			: reason_of_move("failover", request.leaving);
+	prediction->reason = request.leaving.empty()
+							 ? reason_of(decision, prediction->servers[decision.server], request,
+										 prediction->input.rules)
+							 : reason_of_move("failover", request.leaving);
 }
 
-Outlook
-foresee(const PlacementRequest &request, const Assignments &assignments)
+Prediction
+predict(const PlacementRequest &request, const Assignments &assignments)
 {
-	Outlook outlook;
+	Prediction prediction;
 	std::optional<Found> current = assignments.find(*request.room);
 	std::optional<Assignment> row = current ? assignments.read(&current->tid) : std::nullopt;
 	auto where_in = [&row, &request](const Pool &pool) {
@@ -176,43 +180,43 @@ foresee(const PlacementRequest &request, const Assignments &assignments)
 	};
 	bool stranded = where_in(pool(request.deadline)).stranded;
 
-	outlook.input.pool = &pool(request.deadline);
-	outlook.input.rules = current_rules();
+	prediction.input.pool = &pool(request.deadline);
+	prediction.input.rules = current_rules();
 	if (stranded)
 	{
 		PlacementRequest move = request;
 
 		move.region = row->region;
 		move.leaving = row->server;
-		outlook.load_failure = try_reading([&outlook, &request] {
-			outlook.input = gather_input_for_move(request.now, request.deadline);
+		prediction.load_failure = try_reading([&prediction, &request] {
+			prediction.input = gather_input_for_move(request.now, request.deadline);
 		});
-		outlook.size_failure = outlook.load_failure;
-		if (outlook.is_known())
-			expect_current_users(&outlook.input, *row, request.now);
-		foresee_placement(move, assignments, &outlook);
+		prediction.size_failure = prediction.load_failure;
+		if (prediction.is_known())
+			expect_current_users(&prediction.input, *row, request.now);
+		predict_placement(move, assignments, &prediction);
 	}
 	else
 	{
-		outlook.size_failure =
-			try_reading([&outlook, &request] { outlook.input = gather_input(request); });
-		outlook.load_failure =
-			try_reading([&outlook, &request] { index_sessions(request, &outlook.input); });
-		foresee_placement(request, assignments, &outlook);
+		prediction.size_failure =
+			try_reading([&prediction, &request] { prediction.input = gather_input(request); });
+		prediction.load_failure =
+			try_reading([&prediction, &request] { index_sessions(request, &prediction.input); });
+		predict_placement(request, assignments, &prediction);
 	}
 
-	/* By the copy of the pool that the outlook is made of, which may be newer. */
-	RoomLocation where = where_in(*outlook.input.pool);
+	/* Look again: reading may have replaced the backend's copy of the pool by a newer one. */
+	RoomLocation where = where_in(*prediction.input.pool);
 
-	if (row && !(stranded && (outlook.chosen >= 0 || !outlook.is_known())))
+	if (row && !(stranded && (prediction.chosen >= 0 || !prediction.is_known())))
 	{
-		outlook.chosen = where.server;
-		outlook.reason = where.moved ? reason_of_move("failover", row->server)
-						 : where.stranded
-							 ? "the room is assigned here, and no other server is online"
-							 : "the room is assigned here";
+		prediction.chosen = where.server;
+		prediction.reason = where.moved ? reason_of_move("failover", row->server)
+							: where.stranded
+								? "the room is assigned here, and no other server is online"
+								: "the room is assigned here";
 	}
-	return outlook;
+	return prediction;
 }
 
 } // namespace
@@ -231,12 +235,12 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 	InitMaterializedSRF(fcinfo, 0);
 
 	Assignments assignments = open_assignments(AccessShareLock, request.deadline);
-	Outlook outlook = foresee(request, assignments);
-	const Pool &pool = *outlook.input.pool;
-	const Server *servers = outlook.servers;
+	Prediction prediction = predict(request, assignments);
+	const Pool &pool = *prediction.input.pool;
+	const Server *servers = prediction.servers;
 	int count = pool.servers.count;
 	PoolFacts pool_facts =
-		gather_pool_facts(servers, count, outlook.input.expected(), outlook.input.rules);
+		gather_pool_facts(servers, count, prediction.input.expected(), prediction.input.rules);
 	Verdict *verdicts =
 		static_cast<Verdict *>(palloc(sizeof(Verdict) * static_cast<Size>(count + 1)));
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
@@ -248,31 +252,31 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 		order[i] = i;
 	}
 	std::sort(order, order + count, [&](int a, int b) {
-		if (!outlook.is_known())
+		if (!prediction.is_known())
 			return servers[a].position != servers[b].position
 					   ? servers[a].position < servers[b].position
 					   : servers[a].name < servers[b].name;
-		return precedes(servers[a], verdicts[a], servers[b], verdicts[b], outlook.input.rules);
+		return precedes(servers[a], verdicts[a], servers[b], verdicts[b], prediction.input.rules);
 	});
 
-	const char *problem = outlook.size_failure	 ? in_words(*outlook.size_failure)
-						  : outlook.load_failure ? in_words(*outlook.load_failure)
-												 : nullptr;
+	const char *problem = prediction.size_failure	? in_words(*prediction.size_failure)
+						  : prediction.load_failure ? in_words(*prediction.load_failure)
+													: nullptr;
 	Row row(fcinfo);
 
 	for (int rank = 0; rank < count; rank++)
 	{
 		int i = order[rank];
 
-		row.add_if(outlook.is_known(), rank + 1);
+		row.add_if(prediction.is_known(), rank + 1);
 		row.add(servers[i].name);
-		row.add(outlook.chosen == i);
-		row.add_if(outlook.is_known(), tier(verdicts[i].standing));
-		row.add(outlook.chosen == i ? outlook.reason
+		row.add(prediction.chosen == i);
+		row.add_if(prediction.is_known(), tier(verdicts[i].standing));
+		row.add(prediction.chosen == i ? prediction.reason
 				: problem != nullptr
 					? problem
 					: standing_in_words(servers[i], pool.servers[i], verdicts[i], pool_facts));
-		add_numbers(&row, servers[i], pool.servers[i], outlook);
+		add_numbers(&row, servers[i], pool.servers[i], prediction);
 		row.put();
 	}
 }

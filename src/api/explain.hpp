@@ -1,5 +1,5 @@
 /*
- * explain.hpp: what get_or_assign() would do with a room, and why.
+ * explain.hpp: implements explain_assignment().
  */
 #pragma once
 
@@ -9,8 +9,9 @@ namespace gxy
 {
 
 /*
- * Fills the result of a set-returning function with one row a server, the one that would be answered marked; raises what
- * get_or_assign() would.
+ * Returns one row per server as the result of a set-returning function, and marks the server that
+ * get_or_assign_server() would return. Changes nothing. If an attached relation cannot be read, the
+ * rows say so. Other errors, such as P0002 for an unknown room, are raised.
  */
 void report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_view region,
 						std::optional<int> expected_users);

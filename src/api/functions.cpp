@@ -1,8 +1,9 @@
 /*
- * functions.cpp: every function of the SQL surface but the triggers.
+ * functions.cpp: the C functions behind all SQL functions except triggers.
  *
- * call_NAME reads and checks the arguments of gxy_NAME and calls the module that does the work; nothing below checks
- * them again. A function that takes a room has a text and a bigint form, both made from one template.
+ * SQL calls gxy_NAME, which calls call_NAME. call_NAME reads and checks the arguments and calls the
+ * module that does the work. A function that takes a room exists for text and for bigint rooms;
+ * both come from one template.
  */
 #include "api/arguments.hpp"
 #include "rooms/cleanup.hpp"
@@ -235,7 +236,7 @@ call_extension_created(FunctionCallInfo)
 } // namespace
 } // namespace gxy
 
-/* The entry of an SQL function: C linkage, version 1 calling convention; its body is gxy::call_NAME. */
+/* Defines gxy_NAME with C linkage and the version 1 calling convention. */
 #define SQL_FUNCTION(name)                                                                         \
 	PG_FUNCTION_INFO_V1(gxy_##name);                                                               \
 	Datum gxy_##name(PG_FUNCTION_ARGS)                                                             \
@@ -243,7 +244,7 @@ call_extension_created(FunctionCallInfo)
 		return gxy::call_##name(fcinfo);                                                           \
 	}
 
-/* The two entries of a function that takes a room, as text and as bigint. */
+/* Defines gxy_NAME for text rooms and gxy_NAME_bigint for bigint rooms. */
 #define SQL_ROOM_FUNCTION(name)                                                                    \
 	PG_FUNCTION_INFO_V1(gxy_##name);                                                               \
 	Datum gxy_##name(PG_FUNCTION_ARGS)                                                             \

@@ -1,5 +1,5 @@
 /*
- * install.cpp: what the install script calls.
+ * install.cpp: implements the functions that only the install script calls.
  */
 #include "api/install.hpp"
 
@@ -9,7 +9,6 @@
 namespace gxy
 {
 
-/* Called in the install script, when the table of this name can only be the application's. */
 void
 refuse_existing_table()
 {
@@ -37,8 +36,10 @@ namespace
 {
 
 /*
- * Runs f with the client_min_messages that was in force before CREATE EXTENSION, which raises it so that its script's
- * notices are not shown; these are for the DBA. Called in the script, at the nest level of the command.
+ * CREATE EXTENSION raises client_min_messages to WARNING to hide the notices of its script. Calls f
+ * with client_min_messages "notice" if notices were shown before the command, so that the DBA sees
+ * the notices of f. Works only when called directly by the install script: it expects the saved
+ * value of the command at the GUC nest level below its own.
  */
 template <typename F>
 void

@@ -1,5 +1,5 @@
 /*
- * install.hpp: what the install script calls.
+ * install.hpp: functions that only the install script gxy_balancer--1.0.sql calls.
  */
 #pragma once
 
@@ -8,7 +8,10 @@
 namespace gxy
 {
 
-/* Raises 42P07, with the way to take the table over, if the schema has a table of the assignments' name already. */
+/*
+ * Raises 42P07 if the extension's schema has a table room_server_assignments, which then belongs to
+ * the application. The hint says how to take it over. Call it before the script creates its own.
+ */
 void refuse_existing_table();
 
 /* Raises a NOTICE if the library is not preloaded. */

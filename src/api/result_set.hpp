@@ -1,5 +1,5 @@
 /*
- * result_set.hpp: the rows of a set-returning function.
+ * result_set.hpp: builds the rows of a set-returning function.
  */
 #pragma once
 
@@ -8,7 +8,7 @@
 namespace gxy
 {
 
-/* Why the application's relations could not be read, for a column of text. */
+/* Returns "message: detail" of a failure, for a text column. */
 inline const char *
 in_words(const ReadFailure &failure)
 {
@@ -16,7 +16,10 @@ in_words(const ReadFailure &failure)
 									 : failure.message;
 }
 
-/* One row of a result, filled column by column. */
+/*
+ * One result row. Call add() for each column in order, then put(). At most 24 columns. The function
+ * has called InitMaterializedSRF().
+ */
 class Row
 {
 public:
@@ -31,6 +34,7 @@ public:
 		nulls[count++] = false;
 	}
 	void add_null() { nulls[count++] = true; }
+	/* Adds the value, or NULL if it is not known. */
 	template <typename T> void add_if(bool known, T value)
 	{
 		if (known)
@@ -43,6 +47,7 @@ public:
 	void add(bool value) { add(BoolGetDatum(value)); }
 	void add(std::string_view value) { add(PointerGetDatum(text_of(value))); }
 	void add(const char *value) { add(std::string_view(value)); }
+	/* Adds NULL for an empty text. */
 	void add_optional(std::string_view value)
 	{
 		if (value.empty())
@@ -51,6 +56,7 @@ public:
 			add(value);
 	}
 
+	/* Stores the row and starts the next one. */
 	void put()
 	{
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

@@ -1,5 +1,10 @@
 /*
- * triggers.cpp: what guards the small tables, and tells backends that they have changed.
+ * triggers.cpp: the trigger functions on the extension's tables.
+ *
+ * They check changes to balancer_servers and balancer_pins, send relcache invalidations for the
+ * copies that backends keep of small tables, declare and end failovers after a change of a server's
+ * state, and pass the application's own changes of assignments to the load cache. The extension's
+ * own writes to assignments fire no triggers (pg/heap_access.hpp).
  */
 #include "pg/row.hpp"
 #include "tables/catalog.hpp"
@@ -16,8 +21,8 @@ namespace
 {
 
 /*
- * A name in the row that a trigger was fired for, palloc'd; nullopt if it is NULL, which NOT NULL refuses only after the
- * triggers have run.
+ * Returns a palloc'd text column of a trigger's row, nullopt if it is NULL. NULL can occur in any
+ * column, because the server checks NOT NULL after BEFORE triggers.
  */
 std::optional<std::string_view>
 text_in(TriggerData *trigger, HeapTuple tuple, int column)
@@ -28,7 +33,10 @@ text_in(TriggerData *trigger, HeapTuple tuple, int column)
 	return text ? std::optional<std::string_view>(copy_of(*text)) : std::nullopt;
 }
 
-/* After an UPDATE, because an INSERT ... ON CONFLICT DO UPDATE that only inserts is one too; before a DELETE. */
+/*
+ * Raises 55000 if balancer_servers has never had a row. Runs after UPDATE and before DELETE. Not
+ * before UPDATE: INSERT ... ON CONFLICT DO UPDATE fires that trigger too, also if it only inserts.
+ */
 void
 guard_unwritten_pool()
 {
@@ -52,7 +60,8 @@ guard_server_with_pins(std::string_view name)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("cannot delete server \"%s\" while rooms are pinned to it", name.data()),
-				 errdetail("%lld rooms are.", static_cast<long long>(count)),
+				 errdetail_plural("%lld room is pinned to it.", "%lld rooms are pinned to it.",
+								  static_cast<unsigned long>(count), static_cast<long long>(count)),
 				 errhint("unpin_room() or pin_room() them, then try again; balancer_pins "
 						 "lists them.")));
 }
@@ -71,7 +80,7 @@ guard_server_with_rooms(TriggerData *trigger)
 		guard_server_with_pins(*name);
 }
 
-/* Refuses what a CHECK refuses as well, but with a hint. A NULL is left to NOT NULL. */
+/* Raises 23514 with a hint before the CHECK constraint would without one. Accepts NULL. */
 void
 check_server_name(TriggerData *trigger, HeapTuple tuple)
 {
@@ -87,8 +96,9 @@ check_server_name(TriggerData *trigger, HeapTuple tuple)
 								max_name_length)));
 }
 
+/* Changes the pins of a renamed server to its new name. */
 void
-have_pins_follow(TriggerData *trigger)
+rename_pins(TriggerData *trigger)
 {
 	std::optional<std::string_view> was = text_in(trigger, trigger->tg_trigtuple, servers_name);
 	std::optional<std::string_view> is = text_in(trigger, trigger->tg_newtuple, servers_name);
@@ -101,7 +111,11 @@ have_pins_follow(TriggerData *trigger)
 						{Argument::of(*was), Argument::of(*is)});
 }
 
-/* While the pool is empty a restore may have the pins first. */
+/*
+ * Locks the server of a pin, so that it cannot be deleted before the transaction ends; raises an
+ * error if it is not in the pool. Does nothing while balancer_servers is empty, because a restore
+ * may load the pins before the servers.
+ */
 void
 guard_pin(TriggerData *trigger)
 {
@@ -118,8 +132,9 @@ guard_pin(TriggerData *trigger)
 		hold_server(*server, deadline);
 }
 
+/* Sends the notification of a server's new state. */
 void
-tell_state(TriggerData *trigger)
+notify_state(TriggerData *trigger)
 {
 	std::optional<std::string_view> name = text_in(trigger, trigger->tg_newtuple, servers_name);
 	std::optional<std::string_view> was = text_in(trigger, trigger->tg_trigtuple, servers_state);
@@ -145,7 +160,7 @@ trigger_data(FunctionCallInfo fcinfo)
 	return reinterpret_cast<TriggerData *>(fcinfo->context);
 }
 
-/* Tells the board what the application's own statement has done to a row. */
+/* Adds a change of a row by the application's own statement to the load cache. */
 void
 note_row(TriggerData *trigger)
 {
@@ -224,7 +239,7 @@ extern "C"
 		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 			gxy::guard_pin(trigger);
 		else
-			gxy::have_pins_follow(trigger);
+			gxy::rename_pins(trigger);
 		return gxy::result_of_row_trigger(trigger);
 	}
 
@@ -242,7 +257,10 @@ extern "C"
 		return PointerGetDatum(nullptr);
 	}
 
-	/* Before: whoever changes states one by one must not lock the second row while waiting for its turn with the first. */
+	/*
+	 * The lock on server states is taken in the BEFORE trigger, before any row lock. Otherwise two
+	 * transactions could deadlock, each with a row lock that the holder of the state lock needs.
+	 */
 	PG_FUNCTION_INFO_V1(gxy_reconcile_failovers);
 	Datum gxy_reconcile_failovers(PG_FUNCTION_ARGS)
 	{
@@ -251,13 +269,13 @@ extern "C"
 
 		if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		{
-			gxy::tell_state(trigger);
+			gxy::notify_state(trigger);
 			return gxy::result_of_row_trigger(trigger);
 		}
 		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 		{
 			gxy::lock_server_states(deadline);
-			/* For announce_state(). */
+			/* Reads the pool, which announce_state() uses without reading it again. */
 			(void) gxy::pool(deadline);
 		}
 		else

@@ -1,5 +1,8 @@
 /*
- * views.cpp: reads everything as the placement does, and changes nothing.
+ * views.cpp: computes the rows behind the views.
+ *
+ * Counts loads with the code that placement uses. If the attached sessions cannot be read, the
+ * columns that depend on them are NULL and a text column says why.
  */
 #include "api/views.hpp"
 
@@ -12,9 +15,9 @@ namespace gxy
 namespace
 {
 
-/* Servers that rooms which have to leave theirs may go to. */
+/* Returns the number of servers to which a failover may move rooms. */
 int
-count_refuges(const Pool &pool)
+count_targets(const Pool &pool)
 {
 	return static_cast<int>(
 		std::count_if(pool.servers.begin(), pool.servers.end(), [](const PoolServer &server) {
@@ -28,27 +31,27 @@ add_part(StringInfo text, const char *part)
 	appendStringInfo(text, "%s%s", text->len > 0 ? "; " : "", part);
 }
 
-/* What becomes of the rooms of a server that has failed. Without a worker only calls move them. */
+/* Says where the rooms of a failed server go. Without a worker, calls move them one by one. */
 const char *
-fate_of_rooms(const Pool &pool, int index, int refuges, TimestampTz now)
+plan_for_rooms(const Pool &pool, int index, int targets, TimestampTz now)
 {
 	const Failover &failover = pool.servers[index].failover;
 	const char *to =
 		failover.target.empty() ? "" : psprintf(" to %s", copy_of(failover.target).data());
 
-	if (refuges == 0)
+	if (targets == 0)
 		return "rooms stay, no other server is online";
 	if (now < failover.due_at)
 		return psprintf("rooms will move%s", to);
-	/* On a standby nothing is known of the primary's worker. */
+	/* A standby does not know whether the primary has a worker, so it assumes one. */
 	if (has_launcher() || RecoveryInProgress())
 		return psprintf("rooms are moving%s", to);
 	return psprintf("rooms move%s when called for (no worker)", to);
 }
 
-/* Why a server is in its state, and what failovers have to do with it; empty if there is nothing to say. */
+/* Returns why a server is in its state and which failovers concern it; empty if none of both. */
 const char *
-cause_of(const Pool &pool, int index, int refuges, TimestampTz now)
+cause_of(const Pool &pool, int index, int targets, TimestampTz now)
 {
 	const PoolServer &server = pool.servers[index];
 	StringInfoData cause;
@@ -61,7 +64,7 @@ cause_of(const Pool &pool, int index, int refuges, TimestampTz now)
 	if (!server.healthy)
 		add_part(&cause, server.silent ? "silent" : "reported unhealthy");
 	if (server.failover.active && server.failover.pending)
-		add_part(&cause, fate_of_rooms(pool, index, refuges, now));
+		add_part(&cause, plan_for_rooms(pool, index, targets, now));
 	for (int claimant : pool.claims_on(index))
 		add_part(&cause, psprintf("%s for %s",
 								  now < pool.servers[claimant].failover.due_at ? "will stand in"
@@ -71,8 +74,8 @@ cause_of(const Pool &pool, int index, int refuges, TimestampTz now)
 }
 
 /*
- * The pool and, behind its servers, those that are not in it but have rooms: such rooms are treated as on a server that is
- * offline, and counted like any.
+ * Returns the pool followed by the servers that are not in it but have rooms. They get the state
+ * offline, as placement treats them.
  */
 Pool
 with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot snapshot)
@@ -103,18 +106,21 @@ with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot 
 
 } // namespace
 
-/* What every server of the pool carries. With outside, that becomes the pool and the servers outside of it, all counted. */
+/*
+ * Counts the loads of the pool's servers. If extended is not nullptr, sets it to the pool with
+ * with_outside_servers() and counts its servers. Locks room_server_assignments ACCESS SHARE.
+ */
 static ServerLoads
 count_now(const Pool &pool, const SessionIndex &session_index, const Rules &rules, TimestampTz now,
-		  Deadline deadline, Pool *outside = nullptr)
+		  Deadline deadline, Pool *extended = nullptr)
 {
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	if (outside != nullptr)
-		*outside = with_outside_servers(pool, assignments, snapshot);
+	if (extended != nullptr)
+		*extended = with_outside_servers(pool, assignments, snapshot);
 
-	ServerLoads loads = ServerLoads::count(assignments, outside != nullptr ? *outside : pool,
+	ServerLoads loads = ServerLoads::count(assignments, extended != nullptr ? *extended : pool,
 										   session_index, rules, snapshot, now);
 
 	UnregisterSnapshot(snapshot);
@@ -136,11 +142,11 @@ report_server_loads(FunctionCallInfo fcinfo)
 
 	std::optional<ReadFailure> failure = try_reading([&] {
 		session_index =
-			SessionIndex::take(current.sessions, SessionColumns::with_servers, now, deadline);
+			SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 	});
 	ServerLoads loads = count_now(current, session_index, rules, now, deadline, &shown);
 	int count = shown.servers.count;
-	int refuges = count_refuges(shown);
+	int targets = count_targets(shown);
 	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
 
 	for (int i = 0; i < count; i++)
@@ -161,7 +167,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 		const PoolServer &server = shown.servers[i];
 		const ServerLoad &load = loads[i];
 		bool in_pool = i < current.servers.count;
-		const char *cause = in_pool ? cause_of(shown, i, refuges, now) : "not in the pool";
+		const char *cause = in_pool ? cause_of(shown, i, targets, now) : "not in the pool";
 
 		if (failure)
 			cause = psprintf("%s%ssessions unreadable: %s", cause, *cause != '\0' ? "; " : "",
@@ -195,7 +201,7 @@ report_board(FunctionCallInfo fcinfo)
 		return;
 
 	SessionIndex session_index =
-		SessionIndex::take(current.sessions, SessionColumns::with_servers, now, deadline);
+		SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 	ServerLoads loads = count_now(current, session_index, rules, now, deadline);
 	int count = current.servers.count;
 	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
@@ -234,7 +240,7 @@ report_room_loads(FunctionCallInfo fcinfo)
 	SessionIndex session_index;
 	std::optional<ReadFailure> failure = try_reading([&] {
 		session_index =
-			SessionIndex::take(current.sessions, SessionColumns::with_servers, now, deadline);
+			SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 	});
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());

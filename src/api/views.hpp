@@ -1,5 +1,7 @@
 /*
- * views.hpp: what the operator sees: the rows behind the views.
+ * views.hpp: the rows of balancer_load, balancer_rooms, balancer_stats and _check_board().
+ *
+ * Read-only. Lock room_server_assignments and the attached relations ACCESS SHARE.
  */
 #pragma once
 
@@ -8,10 +10,10 @@
 namespace gxy
 {
 
-/* Each fills the result of a set-returning function. */
+/* Each returns its rows as the result of a set-returning function. */
 void report_server_loads(FunctionCallInfo fcinfo);
 void report_room_loads(FunctionCallInfo fcinfo);
-/* The board beside a count made now; no rows without a board. */
+/* Compares the load cache with a new count; no rows if there is no load cache. */
 void report_board(FunctionCallInfo fcinfo);
 void report_stats(FunctionCallInfo fcinfo);
 

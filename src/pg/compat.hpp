@@ -292,7 +292,7 @@ oldest_known_transaction()
 #endif
 }
 
-/* A walker's type before PostgreSQL 16. Casting via void * avoids a warning. */
+/* A walker's type before PostgreSQL 16. The cast via void * avoids a warning. */
 using AnyFunction = bool (*)();
 
 inline AnyFunction
