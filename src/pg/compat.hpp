@@ -225,7 +225,7 @@ read_recent_buffer(Relation heap, BlockNumber block, Buffer buffer)
 #endif
 }
 
-/* Which indexes need an entry after an update: all, only summarizing ones (16 and later) or none. */
+/* Which indexes need an entry after an update: all, only summarizing ones (from 16), or none. */
 struct IndexUpdates
 {
 #if PG_VERSION_NUM >= 160000

@@ -39,8 +39,8 @@ Change delete_row(Relation heap, ItemPointer tid, bool wait);
 /*
  * Inserts a row speculatively, as INSERT ... ON CONFLICT does. If a row with this key exists,
  * or another transaction inserts one at the same time, removes the new row and returns false
- * without waiting. Maintains every index, also those of a DBA. Raises the error of a violated constraint.
- * The caller has opened the indexes of target for speculative insertion.
+ * without waiting. Maintains every index, also those of a DBA. Raises the error of a violated
+ * constraint. The caller has opened the indexes of target for speculative insertion.
  */
 bool insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate);
 
