@@ -1,6 +1,7 @@
 /*
- * choice.cpp: the part of the world that chooses a server: ours by the extension's code, the others'
- * as they describe themselves. All of them keep rooms of a region on its own servers.
+ * choice.cpp: the part of the world that chooses a server: for "ours" by the extension's code, for
+ * the others as their documentation describes it. All of them keep rooms of a region on that
+ * region's servers.
  */
 #include "world.hpp"
 
@@ -30,7 +31,7 @@ World::use_of(const Room &room, Time now) const
 			.leased = now - room.used_at < grace};
 }
 
-/* As load.cpp of the extension counts. */
+/* Counts like load.cpp of the extension. */
 std::vector<gxy::Server>
 World::counted(int room, Time now) const
 {
@@ -72,7 +73,7 @@ World::ours(int room, Time now)
 	return decision.server;
 }
 
-/* The servers in use that are for rooms like this one. */
+/* The servers in use that take this room's region. */
 std::vector<int>
 World::takers(int room) const
 {

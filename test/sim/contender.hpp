@@ -14,17 +14,18 @@ enum class Method : std::uint8_t
 {
 	ours,		/* decide() and room_load(), as linked into the extension */
 	users_only, /* fewest distinct users in sessions, then by position */
-	scalelite, /* a floor of 15 users for 15 minutes, polled each minute; a new room counts 1 till then */
-	two_choices, /* of two servers at random, the one with fewer users */
+	/* at least 15 users for 15 minutes, polled each minute; until then a new room counts 1 */
+	scalelite,
+	two_choices, /* the one with fewer users of two random servers */
 	round_robin
 };
 
-/* Where ours takes expected(r) from. */
+/* Where "ours" takes expected(r) from. */
 enum class Expectation : std::uint8_t
 {
 	constant, /* avg_room_occupancy */
 	learned,
-	oracle /* the peak that the room is going to have */
+	oracle /* the peak that the room will have */
 };
 
 struct Contender
@@ -34,13 +35,13 @@ struct Contender
 	Expectation expectation = Expectation::learned;
 	gxy::Rules rules = {};
 	gxy::SizeModelRules learning = {};
-	bool peer = false; /* what the default has to beat */
+	bool peer = false; /* a policy that the default has to beat */
 };
 
 /* The settings as the extension ships them. */
 gxy::Rules default_rules();
 
-/* The default, the oracle, the peers, and the default with one setting changed. */
+/* The default, the oracle, the peers, and variants of the default with one setting changed. */
 std::vector<Contender> contenders();
 
 inline constexpr const char *default_name = "ours: learned sizes";

@@ -1,6 +1,6 @@
 /*
- * dice.hpp: random numbers that are the same everywhere: a seed gives one trace, on any machine and
- * with any standard library.
+ * dice.hpp: random numbers that are the same on any machine and with any standard library: a seed
+ * gives one trace.
  */
 #pragma once
 

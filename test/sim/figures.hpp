@@ -1,5 +1,5 @@
 /*
- * figures.hpp: what is told of a run, and of many runs.
+ * figures.hpp: the figures of a run, and of many runs.
  */
 #pragma once
 
@@ -8,7 +8,7 @@
 namespace sim
 {
 
-/* Of one run, over its busy hours: when at least half as many users are in as at the peak. */
+/* Of one run, over its busy hours: when at least half as many users are present as at the peak. */
 struct Figures
 {
 	double mean = 0; /* of busiest/mean */

@@ -1,11 +1,14 @@
 /*
- * replay.cpp: plays a trace at speed through SQL against a real server, and then in the simulator.
+ * replay.cpp: replays a trace, faster than real time, through SQL against a real server, and then
+ * in the simulator.
  *
- *     replay SCALE SEED learned|constant|rooms      with the PG* environment of a database that is prepared
+ *     replay SCALE SEED learned|constant|rooms      with the PG* environment of a database that
+ *     is prepared
  *
- * The server's settings are to be those of the simulator with every time divided by the scale; test/sim/replay sees to
- * that. One client does all that users do, in order. What is reported is who was where by balancer_load; the answer is
- * the simulator's if it lies among those that the simulator itself gives for this trace, and when users come up to five seconds later.
+ * The server's settings must be those of the simulator with every time divided by the scale;
+ * test/sim/replay does that. One client does all that users do, in order. It reports the users of
+ * each server by balancer_load. The result agrees with the simulator if it lies among those that
+ * the simulator itself gives for this trace, also with users up to five seconds later.
  */
 #include "figures.hpp"
 #include "scenarios.hpp"
@@ -38,7 +41,7 @@ public:
 	Database(const Database &) = delete;
 	Database &operator=(const Database &) = delete;
 
-	/* The rows' first column, as numbers where they are. */
+	/* The first column of the rows, as numbers where possible. */
 	std::vector<std::int64_t> run(const std::string &sql)
 	{
 		std::vector<std::int64_t> values;
@@ -82,7 +85,7 @@ public:
 		return std::move(result);
 	}
 
-	/* How late it was at worst, in the trace's time. */
+	/* The greatest delay, in the trace's time. */
 	Time lag() const { return worst_lag; }
 
 private:
@@ -165,7 +168,7 @@ private:
 	Playback result;
 };
 
-/* The same trace, every user up to so much later. */
+/* The same trace with every user up to so much later. */
 Trace
 jittered(Trace trace, Time most, std::uint64_t seed)
 {

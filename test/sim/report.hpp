@@ -1,5 +1,5 @@
 /*
- * report.hpp: what came out, as text for people, as verdicts for tests and as data for gnuplot.
+ * report.hpp: the results, as text for people, as verdicts for tests and as data for gnuplot.
  */
 #pragma once
 
@@ -13,12 +13,16 @@ namespace sim
 void print_table(const Study &study, const Findings &findings, std::ostream &out);
 
 /*
- * "ok" or "not ok", a line each: with learned sizes, the extension's default is at least as good as each peer
- * and within 3% of the oracle, wherever there is a history. True if there are any, and all are ok.
+ * Prints "ok" or "not ok" lines: with learned sizes, the extension's default is at least as good as
+ * each peer and within 3% of the oracle, in each scenario with a history. True if there is at least
+ * one line, and all are ok.
  */
 bool print_verdicts(const Study &study, const Findings &findings, std::ostream &out);
 
-/* A line for each scenario, a column and its half-width for each contender. */
+/*
+ * A line for each scenario; for each contender a column with the figure and one with its
+ * half-width.
+ */
 void print_data(const Study &study, const Findings &findings, std::ostream &out);
 
 } // namespace sim

@@ -1,9 +1,10 @@
 /*
  * scenarios.cpp: see scenarios.hpp.
  *
- * All are made of rooms that meet again and again. A room has a size of its own, log-normal and heavy-tailed (480 rooms
- * of 10 on average: half have fewer than 6, the largest 150), which varies from one meeting to the next. A day
- * here is its busy hours only: nothing happens at night, when every room has long been freed.
+ * All traces consist of rooms that meet repeatedly. Each room has a size, log-normal and
+ * heavy-tailed (480 rooms of 10 on average: half have fewer than 6, the largest 150), which varies
+ * from one meeting to the next. A day here is its busy hours only: at night every room has been
+ * freed.
  */
 #include "scenarios.hpp"
 
@@ -19,14 +20,14 @@ namespace sim
 namespace
 {
 
-/* When the users of a room ask, and how soon they are in. */
+/* When the users of a room call, and how soon they join. */
 struct Arrivals
 {
 	double ask_spread;	   /* seconds, mean: after the first has asked */
-	double join_after;	   /* seconds from asking to the session */
+	double join_after;	   /* seconds from the call to the session */
 	double join_spread;	   /* seconds, mean: more */
 	double latecomers = 0; /* share of the users */
-	double host_early = 0; /* seconds, at most: the first is in before all others */
+	double host_early = 0; /* seconds, at most: the first user joins before all others */
 };
 
 constexpr Arrivals at_once = {.ask_spread = 5, .join_after = 0, .join_spread = 0};
@@ -45,17 +46,18 @@ struct Shape
 	int rooms = 480;
 	int servers = 12;
 	int days = 10;
-	int measured_days = 5;	  /* the last ones */
+	int measured_days = 5;	  /* the last ones of the trace */
 	double size = 10;		  /* mean */
 	double spread = 1.1;	  /* sigma of the logarithm of rooms' sizes */
-	double attendance = 0.85; /* chance that one of its people comes */
-	double variation = 0.15;  /* sigma: what a meeting is more or less popular than usual */
-	double drift = 0;		  /* the same, that stays */
-	double meets = 0.9;		  /* chance that a room meets on a day */
+	double attendance = 0.85; /* the probability that a user of the room comes */
+	double variation = 0.15;  /* sigma: how much a meeting's popularity varies */
+	double drift = 0;		  /* the same for the room, from then on */
+	double meets = 0.9;		  /* the probability that a room meets on a day */
 	double length = 50 * 60;  /* seconds, mean */
-	double rush = 0.8;		  /* share of the rooms that open with the slot, the others trail in */
-	double rush_width = 15;	  /* seconds */
-	double trail = 240;		  /* seconds, mean */
+	/* share of the rooms that open with the slot; the others open later */
+	double rush = 0.8;
+	double rush_width = 15; /* seconds */
+	double trail = 240;		/* seconds, mean */
 	int slots = 1;
 	double slot_distance = 30 * 60; /* seconds */
 	Time day_length = 4 * hour;
@@ -97,7 +99,7 @@ public:
 		return std::move(trace);
 	}
 
-	/* What happens to a server on each of the measured days, a time after the first slot opens. */
+	/* The event of a server on each of the measured days, a time after the first slot opens. */
 	void happens(Kind kind, Time at, std::function<int()> server)
 	{
 		for (int day = shape.days - shape.measured_days; day < shape.days; day++)
@@ -113,7 +115,7 @@ private:
 	{
 		double size;
 		int slot;
-		int most = 0; /* users of its largest meeting: the same people come again */
+		int most = 0; /* users of its largest meeting: the same users come again */
 		int first_user = 0;
 	};
 
@@ -145,7 +147,9 @@ private:
 			attend(number, user, start, end);
 	}
 
-	/* Of people enough for the size on average, each comes by his own decision. */
+	/*
+	 * The room has enough users for its average size; each decides independently whether to come.
+	 */
 	int attendance(double size)
 	{
 		int users = 0;
@@ -156,7 +160,7 @@ private:
 		return std::clamp(users, 1, 250);
 	}
 
-	/* The first opens the room; most stay to the end. */
+	/* The first user opens the room; most stay to the end. */
 	void attend(int room, int user, Time start, Time end)
 	{
 		const Arrivals &arrivals = shape.arrivals;
@@ -248,7 +252,7 @@ hundred_rooms(std::uint64_t seed)
 		.finish();
 }
 
-/* What the traces with incidents have in common: slots that overlap, so that rooms come and go all the time. */
+/* The traces with incidents: slots overlap, so that rooms open and close all the time. */
 constexpr Shape eventful = {.days = 9,
 							.measured_days = 4,
 							.rush = 0.5,
@@ -257,20 +261,20 @@ constexpr Shape eventful = {.days = 9,
 							.slots = 4,
 							.day_length = 5 * hour};
 
-/* At the peak of each day a server is gone, for most of an hour. */
+/* At the peak of each day a server is down, for most of an hour. */
 Trace
 failure(std::uint64_t seed)
 {
 	Author author("failure", seed, eventful);
 	Dice down(seed, 2);
-	Dice up = down; /* the same ones */
+	Dice up = down; /* the same random numbers */
 
 	author.happens(Kind::server_down, 95 * minute, [&] { return down.below(eventful.servers); });
 	author.happens(Kind::server_up, 145 * minute, [&] { return up.below(eventful.servers); });
 	return author.finish();
 }
 
-/* A 13th server is put in each day, and taken out at night. */
+/* A 13th server is added each day, and removed at night. */
 Trace
 server_added(std::uint64_t seed)
 {
@@ -283,7 +287,10 @@ server_added(std::uint64_t seed)
 	return author.finish();
 }
 
-/* Two regions with servers of their own and two in ten users each; the rest is for all others. */
+/*
+ * Two regions, each with two of ten users and its own servers; the other servers are for all other
+ * users.
+ */
 Trace
 regions(std::uint64_t seed)
 {
@@ -303,7 +310,7 @@ regions(std::uint64_t seed)
 	return author.finish();
 }
 
-/* The first day of a new installation: no room has been seen before. */
+/* The first day of a new installation: no room has a history. */
 Trace
 no_history(std::uint64_t seed)
 {

@@ -1,5 +1,5 @@
 /*
- * scenarios.hpp: the traces that policies are compared on.
+ * scenarios.hpp: the traces on which the policies are compared.
  */
 #pragma once
 
@@ -13,7 +13,7 @@ struct Scenario
 	const char *name;
 	const char *what;
 	Trace (*make)(std::uint64_t seed);
-	bool has_history = true; /* false: rooms that nobody has seen before */
+	bool has_history = true; /* false: no room has a history */
 };
 
 const std::vector<Scenario> &scenarios();
@@ -21,7 +21,7 @@ const std::vector<Scenario> &scenarios();
 /* Four short days of the late rush, for a replay at speed; the last one is measured. */
 Trace replay_trace(std::uint64_t seed);
 
-/* nullptr if there is none of this name. */
+/* nullptr if there is no scenario of this name. */
 const Scenario *scenario_named(const std::string &name);
 
 } // namespace sim

@@ -120,7 +120,7 @@ write(const std::string &file, Print print)
 		fail("cannot write " + file);
 }
 
-/* A trace of somebody's own service; what is known of sizes is what the trace itself teaches. */
+/* A trace of the user's own service; sizes are learned from the trace itself. */
 int
 compare_csv(const Options &options)
 {

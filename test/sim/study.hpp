@@ -1,5 +1,5 @@
 /*
- * study.hpp: plays many traces against many policies, on all processors.
+ * study.hpp: runs many traces against many policies, on all processors.
  */
 #pragma once
 
@@ -20,7 +20,10 @@ struct Study
 	bool progress = true; /* on stderr */
 };
 
-/* By scenario, contender and seed. The same study gives the same figures, whatever the threads. */
+/*
+ * Results by scenario, contender and seed. The same study gives the same figures with any number of
+ * threads.
+ */
 using Findings = std::vector<std::vector<std::vector<Figures>>>;
 
 Findings carry_out(const Study &study);
@@ -29,7 +32,9 @@ Findings carry_out(const Study &study);
 std::vector<Figures> compare(const Trace &trace, const std::vector<Contender> &contenders,
 							 std::uint64_t seed);
 
-/* One figure of a contender, over the seeds; as a ratio to another's, seed by seed, if there is one. */
+/*
+ * One figure of a contender, over the seeds; if another is given, as a ratio to it, seed by seed.
+ */
 Estimate over_seeds(const std::vector<Figures> &figures, double Figures::*which);
 Estimate ratio(const std::vector<Figures> &a, const std::vector<Figures> &b);
 

@@ -1,5 +1,5 @@
 /*
- * sweep.hpp: the settings, one at a time, from end to end: where the defaults come from.
+ * sweep.hpp: varies the settings one at a time over their range. The defaults come from this.
  */
 #pragma once
 
@@ -11,9 +11,9 @@ namespace sim
 {
 
 /*
- * Plays all scenarios with each value. Writes a block for each setting, with a line for each value: busiest/mean as a
- * multiple of the oracle's, the geometric mean over the scenarios and then each of them. Blocks are parted by two
- * blank lines, which gnuplot takes for data sets.
+ * Runs all scenarios with each value. Writes a block for each setting, with a line for each value:
+ * busiest/mean as a multiple of the oracle's, the geometric mean over the scenarios and then each
+ * of them. Two blank lines separate blocks, as gnuplot's data sets.
  */
 void sweep(Study study, std::ostream &out);
 

@@ -25,7 +25,7 @@ is_presence(Kind kind)
 	return kind == Kind::join || kind == Kind::leave;
 }
 
-/* Numbers names in the order of their appearance. */
+/* Numbers names in the order of their first appearance. */
 class Names
 {
 public:
@@ -108,7 +108,7 @@ arrange(Trace *trace)
 		int &open = sessions[{event.room, event.user}];
 		if (event.kind == Kind::join)
 			return open++ > 0;
-		if (open == 0) /* the log begins amid the session */
+		if (open == 0) /* the log begins during the session */
 			return true;
 		return --open > 0;
 	});

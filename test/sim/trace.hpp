@@ -1,6 +1,6 @@
 /*
- * trace.hpp: what users do, whatever the policy: who asks for, joins and leaves which room when, and
- * which servers come and go.
+ * trace.hpp: the users' actions, independent of the policy: which user calls for, joins and leaves
+ * which room when, and which servers go down and come up.
  */
 #pragma once
 
@@ -19,21 +19,21 @@ inline constexpr Time second = 1'000'000;
 inline constexpr Time minute = 60 * second;
 inline constexpr Time hour = 60 * minute;
 
-/* At one time things happen in this order. */
+/* Events of the same time happen in this order. */
 enum class Kind : std::uint8_t
 {
 	leave,
 	server_down,
 	server_up, /* back again, or added */
 	ask,	   /* a user asks which server the room is on */
-	join	   /* his session appears */
+	join	   /* the user's session appears */
 };
 
 struct Event
 {
 	Time at = 0;
 	Kind kind = Kind::ask;
-	int room = 0; /* a server, for server_down and server_up */
+	int room = 0; /* for server_down and server_up, a server */
 	int user = 0;
 };
 
@@ -58,13 +58,13 @@ struct Trace
 	std::vector<TraceRoom> rooms;
 	int users = 0;
 	std::vector<Event> events; /* after arrange(): by time */
-	Time measure_from = 0;	   /* before is what makes the history */
+	Time measure_from = 0;	   /* events before make the history */
 	Time sample_interval = minute;
 };
 
 /*
- * Sorts the events and leaves one session of each user in a room: a second one, from another device,
- * is no second user; a leave counts when the last session ends.
+ * Sorts the events and leaves one session of each user in a room: a second session, from another
+ * device, is no second user; a leave counts when the last session ends.
  */
 void arrange(Trace *trace);
 
@@ -72,9 +72,10 @@ void arrange(Trace *trace);
 std::vector<TraceServer> equal_servers(int count, std::int64_t capacity);
 
 /*
- * Reads lines "time,room,user,what": time in seconds or as YYYY-MM-DD HH:MM:SS, what is join or leave, or ask
- * where the log has it; without one, a user asks ask_before ahead of his join. Lines that start with # and a head
- * line are skipped. False, with a complaint, if it cannot be read.
+ * Reads lines "time,room,user,what": time in seconds or as YYYY-MM-DD HH:MM:SS, what is join or
+ * leave, or ask if the log has it; otherwise a user asks ask_before ahead of the join. Lines that
+ * start with # and a header line are skipped. Returns false, and sets the complaint, if a line is
+ * invalid.
  */
 bool read_csv(std::istream &in, Time ask_before, Trace *trace, std::string *complaint);
 

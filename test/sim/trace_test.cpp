@@ -1,4 +1,4 @@
-/* Traces: made, read and put in order. */
+/* Traces: made, read and sorted. */
 #include <gtest/gtest.h>
 
 #include "scenarios.hpp"

@@ -43,7 +43,7 @@ World::World(const Trace &trace, const Contender &contender, const Peaks *peaks,
 	sample_due = trace.measure_from;
 }
 
-/* The next thing to happen, an event or one of ours; over empty nights without a stop. */
+/* Processes the next event of the trace or of the simulation; skips empty nights. */
 Time
 World::next_stop(Time now) const
 {
@@ -178,12 +178,12 @@ World::free_room(int room)
 	at(rooms, room).server = -1;
 }
 
-/* Its users come along: where they are is where their room is. */
+/* Its users move along: their server is that of their room. */
 void
 World::move_rooms(int server, Time now)
 {
 	if (at(machines, server).up)
-		return; /* back before the delay was over */
+		return; /* the server recovered before the delay was over */
 	for (int room : assigned)
 	{
 		Room &assignment = at(rooms, room);
@@ -223,7 +223,7 @@ World::work(Time now)
 	poll(now);
 }
 
-/* What Scalelite knows of its servers until the next minute. */
+/* The state of its servers that Scalelite uses until the next minute. */
 void
 World::poll(Time now)
 {

@@ -1,10 +1,10 @@
 /*
- * world.hpp: plays a trace against a policy.
+ * world.hpp: runs a trace against a policy.
  *
- * What the extension does around a decision is done here in its plainest form: an assignment is
- * sticky, the worker comes by once a minute, samples the rooms in use and frees those that nobody
- * has used for the grace; rooms of a failed server are placed anew after the delay. Decisions and
- * weights are the extension's own code.
+ * It does what the extension does around a decision, in the simplest form: an assignment is sticky;
+ * once a minute the worker samples the rooms in use and frees those that were not used for the
+ * grace period; rooms of a failed server are placed anew after the delay. Decisions and loads are
+ * computed by the extension's own code.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 namespace sim
 {
 
-/* The fleet at a moment of the measured time. */
+/* The servers at a moment of the measured time. */
 struct Sample
 {
 	Time at = 0;
@@ -38,7 +38,7 @@ struct Playback
 class World
 {
 public:
-	/* peaks: what the oracle knows; of a run of the same trace. */
+	/* peaks: the room sizes for the oracle, from a run of the same trace. */
 	World(const Trace &trace, const Contender &contender, const Peaks *peaks, std::uint64_t seed);
 
 	Playback run();
@@ -62,7 +62,8 @@ private:
 	struct Machine
 	{
 		bool up = true;
-		std::vector<std::uint16_t> presence = {}; /* in how many of its rooms each user is */
+		/* for each user, the number of rooms the user is in */
+		std::vector<std::uint16_t> presence = {};
 		std::int64_t users = 0;
 		std::int64_t rooms = 0;
 		std::int64_t polled = 0;
@@ -108,7 +109,7 @@ private:
 	std::size_t turn = 0;
 	Time worker_due = 0;
 	Time sample_due = 0;
-	std::size_t next = 0; /* event */
+	std::size_t next = 0; /* index of the next event */
 	Playback result;
 };
 

@@ -1,4 +1,4 @@
-/* The world: what it keeps, and figures that can be checked by hand. */
+/* The world: its rules, and figures that can be checked by hand. */
 #include <gtest/gtest.h>
 
 #include "report.hpp"
@@ -38,7 +38,7 @@ TEST(World, TheFiguresOfATraceMadeByHand)
 {
 	Trace trace = with_servers(3);
 
-	/* gxy1 gets 60 users, gxy2 and gxy3 none and 30: 60 to a mean of 30, and 20 over capacity. */
+	/* gxy1 gets 60 users, gxy2 none and gxy3 30: 60 to a mean of 30, and 20 over capacity. */
 	fill(&trace, 0, 60, 0, 10 * minute);
 	fill(&trace, 1, 0, 0, 0);
 	trace.events.push_back({1, Kind::ask, 1, 0});
@@ -64,13 +64,13 @@ TEST(World, NoUserIsLostOrInvented)
 		std::int64_t inside = 0;
 		Time until = trace.events[trace.events.size() * 9 / 10].at;
 
-		/* Cut off in the middle of things. */
+		/* The trace ends while rooms are in use. */
 		std::erase_if(trace.events, [&](const Event &event) { return event.at > until; });
 		for (const Event &event : trace.events)
 			inside += (event.kind == Kind::join) - (event.kind == Kind::leave);
 		for (const Contender &contender : contenders())
 		{
-			/* Users who stay keep their rooms for ever: the end of the trace is the end of time. */
+			/* Users who stay keep their rooms until the trace ends. */
 			const Playback run = World(trace, contender, nullptr, 1).run_until(until);
 			EXPECT_EQ(run.users_at_end, inside) << scenario.name << ", " << contender.name;
 		}
@@ -110,7 +110,10 @@ TEST(World, ASecondMeetingIsExpectedToBeAsLargeAsTheFirst)
 {
 	Trace trace = with_servers(2);
 
-	/* The first two rooms open before anybody is in: only who knows their sizes parts 35 from the rest. */
+	/*
+	 * The first two rooms open before any user has joined: only a policy that knows their sizes
+	 * separates the 35 from the rest.
+	 */
 	fill(&trace, 0, 35, 0, 10 * minute);
 	fill(&trace, 1, 2, 0, 10 * minute);
 	fill(&trace, 2, 2, 0, 10 * minute);

@@ -1,9 +1,11 @@
 /*
- * answers.cpp: one server a room at any moment, and no assignment that comes from nowhere or goes without a cause.
+ * answers.cpp: a room has one server at any moment, no assignment appears without a call that made
+ * it, and none ends without a cause.
  *
- * Every observation of a room is held against the ones before it, from the latest back to the first that settles the
- * matter: one that agrees and is beyond doubt (whatever contradicts this one contradicts that one too), or one that
- * differs for a reason. So each change is judged once, where it first shows.
+ * Each observation of a room is compared with earlier ones, from the latest back to the first that
+ * settles the question: one that agrees and is certain (an observation that contradicts this one
+ * contradicts that one too), or one that differs for a reason. So each change is judged once, at
+ * its first sign.
  */
 #include "checks.hpp"
 
@@ -14,7 +16,7 @@ namespace
 
 enum class Judgement : std::uint8_t
 {
-	open, /* says nothing: look further back */
+	open, /* settles nothing: look further back */
 	settled,
 	different, /* another server, without a cause */
 	vanished,
@@ -58,7 +60,10 @@ public:
 		return a.server == b.server ? same(a, b) : another_server(a, b);
 	}
 
-	/* Two looks of one server that tell when it was assigned, and nothing seen between them. */
+	/*
+	 * Two reads of the same server that include the assignment time, and no observation between
+	 * them.
+	 */
 	Finding compare_generations(const Observation &a, const Observation &b) const
 	{
 		if (overlap(a, b) || a.generation == b.generation)
@@ -66,7 +71,7 @@ public:
 		return caused(a, {a.span.start, b.span.end}, true, Judgement::vanished);
 	}
 
-	/* A room whose server has failed is moved by the worker, who tells none of us. */
+	/* The worker moves the rooms of a failed server; no client's history contains that. */
 	bool has_author(const Observation &seen) const
 	{
 		const Span before = {-forever, seen.span.end};
@@ -100,7 +105,7 @@ private:
 	{
 		if (b.span.end >= a.void_from || (overlap(a, b) && a.span.end >= b.void_from))
 			return {};
-		/* If they overlap, either may have been first. */
+		/* If the two overlap, either may have been first. */
 		if (overlap(a, b) &&
 			may_have_ended(world, room, b, {b.span.start, a.span.end}, false, nullptr))
 			return {Judgement::settled};
@@ -127,7 +132,7 @@ private:
 	const Room &room;
 };
 
-/* The findings of all rooms, by what they break. */
+/* The findings of all rooms, by the rule that they break. */
 class Answers
 {
 public:
@@ -166,7 +171,7 @@ private:
 				report(room, finding, room.observations[j], seen);
 				break;
 			}
-			/* What a transaction has made itself may be gone with it. */
+			/* A release by the same transaction may have removed its own assignment. */
 			if (seen.generation != 0 && seen.visible_from != forever)
 			{
 				if (last_look != nullptr)
@@ -175,7 +180,8 @@ private:
 			}
 			authored->looked();
 			if (!judge.has_author(seen))
-				authored->found("room " + room.name + ": an assignment that nobody can have made",
+				authored->found("room " + room.name +
+									": an assignment that no client can have made",
 								{&world.record(seen.step)});
 		}
 	}
@@ -203,7 +209,7 @@ private:
 			kept->found(prefix + "an assignment is gone, and nothing can have ended it",
 						std::move(lines));
 		else
-			authored->found(prefix + "an assignment, and nobody who can have made it",
+			authored->found(prefix + "an assignment that no client can have made",
 							std::move(lines));
 	}
 

@@ -1,7 +1,9 @@
 /*
- * answers_test.cpp: one server a room; what may and what may not explain another.
+ * answers_test.cpp: one server for each room; which changes explain another server and which do
+ * not.
  *
- * The read at the end finds no assignment, so cases that leave one end with a release that nobody else can see.
+ * The read at the end finds no assignment, so cases that leave one end with a release that no other
+ * client can see.
  */
 #include "judge_support.hpp"
 
@@ -67,12 +69,12 @@ const Case cases[] = {
 	  "9 - server - name=a,change=offline,delay=1000 =1 20 21", "2 - assign 7 level=rc =a 900 901",
 	  "2 - assign 7 level=rc =b 1025 1026", "1 - assign 7 level=rc =b 1030 1031", released},
 	 ""},
-	{"a failover that nobody has called for",
+	{"a failover without a call",
 	 {"9 - server - name=a,change=online =1 1 2", "1 - assign 7 level=rc =a 10 11",
 	  "9 - server - name=a,change=offline,delay=1000 =1 20 21",
 	  "2 - look 7 level=rc =b@1025 1030 1031", released},
 	 ""},
-	{"a server that nobody was sent to",
+	{"a server that no call returned",
 	 {"1 - assign 7 level=rc =a 10 11", "9 - server - name=c,change=offline,delay=1000 =1 20 21",
 	  "1 - release 7 level=rc =t 22 23", "2 - look 7 level=rc =b@1025 1030 1031", released},
 	 from_nowhere},

@@ -8,7 +8,7 @@ namespace stress
 namespace
 {
 
-/* The server's clock and ours need not tick alike. */
+/* The server's clock and the clients' clock may run at different speeds. */
 constexpr Micros margin = 5'000;
 
 int
@@ -17,7 +17,7 @@ transaction_of(const World &world, int step)
 	return world.story->steps[static_cast<std::size_t>(step)].transaction;
 }
 
-/* Steps a room's observations backwards from a time; f returns true to stop. */
+/* Visits a room's observations backwards from a time; f returns true to stop. */
 template <typename F>
 bool
 any_before(const Room &room, Micros time, F f)
@@ -32,7 +32,7 @@ any_before(const Room &room, Micros time, F f)
 	return false;
 }
 
-/* Whether a session was live from a time until the cleanup's call was over. */
+/* Whether a session was live from a time until the cleanup's call had ended. */
 bool
 occupied_from(const World &world, const Room &room, const Cleanup &cleanup, Micros time,
 			  Alibi *alibi)
@@ -50,7 +50,7 @@ occupied_from(const World &world, const Room &room, const Cleanup &cleanup, Micr
 	});
 }
 
-/* The assignment as it was last read before a time; 0 if it was not. */
+/* The assignment as it was last read before a time; 0 if it was not read. */
 std::int64_t
 generation_before(const Room &room, Micros time)
 {
@@ -71,7 +71,10 @@ occupied(const World &world, const Room &room, const Cleanup &cleanup, Alibi *al
 
 	if (held)
 		return true;
-	/* It deletes first and looks for sessions then: one that came before the row was seen untouched counts as well. */
+	/*
+	 * The cleanup deletes first and reads sessions then: a session that came before the row was
+	 * seen without a deletion counts as well.
+	 */
 	any_before(room, cleanup.call.end, [&](const Observation &seen) {
 		if (seen.span.start < cleanup.call.start)
 			return true;
@@ -184,7 +187,7 @@ certainly_leased(const World &world, const Room &room, Span time,
 	Micros fresh_until = -forever;
 	const Observation *first = nullptr;
 
-	/* The last answer before the time, and none of what came since may have ended it. */
+	/* The last answer before the time, and no later event may have ended the assignment. */
 	any_before(room, time.start, [&](const Observation &seen) {
 		if (seen.seen == Seen::nothing || !seen.stands || seen.visible_from >= time.start)
 			return false;

@@ -1,6 +1,7 @@
 /*
- * causes_test.cpp: which cleanups may have freed a room. The setting is 600 ms; a call renews a lease of 200 ms, at
- * SERIALIZABLE of 300, so an answer vouches for 400, or 300, and 5 are for the clocks.
+ * causes_test.cpp: which cleanups may have freed a room. The grace is 600 ms; a call renews a lease
+ * that is older than 200 ms, at SERIALIZABLE 300 ms. So an answer proves that the lease lives for
+ * another 400 ms, or 300 ms; 5 ms are for the clocks.
  */
 #include "judge_support.hpp"
 

@@ -1,5 +1,6 @@
 /*
- * check.cpp: the checker. Reads a history, says what was checked and what was broken; exit status 1 if anything was.
+ * check.cpp: the checker. Reads a history, prints what was checked and which rules were broken;
+ * exit status 1 if any was.
  *
  *     check FILE
  */

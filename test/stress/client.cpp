@@ -12,7 +12,7 @@ namespace stress
 namespace
 {
 
-/* An eager one's calls all renew. */
+/* An eager client renews with every call. */
 constexpr int clients_to_an_eager_one = 8;
 
 const char *
@@ -45,7 +45,7 @@ short_of(Level level)
 	return "rc";
 }
 
-/* As the history has it: one word. */
+/* In the history's form: one word. */
 std::string
 answer_in(PGresult *result)
 {
@@ -125,7 +125,7 @@ Client::take(PGresult *result, Record *record)
 		record->outcome = Outcome::failed;
 		record->answer = state != nullptr ? state : "?????";
 	}
-	/* COMMIT of a transaction that has failed says so only there. */
+	/* COMMIT of a failed transaction succeeds with the command tag ROLLBACK. */
 	if (record->operation == Operation::commit && record->answered() &&
 		std::strcmp(PQcmdStatus(result), "COMMIT") != 0)
 	{
@@ -291,7 +291,9 @@ Client::clean(int grace)
 				{grace < 0 ? nullptr : milliseconds.c_str()});
 }
 
-/* A row as the history has it. A version that was locked when it was made has kept that as its xmax. */
+/*
+ * A row in the history's form. xmax keeps the lock of a version that was locked when it was made.
+ */
 #define ROW                                                                                        \
 	"gateway_name || '@' || (extract(epoch FROM assigned_at) * 1000000)::bigint"                   \
 	" || CASE WHEN xmax::text IN ('0', xmin::text) THEN '' ELSE '*' END"

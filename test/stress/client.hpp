@@ -1,8 +1,10 @@
 /*
- * client.hpp: one connection, and everything a client can do on it; each call writes itself down.
+ * client.hpp: one connection, and every operation of a client; each call writes itself to the
+ * history.
  *
- * The connection is taken from the PG* environment. One that is lost is made anew before the next call; libpq tells of
- * the loss only when the server has closed the connection, so whatever the backend still did is over by then.
+ * The connection uses the PG* environment. A lost connection is opened anew before the next call.
+ * libpq reports the loss only when the server has closed the connection, so all the backend's work
+ * is over by then.
  */
 #pragma once
 
@@ -17,7 +19,7 @@
 namespace stress
 {
 
-/* What is shared by the clients of a run. */
+/* State that the clients of a run share. */
 struct Run
 {
 	struct Prepared
@@ -32,10 +34,11 @@ struct Run
 	int seconds = 60;
 	int grace = 600; /* milliseconds */
 	std::vector<std::string> servers;
-	std::vector<std::atomic<int>> backends; /* of each client, 0: none */
+	std::vector<std::atomic<int>> backends; /* process ids by client, 0: none */
 	std::vector<int> transactions;			/* begun by each client, in all phases */
-	std::atomic<int> rallied = 0;	  /* clients that have come to a rally, summed up over all */
-	std::atomic<bool> failed = false; /* no client can go on */
+	/* clients that have come to a rally, summed over all rallies */
+	std::atomic<int> rallied = 0;
+	std::atomic<bool> failed = false; /* a client cannot go on */
 
 	std::mutex mutex;
 	std::vector<Prepared> prepared;
@@ -57,7 +60,10 @@ public:
 
 	const int number;
 
-	/* Each true if it was answered; a failed one leaves a transaction to roll_back(). */
+	/*
+	 * Each returns true if the call was answered; a failed call leaves a transaction to
+	 * roll_back().
+	 */
 	bool begin(Level level, bool sorted);
 	bool commit();
 	bool roll_back();
@@ -85,7 +91,7 @@ public:
 	bool lost() const { return is_lost; }
 	std::size_t sessions_open() const { return sessions.size(); }
 	const std::string &answer() const { return last.answer; }
-	void hold(Micros time); /* does nothing for a while */
+	void hold(Micros time); /* waits with the transaction open */
 
 	/* A query that is no operation of the history. */
 	std::vector<std::vector<std::string>> query(const char *sql);

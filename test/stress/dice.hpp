@@ -1,6 +1,6 @@
 /*
- * dice.hpp: the choices of one turn, a function of seed, client and turn alone: what a server answers, and how fast,
- * changes nothing of what is chosen later.
+ * dice.hpp: the random choices of one turn. They depend on seed, client and turn only, not on the
+ * server's answers or their speed.
  */
 #pragma once
 

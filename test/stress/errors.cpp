@@ -1,10 +1,11 @@
 /*
- * errors.cpp: which SQLSTATE each operation may give, and where; and for how long a call may last.
+ * errors.cpp: which SQLSTATE each operation may raise, and when; and how long a call may take.
  *
- * Outside of SERIALIZABLE the balancer's own functions give three errors. 40P01: the transaction had rooms in hand
- * already, and it or one that ran beside it took its rooms in another order than the rest. 55P03: it waited for as long
- * as assign_timeout says, and others had the room in hand all the while. Neither where the room was certainly assigned
- * and its lease had not run out, because then a caller waits for nobody. 40001 never.
+ * Outside of SERIALIZABLE the balancer's functions raise two errors. 40P01: the transaction had
+ * already locked rooms, and it or a concurrent one took its rooms in another order than the rest.
+ * 55P03: the call waited for assign_timeout, and other transactions had the room locked all that
+ * time. Neither is allowed if the room was certainly assigned and its lease had not expired,
+ * because such a call does not wait. 40001 is never allowed.
  */
 #include "checks.hpp"
 
@@ -13,7 +14,7 @@ namespace stress
 namespace
 {
 
-/* Machines are busy, and a waiter is not woken at once; nothing is measured here. */
+/* Machines are busy, and a waiting process does not wake at once; this is not a measurement. */
 constexpr Micros patience = 3'000'000;
 constexpr Micros idle_patience = 1'000'000;
 
@@ -23,7 +24,7 @@ is_call_for_a_room(Operation operation)
 	return operation == Operation::assign || operation == Operation::touch;
 }
 
-/* Statements of the application's own, with the server's usual row locks and snapshots. */
+/* The application's own statements take the server's usual row locks and snapshots. */
 bool
 is_plain_statement(Operation operation)
 {
@@ -146,7 +147,7 @@ private:
 		if (record.end - record.start < world.assign_timeout - 50'000)
 			return "a timeout before its time";
 		if (longest_time_alone(world, *room, step.transaction, step.span()) > idle_patience)
-			return "a timeout, and nobody had the room in hand all the while";
+			return "a timeout, and no transaction had locked the room all that time";
 		return "";
 	}
 
@@ -157,7 +158,7 @@ private:
 		connections->looked();
 		if (!kills.any({record.start, record.end},
 					   [&client](const Kill &kill) { return kill.client == client; }))
-			connections->found("a connection was lost, and nobody had killed it", {&record});
+			connections->found("a connection was lost that no client had killed", {&record});
 	}
 
 	const World &world;
@@ -186,7 +187,7 @@ void
 check_waits(const World &world, Verdict *verdict)
 {
 	Check *bounded = verdict->begin("no call lasts longer than assign_timeout");
-	Check *caused = verdict->begin("nobody waits without a cause");
+	Check *caused = verdict->begin("no call waits without a cause");
 
 	for (const Step &step : world.story->steps)
 	{
@@ -202,12 +203,13 @@ check_waits(const World &world, Verdict *verdict)
 		if (record.operation == Operation::clean)
 			continue;
 		caused->looked();
-		/* Long enough to be no accident; then whether it had a reason to wait is looked at. */
+		/* Long enough to exclude chance; only then the reason for the wait is checked. */
 		if (length <= patience)
 			continue;
 		if (longest_time_alone(world, *world.room_of(step), step.transaction, step.span()) >
 			patience - idle_patience)
-			caused->found("it took long, and nobody had the room in hand all the while", lines);
+			caused->found("it took long, and no transaction had locked the room all that time",
+						  lines);
 		else if (is_call_for_a_room(record.operation) &&
 				 certainly_leased(world, *world.room_of(step), step.span(), &lines))
 			caused->found("it took long, and the room was assigned, its lease not run out", lines);

@@ -1,5 +1,5 @@
 /*
- * history.cpp: the format of history.hpp, both ways.
+ * history.cpp: reads and writes the format of history.hpp.
  */
 #include "history.hpp"
 

@@ -1,32 +1,40 @@
 /*
- * history.hpp: what the clients of a stress run write down, and the checker reads.
+ * history.hpp: the history that the clients of a stress run write, and the checker reads.
  *
- * Text, one line an operation, eight fields between tabs:
+ * Text, one operation in a line, eight fields separated by tabs:
  *
  *     client  transaction  operation  room  arguments  outcome  start  end
  *
- * transaction is "-" for a call that is its own transaction. arguments are "name=value", between commas. The outcome is
- * "=answer", "!SQLSTATE", or "?" if the connection was lost and nobody knows. start and end enclose the call, in
- * microseconds of one clock that never steps back. A room or arguments that there are not are "-".
+ * transaction is "-" for a call that is its own transaction. arguments are "name=value", separated
+ * by commas. The outcome is "=answer", "!SQLSTATE", or "?" if the connection was lost and the
+ * outcome is unknown. start and end enclose the call, in microseconds of one clock that never steps
+ * back. A missing room or missing arguments are "-".
  *
- * The operations and what they answer:
+ * The operations and their answers:
  *
- *     setting name=,value=                 of the run
- *     phase name=                          of the run; spread_*: new rooms of equal size only
- *     connect; kill client=                a connection (again); pg_terminate_backend() of that client's: t or f
+ *     setting name=,value=            of the run
+ *     phase name=                     of the run; spread_*: new rooms of equal size only
+ *     connect; kill client=           a connection (again); pg_terminate_backend() of that
+ *                                     client's: t or f
  *     begin level=rc|rr|ser,order=sorted|any; savepoint name=; rollback_to name=; commit; rollback
- *     prepare; commit_prepared; rollback_prepared       the last two may be another client's
- *     assign level= region= expected=      the server; level is given where the call is its own transaction
- *     touch; release                       t or f
- *     clean grace=                         in milliseconds, absent: the setting's; how many were freed
- *     look                                 the application's SELECT: server@assigned_at, with a * behind it if
- *                                          somebody may have begun to delete the row; or nothing
- *     scan                                 the same of the whole table: room=server@assigned_at;...
- *     enter session=,server=; leave session=            a session of the room: rows written
- *     upsert server=; delete; wipe         the application's own statements: rows written; wipe: of all rooms
- *     server name=,change=                 an edit of the pool: rows written; change=offline,delay=: its rooms are to
- *                                          be elsewhere so many milliseconds later, until it is online
- *     load server=,source=view|sql         users/rooms/load after the run: balancer_load, or an independent count
+ *     prepare; commit_prepared; rollback_prepared    the last two may be another client's
+ *     assign level= region= expected= the server; level is given for a call that is its own
+ *                                     transaction
+ *     touch; release                  t or f
+ *     clean grace=                    in milliseconds, absent: the setting's; the number of rooms
+ *                                     freed
+ *     look                            the application's SELECT: server@assigned_at, followed by *
+ *                                     if a transaction may have begun to delete the row; or
+ *                                     nothing
+ *     scan                            the same of the whole table: room=server@assigned_at;...
+ *     enter session=,server=; leave session=    a session of the room: rows written
+ *     upsert server=; delete; wipe    the application's own statements: rows written; wipe: of all
+ *                                     rooms
+ *     server name=,change=            an edit of the pool: rows written; change=offline,delay=: its
+ *                                     rooms must be on other servers that many milliseconds later,
+ *                                     until it is online
+ *     load server=,source=view|sql    users/rooms/load after the run: balancer_load, or an
+ *                                     independent count
  */
 #pragma once
 
@@ -70,7 +78,7 @@ enum class Operation : std::uint8_t
 	server,
 	scan,
 	load,
-	count /* of operations; none itself */
+	count /* the number of operations; no operation itself */
 };
 
 std::string_view name_of(Operation operation);
@@ -99,17 +107,20 @@ struct Record
 	bool answered() const { return outcome == Outcome::answered; }
 	bool autocommit() const { return transaction == "-"; }
 
-	/* The value of a named argument, empty if there is none. */
+	/* The value of a named argument, empty if it is missing. */
 	std::string_view argument(std::string_view name) const;
 };
 
-/* The line of a record, without its end. */
+/* The line of a record, without its newline. */
 std::string format(const Record &record);
 
-/* What is wrong with the line, or nothing. */
+/* What is wrong with the line; empty if it is valid. */
 std::string_view parse(std::string_view line, Record *record);
 
-/* The records of a file in the order of their starts; complaint: set if it is no history. Lines of # are comments. */
+/*
+ * The records of a file by start time. Sets complaint if the file is no history. Lines that begin
+ * with # are comments.
+ */
 std::vector<Record> read_history(std::istream &file, std::string *complaint);
 
 } // namespace stress

@@ -1,5 +1,6 @@
 /*
- * journal.hpp: where all clients write their operations, and what the progress line is made of.
+ * journal.hpp: the file to which all clients write their operations, and the figures of the
+ * progress line.
  */
 #pragma once
 
@@ -41,7 +42,7 @@ private:
 	std::map<std::string, std::size_t> errors;
 };
 
-/* One client's end of it: collects lines, so that clients seldom meet. */
+/* One client's buffer: it collects lines, so that clients seldom contend for the file. */
 class Pen
 {
 public:

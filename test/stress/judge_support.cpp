@@ -14,7 +14,7 @@ namespace
 
 constexpr Micros millisecond = 1000;
 
-/* A read of the table after the run, so that the end of the history is not missed. */
+/* A read of the table after the run, so that the check covers the end of the history. */
 const std::vector<std::string> around = {"0 - setting - name=assignment_grace,value=600 = 0 0",
 										 "0 - setting - name=touch_interval,value=10000 = 0 0",
 										 "0 - setting - name=dead_session_timeout,value=0 = 0 0"};

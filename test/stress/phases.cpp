@@ -1,8 +1,9 @@
 /*
  * phases.cpp: new rooms only, three times; then the mix; then the count.
  *
- * The first phases need a table in which every room weighs the same, so they come first and only the last of them has
- * anybody else at work: clients that keep renewing the rooms of the others. Each takes a tenth of the time.
+ * The first phases need a table in which every room has the same weight, so they come first. Only
+ * in the last of them do other clients work too: they keep renewing rooms. Each of these phases
+ * takes a tenth of the time.
  */
 #include "phases.hpp"
 
@@ -72,7 +73,7 @@ public:
 		return !run->failed;
 	}
 
-	/* One server after the other fails, more of them at once than there are standbys, and comes back. */
+	/* Servers fail one after the other, more at once than there are standbys, and recover. */
 	bool go_failovers()
 	{
 		constexpr Micros second = 1'000'000;
@@ -82,7 +83,7 @@ public:
 			call_for_failover_room(client, turn);
 			return Next::more;
 		});
-		/* The view counts rooms where their failover sends them, before their rows say so. */
+		/* The view counts rooms at the target of their failover, before their rows name it. */
 		while (!run->failed && rooms_under_way())
 			keeper.hold(nap);
 		count();
@@ -93,7 +94,7 @@ private:
 	static constexpr int rooms_each = 40;
 	static constexpr Micros nap = 5000;
 
-	/* A client of SERIALIZABLE could be refused, and then its room would be missing. */
+	/* A SERIALIZABLE client could get an error, and then its room would be missing. */
 	static Next hold_new_room(Client *client, int first, int turn)
 	{
 		constexpr Micros held = 5000;
@@ -106,7 +107,10 @@ private:
 		return turn + 1 < rooms_each ? Next::more : Next::done;
 	}
 
-	/* Rooms of one server each time: a count that took new versions of rows for rooms would pass that server over. */
+	/*
+	 * Rooms of one server each time: a count that took new row versions for rooms would avoid that
+	 * server.
+	 */
 	Next hold_renewed_rooms(Client *client, int turn)
 	{
 		constexpr Micros held = 5000;
@@ -126,7 +130,10 @@ private:
 		return Next::until_others_are_done;
 	}
 
-	/* A transaction holds its rows for a moment, so that the worker and other callers find them in use. */
+	/*
+	 * A transaction keeps its rows locked for a moment, so that the worker and other callers meet
+	 * locked rows.
+	 */
 	static void call_for_failover_room(Client *client, int turn)
 	{
 		constexpr int rooms = 1000;
@@ -142,7 +149,7 @@ private:
 		(void) client->commit();
 	}
 
-	/* Rooms of servers that have failed are not all elsewhere yet. */
+	/* Some rooms of failed servers are not moved yet. */
 	bool rooms_under_way()
 	{
 		constexpr const char *pending =
@@ -154,7 +161,10 @@ private:
 		return keeper.query(pending)[0][0] != "0" || keeper.query(left)[0][0] != "0";
 	}
 
-	/* The next step of the failovers: three servers at once, the next three when their rooms are elsewhere. */
+	/*
+	 * The next step of the failovers: three servers at once, the next three when their rooms have
+	 * been moved.
+	 */
 	void fail_and_recover()
 	{
 		constexpr int delay = 200;
@@ -177,7 +187,7 @@ private:
 
 	void write_settings()
 	{
-		/* Settings are known only once the library is loaded. */
+		/* The settings exist only once the library is loaded. */
 		(void) keeper.query("SELECT count(*) FROM balancer_load");
 
 		const auto names =
@@ -229,7 +239,7 @@ private:
 			});
 		attend(name, start, start + length, &busy);
 		over = true;
-		/* Somebody may still be waiting for a prepared transaction. */
+		/* Other clients may still wait for a prepared transaction. */
 		for (; running > 0; keeper.hold(nap))
 			end_prepared(forever);
 		for (std::thread &thread : threads)
@@ -240,7 +250,7 @@ private:
 					 .end = journal->now()});
 	}
 
-	/* Meanwhile: progress once a second, and the prepared transactions that are due. */
+	/* Meanwhile: prints progress once a second, and ends the prepared transactions that are due. */
 	void attend(const std::string &name, Micros start, Micros end, const std::atomic<int> *busy)
 	{
 		constexpr Micros second = 1'000'000;
@@ -279,7 +289,7 @@ private:
 			(void) keeper.end_prepared(prepared);
 	}
 
-	/* Those whose client was killed before it knew that they were prepared. */
+	/* The client of these was killed before it learned that they were prepared. */
 	void end_forgotten()
 	{
 		for (const auto &row : keeper.query("SELECT gid FROM pg_prepared_xacts"))
@@ -295,7 +305,7 @@ private:
 	std::size_t failures = 0;
 };
 
-/* What each server carries by the documented formula, from the tables alone. */
+/* The load of each server by the documented formula, from the tables alone. */
 constexpr const char *independent_count = R"(
 	WITH live AS (
 		SELECT l.room_id, l.user_id, l.gateway_name FROM live_sessions l

@@ -1,5 +1,5 @@
 /*
- * phases.hpp: the course of a run.
+ * phases.hpp: the phases of a run.
  */
 #pragma once
 
@@ -8,10 +8,10 @@
 namespace stress
 {
 
-/* All phases, one after the other; prints progress. False if clients could not go on. */
+/* Runs all phases, one after the other, and prints progress. False if clients could not go on. */
 bool run_phases(Run *run, Journal *journal);
 
-/* Failovers under calling clients, and nothing else. */
+/* Runs failovers while clients call, and nothing else. */
 bool run_failovers(Run *run, Journal *journal);
 
 } // namespace stress

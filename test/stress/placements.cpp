@@ -1,9 +1,9 @@
 /*
- * placements.cpp: a room that was never asked for before goes to a server that takes new rooms.
+ * placements.cpp: a room's first call returns a server that takes new rooms.
  *
- * What a server was like at a time is a set of possibilities: what the last edits left, and what edits under way may
- * have made of it. Rooms that have sessions follow them, and a pool without an online server has rules of its own, so
- * both are left out.
+ * The state of a server at a time is a set of possibilities: the last edits, and edits in progress,
+ * which may have taken effect. Rooms that have sessions go where those are, and a pool without an
+ * online server has other rules, so both are left out.
  */
 #include "checks.hpp"
 
@@ -90,7 +90,7 @@ private:
 	std::map<std::string, std::vector<Edit>> edits;
 };
 
-/* Whether the application may have put the room where the first call found it. */
+/* Whether the application may have inserted the room on the server of the first answer. */
 bool
 put_by_hand(const World &world, const Room &room, const Record &first)
 {

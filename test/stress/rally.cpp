@@ -29,7 +29,7 @@ public:
 			case 1:
 				return sweep(-1, cold_room);
 			case 2:
-				/* So small a grace that rooms are idle whose leases nobody renews yet. */
+				/* The grace is so small that rooms are idle whose leases were not renewed yet. */
 				return sweep(dice.below(run->grace / 6 + 1), warm_room);
 			default:
 				return crowd();
@@ -37,7 +37,7 @@ public:
 	}
 
 private:
-	/* Somebody may be waiting for a server, or gone: then without him. */
+	/* A client may be waiting for the server, or have ended: go on without it. */
 	void wait_for_others() const
 	{
 		constexpr Micros patience = 300'000;
@@ -69,7 +69,9 @@ private:
 			(void) client->release(room);
 	}
 
-	/* Two new rooms, and not everybody takes them in the same order: one of two has to give up. */
+	/*
+	 * Two new rooms, which the clients take in different orders: of two clients one must give up.
+	 */
 	void cross()
 	{
 		const bool sorted = dice.per_mille(700);
@@ -86,7 +88,7 @@ private:
 		(void) client->commit();
 	}
 
-	/* Asks in a transaction of its own, and keeps others waiting. */
+	/* Calls in a transaction and keeps it open, so that the others wait. */
 	void hold(const std::string &room, bool renew_only)
 	{
 		const bool commit = dice.per_mille(750);
@@ -103,7 +105,7 @@ private:
 		(void) (done && commit ? client->commit() : client->roll_back());
 	}
 
-	/* One of them cleans; the others come in before, meanwhile and after. */
+	/* One client cleans; the others enter rooms before, during and after. */
 	void sweep(int grace, std::string (*room)(Dice *dice))
 	{
 		const bool commit = dice.per_mille(850);

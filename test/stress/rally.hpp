@@ -1,10 +1,10 @@
 /*
  * rally.hpp: turns that all clients take at the same moment, in the same rooms.
  *
- * Races that need two calls within a few milliseconds are rare among a thousand rooms. So every now and then the
- * clients wait for each other, not for long, and then meet: all of them in a room that is new; in rooms many of whose
- * leases have run out, while one of them cleans in a transaction that it holds open; or again and again in one room
- * that some of them renew with every call.
+ * Races between calls within a few milliseconds are rare among a thousand rooms. So the clients
+ * sometimes wait for each other, for a limited time, and then act together: all in one new room; in
+ * rooms with many expired leases, while one of them cleans in a transaction that it keeps open; or
+ * repeatedly in one room that some of them renew with every call.
  */
 #pragma once
 

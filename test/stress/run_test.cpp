@@ -15,14 +15,14 @@ namespace
 const std::string errors = "errors are those";
 const std::string lost = "connections are lost";
 const std::string too_long = "no call lasts";
-const std::string no_cause = "nobody waits";
+const std::string no_cause = "no call waits";
 const std::string placed = "new rooms go";
 const std::string spread = "new rooms of equal";
 const std::string totals = "balancer_load agrees";
 const std::string released = "1 - release 7 level=rc =t 800000 800001";
 const std::string pool = "0 - setting - name=servers,value=a_b = 0 0";
 
-/* A call at 10, and what one after it came to. */
+/* A call that starts at 10, and the outcome of a later one. */
 Case
 after_an_answer(const char *name, const std::string &line, const std::string &broken)
 {
@@ -63,7 +63,7 @@ const Case cases[] = {
 	 {"1 1.1 begin - level=rc = 10 10", "1 1.1 assign 7 - =a 10 11",
 	  "2 - assign 7 level=rc =a 20 9021", "1 1.1 commit - - = 9000 9001", released},
 	 too_long},
-	{"it took long, and nobody was there",
+	{"it took long, without another transaction",
 	 {"2 - assign 7 level=rc =a 20 4021", released},
 	 no_cause},
 	{"a new room on a server that drains",
@@ -98,7 +98,10 @@ TEST_P(Runs, AreJudged)
 INSTANTIATE_TEST_SUITE_P(Cases, Runs, testing::ValuesIn(cases),
 						 [](const auto &one) { return name_of_case(one.param); });
 
-/* Three new rooms on two servers; the value of a setting may have spaces, which the others' lines may not. */
+/*
+ * Three new rooms on two servers. The value of a setting may contain spaces; those in the other
+ * lines stand for tabs.
+ */
 std::string
 judgement_of_spread(const std::string &third)
 {

@@ -1,5 +1,5 @@
 /*
- * story.cpp: groups records by transaction, and follows each to its end.
+ * story.cpp: groups records by transaction, and determines how each transaction ended.
  */
 #include "story.hpp"
 
@@ -65,7 +65,7 @@ private:
 	struct Savepoint
 	{
 		std::string_view name;
-		std::size_t first; /* of the steps that it undoes */
+		std::size_t first; /* the first of the steps that it undoes */
 	};
 
 	Step &step_at(int index) { return story->steps[static_cast<std::size_t>(index)]; }
@@ -106,7 +106,7 @@ private:
 				break;
 			case Operation::commit_prepared:
 			case Operation::rollback_prepared:
-				break; /* it is as prepared as before */
+				break; /* it is still prepared */
 			default:
 				failed_at = std::min(failed_at, record.start);
 		}
@@ -130,7 +130,7 @@ private:
 				finish(Fate::aborted, {record.start, forever});
 				break;
 			default:
-				/* The server may have ended it at any time since it last answered. */
+				/* The server may have ended it at any time since its last answer. */
 				finish(Fate::aborted, {std::min(failed_at, last_end), record.end});
 		}
 	}

@@ -1,9 +1,11 @@
 /*
- * story.hpp: a history's records, put together into transactions whose fate is known as far as it can be.
+ * story.hpp: a history's records, grouped into transactions whose outcome is known as far as
+ * possible.
  *
- * A client sees less than the server does, so everything is an interval: a call takes effect somewhere between its start
- * and its end, what a transaction wrote at some moment of its last call. A connection that was lost leaves a
- * transaction aborted if it had not been asked to commit, and else unknown: it may have written, and proves nothing.
+ * A client sees less than the server does, so everything is an interval: a call takes effect
+ * between its start and its end, and a transaction's writes become visible at some moment of its
+ * last call. A transaction whose connection was lost is aborted if COMMIT had not been sent.
+ * Otherwise its outcome is unknown: it may have written, and proves nothing.
  */
 #pragma once
 
@@ -43,7 +45,7 @@ struct Transaction
 	int client = 0;
 	Level level = Level::read_committed;
 	bool autocommit = false;
-	bool sorted = true; /* it takes its rooms in the order that all honest ones do */
+	bool sorted = true; /* it takes its rooms in the common order */
 	Fate fate = Fate::unknown;
 	Micros begin = 0;
 	Span end = {};				 /* when it took effect, or was undone */
@@ -56,7 +58,7 @@ struct Step
 	const Record *record = nullptr;
 	int transaction = -1;		/* -1: none, as a phase */
 	bool undone = false;		/* by ROLLBACK TO, in a transaction that may have committed */
-	Micros void_from = forever; /* when what it did may have begun to be undone */
+	Micros void_from = forever; /* the earliest time at which its effects may have been undone */
 
 	Span span() const { return {record->start, record->end}; }
 };
@@ -77,12 +79,12 @@ struct Story
 		return !step.undone && of(step).fate != Fate::aborted;
 	}
 
-	/* A setting of the run, as the history has it. */
+	/* A setting of the run, as the history records it. */
 	std::string_view setting(std::string_view name) const;
 	Micros milliseconds(std::string_view name, Micros otherwise) const; /* in microseconds */
 };
 
-/* The story keeps the records; it may be moved, but not copied. */
+/* The story owns the records; it may be moved, but not copied. */
 Story tell(std::vector<Record> records);
 
 } // namespace stress

@@ -1,10 +1,11 @@
 /*
- * stress.cpp: many clients at once, and a history of what they were told. Judges nothing: that is the checker's.
+ * stress.cpp: many clients at once, and a history of their answers. The checker judges it.
  *
  *     stress FILE SECONDS CLIENTS SEED GRACE [failover]
  *
- * The database is that of the PG* environment, as `run` has prepared it; GRACE is its assignment_grace in milliseconds.
- * failover: servers fail and come back, and nothing else happens but calls; the worker has to be there.
+ * The database is that of the PG* environment, as `run` has prepared it; GRACE is its
+ * assignment_grace in milliseconds. failover: servers fail and recover while clients call, and
+ * nothing else happens; the worker must be running.
  */
 #include "phases.hpp"
 

@@ -1,5 +1,5 @@
 /*
- * timeline.hpp: things that have a span, found by the spans they meet.
+ * timeline.hpp: items with a time span, found by overlap.
  */
 #pragma once
 
@@ -30,7 +30,10 @@ public:
 		}
 	}
 
-	/* Whether holds(item) for any item that meets the window; the latest are asked first. */
+	/*
+	 * Whether holds(item) is true for any item that overlaps the window; the latest are asked
+	 * first.
+	 */
 	template <typename F> bool any(Span window, F holds) const
 	{
 		auto after =
@@ -56,7 +59,7 @@ public:
 
 private:
 	std::vector<T> items;
-	std::vector<Micros> reach; /* the latest end of this item and those before it */
+	std::vector<Micros> reach; /* the latest end of this item and all earlier ones */
 };
 
 } // namespace stress

@@ -1,8 +1,10 @@
 /*
  * turns.cpp: the mix.
  *
- * Cleanups are rare, so that rooms whose leases have run out are there to be met. Honest transactions take their rooms in one order, so that none deadlocks; they clean last, because who has cleaned
- * has rooms in hand that he does not know. A few take theirs the other way round, and those may.
+ * Cleanups are rare, so that there are rooms with expired leases. Most transactions take their
+ * rooms in one order, so that they do not deadlock; they clean last, because a cleanup locks rooms
+ * that the client does not know. A few take their rooms in the reverse order, and those may
+ * deadlock.
  */
 #include "rally.hpp"
 
@@ -20,7 +22,7 @@ constexpr int cold_rooms = 900;
 constexpr int first_new_room = 100'000;
 constexpr int sure_servers = 4; /* the first ones change their state, the others stay online */
 
-/* What may be done to a room, by share of a thousand. */
+/* The operations on a room and their shares, in thousandths. */
 struct Shares
 {
 	int assign, touch, join, look, release, upsert, erase;
@@ -75,7 +77,7 @@ private:
 			return warm_room(&dice);
 		if (kind < 90)
 			return cold_room(&dice);
-		/* Clients are at about the same turn, so they ask for the same new rooms. */
+		/* Clients are at about the same turn, so they call for the same new rooms. */
 		return std::to_string(first_new_room +
 							  static_cast<int>(number / 8) % (known_rooms - first_new_room));
 	}
@@ -133,7 +135,7 @@ private:
 		return client->erase(room);
 	}
 
-	/* Reading the table before and after shows what became of every room. */
+	/* The reads of the table before and after show every room's state. */
 	void clean()
 	{
 		const bool watch = dice.per_mille(400);
@@ -166,7 +168,7 @@ private:
 			(void) client->edit_server(spare, kind < 90 ? "add" : "drop", 0);
 	}
 
-	/* A transaction over several rooms, held open meanwhile. */
+	/* A transaction over several rooms, kept open between its calls. */
 	void do_several()
 	{
 		const bool sorted = !dice.per_mille(60);

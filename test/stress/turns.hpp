@@ -1,9 +1,9 @@
 /*
- * turns.hpp: what clients do at random, turn by turn.
+ * turns.hpp: the clients' random operations, turn by turn.
  *
- * Four kinds of rooms, because they run into different things: a few that everybody asks for (renewals and waits meet
- * there), some that live long, many that are asked for so seldom that their leases run out, and new ones that several
- * clients ask for at about the same time.
+ * There are four kinds of rooms, because they meet different races: a few that all clients call for
+ * (renewals and waits meet there), some that live long, many that are called for so seldom that
+ * their leases expire, and new ones that several clients call for at about the same time.
  */
 #pragma once
 
@@ -20,14 +20,17 @@ constexpr int known_users = 2'000;
 /* The mix: one turn of a client. */
 void take_turn(Run *run, Client *client, std::uint64_t turn);
 
-/* As a user does: asks, connects to the answer, and some time leaves again. False if a call failed. */
+/*
+ * Acts as a user: calls, connects to the answered server, and leaves after some time. False if a
+ * call failed.
+ */
 bool join(Client *client, Dice *dice, const std::string &room);
 
-/* One of those that live long, and of those that are asked for seldom. */
+/* A room of those that live long, or of those that are called for seldom. */
 std::string warm_room(Dice *dice);
 std::string cold_room(Dice *dice);
 
-/* A room of which nobody but this client has heard, for the phases of new rooms only. */
+/* A room that only this client calls for, for the phases of new rooms. */
 std::string new_room(const Client &client, int number);
 
 } // namespace stress

@@ -1,6 +1,6 @@
 /*
- * verdict.cpp: tells the findings. The first few of a check are enough: one fault shows in thousands of answers. A check
- * that found nothing to examine is a skip, not a success.
+ * verdict.cpp: prints the findings. It prints only the first few of a check, because one fault
+ * shows in thousands of answers. A check that found nothing to examine is a skip, not a success.
  */
 #include "verdict.hpp"
 
@@ -13,7 +13,7 @@ namespace
 
 constexpr std::size_t kept = 5;
 constexpr std::size_t shown_lines = 12;
-constexpr std::size_t shown_length = 200; /* of a line: one that reads a table is long */
+constexpr std::size_t shown_length = 200; /* characters of a line: one that reads a table is long */
 
 } // namespace
 

@@ -1,5 +1,6 @@
 /*
- * verdict.hpp: what the checker found, check by check, each finding with the lines that prove it.
+ * verdict.hpp: the checker's findings, check by check, each with the lines of the history that
+ * prove it.
  */
 #pragma once
 
@@ -38,7 +39,7 @@ private:
 	std::size_t first = 0; /* after how many operations the first was complete */
 };
 
-/* The checks of one history, in the order in which they were begun. */
+/* The checks of one history, in the order in which they began. */
 class Verdict
 {
 public:
@@ -46,7 +47,10 @@ public:
 	std::size_t violations() const;
 	const std::deque<Check> &checks() const { return all; }
 
-	/* TAP lines, "ok - " or "not ok - " a check, findings indented beneath; a skip if nothing was examined. */
+	/*
+	 * Prints TAP: "ok - " or "not ok - " for each check, findings indented below; a skip if nothing
+	 * was examined.
+	 */
 	void print(std::ostream &to) const;
 
 private:

@@ -1,5 +1,5 @@
 /*
- * walk.cpp: what each operation of a transaction means for its room.
+ * walk.cpp: the effect of each operation of a transaction on its room.
  */
 #include "walk.hpp"
 
@@ -57,7 +57,7 @@ Walker::Walker(const Story &story, World *world, Check *own) : story(story), wor
 		if (step.record->operation != Operation::leave || !story.may_stand(step))
 			continue;
 
-		/* A cleanup of the same transaction knows at once. */
+		/* Another cleanup of the same transaction sees it at once. */
 		const Micros from =
 			cleans(story, story.of(step)) ? step.record->start : story.of(step).end.start;
 		auto [at, fresh] = left.try_emplace(std::string(step.record->argument("session")), from);
@@ -102,7 +102,10 @@ Walker::create(const Step &step, int number, Room *room, int server)
 							 .step = number});
 }
 
-/* The transaction frees the room, or puts a server of its own choice: from now on others may be told otherwise. */
+/*
+ * The transaction frees the room, or writes a server of its own choice: from now on other callers
+ * may get another answer.
+ */
 void
 Walker::end(const Step &step, int number, Room *room, Visit *visit, int spares)
 {
@@ -146,7 +149,10 @@ Walker::touch(const Step &step, int number, Room *room, Visit *visit)
 			{.seen = there ? Seen::something : Seen::nothing, .renews = there});
 }
 
-/* When a plain statement's snapshot may have been taken; the balancer's functions look at what is latest. */
+/*
+ * When a plain statement's snapshot may have been taken. The balancer's functions read the latest
+ * state.
+ */
 Span
 Walker::span_of_snapshot(const Step &step) const
 {
@@ -164,7 +170,7 @@ Walker::free(const Step &step, int number, Room *room, Visit *visit)
 
 	if (by_own_hand(*visit))
 		expect(gone == (visit->standing.mine == Mine::present), *visit);
-	else if (gone) /* it was there, until now */
+	else if (gone) /* it was there before */
 		observe(step, number, room, visit,
 				{.seen = Seen::something, .void_from = step.record->start});
 	else
@@ -275,7 +281,10 @@ Walker::step_in_room(const Step &step, int number, Room *room, Visit *visit)
 			default:
 				return;
 		}
-	/* Nobody was told, but it may have been done: these alone change what others are told. */
+	/*
+	 * The connection was lost, but the operation may have been done. Only these operations change
+	 * other callers' answers.
+	 */
 	if (record.operation == Operation::release || record.operation == Operation::erase)
 		end(step, number, room, visit, no_server);
 	else if (record.operation == Operation::upsert)
@@ -323,7 +332,7 @@ Walker::visit(int number, const Transaction &transaction)
 
 	if (fresh)
 		at->second.since = record.start;
-	/* A call that failed did nothing; a lost one may have, if it was a transaction of its own. */
+	/* A failed call had no effect. A lost call may have had one, if it was its own transaction. */
 	if (record.answered() || (transaction.autocommit && story.may_stand(step)))
 		step_in_room(step, number, room, &at->second);
 	else

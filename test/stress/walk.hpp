@@ -10,12 +10,12 @@
 namespace stress
 {
 
-/* What a transaction knows of a room by its own doing. */
+/* What a transaction knows of a room from its own operations. */
 enum class Mine : std::uint8_t
 {
 	untouched,
-	may_own, /* it was told a server, and may have made the assignment */
-	present, /* it has put, or made again, the assignment */
+	may_own, /* a call returned a server, and may have made the assignment */
+	present, /* it has written the assignment */
 	absent	 /* it has freed the room */
 };
 
@@ -25,18 +25,18 @@ struct Standing
 	int server = no_server;
 };
 
-/* A transaction's doings in one room. */
+/* A transaction's operations on one room. */
 struct Visit
 {
 	Standing standing;
-	std::vector<std::size_t> observations; /* its own, in the room's */
+	std::vector<std::size_t> observations; /* its own, as indexes into the room's */
 	std::vector<const Record *> lines;
 	int last_step = 0;
 	Micros since = 0;
 	bool kept = true;
 };
 
-/* As look has it in history.hpp. */
+/* In the form of look in history.hpp. */
 Observation seen_in(std::string_view answer, World *world);
 
 class Walker
@@ -44,7 +44,7 @@ class Walker
 public:
 	Walker(const Story &story, World *world, Check *own);
 
-	/* To be called for each transaction, in any order. */
+	/* Call it for each transaction, in any order. */
 	void walk(int number);
 
 private:
@@ -78,7 +78,7 @@ private:
 	std::unordered_map<std::string, Micros> left; /* when a session may have ended */
 	std::map<Room *, Visit> visits;				  /* of the transaction being walked */
 	std::vector<Savepoint> savepoints;
-	bool murky = false; /* it has cleaned: which rooms it has freed it does not know */
+	bool murky = false; /* it has cleaned: the client does not know which rooms that freed */
 };
 
 } // namespace stress

@@ -1,5 +1,5 @@
 /*
- * world.cpp: puts the world together: what transactions did, and what was read of the whole table.
+ * world.cpp: builds the world from the transactions and the reads of the whole table.
  */
 #include "world.hpp"
 
@@ -51,7 +51,7 @@ read_scan(const Step &step, int number, World *world)
 	return scan;
 }
 
-/* Rooms come and go: that one is absent is told only if anything was seen of it since it was last told. */
+/* An absent room is recorded only if it was observed since the last record of its absence. */
 void
 add_scans(Room *room, const std::vector<Scan> &scans)
 {
@@ -91,7 +91,7 @@ sort(Room *room)
 	room->stays.sort();
 }
 
-/* Without a delay its rooms stay where they are for longer than the run. */
+/* Without a delay the rooms stay for longer than the run. */
 void
 add_failure(const Story &story, std::size_t number, World *world)
 {

@@ -1,13 +1,15 @@
 /*
- * world.hpp: a story, sorted by room: what was seen of it, and what may have changed it.
+ * world.hpp: a story, sorted by room: the observations of each room, and what may have changed it.
  *
- * A room is a register that holds a server or nothing. Answers are observations of it. What others could see of a
- * transaction's writes begins when it commits; but from the moment it was told a server, no other server could be told
- * to anybody until it ended, whether it had found the assignment or made it: an observation of a server counts from the
- * call, and is void as soon as its transaction may have been undone.
+ * A room is a register that holds a server or nothing. Answers are observations of it. Other
+ * clients may see a transaction's writes once it commits. But from the moment a call is answered
+ * with a server, no call can be answered with another one until the transaction ends, whether the
+ * call found the assignment or made it. So an observation of a server counts from the call, and
+ * becomes void as soon as its transaction may have been undone.
  *
- * After a transaction has itself freed or overwritten a room, it alone knows what it will be: those steps are checked
- * against one another here, and others are told at its commit.
+ * After a transaction has itself freed or overwritten a room, only that transaction knows the
+ * room's next state: those steps are checked against one another here, and become observations for
+ * others at its commit.
  */
 #pragma once
 
@@ -33,14 +35,15 @@ struct Observation
 {
 	Seen seen = Seen::nothing;
 	bool creates = false;	/* the call may have made what it saw */
-	bool renews = false;	/* the call had to see to it that the lease is young */
+	bool renews = false;	/* the call must have left a young lease */
 	bool stands = false;	/* its transaction committed */
-	bool untouched = false; /* nobody had begun to delete the row */
+	bool untouched = false; /* no DELETE of the row had begun */
 	int server = no_server;
 	int step = 0;
 	std::int64_t generation = 0; /* assigned_at, 0 if it was not read */
 	Span span = {};				 /* when it was seen */
-	Micros visible_from = 0;	 /* when everybody sees that there is an assignment; needs stands */
+	/* when all clients can see that there is an assignment; requires stands */
+	Micros visible_from = 0;
 	Micros void_from = forever;
 };
 
@@ -48,8 +51,8 @@ struct Observation
 struct Ending
 {
 	Span span;
-	int spares = no_server; /* a server that an upsert left, or put, in place */
-	bool hard = true;		/* the row itself went */
+	int spares = no_server; /* a server that an upsert left, or wrote, in place */
+	bool hard = true;		/* the row itself was deleted */
 	int step = 0;
 };
 
@@ -61,12 +64,12 @@ struct Creation
 	int step = 0;
 };
 
-/* A transaction may have had the row in hand, so that others could not renew its lease. */
+/* A transaction may have locked the row, so that others could not renew its lease. */
 struct Hold
 {
 	Span span;
 	int transaction = 0;
-	bool kept = true; /* it committed all it did to the room */
+	bool kept = true; /* it committed all its changes of the room */
 };
 
 /* A session that was certainly live. */
@@ -95,10 +98,13 @@ struct Cleanup
 	Span effect;
 	Micros grace = 0;
 	int step = 0;
-	bool counts = true; /* it may have freed rooms for good; otherwise it only had them in hand */
+	bool counts = true; /* its frees may have committed; false: it only locked the rooms */
 };
 
-/* The rooms of a server may have been moved: from the delay on, until the server was certainly back. */
+/*
+ * The rooms of a server may have been moved: from the end of the delay on, until the server was
+ * certainly online.
+ */
 struct Failure
 {
 	Span span;
@@ -117,7 +123,7 @@ struct World
 	Micros dead_session = 0; /* 0: never */
 	Micros assign_timeout = 0;
 
-	/* The room of a name; step: where it occurs. */
+	/* The room with this name. step: where it occurs. */
 	Room *room_named(const std::string &name, int step);
 	int server_named(std::string_view name);
 
@@ -132,7 +138,7 @@ private:
 	std::unordered_map<std::string, int> server_numbers;
 };
 
-/* Sorts the story by room; own: where a transaction was shown anything but what it had itself written. */
+/* Sorts the story by room. own: where a transaction's answer is not what it had itself written. */
 World sort_by_room(const Story &story, Check *own);
 
 } // namespace stress

@@ -1,4 +1,6 @@
-/* Which server a room gets from a whole pool: the tiers, and what happens when all are full. */
+/*
+ * Which server of a whole pool a room gets: the tiers, and what happens when all servers are full.
+ */
 #include <gtest/gtest.h>
 
 #include "policy_support.hpp"
@@ -9,7 +11,10 @@ namespace gxy
 namespace
 {
 
-/* One server of every standing, each worse by load, priority and position than those below it. */
+/*
+ * One server of every standing, each worse by load, priority and position than the less preferred
+ * standings.
+ */
 Pool
 one_of_each()
 {

@@ -1,9 +1,10 @@
 /*
- * evacuation_test.cpp: the order in which the rooms of a server are moved, by the balance that is reached.
+ * evacuation_test.cpp: the order in which the rooms of a server are moved, measured by the
+ * resulting balance.
  *
- * A thousand random fleets lose a server: 3 to 11 others that carry something already, and 5 to 200 rooms, most of them
- * small and a few large, each of which goes where decide() sends it. The measure is the fullest server's share of its
- * capacity, relative to the mean: 1 is perfectly even.
+ * In each of a thousand random pools a server fails: 3 to 11 others have some load already, and 5
+ * to 200 rooms, most of them small and a few large, go where decide() sends them. The measure is
+ * the fullest server's share of its capacity, relative to the mean: 1 is perfectly even.
  */
 #include <gtest/gtest.h>
 
@@ -44,7 +45,7 @@ random_evacuation(Random &random)
 	evacuation.ids.reserve(static_cast<std::size_t>(rooms));
 	for (std::int64_t i = 0; i < rooms; i++)
 	{
-		/* Half of them hold 1 to 5, one in 50 up to 150. */
+		/* Half of the rooms have 1 to 5 users, one in 50 up to 150. */
 		const std::int64_t most = random.percent(2)	   ? 150
 								  : random.percent(10) ? 50
 								  : random.percent(50) ? 15

@@ -1,5 +1,6 @@
 /*
- * failure_detector_test.cpp: who has fallen silent, and whether it is they or their monitor. Times are seconds here.
+ * failure_detector_test.cpp: which servers are silent, and whether they or their monitor has
+ * failed. Times are in seconds here.
  */
 #include <gtest/gtest.h>
 
@@ -63,7 +64,10 @@ TEST(Silence, HalfMayBeCondemnedMoreMayNot)
 	EXPECT_FALSE(summary(heard_at({80}), 100).should_mark_unhealthy());
 }
 
-/* The monitor dies after a round of heartbeats that took a second: at no time is anybody condemned. */
+/*
+ * The monitor stops after a round of heartbeats that took a second: at no time is a server declared
+ * failed.
+ */
 TEST(Silence, ADeadMonitorCondemnsNobodyAtAnyTime)
 {
 	const std::vector<HeartbeatReport> reports = heard_at({100, 100, 100, 101, 101, 101, 101, 101});
@@ -74,7 +78,7 @@ TEST(Silence, ADeadMonitorCondemnsNobodyAtAnyTime)
 	EXPECT_FALSE(summary(reports, 112).monitor_works());
 }
 
-/* It comes back: the first heartbeat gives the others a timeout of their own. */
+/* The monitor comes back: the first heartbeat gives the other servers a full timeout. */
 TEST(Silence, TheResumptionCondemnsNobody)
 {
 	std::vector<HeartbeatReport> reports = heard_at(std::initializer_list<std::int64_t>{
@@ -88,14 +92,14 @@ TEST(Silence, TheResumptionCondemnsNobody)
 		reports[static_cast<std::size_t>(heard)].last_heartbeat = 150;
 		EXPECT_FALSE(summary(reports, 150).should_mark_unhealthy()) << "after " << heard + 1;
 	}
-	/* One that stays away is condemned a timeout later. */
+	/* A server that stays silent is declared failed a timeout later. */
 	reports[0].last_heartbeat = 100;
 	for (std::size_t i = 1; i < reports.size(); i++)
 		reports[i].last_heartbeat = reports[i].counts_from = 161;
 	EXPECT_TRUE(summary(reports, 161).should_mark_unhealthy());
 }
 
-/* Those who failed before are not the monitor's failure now. */
+/* Servers that failed before do not count as silent because of the monitor. */
 TEST(Silence, TheCondemnedAreNoLongerWatched)
 {
 	std::vector<HeartbeatReport> reports = heard_at({100, 100, 100, 50, 50, 50, 50, 85});
@@ -106,7 +110,7 @@ TEST(Silence, TheCondemnedAreNoLongerWatched)
 	EXPECT_TRUE(summary(reports, 100).should_mark_unhealthy());
 }
 
-/* One that is reported unhealthy is heard of all the same. */
+/* A server that is reported unhealthy is not silent. */
 TEST(Silence, UnhealthyIsNotSilent)
 {
 	std::vector<HeartbeatReport> reports = heard_at({100, 100});
@@ -117,7 +121,7 @@ TEST(Silence, UnhealthyIsNotSilent)
 	EXPECT_FALSE(summary(reports, 100).should_mark_unhealthy());
 }
 
-/* After a restart silence counts from there, whatever was heard before. */
+/* After a restart silence counts from the restart, whatever was received before. */
 TEST(Silence, CountsFromTheLaterTime)
 {
 	std::vector<HeartbeatReport> reports = heard_at({100, 100, 50});

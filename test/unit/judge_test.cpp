@@ -1,4 +1,4 @@
-/* What the policy says of one server, whatever the others are. */
+/* judge(): the standing of one server, independent of the others. */
 #include <gtest/gtest.h>
 
 #include "policy_support.hpp"
@@ -19,7 +19,7 @@ constexpr RegionFit own = RegionFit::own;
 constexpr RegionFit general = RegionFit::general;
 constexpr RegionFit foreign = RegionFit::foreign;
 
-/* A server of capacity 100 asked to take a room of 10. */
+/* A server of capacity 100 that may take a room of 10. */
 struct Case
 {
 	const char *rule;

@@ -20,7 +20,7 @@ those(const Pool &pool, const Test &test)
 	return kept;
 }
 
-/* Those that pass the test, or all if none does. */
+/* The servers that pass the test, or all if none does. */
 Pool
 rather(const Pool &pool, const Test &test)
 {
@@ -28,7 +28,7 @@ rather(const Pool &pool, const Test &test)
 	return kept.empty() ? pool : kept;
 }
 
-/* Those of which no other has less. */
+/* The servers with the least value. */
 template <typename Key>
 Pool
 least(const Pool &pool, Key key)
@@ -39,7 +39,7 @@ least(const Pool &pool, Key key)
 	});
 }
 
-/* load/capacity as a mixed number, as it is taught at school: no product here exceeds 64 bits. */
+/* load/capacity as a mixed number: no product here exceeds 64 bits. */
 struct Share
 {
 	std::int64_t whole, rest, capacity;
@@ -74,7 +74,7 @@ public:
 		}
 	}
 
-	/* The answer if only these were left of the pool. */
+	/* The answer if the pool had only these servers. */
 	std::string choose(const Pool &pool) const
 	{
 		const Pool up =
@@ -172,7 +172,7 @@ oracle_ranking(const Scene &scene)
 {
 	Scene willing = scene;
 	willing.rules.overflow =
-		Overflow::overcommit; /* a full server has its place in the order, too */
+		Overflow::overcommit; /* a full server has a position in the order, too */
 	const Oracle oracle(willing);
 	std::vector<std::string> names;
 

@@ -1,4 +1,4 @@
-/* What must hold in every pool: the order, and how an answer may change when a pool does. */
+/* Properties of every pool: the order, and how an answer may change when the pool does. */
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace gxy
 namespace
 {
 
-/* A server and what was said of it. */
+/* A server and its verdict. */
 struct Judged
 {
 	Server server;
@@ -61,7 +61,7 @@ TEST_F(Property, TheOrderIsStrictAndWeakAndTotalAmongNames)
 	});
 }
 
-/* The order is one of any verdicts, not only of those that judge() gives. */
+/* The order is defined for any verdicts, not only for those that judge() returns. */
 TEST_F(Property, TheOrderIsStrictAndWeakForEveryVerdict)
 {
 	for_scenes(some, [](const Scene &scene, Random &random) {
@@ -123,7 +123,10 @@ TEST_F(Property, TheChosenServerStaysChosenWhenOthersLeaveThePool)
 		std::erase_if(fewer.pool, [&](const Server &server) {
 			return server.name != name && random.percent(50);
 		});
-		/* Whether a room is larger than all servers is the one thing that servers say together. */
+		/*
+		 * Whether a room is larger than all servers is the only fact that depends on all servers
+		 * together.
+		 */
 		if (chosen(scene) != nullptr &&
 			gather_pool_facts(fewer).outsized == gather_pool_facts(scene).outsized)
 		{

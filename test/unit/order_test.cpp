@@ -1,4 +1,4 @@
-/* Which of two servers that stand alike is better. */
+/* Which of two servers with the same standing is better. */
 #include <gtest/gtest.h>
 
 #include "policy_support.hpp"
@@ -12,7 +12,7 @@ namespace
 constexpr Rules least_loaded{.strategy = Strategy::least_loaded};
 constexpr Rules sequential{.strategy = Strategy::sequential};
 
-/* In every case below, "best" should be chosen from both orders of the array. */
+/* In every case below "best" must be chosen, for both orders of the array. */
 struct Case
 {
 	const char *rule;
@@ -28,7 +28,7 @@ check(const Rules &rules, std::initializer_list<Case> cases)
 		if (item.best.name.empty())
 			item.best.name = "best";
 		if (item.other.name.empty())
-			item.other.name = "a"; /* before "best": the name alone must not do it */
+			item.other.name = "a"; /* before "best": the name alone must not decide */
 		const std::string best(item.best.name);
 		for (Scene scene : {Scene{.pool = {item.best, item.other}, .rules = rules},
 							Scene{.pool = {item.other, item.best}, .rules = rules}})
@@ -177,8 +177,7 @@ TEST(InProgress, TheServerWithMostSessionsWinsThenPositionThenName)
 						});
 }
 
-/* Servers that are taken only when there is no better one: those of one standing, made by `make`.
- */
+/* Servers that are taken only if there is no better one: those of one standing, made by `make`. */
 template <typename Make>
 void
 check_last_resort(Make make)

@@ -11,7 +11,7 @@ namespace gxy
 namespace
 {
 
-/* The pool gxy1..gxyN of equal servers. */
+/* A pool gxy1..gxyN of equal servers. */
 Pool
 equal_servers(int count, std::int64_t capacity)
 {
@@ -24,7 +24,9 @@ equal_servers(int count, std::int64_t capacity)
 	return pool;
 }
 
-/* Places a room and lets its server carry it; its name, or why there is none. */
+/*
+ * Places a room and adds its load to the server. Returns the server's name, or why there is none.
+ */
 std::string
 place(Scene &scene)
 {
@@ -56,7 +58,7 @@ TEST(Filling, SequentialFillsThreeServersOf400InOrderWith40RoomsOf10Each)
 				EXPECT_EQ(place(scene), "full");
 				continue;
 			}
-			/* All are alike now; one user fewer makes the last the least loaded. */
+			/* All servers are equal now; one user fewer makes the last the least loaded. */
 			EXPECT_EQ(choice(scene), "gxy1");
 			scene.pool[2].load--;
 			EXPECT_EQ(choice(scene), "gxy3");

@@ -1,6 +1,6 @@
 /*
- * policy_support.hpp: what the tests of the policy share: names for values, and two short ways to
- * ask.
+ * policy_support.hpp: helpers of the policy's tests: names for values, and two short ways to call
+ * it.
  */
 #pragma once
 
@@ -16,13 +16,13 @@ namespace gxy
 
 using Pool = std::vector<Server>;
 
-/* Found by gtest when it prints a failure. */
+/* gtest finds it when it prints a failure. */
 std::ostream &operator<<(std::ostream &out, Standing standing);
 std::ostream &operator<<(std::ostream &out, Outcome outcome);
 std::ostream &operator<<(std::ostream &out, const Server &server);
 std::ostream &operator<<(std::ostream &out, const Rules &rules);
 
-/* One question to the policy. */
+/* The input of one call to the policy. */
 struct Scene
 {
 	Pool pool;
@@ -32,13 +32,13 @@ struct Scene
 
 std::ostream &operator<<(std::ostream &out, const Scene &scene);
 
-/* The name of the server that decide() takes, "full" or "no server". */
+/* The name of the server that decide() chooses, "full" or "no server". */
 std::string choice(const Scene &scene);
 
 /* The names of all servers, best first, as precedes() sorts them. */
 std::vector<std::string> ranking(const Scene &scene);
 
-/* Takes a room as the extension does: the server's load grows by what the room is worth. */
+/* Adds a room as the extension does: the server's load grows by the room's load. */
 void take_room(Server &server, const Scene &scene);
 
 } // namespace gxy

@@ -1,5 +1,5 @@
 /*
- * property.hpp: the ground of the property tests: thousands of random scenes from a fixed seed.
+ * property.hpp: the frame of the property tests: thousands of random scenes from a fixed seed.
  *
  * A failure prints the number of its scene; with that number as GXY_SEED in the environment the
  * scene comes first.
@@ -30,7 +30,7 @@ protected:
 
 	static void SetUpTestSuite() { std::cout << "scenes from GXY_SEED=" << first_seed() << '\n'; }
 
-	/* Calls check(scene, random) for as many scenes, until one fails. */
+	/* Calls check(scene, random) for the given number of scenes, until one fails. */
 	template <typename Check> static void for_scenes(int count, Check check)
 	{
 		for (int i = 0; i < count && !HasFailure(); i++)

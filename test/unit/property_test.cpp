@@ -1,4 +1,4 @@
-/* What must hold in every pool: the answer. */
+/* Properties of the answer in every pool. */
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace gxy
 namespace
 {
 
-/* The room is there already, or should be: the tiers are not asked. */
+/* The room is in progress or pinned: the tiers do not apply. */
 bool
 claims_the_room(const Server &server)
 {

@@ -20,7 +20,7 @@ Random::percent(std::int64_t chance)
 namespace
 {
 
-/* What most servers of a pool have in common, in percent. */
+/* Shares that most servers of a pool have in common, in percent. */
 struct Climate
 {
 	std::int64_t online = 80;
@@ -28,7 +28,7 @@ struct Climate
 	std::int64_t home = 80; /* of the own region or general */
 	std::int64_t in_progress = 0;
 	std::int64_t pinned = 0;
-	std::int64_t crowding = 100; /* load, in percent of capacity, at most */
+	std::int64_t crowding = 100; /* greatest load, in percent of capacity */
 	bool huge = false;			 /* numbers at the limits of the contract */
 };
 

@@ -1,5 +1,5 @@
 /*
- * random_scene.hpp: made-up pools for the property tests.
+ * random_scene.hpp: random pools for the property tests.
  *
  * One number makes one scene, on every platform, so that a failure can be repeated from the number
  * that it prints.
@@ -34,9 +34,9 @@ private:
 };
 
 /*
- * A pool of 0 to 12 servers with names of their own, and a room for it. Numbers are small on
- * purpose, most of the time, so that ties are common; the shares of online, primary and own
- * servers differ between pools, so that every tier gets its turn.
+ * A pool of 0 to 12 servers with distinct names, and a room for it. Most numbers are small, so that
+ * ties are common; the shares of online, primary and own servers differ between pools, so that
+ * every tier occurs.
  */
 Scene random_scene(Random &random);
 

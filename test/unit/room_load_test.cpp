@@ -1,4 +1,4 @@
-/* What one room weighs. */
+/* The load that one room adds. */
 #include <gtest/gtest.h>
 
 #include "policy_support.hpp"

@@ -1,4 +1,4 @@
-/* What is learned of a room from the users seen in it. */
+/* The expected size of a room, learned from the users seen in it. */
 #include <gtest/gtest.h>
 
 #include "policy/room_size_model.hpp"
@@ -13,7 +13,7 @@ constexpr std::int64_t minute = 60'000'000;
 constexpr std::int64_t day = 24 * 60 * minute;
 constexpr SizeModelRules plain = {.rate = 0.25, .shrinkage = 0};
 
-/* One occasion, seen by one sample. */
+/* One assignment with one sample. */
 void
 meet(RoomHistory *history, std::int64_t peak, std::int64_t at, const SizeModelRules &rules)
 {

@@ -1,5 +1,6 @@
 /*
- * time_arithmetic_test.cpp: times at the ends of what 64 bits hold, as '-infinity' and 'infinity' are.
+ * time_arithmetic_test.cpp: times at the limits of 64 bits, such as
+ * '-infinity' and 'infinity'.
  */
 #include <gtest/gtest.h>
 
