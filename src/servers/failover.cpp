@@ -1,12 +1,14 @@
 /*
  * failover.cpp: declares and ends failovers.
  *
- * A failover is a row that says: from due_at on the rooms of this server are on that one. It is written in the
- * transaction that takes the server out of service, so it rolls back with it, and callers need only read it. What is in
- * the row is decided here once; moving the rooms' own rows (rooms/relocation.cpp) can then take its time.
+ * A failover is a row that says: from due_at on, the rooms of this server are on that standby. It
+ * is written in the transaction that takes the server out of service, so it rolls back with it, and
+ * callers only read it. The row fixes the decision; moving the rooms' own rows
+ * (rooms/relocation.cpp) can take longer.
  *
- * Everything is driven by the difference between the states in force and the failovers there are. So it does not matter
- * who changed what, doing it twice does nothing, and a table that was truncated or half restored puts itself right.
+ * The functions compare the states in force with the failovers that exist. So it does not matter
+ * which transaction changed what, running them twice changes nothing, and they repair a table that
+ * was truncated or half restored.
  */
 #include "servers/failover.hpp"
 
@@ -53,21 +55,24 @@ is_settled(const Pool &pool)
 											 });
 }
 
-/* Which standbys are spoken for, and who of the failed servers still has rooms. */
+/* Which standbys are taken, and which failed servers still have rooms. */
 struct Occupancy
 {
 	bool *taken;
 	bool *has_rooms;
 };
 
-/* A claim that is due and has no rooms left to fetch takes nothing more. */
+/* Returns true if a claim is due and its server has no rooms left: it takes nothing more. */
 bool
 is_spent(const PoolServer &server, bool has_rooms, TimestampTz now)
 {
 	return server.failover.due_at <= now && !has_rooms;
 }
 
-/* Rooms of transactions that have not ended count: they may be committed after the standby was claimed. */
+/*
+ * Reads the rooms, including those of transactions that have not ended: they may be committed after
+ * the standby was claimed.
+ */
 Occupancy
 look_at_standbys(const Pool &pool, TimestampTz now, Deadline deadline)
 {
@@ -99,13 +104,13 @@ look_at_standbys(const Pool &pool, TimestampTz now, Deadline deadline)
 	return found;
 }
 
-/* Standbys that are online and carry nothing, in the order in which they are claimed. */
+/* Standbys that are online and have no rooms, in the order in which they are claimed. */
 struct FreeStandbys
 {
 	Array<int> servers;
 	int next = 0;
 
-	/* -1 if there is none left. */
+	/* Returns the next standby; -1 if there is none left. */
 	int claim() { return next < servers.count ? servers[next++] : -1; }
 };
 
@@ -156,7 +161,10 @@ declare(const PoolServer &server, std::string_view target, const char *cause, De
 		.send();
 }
 
-/* The server is back, or gone from the pool. What has been moved stays where it is. */
+/*
+ * Ends the failovers of a server that is online again or has left the pool. Moved rooms stay where
+ * they are.
+ */
 void
 end_failovers(std::string_view server, Deadline deadline)
 {
@@ -170,7 +178,7 @@ end_failovers(std::string_view server, Deadline deadline)
 		Notification("failover_ended", deadline).add("server", server).send();
 }
 
-/* Those whose server has left the pool, under whatever name. */
+/* Ends the failovers whose server has left the pool. */
 void
 end_orphans(const Pool &pool, Deadline deadline)
 {
@@ -197,7 +205,10 @@ redirect(const PoolServer &server, std::string_view target, Deadline deadline)
 		.send();
 }
 
-/* A standby that has failed itself goes to one place together with what it was to carry. */
+/*
+ * Claims standbys for failed servers. If a standby has failed, its own rooms and the rooms it was
+ * to take go to the same new standby.
+ */
 void
 find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 {
@@ -264,7 +275,10 @@ reconcile_failovers(const char *cause, Deadline deadline)
 		return;
 	lock_server_states(deadline);
 
-	/* Whoever had the lock before may have settled it, or claimed a standby. */
+	/*
+	 * Another transaction may have declared the failover, or claimed a standby, before this one got
+	 * the lock.
+	 */
 	const Pool &current = pool(deadline);
 
 	for (const PoolServer &server : current.servers)

@@ -1,5 +1,5 @@
 /*
- * failover.hpp: which standby takes the rooms of a server that is offline, decided when that is declared.
+ * failover.hpp: decides, when a server goes offline, which standby takes its rooms.
  */
 #pragma once
 
@@ -12,16 +12,17 @@ inline constexpr const char *cause_reported = "reported unhealthy";
 inline constexpr const char *cause_silent = "silent";
 
 /*
- * The lock under which states change and standbys are claimed, held until the end of the transaction: two declarations
- * must not claim one standby. No caller for a room takes it.
+ * Takes the lock under which states change and standbys are claimed, until the end of the
+ * transaction, so that two declarations do not claim one standby. A call for a room does not take
+ * it. Raises 55P03 at the deadline.
  */
 void lock_server_states(Deadline deadline);
 bool try_lock_server_states();
 
 /*
- * Makes balancer_failovers agree with the states in force, whatever changed them: declares the failovers that are
- * missing, ends those that are over, and finds another standby for claims that have lost theirs. Takes the lock if there
- * is anything to do. cause: what is written down of servers that are offline by their health.
+ * Makes balancer_failovers agree with the states in force: declares missing failovers, ends those
+ * that are over, and finds another standby for claims that have lost theirs. Takes the lock if
+ * there is work. cause: written for servers that are offline because of their health.
  */
 void reconcile_failovers(const char *cause, Deadline deadline);
 

@@ -1,8 +1,9 @@
 /*
  * heartbeats.cpp: reads balancer_health.
  *
- * The times in it change every second and are in no backend's copy, so the table is read when they matter: when a new
- * room is placed, by a heartbeat, and by the worker; and only where heartbeat_timeout says that silence counts.
+ * Its times change every second and are not in the backends' copies of the pool. So the table is
+ * read when they matter: by a placement, by a heartbeat and by the worker, and only if
+ * heartbeat_timeout is not 0.
  */
 #include "servers/heartbeats.hpp"
 

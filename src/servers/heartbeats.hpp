@@ -1,5 +1,5 @@
 /*
- * heartbeats.hpp: what monitors have said of the servers.
+ * heartbeats.hpp: what monitors have reported about the servers.
  */
 #pragma once
 
@@ -9,19 +9,23 @@
 namespace gxy
 {
 
-/* What is known of each server of the pool that has ever reported; servers[i] is its name. */
+/* The reports about servers of the pool; servers[i] is the name of the server of reports[i]. */
 struct HeartbeatReports
 {
 	Array<HeartbeatReport> reports;
 	Array<std::string_view> servers;
 };
 
-/* As of now. Silence counts from the time the database server could be written to at the earliest. */
+/*
+ * Reads the reports. Silence counts at the earliest from the time since which the database server
+ * accepts writes.
+ */
 HeartbeatReports read_reports(const Pool &pool, Deadline deadline);
 
 /*
- * For each server of the pool whether it has fallen silent by itself and is still thought healthy; nullptr if none has.
- * Where there is one the worker is called for, which declares it.
+ * Returns for each server of the pool whether it alone has fallen silent while it still counts as
+ * healthy; nullptr if there is none. If there is one, requests a run of the worker, which declares
+ * it unhealthy.
  */
 const bool *silent_servers(const Pool &pool, TimestampTz now, Deadline deadline);
 

@@ -1,5 +1,5 @@
 /*
- * pool.cpp: what can be told of a pool by looking at it.
+ * pool.cpp: questions that a copy of the pool answers.
  */
 #include "servers/pool.hpp"
 
@@ -70,12 +70,15 @@ Pool::locate(std::string_view server, TimestampTz assigned_at, TimestampTz now) 
 	if (known && servers[where.server].state != ServerState::offline)
 		return where;
 
-	/* Not in the pool, or written into it as offline: as if its failover had been declared with the room. */
+	/*
+	 * Not in the pool, or inserted as offline: as if its failover had been declared when the room
+	 * was assigned.
+	 */
 	if (!known || !servers[where.server].failover.active)
 	{
 		std::int64_t age = elapsed(assigned_at, now);
 
-		/* A time that is yet to come, which only the application can have written, says nothing. */
+		/* A time in the future, which only the application can have written, counts as old. */
 		where.stranded = age < 0 || age >= microseconds(setting::failover_delay);
 		return where;
 	}

@@ -11,10 +11,10 @@
 namespace gxy
 {
 
-/* The relation the application's sessions, or rooms, are in. */
+/* The relation that holds the application's sessions or rooms. */
 struct Attachment
 {
-	const char *schema = nullptr;	/* nullptr: that of the extension, whatever it is called */
+	const char *schema = nullptr;	/* nullptr: the extension's schema */
 	const char *relation = nullptr; /* nullptr: none is attached */
 
 	bool exists() const { return relation != nullptr; }
@@ -27,7 +27,7 @@ struct Pin
 	std::optional<int> expected_users;
 };
 
-/* The failover of a server that is, or was until a moment ago, offline. */
+/* The failover of a server that is offline, or was a moment ago. */
 struct Failover
 {
 	bool active = false;  /* declared, and the server has not recovered */
@@ -38,7 +38,7 @@ struct Failover
 	int standby = -1;		 /* the target's index, -1 for none in the pool */
 };
 
-/* A server as its row, its health and its failover have it. */
+/* A server, as its row, its health and its failover describe it. */
 struct PoolServer
 {
 	std::string_view name;
@@ -47,11 +47,12 @@ struct PoolServer
 	int priority = 0;
 	int capacity = 0; /* 0: default_capacity */
 	ServerPool pool = ServerPool::primary;
-	ServerState wanted = ServerState::online; /* what people set */
-	ServerState state = ServerState::online;  /* in force: the worse of that and its health */
-	bool reported = false;					  /* a monitor has said something of it */
-	bool healthy = true;					  /* as last reported */
-	bool silent = false; /* unhealthy because no report came, not by a report */
+	ServerState wanted = ServerState::online; /* as set in balancer_servers */
+	/* in force: the worse of wanted and the health */
+	ServerState state = ServerState::online;
+	bool reported = false; /* a monitor has reported it */
+	bool healthy = true;   /* as last reported */
+	bool silent = false;   /* unhealthy because no report came, not by a report */
 	Failover failover;
 	Array<std::string_view> regions;
 
@@ -59,27 +60,33 @@ struct PoolServer
 	RegionFit fit(std::string_view caller_region) const; /* "": none */
 };
 
-/* Where the room of a row is to be found. */
+/* Where the room of a row is. */
 struct RoomLocation
 {
-	int server = -1;	   /* index into the pool, -1: the row's server is not in it */
-	bool moved = false;	   /* by a claim: the row still names another */
-	bool stranded = false; /* its server has failed, and the policy is to find another */
+	int server = -1; /* index into the pool, -1: the row's server is not in it */
+	/* a standby has claimed the room; its row still names another server */
+	bool moved = false;
+	bool stranded = false; /* its server has failed, and the policy must choose another */
 };
 
 struct Pool
 {
-	std::uint64_t number = 0; /* of this copy, among all that this backend has made */
+	/* number of this copy among those that this backend has made */
+	std::uint64_t number = 0;
 	Array<PoolServer> servers;
 	std::uint64_t servers_hash = 0;	  /* of the set of their names */
-	std::uint64_t servers_digest = 0; /* of all that is known of them, but for reports */
-	/* The same servers as the policy takes them, as far as no room is in question; capacity 0: default_capacity. */
+	std::uint64_t servers_digest = 0; /* of everything known about them, except reports */
+	/*
+	 * The same servers for the policy, without the parts that depend on a room. capacity 0:
+	 * default_capacity.
+	 */
 	Array<Server> plain;
 	bool has_regions = false;
-	NameInterner numbers;	 /* of the servers */
-	bool written = false;	 /* balancer_servers has rows */
-	bool is_default = false; /* it has never had any: the servers are those of default_servers */
-	Array<Pin> pins;		 /* sorted by room */
+	NameInterner numbers; /* of the servers */
+	bool written = false; /* balancer_servers has rows */
+	/* it has never had rows: the servers are those of default_servers */
+	bool is_default = false;
+	Array<Pin> pins; /* sorted by room */
 	Attachment sessions;
 	Attachment rooms;
 	bool has_failovers = false; /* active ones of servers in the pool */
@@ -89,12 +96,12 @@ struct Pool
 	bool has_doubles = false; /* servers with more than one active failover, by a restore */
 
 	/*
-	 * Index into servers, -1 if it is not in the pool. An index is good for this copy only: after a wait, look for the name
-	 * again in the copy that is current then.
+	 * Returns the index into servers, -1 if the server is not in the pool. An index is valid for
+	 * this copy only: after a wait, search for the name in the current copy again.
 	 */
 	int find(std::string_view server) const { return numbers.find(server); }
 
-	/* nullptr if it is not in the pool. */
+	/* Returns nullptr if the server is not in the pool. */
 	const PoolServer *server(std::string_view name) const
 	{
 		int found = find(name);
@@ -103,49 +110,55 @@ struct Pool
 	}
 	const Pin *pin_of(std::string_view room) const;
 
-	/* The servers, by their indexes, whose failovers have claimed a standby. */
+	/* Returns the indexes of the servers whose failovers have claimed a standby. */
 	std::span<const int> claims_on(int standby) const;
-	/* The names in balancer_servers: none while it is empty. */
+	/* Returns the names in balancer_servers: none while it is empty. */
 	std::span<const std::string_view> written_names() const;
 
 	/*
-	 * Where a room is whose row names a server and is as old as that. A claim counts from its time on, whether or not
-	 * the row has been rewritten, so that all callers give the same answer.
+	 * Returns where a room is whose row names a server and was assigned at that time. A claim
+	 * applies from its due_at on, whether or not the row has been rewritten, so all callers get the
+	 * same answer.
 	 */
 	RoomLocation locate(std::string_view server, TimestampTz assigned_at, TimestampTz now) const;
 };
 
 /*
- * The pool as of now. What it points to stays until the end of the transaction, whatever changes meanwhile. Waits for
- * those who have locked one of its tables as a whole until the deadline.
+ * Returns the current pool. It stays valid until the end of the transaction, even if the pool
+ * changes. Waits until the deadline for transactions that have locked one of its tables: 55P03.
  */
 const Pool &pool(Deadline deadline);
 
 /*
- * The same without waiting for anybody: if somebody has locked one of the tables as a whole, the pool as it was; nullptr
- * if this backend has not seen it yet.
+ * The same without waiting. If another transaction has locked one of the tables, returns the last
+ * copy; nullptr if this backend has none.
  */
 const Pool *pool_without_waiting();
 
-/* The pool as this backend has last read it, which may be out of date; nullptr if it has not read it yet. */
+/* Returns the last copy of this backend, which may be out of date; nullptr if there is none. */
 const Pool *last_pool();
 
-/* Whether a copy of this number is the pool as it is now; waits for nothing. */
+/* Returns whether the copy with this number is current. Never waits. */
 bool is_current_pool(std::uint64_t number);
 
-/* Adds the names of a list (see NameList) that are not in the pool yet to balancer_servers; how many. */
+/*
+ * Adds the names of a list (see NameList) that are not in the pool to balancer_servers. Returns how
+ * many.
+ */
 int write_servers(const char *names, Deadline deadline);
 
 /* The same with default_servers, if the pool has never been written. */
 void write_pool_if_unwritten(Deadline deadline);
 
 /*
- * Notes, as the owner of the tables, that the pool has been written, unless that is noted already. Called by triggers on
+ * Records, as the owner of the tables, that the pool has been written. Called by triggers on
  * balancer_servers.
  */
 void note_pool_written();
 
-/* Called by the server when a relation changed (0: any), and when default_servers did. */
+/*
+ * The server calls it when a relation has changed (0: any), and when default_servers has changed.
+ */
 void invalidate_pool(Oid relation);
 
 const char *name_of(ServerState state);

@@ -1,11 +1,11 @@
 /*
- * pool_cache.cpp: a backend's own copy of the small tables.
+ * pool_cache.cpp: each backend's copy of the small tables.
  *
- * The servers change a few times a day and are needed by every new room, so each backend keeps a copy in its memory.
- * Triggers on the tables (ENABLE ALWAYS, for logical replication) send a relcache invalidation with every change; it
- * reaches every backend when the change commits, its own at once, and again if it rolls back. The same holds for the
- * servers' health, of which only a turn for the better or worse is told, and for their failovers. A copy that is out of
- * date is not freed but handed to the transaction, so that nobody is left holding a dangling name.
+ * Servers change a few times a day but every placement needs them, so each backend keeps a copy.
+ * Triggers on the tables (ENABLE ALWAYS, for logical replication) send a relcache invalidation with
+ * every change. It reaches the changing backend at once, the others at commit. Reports of health
+ * send one only if the health changes. A copy that is out of date is freed at the end of the
+ * transaction, because callers may still point into it.
  */
 #include "tables/catalog.hpp"
 #include "servers/pool_tables.hpp"
@@ -27,9 +27,9 @@ static_assert(std::is_trivially_destructible_v<Copy>);
 Copy *copy = nullptr;
 bool valid = false;
 std::uint64_t copies = 0;
-std::uint64_t changes = 0; /* seen while none was valid */
+std::uint64_t changes = 0; /* invalidations seen while no copy was valid */
 
-/* False if one cannot be had without waiting and there is no deadline to wait for. */
+/* Locks the tables. deadline nullptr: returns false instead of waiting. */
 bool
 lock_tables(const Deadline *deadline)
 {
@@ -42,7 +42,7 @@ lock_tables(const Deadline *deadline)
 	return true;
 }
 
-/* Nothing is left behind in permanent memory when reading fails: the context becomes permanent last. */
+/* The context becomes permanent last, so an error leaves nothing in permanent memory. */
 Copy *
 read_copy(const Deadline *deadline)
 {
@@ -65,7 +65,7 @@ read_copy(const Deadline *deadline)
 
 } // namespace
 
-/* nullptr if there is no deadline and somebody would have to be waited for. */
+/* Returns nullptr if there is no deadline and a lock would have to be waited for. */
 static const Pool *
 current_pool(const Deadline *deadline)
 {
@@ -96,7 +96,7 @@ pool_without_waiting()
 {
 	const Pool *current = current_pool(nullptr);
 
-	/* What was true a moment ago is better than nothing. */
+	/* An old copy is better than none. */
 	return current == nullptr && copy != nullptr ? &copy->pool : current;
 }
 
@@ -122,9 +122,12 @@ write_servers(const char *names, Deadline deadline)
 
 	while (list.next(&name))
 		all.push(name);
-	/* Two writers at once would both start at position 1. */
+	/* Lock, because two concurrent writers would both start at position 1. */
 	lock_table(&Relations::servers, ShareRowExclusiveLock, deadline);
-	/* The column's default would be evaluated as the owner, who need not have EXECUTE on it, and once for each row. */
+	/*
+	 * The column's default would be evaluated for each row, as an owner who may lack EXECUTE on its
+	 * function.
+	 */
 	return static_cast<int>(
 		run_as_owner(&Relations::servers, deadline,
 					 "INSERT INTO %s (name, position) SELECT n.name, "

@@ -104,7 +104,7 @@ list_claimants(Pool *pool)
 	});
 }
 
-/* Of what a server's rooms are placed, answered and moved by. */
+/* Hash of everything by which a server's rooms are placed, answered and moved. */
 std::uint64_t
 digest_of(const PoolServer &server)
 {
@@ -125,7 +125,7 @@ digest_of(const PoolServer &server)
 	return digest;
 }
 
-/* When all that is to be known of the servers has been read. The order of the rows is of no consequence. */
+/* Runs after everything about the servers has been read. The order of the rows does not matter. */
 void
 list_plain_servers(Pool *pool)
 {
@@ -169,7 +169,10 @@ read_sources(Pool *pool, Snapshot snapshot)
 
 		std::optional<std::string_view> schema = row.text(sources_schema);
 
-		/* Without a name it is a source that does not exist, which is an error; never one without sessions. */
+		/*
+		 * An attachment without a name is a missing source, which is an error; it never means "no
+		 * source".
+		 */
 		(sessions ? pool->sessions : pool->rooms) =
 			Attachment{.schema = schema ? copy_of(*schema).data() : nullptr,
 					   .relation = copy_of(row.text(sources_relation).value_or("")).data()};
@@ -195,7 +198,7 @@ read_health(Pool *pool, Snapshot snapshot)
 	});
 }
 
-/* Of several active failovers of one server the latest counts; a restore may have brought the others back. */
+/* If a server has several active failovers, as after a restore, the latest counts. */
 void
 read_failovers(Pool *pool, Snapshot snapshot)
 {
@@ -250,7 +253,9 @@ note_pool_written()
 void
 read_pool(Pool *pool)
 {
-	/* One for all tables, so that what a transaction changed in several is read whole or not at all. */
+	/*
+	 * One snapshot for all tables, so that a transaction's changes are seen together or not at all.
+	 */
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	read_servers(pool, snapshot);

@@ -1,5 +1,5 @@
 /*
- * pool_tables.hpp: the pool as it stands in the tables.
+ * pool_tables.hpp: reads the pool from its tables.
  */
 #pragma once
 
@@ -8,7 +8,10 @@
 namespace gxy
 {
 
-/* Reads it, with a latest snapshot, from the five tables, which the caller has locked. In the current memory context. */
+/*
+ * Reads the pool with a latest snapshot into the current memory context. The caller has locked the
+ * tables.
+ */
 void read_pool(Pool *pool);
 
 } // namespace gxy

@@ -1,8 +1,9 @@
 /*
- * pool_under_lock.cpp: takes the lock and looks at the pool again.
+ * pool_under_lock.cpp: takes the placement lock and checks the pool again.
  *
- * A copy that is out of date is not read again under the lock, where that might wait for a lock on a table, but after
- * having released it. If only pins, sources or reports have changed, the older copy still serves.
+ * A copy that is out of date is not read again under the lock, because that might wait for a lock
+ * on a table; the placement lock is released first. If only pins, sources or reports have changed,
+ * the older copy is still used.
  */
 #include "servers/pool_under_lock.hpp"
 

@@ -1,13 +1,13 @@
 /*
- * server_removal.cpp: looks for the rooms of a server that is to go.
+ * server_removal.cpp: refuses to remove a server that has rooms.
  *
- * Twice: before the row is deleted, which is when most mistakes are found, and when the transaction commits, because
- * until then other sessions know nothing of it and go on to place rooms there. The second look is made under the placement
- * lock, which is then kept until the end of the transaction: that is when other backends are told of the change, so the
- * next to hold the lock do not place by the old pool (pool_under_lock.hpp).
+ * It checks twice. The check before the row is deleted finds most mistakes. The check at commit is
+ * needed because other sessions place rooms on the server until then. It runs under the placement
+ * lock, which is kept until the end of the transaction. Other backends learn of the change at that
+ * time, so the next holder of the lock uses the new pool (pool_under_lock.hpp).
  *
- * The lock must not be held for longer than a commit takes, so a transaction that has removed a server cannot be
- * prepared.
+ * The lock must not be held longer than a commit takes, so a transaction that has removed a server
+ * cannot be prepared.
  */
 #include "servers/server_removal.hpp"
 
@@ -25,7 +25,10 @@ struct Removal
 	bool deleted; /* not renamed */
 };
 
-/* Of this transaction, in TopTransactionContext; some may have been rolled back to a savepoint. */
+/*
+ * Removals of this transaction, in TopTransactionContext; some may have been rolled back to a
+ * savepoint.
+ */
 Array<Removal> removals;
 
 const char *
@@ -34,7 +37,7 @@ verb(const Removal &removal)
 	return removal.deleted ? "delete" : "rename";
 }
 
-/* Raises the error for a server that has got rooms since it was deleted. */
+/* Raises 55006 for a server that got rooms after it was deleted. */
 [[noreturn]] void
 refuse_late(const Removal &removal, std::int64_t rooms)
 {
@@ -51,7 +54,7 @@ refuse_late(const Removal &removal, std::int64_t rooms)
 	pg_unreachable();
 }
 
-/* Rooms that are on the server, or that a claim in force sends there. */
+/* Returns how many rooms are on the server or are claimed by it. */
 std::int64_t
 count_rooms(std::string_view server, Deadline deadline)
 {

@@ -9,9 +9,9 @@ namespace gxy
 {
 
 /*
- * Called by a trigger before a server is deleted, or gets another name: raises 55006 if it has rooms, those of
- * transactions in progress included. They are looked for once more when this transaction commits, which then fails with
- * the same error.
+ * Called by a trigger before a server is deleted or renamed. Raises 55006 if the server has rooms,
+ * including those of transactions in progress. The commit of this transaction checks again and
+ * fails with the same error.
  */
 void guard_removal(std::string_view server, bool deleted);
 

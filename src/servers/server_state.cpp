@@ -1,9 +1,10 @@
 /*
  * server_state.cpp: changes of a server's state.
  *
- * Intent and health are kept apart: people write balancer_servers.state, monitors write balancer_health, and what is in
- * force is the worse of the two. So a heartbeat cannot undo a drain, and a server that recovers is what people last
- * wanted it to be. A heartbeat that brings no news touches one row in place, and not even that more than once a second.
+ * The wanted state and the health are separate: operators write balancer_servers.state, monitors
+ * write balancer_health, and the worse of the two is in force. So a heartbeat cannot undo a drain,
+ * and a server that recovers gets the state that was last wanted. A heartbeat that does not change
+ * the health updates one row, at most once a second.
  */
 #include "servers/server_state.hpp"
 
@@ -18,7 +19,7 @@ namespace gxy
 namespace
 {
 
-/* A heartbeat is not worth writing down that comes sooner after the last. */
+/* Returns the time (microseconds) within which a second heartbeat of a server is not written. */
 TimestampTz
 heartbeat_interval()
 {
@@ -29,7 +30,7 @@ heartbeat_interval()
 	return std::min(second, microseconds(setting::heartbeat_timeout) / 10);
 }
 
-/* One that is being written down by somebody else just now need not be by us. */
+/* Updates the time of the last heartbeat. Skips the row if another transaction is updating it. */
 void
 refresh(std::string_view server, TimestampTz now, Deadline deadline)
 {
@@ -62,7 +63,10 @@ announce_health(std::string_view server, bool healthy, const char *cause, Deadli
 {
 	const PoolServer *known = pool(deadline).server(server);
 
-	/* Deleted without our triggers, which would have waited for us. */
+	/*
+	 * The server was deleted without this extension's triggers, which would have waited for this
+	 * transaction.
+	 */
 	if (known == nullptr)
 		return;
 	Notification("server_health", deadline)
@@ -74,7 +78,9 @@ announce_health(std::string_view server, bool healthy, const char *cause, Deadli
 	call_for_run_at_commit();
 }
 
-/* The first heartbeat after nobody reported: whoever has not reported yet gets a whole timeout to do so. */
+/*
+ * After a time without any heartbeat, gives every server that has not reported yet a whole timeout.
+ */
 void
 resume(const HeartbeatSummary &summary, TimestampTz now, Deadline deadline)
 {
@@ -101,7 +107,10 @@ summary_of(const HeartbeatReports &read, TimestampTz now)
 								microseconds(setting::heartbeat_timeout));
 }
 
-/* Declares the silent ones, unless somebody is changing a state just now or has done so already. */
+/*
+ * Marks the silent servers unhealthy. Does nothing if another transaction is changing a state or
+ * has marked them.
+ */
 void
 mark_unhealthy(TimestampTz now, Deadline deadline)
 {
@@ -127,11 +136,11 @@ mark_unhealthy(TimestampTz now, Deadline deadline)
 	reconcile_failovers(cause_silent, deadline);
 }
 
-/* Looks for silence among the servers at a heartbeat, as often as heartbeats are worth writing down. */
+/* Checks for silent servers at a heartbeat, at most once per heartbeat_interval(). */
 void
 look_around(TimestampTz now, Deadline deadline)
 {
-	static TimestampTz last_look = 0; /* of this backend */
+	static TimestampTz last_look = 0; /* time of the last check of this backend */
 
 	if (setting::heartbeat_timeout == 0 ||
 		(now >= last_look && now - last_look < heartbeat_interval()))
@@ -145,7 +154,7 @@ look_around(TimestampTz now, Deadline deadline)
 		mark_unhealthy(now, deadline);
 }
 
-/* Tells the caller, who has just said what people want of a server, where its health keeps it in a worse state. */
+/* Raises a NOTICE if a server's health keeps it in a worse state than the caller wants. */
 void
 notice_health(const PoolServer &server)
 {
@@ -159,7 +168,10 @@ notice_health(const PoolServer &server)
 								 quote_literal_cstr(name))));
 }
 
-/* Backends are not told of a first report that is good, so their copies of the pool may not have it. */
+/*
+ * A first report that is healthy sends no invalidation, so this backend's copy of the pool may not
+ * have it.
+ */
 bool
 has_reported(const PoolServer &server, Deadline deadline)
 {
@@ -169,7 +181,7 @@ has_reported(const PoolServer &server, Deadline deadline)
 				.empty();
 }
 
-/* When a silence that has begun will count, if it goes on. */
+/* Returns when a silence that has begun will count, if it goes on. */
 TimestampTz
 next_look(const HeartbeatReports &read, TimestampTz now)
 {
@@ -179,7 +191,7 @@ next_look(const HeartbeatReports &read, TimestampTz now)
 	for (const HeartbeatReport &report : read.reports)
 		if (report.healthy)
 			next = std::min(next, later(report.counts_from, timeout));
-	/* While the monitor is dead everybody is late: no need to look all the time. */
+	/* If the monitor has failed all servers are late: do not check all the time. */
 	return std::max(next, now + std::max<TimestampTz>(timeout / 4, USECS_PER_SEC / 4));
 }
 
@@ -233,7 +245,7 @@ set_server_state(std::string_view server, ServerState state, Deadline deadline)
 	}
 	lock_server_states(deadline);
 
-	/* No row, if it has been deleted meanwhile. */
+	/* Updates no row if the server has been deleted meanwhile. */
 	(void) run_as_owner(&Relations::servers, deadline,
 						"UPDATE %s SET state = $2 WHERE name = $1 AND state <> $2",
 						{Argument::of(server), Argument::of(std::string_view(name_of(state)))});
@@ -252,7 +264,7 @@ heartbeat(std::string_view server, bool healthy)
 	write_pool_if_unwritten(deadline);
 	look_around(now, deadline);
 
-	/* A server that is deleted while we wait, here or below, is not in the pool any more. */
+	/* A server that is deleted during a wait, here or below, is no longer in the pool. */
 	const PoolServer *known = pool(deadline).server(server);
 
 	if (known == nullptr)
@@ -267,7 +279,7 @@ heartbeat(std::string_view server, bool healthy)
 	if (known == nullptr)
 		return false;
 
-	/* What has never been reported is taken to be well. */
+	/* A server that was never reported counts as healthy. */
 	bool news = known->healthy != healthy;
 
 	write_down(server, healthy, now, deadline);
@@ -295,15 +307,17 @@ watch_servers(Deadline deadline)
 		if (summary.should_mark_unhealthy())
 			mark_unhealthy(now, deadline);
 	}
-	/* A dump that is being restored has its failovers first and its servers later: no server has recovered. */
+	/*
+	 * While a dump is restored its failovers may exist before its servers: no server has recovered.
+	 */
 	if (pool(deadline).written && try_lock_server_states())
 		reconcile_failovers(cause_reported, deadline);
 	return watch;
 }
 
 /*
- * Called for every server that a statement changes, so it does not read the pool again each time. Its health is as it was
- * when the statement took its turn.
+ * Runs once per changed server, so it does not read the pool again each time. The health is as of
+ * the time when the statement got the lock.
  */
 void
 announce_state(std::string_view server, std::string_view was, std::string_view wanted)
