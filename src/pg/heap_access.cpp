@@ -6,6 +6,7 @@
  */
 #include "pg/heap_access.hpp"
 
+#include "pg/async_commit.hpp"
 #include "pg/new_rows.hpp"
 
 namespace gxy
@@ -48,37 +49,68 @@ enter_into_indexes(Relation heap, TupleTableSlot *row, compat::IndexUpdates upda
 	FreeExecutorState(estate);
 }
 
+/* The row at tid with other values in some columns, in a slot of its own. */
+static TupleTableSlot *
+new_version_of(Relation heap, TupleTableSlot *old_row, std::span<const int> columns,
+			   const Datum *values)
+{
+	bool nulls[16] = {};
+
+	Assert(columns.size() <= std::size(nulls));
+
+	HeapTuple tuple = heap_modify_tuple_by_cols(
+		ExecFetchSlotHeapTuple(old_row, false, nullptr), RelationGetDescr(heap),
+		static_cast<int>(columns.size()), const_cast<int *>(columns.data()),
+		const_cast<Datum *>(values), nulls);
+	TupleTableSlot *row = MakeSingleTupleTableSlot(RelationGetDescr(heap), &TTSOpsHeapTuple);
+
+	ExecForceStoreHeapTuple(tuple, row, false);
+	row->tts_tableOid = RelationGetRelid(heap);
+	return row;
+}
+
+static Change
+update_row(Relation heap, ItemPointer tid, TupleTableSlot *row)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+	compat::IndexUpdates updates;
+	Change change =
+		change_of(table_tuple_update(heap, tid, row, GetCurrentCommandId(true), InvalidSnapshot,
+									 InvalidSnapshot, true, &failure, &mode, &updates.which));
+
+	if (change == Change::done && updates.any())
+		enter_into_indexes(heap, row, updates);
+	return change;
+}
+
+/* Constraints are code of the table's owner, and may write as well: whatever that is, it is not expendable. */
 Change
-change_columns(Relation heap, ItemPointer tid, std::span<const int> columns, const Datum *values)
+change_columns(Relation heap, ItemPointer tid, std::span<const int> columns, const Datum *values,
+			   Durability durability)
 {
 	TupleTableSlot *old_row = table_slot_create(heap, nullptr);
 	TM_FailureData failure;
-	Change change =
-		change_of(table_tuple_lock(heap, tid, InvalidSnapshot, old_row, GetCurrentCommandId(true),
-								   LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure));
+	Change change;
+	auto write = [durability](auto f) {
+		if (durability == Durability::expendable)
+			write_expendably(f);
+		else
+			f();
+	};
 
-	Assert(columns.size() <= 16);
+	write([&] {
+		change = change_of(table_tuple_lock(heap, tid, InvalidSnapshot, old_row,
+											GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+											LockWaitSkip, 0, &failure));
+	});
 	if (change == Change::done)
 	{
-		bool nulls[16] = {};
-		HeapTuple tuple = heap_modify_tuple_by_cols(
-			ExecFetchSlotHeapTuple(old_row, false, nullptr), RelationGetDescr(heap),
-			static_cast<int>(columns.size()), const_cast<int *>(columns.data()),
-			const_cast<Datum *>(values), nulls);
-		TupleTableSlot *new_row =
-			MakeSingleTupleTableSlot(RelationGetDescr(heap), &TTSOpsHeapTuple);
-		LockTupleMode mode;
-		compat::IndexUpdates updates;
+		TupleTableSlot *new_row = new_version_of(heap, old_row, columns, values);
 
-		ExecForceStoreHeapTuple(tuple, new_row, false);
-		new_row->tts_tableOid = RelationGetRelid(heap);
 		if (have_to_check(heap, columns))
 			check_new_row(target_of(heap), new_row);
-		change = change_of(table_tuple_update(heap, tid, new_row, GetCurrentCommandId(true),
-											  InvalidSnapshot, InvalidSnapshot, true, &failure,
-											  &mode, &updates.which));
-		if (change == Change::done && updates.any())
-			enter_into_indexes(heap, new_row, updates);
+		write([&] { change = update_row(heap, tid, new_row); });
 		ExecDropSingleTupleTableSlot(new_row);
 		CommandCounterIncrement();
 	}

@@ -24,6 +24,13 @@ enum class Change
 
 Change change_of(TM_Result result);
 
+/* Whether a crash may lose a change although its transaction has committed: see pg/async_commit.hpp. */
+enum class Durability
+{
+	required,
+	expendable
+};
+
 /*
  * Updates some columns of a row (numbered from 1, new values not NULL) and inserts the index
  * entries that the new version needs. Does not wait: returns busy if another transaction has
@@ -31,7 +38,7 @@ Change change_of(TM_Result result);
  * transaction sees the change.
  */
 Change change_columns(Relation heap, ItemPointer tid, std::span<const int> columns,
-					  const Datum *values);
+					  const Datum *values, Durability durability = Durability::required);
 
 /* Deletes a row. wait: waits for a transaction that has locked it instead of returning busy. */
 Change delete_row(Relation heap, ItemPointer tid, bool wait);

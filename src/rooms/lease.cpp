@@ -88,7 +88,8 @@ renew(Assignments *assignments, Found *found, TimestampTz now, std::optional<int
 	if (!ConditionalLockRelationOid(table, RowExclusiveLock))
 		return Change::busy;
 
-	Change change = assignments->renew(&found->tid, now, users);
+	Change change =
+		assignments->renew(&found->tid, now, users != found->reported_users ? users : std::nullopt);
 
 	if (change != Change::done)
 		UnlockRelationOid(table, RowExclusiveLock);

@@ -15,6 +15,7 @@
  */
 #include "tables/assignments.hpp"
 
+#include "pg/async_commit.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
 #include "tables/owner_code.hpp"
@@ -202,14 +203,27 @@ Assignments::close_and_unlock()
 	table_close(heap, mode);
 }
 
+/* What is written meanwhile, such as a pruned page, is not for the transaction's sake. */
 std::optional<Found>
 Assignments::find(const RoomKey &room, bool *absent) const
 {
-	std::uint64_t hash = name_hash(room.view());
-	std::optional<Found> found = find_remembered(heap, room, hash);
+	std::optional<Found> found;
 
-	if (found)
-		return found;
+	write_expendably([&] {
+		std::uint64_t hash = name_hash(room.view());
+
+		found = find_remembered(heap, room, hash);
+		if (!found)
+			found = find_by_key(room, hash, absent);
+	});
+	return found;
+}
+
+std::optional<Found>
+Assignments::find_by_key(const RoomKey &room, std::uint64_t hash, bool *absent) const
+{
+	std::optional<Found> found;
+
 	open_key();
 
 	bool any = for_each_version(
@@ -287,7 +301,8 @@ Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported
 	Change change;
 
 	as_table_owner(heap, [&] {
-		change = change_columns(heap, tid, std::span(renewed, reported_users ? 2 : 1), values);
+		change = change_columns(heap, tid, std::span(renewed, reported_users ? 2 : 1), values,
+								reported_users ? Durability::required : Durability::expendable);
 	});
 	return change;
 }

@@ -144,7 +144,7 @@ public:
 
 	using Change = gxy::Change;
 
-	/* Renews the lease: sets last_used_at, and reported_users if given. */
+	/* Renews the lease: sets last_used_at, and reported_users if given. Without those a crash may lose it. */
 	Change renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users);
 
 	/* Moves the room to another server: sets server, reason, assigned_at and last_used_at. */
@@ -211,6 +211,7 @@ private:
 
 	using RowVisitor = void (*)(void *context, const Assignment &row, HeapTuple tuple);
 
+	std::optional<Found> find_by_key(const RoomKey &room, std::uint64_t hash, bool *absent) const;
 	Change lock_row(ItemPointer tid, LockWaitPolicy policy);
 	void scan(Snapshot snapshot, Rows rows, RowVisitor visit, void *context) const;
 	void scan_in_flight(Snapshot snapshot, RowVisitor visit, void *context) const;
