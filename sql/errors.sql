@@ -146,6 +146,13 @@ COMMIT;
 SELECT room_id FROM room_server_assignments;
 SELECT release_room('known');
 
+-- A unique index of the DBA's that no second room can pass.
+CREATE UNIQUE INDEX one_of_them ON room_server_assignments ((1)) WHERE room_id LIKE 'unique%';
+SELECT get_or_assign_server('unique1') IS NOT NULL AS assigned;
+SELECT get_or_assign_server('unique2');
+DROP INDEX one_of_them;
+SELECT get_or_assign_server('unique2') IS NOT NULL AS assigned, release_room('unique1'), release_room('unique2');
+
 -- Settings: invalid values are refused, and the old value stays. Messages name units.
 SET gxy_balancer.default_capacity = 17;
 \set VERBOSITY sqlstate

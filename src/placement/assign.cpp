@@ -346,9 +346,13 @@ place(const PlacementRequest &request, RoomWaits *waits)
 		CommandCounterIncrement();
 	}
 	MemoryContextDelete(context);
-	if (attempt == Attempt::occupied && !in_the_way.committed &&
-		TransactionIdIsValid(in_the_way.holder))
-		waits->wait_for_holder(in_the_way.holder, in_the_way.token);
+	if (attempt == Attempt::occupied && !in_the_way.committed)
+	{
+		if (TransactionIdIsValid(in_the_way.holder))
+			waits->wait_for_holder(in_the_way.holder, in_the_way.token);
+		else
+			waits->note_refused_row();
+	}
 	return server;
 }
 

@@ -287,14 +287,25 @@ RoomWaits::wait_for_row(Assignments *assignments, ItemPointer tid)
 void
 RoomWaits::next_round()
 {
-	constexpr int limit = 1000;
+	/* Each leaves a dead row. */
+	constexpr int most_refusals = 10;
+	/* A room that many callers renew at once may change between two looks, but not forever. */
+	constexpr int most_rounds = 1000;
 
 	rounds_without_wait = waited ? 0 : rounds_without_wait + 1;
-	if (rounds_without_wait > limit)
+	if (rounds_without_wait >= most_refusals && row_refused)
+		ereport(ERROR, (errcode(ERRCODE_UNIQUE_VIOLATION),
+						errmsg("a unique index refuses the row of room \"%s\"",
+							   copy_of(room->view()).data()),
+						errdetail("Table room_server_assignments has a unique index besides its "
+								  "primary key, and a row of another room is in the way."),
+						errhint("Drop that index.")));
+	if (rounds_without_wait >= most_rounds)
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
 						errmsg_internal("the row of room \"%s\" is neither found nor absent",
 										copy_of(room->view()).data())));
 	waited = false;
+	row_refused = false;
 	round_start = GetCurrentTimestamp();
 }
 

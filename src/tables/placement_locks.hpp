@@ -75,9 +75,12 @@ public:
 	/* Waits until this transaction has locked the row. Raises 55P03 at the deadline. */
 	Change wait_for_row(Assignments *assignments, ItemPointer tid);
 
+	/* The room's row could not be written, though no other row of the room was in the way. */
+	void note_refused_row() { row_refused = true; }
+
 	/*
-	 * Starts the next round. Raises XX000 after 1000 rounds without a wait: such a call would never
-	 * end.
+	 * Starts the next round. Raises an error after too many rounds without a wait: such a call
+	 * would never end.
 	 */
 	void next_round();
 
@@ -89,6 +92,7 @@ private:
 	Deadline until;
 	bool waited = false;	/* this round has waited */
 	bool timed_out = false; /* a wait has timed out: this is the last round */
+	bool row_refused = false;
 	int rounds_without_wait = 0;
 };
 static_assert(std::is_trivially_destructible_v<RoomWaits>);
