@@ -515,7 +515,7 @@ CREATE FUNCTION _stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, O
 		assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6
 		bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused
 		bigint, OUT since timestamptz, OUT worker text, OUT last_run timestamptz, OUT last_run_duration
-		interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamptz)
+		interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamptz, OUT load_cache text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'gxy_stats';
 REVOKE ALL ON FUNCTION _stats() FROM PUBLIC;
@@ -544,6 +544,7 @@ COMMENT ON COLUMN balancer_stats.last_run_duration IS 'how long that took';
 COMMENT ON COLUMN balancer_stats.last_run_freed IS 'how many rooms it freed';
 COMMENT ON COLUMN balancer_stats.last_error IS 'why it failed, if it did, or what it could not write beside the rooms it freed';
 COMMENT ON COLUMN balancer_stats.next_due IS 'when the next run is due';
+COMMENT ON COLUMN balancer_stats.load_cache IS 'in use, off (load_max_age is 0), unused so far, not preloaded, or no place left: other databases have all of them';
 
 CREATE FUNCTION reset_balancer_stats() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_reset_stats';

@@ -288,6 +288,23 @@ worker_in_words(const std::optional<DatabaseStatus> &status)
 	return "idle";
 }
 
+static const char *
+load_cache_in_words()
+{
+	switch (board_place())
+	{
+		case BoardPlace::not_preloaded:
+			return "not preloaded";
+		case BoardPlace::taken:
+			return "in use";
+		case BoardPlace::refused:
+			return "no place left";
+		case BoardPlace::none:
+			break;
+	}
+	return setting::load_max_age > 0 ? "unused so far" : "off";
+}
+
 void
 report_stats(FunctionCallInfo fcinfo)
 {
@@ -326,6 +343,7 @@ report_stats(FunctionCallInfo fcinfo)
 		for (int i = 0; i < 3; i++)
 			row.add_null();
 	add_time(status && status->next_due != 0, status ? status->next_due : 0);
+	row.add(load_cache_in_words());
 	row.put();
 }
 

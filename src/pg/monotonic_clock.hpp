@@ -12,6 +12,16 @@
 namespace gxy
 {
 
+/* Returns microseconds since an arbitrary start, the same one for all processes; never 0. */
+inline std::int64_t
+monotonic_microseconds()
+{
+	timespec now = {};
+
+	(void) clock_gettime(CLOCK_MONOTONIC, &now);
+	return static_cast<std::int64_t>(now.tv_sec) * 1000000 + now.tv_nsec / 1000 + 1;
+}
+
 /* Returns milliseconds since an arbitrary start, exact to a few milliseconds. */
 inline std::int64_t
 monotonic_milliseconds()

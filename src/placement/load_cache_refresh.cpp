@@ -40,6 +40,7 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Placem
 			.place = places[i],
 			.burden = {.load = loads[i].users + loads[i].expected, .rooms = loads[i].rooms}});
 	result.suspects = loads.unassigned();
+	result.has_sessions = pool.sessions.exists();
 	if (!count.wants_prepared)
 		return result;
 	/* Under a page lock, and the board's lock comes before it elsewhere: places are looked up afterwards. */
@@ -159,7 +160,7 @@ Board *
 fresh_board(const PlacementRequest &request, const PlacementInput &input,
 			const Assignments &assignments)
 {
-	Board *board = setting::load_max_age > 0 ? board_here() : nullptr;
+	Board *board = setting::load_max_age > 0 ? claim_board() : nullptr;
 
 	if (board == nullptr || has_truncated())
 		return nullptr;
@@ -167,7 +168,7 @@ fresh_board(const PlacementRequest &request, const PlacementInput &input,
 	Basis basis = basis_of(*input.pool, input.rules);
 	std::int64_t max_age = microseconds(setting::load_max_age);
 
-	if (!count_is_due(board, basis, request.now, max_age))
+	if (!count_is_due(board, basis, max_age))
 		return board;
 
 	int *places = places_of(board, *input.pool);
@@ -175,7 +176,7 @@ fresh_board(const PlacementRequest &request, const PlacementInput &input,
 	if (places == nullptr)
 		return nullptr;
 
-	BoardCount count = start_count(board, basis, request.now, max_age);
+	BoardCount count = start_count(board, basis, max_age);
 
 	if (count.snapshot != nullptr)
 		count_anew(count, basis, request, input, assignments, board, places);

@@ -174,7 +174,7 @@ read_board(Board *board, Basis basis, const int *places, Burden *burdens, int co
 		settle_prepared(board);
 		for (int i = 0; i < count; i++)
 			burdens[i] = board->servers[places[i]].sum();
-		*counted_at = board->counted_at;
+		*counted_at = board->counted != 0 ? board->counted_at : 0;
 		return board->usable && board->basis == basis;
 	});
 }

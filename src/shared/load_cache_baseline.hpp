@@ -18,10 +18,10 @@ struct BoardCount
 };
 
 /* Whether there is no count by these rules that is younger than max_age (microseconds). A guess, made without a lock. */
-bool count_is_due(const Board *board, Basis basis, TimestampTz now, std::int64_t max_age);
+bool count_is_due(const Board *board, Basis basis, std::int64_t max_age);
 
-/* nullptr snapshot: it is not due, or somebody else makes it. */
-BoardCount begin_count(Board *board, Basis basis, TimestampTz now, std::int64_t max_age);
+/* nullptr snapshot: it is not due, or another backend makes it. */
+BoardCount begin_count(Board *board, Basis basis, std::int64_t max_age);
 
 struct CountedServer
 {
@@ -34,14 +34,22 @@ struct CountResult
 	Array<CountedServer> servers;
 	Array<std::uint64_t> suspects; /* rooms with live sessions and no assignment */
 	Array<PreparedRow> prepared;
+	bool has_sessions = false; /* which the counting transaction may have written itself */
 };
 
-/* False: a transaction that the count has seen has yet to say so on the board; try again in a moment. */
-bool install_count(Board *board, Basis basis, const CountResult &result);
+enum class Installed
+{
+	yes,
+	not_yet, /* a transaction that the count has seen has yet to say so on the board; try again in a moment */
+	discarded
+};
+
+Installed install_count(Board *board, Basis basis, const CountResult &result,
+						std::int64_t *counted);
 void abandon_count(Board *board);
 
-/* Rooms and sessions have changed in a way the board has not been told: counts are due at once. */
-void outdate_count(Board *board);
+/* A count, by the clock that install_count() gave, has seen what is rolled back: the next one is due at once. */
+void outdate_count(Board *board, std::int64_t counted);
 
 /* Without a count that can be used, waits for the one somebody else is making, but no longer than so many milliseconds. */
 void wait_for_count(Board *board, Basis basis, int milliseconds);

@@ -57,25 +57,32 @@ struct Seen
 	TransactionId next;
 	TransactionId own;
 	int in_progress_count;
-	TransactionId *in_progress; /* top-level ids */
+	TransactionId *in_progress; /* top-level ids, in the board's space for them */
 };
 
 struct Board
 {
-	LWLock *lock;
-	Oid database; /* InvalidOid: free */
+	/* These stay when another database gets the board. */
+	LWLock *lock; /* for all that follows told_from */
+	ConditionVariable count_ended;
+	TransactionId *in_progress; /* space for seen.in_progress */
+	Oid database;				/* InvalidOid: free; see claim_board() */
+
+	/* Transactions before this one may have changed rooms without telling the board; InvalidTransactionId: none may. */
+	TransactionId told_from;
 
 	/* The count. */
 	bool usable;
 	bool counting;
+	bool count_is_void; /* the running count must not be installed */
 	bool prepared_known;
 	int epoch; /* of what settles now; nothing is in the other unless a count is running */
 	Basis basis;
-	TimestampTz counted_at;
-	TimestampTz count_begun;
-	std::int64_t count_duration;
+	std::int64_t counted;	  /* when the count began, by monotonic_microseconds(); 0: one is due */
+	std::int64_t count_begun; /* the running one */
+	std::int64_t count_duration; /* microseconds */
+	TimestampTz counted_at;		 /* when the count began, for the eye */
 	Seen seen;
-	ConditionVariable counted;
 
 	int taken;
 	Carried servers[places];

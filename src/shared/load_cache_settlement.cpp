@@ -85,6 +85,17 @@ settle_prepared(Board *board)
 	board->prepared_count = kept;
 }
 
+bool
+has_told(const Board *board, TransactionId transaction)
+{
+	std::span<const TransactionId> backends = transactions_in_flight();
+
+	return std::find(backends.begin(), backends.end(), transaction) != backends.end() ||
+		   std::any_of(
+			   board->prepared, board->prepared + board->prepared_count,
+			   [transaction](const Prepared &change) { return change.transaction == transaction; });
+}
+
 void
 lose_prepared(Board *board)
 {
@@ -94,20 +105,13 @@ lose_prepared(Board *board)
 	board->prepared_count = 0;
 	board->prepared_known = false;
 	board->usable = false;
+	/* It has not looked for the rows of those that were in the list. */
+	board->count_is_void = true;
 }
 
 void
 add_prepared(Board *board, const Array<PreparedRow> &rows)
 {
-	auto has_told = [board](TransactionId transaction) {
-		std::span<const TransactionId> backends = transactions_in_flight();
-
-		return std::find(backends.begin(), backends.end(), transaction) != backends.end() ||
-			   std::any_of(board->prepared, board->prepared + board->prepared_count,
-						   [transaction](const Prepared &change) {
-							   return change.transaction == transaction;
-						   });
-	};
 	int told = board->prepared_count;
 
 	for (const PreparedRow &row : rows)
@@ -123,7 +127,7 @@ add_prepared(Board *board, const Array<PreparedRow> &rows)
 							 [&row](const Prepared &change) {
 								 return change.transaction == row.transaction;
 							 }) ||
-				 !has_told(row.transaction))
+				 !has_told(board, row.transaction))
 		{
 			if (board->prepared_count == prepared_changes)
 			{

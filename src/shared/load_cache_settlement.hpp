@@ -21,6 +21,9 @@ void settle(Board *board, TransactionId transaction, int place, Burden gain, Bur
 /* Has the prepared transactions that have ended settle. */
 void settle_prepared(Board *board);
 
+/* Whether a transaction in progress, or prepared, has something on the board. */
+bool has_told(const Board *board, TransactionId transaction);
+
 /* The rows of all prepared transactions have to be looked for. */
 void lose_prepared(Board *board);
 

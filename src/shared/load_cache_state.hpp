@@ -15,8 +15,28 @@ struct Board;
 /* To be called while libraries are being preloaded. */
 void request_boards();
 
-/* That of this database, claimed at the first use; nullptr: none. Not for transaction callbacks. */
+/*
+ * The board of this database; nullptr if it has none (yet). In a transaction that has an id and looks before each of its
+ * changes: either it finds the board, or no count is made before it has ended.
+ */
 Board *board_here();
+
+/*
+ * The same, taking a free one if there is one. nullptr: none is left, of which the first call in the database that finds
+ * it so warns. Not for transaction callbacks.
+ */
+Board *claim_board();
+
+enum class BoardPlace
+{
+	not_preloaded,
+	none, /* not claimed yet */
+	taken,
+	refused, /* none was left at the last claim */
+};
+
+/* How this database stands. */
+BoardPlace board_place();
 
 /*
  * The transaction that this backend has something in flight of, and those of all backends. They are read and written

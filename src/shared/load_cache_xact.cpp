@@ -17,8 +17,9 @@ Array<BoardChange> changes; /* in TopMemoryContext; levels never decrease */
 TransactionId transaction = InvalidTransactionId;
 int truncated_level = 0; /* 0: the table has not been emptied */
 int counting_level = 0;	 /* 0: no count is running */
-bool counted_own =
-	false; /* this transaction has counted sessions that it may have written itself */
+/* Of the innermost (sub)transaction that may have written sessions before this transaction's count saw them; 0: none. */
+int counted_level = 0;
+std::int64_t counted = 0; /* that count, for outdate_count() */
 bool listening = false;
 BoardChange reservation;
 
@@ -53,7 +54,7 @@ forget()
 	changes.count = 0;
 	transaction = InvalidTransactionId;
 	truncated_level = 0;
-	counted_own = false;
+	counted_level = 0;
 }
 
 int
@@ -77,8 +78,11 @@ undo(int level)
 		abandon_count(board);
 		counting_level = 0;
 	}
-	if (counted_own)
-		outdate_count(board);
+	if (counted_level >= level)
+	{
+		outdate_count(board, counted);
+		counted_level = 0;
+	}
 	if (truncated_level >= level)
 		truncated_level = 0;
 	if (changes.count > first || (level <= 1 && TransactionIdIsValid(transaction)))
@@ -101,7 +105,7 @@ hand_to_parent(int level)
 		change.level = level - 1;
 		enter(change);
 	}
-	for (int *at : {&truncated_level, &counting_level})
+	for (int *at : {&truncated_level, &counting_level, &counted_level})
 		if (*at >= level)
 			*at = level - 1;
 }
@@ -121,6 +125,9 @@ extern "C"
 				forget();
 				break;
 			case XACT_EVENT_PREPARE:
+				/* No callback runs if it is rolled back. */
+				if (counted_level > 0)
+					outdate_count(board_here(), counted);
 				if (TransactionIdIsValid(transaction))
 					leave_on_board(board_here(), transaction, changes.items, changes.count);
 				forget();
@@ -159,6 +166,7 @@ listen()
 static void
 note(std::string_view server, Burden gain, Burden loss)
 {
+	TransactionId own = GetTopTransactionId();
 	Board *board = board_here();
 	int place = board != nullptr ? place_on_board(board, name_hash(server)) : -1;
 
@@ -166,7 +174,7 @@ note(std::string_view server, Burden gain, Burden loss)
 		return;
 	listen();
 	make_space();
-	transaction = GetTopTransactionId();
+	transaction = own;
 
 	BoardChange change = {place, GetCurrentTransactionNestLevel(), gain, loss};
 
@@ -192,15 +200,18 @@ note_loss(std::string_view server, Burden burden, TransactionId inserter)
 void
 note_lost_room(std::string_view room)
 {
+	TransactionId own = GetTopTransactionId();
 	Board *board = board_here();
 
 	if (board != nullptr)
-		suspect_on_board(board, GetTopTransactionId(), name_hash(room));
+		suspect_on_board(board, own, name_hash(room));
 }
 
 void
 note_truncation()
 {
+	TransactionId own = GetTopTransactionId();
+
 	if (board_here() == nullptr)
 		return;
 	listen();
@@ -208,7 +219,7 @@ note_truncation()
 	int level = GetCurrentTransactionNestLevel();
 
 	make_space();
-	transaction = GetTopTransactionId();
+	transaction = own;
 	enter(BoardChange{.place = -1, .level = level, .gain = {}, .loss = {}});
 	if (truncated_level == 0)
 		truncated_level = level;
@@ -253,11 +264,11 @@ take_back_reservation()
 }
 
 BoardCount
-start_count(Board *board, Basis basis, TimestampTz now, std::int64_t max_age)
+start_count(Board *board, Basis basis, std::int64_t max_age)
 {
 	listen();
 
-	BoardCount count = begin_count(board, basis, now, max_age);
+	BoardCount count = begin_count(board, basis, max_age);
 
 	if (count.snapshot != nullptr)
 		counting_level = GetCurrentTransactionNestLevel();
@@ -267,10 +278,19 @@ start_count(Board *board, Basis basis, TimestampTz now, std::int64_t max_age)
 bool
 finish_count(Board *board, Basis basis, const CountResult &result)
 {
-	if (!install_count(board, basis, result))
+	Installed installed = install_count(board, basis, result, &counted);
+
+	if (installed == Installed::not_yet)
 		return false;
-	counted_own = counted_own || TransactionIdIsValid(GetTopTransactionIdIfAny());
 	counting_level = 0;
+	/* A (sub)transaction that has no id has written nothing. */
+	if (installed == Installed::yes)
+		counted_level = !result.has_sessions ? 0
+						: TransactionIdIsValid(GetCurrentTransactionIdIfAny())
+							? GetCurrentTransactionNestLevel()
+						: TransactionIdIsValid(GetTopTransactionIdIfAny())
+							? GetCurrentTransactionNestLevel() - 1
+							: 0;
 	return true;
 }
 

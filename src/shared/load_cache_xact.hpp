@@ -34,7 +34,7 @@ Reserved reserve(Board *board, ReserveRequest request, Server *servers, const in
 void take_back_reservation();
 
 /* begin_count() and what ends it; a count that is cut off by an error is abandoned. */
-BoardCount start_count(Board *board, Basis basis, TimestampTz now, std::int64_t max_age);
+BoardCount start_count(Board *board, Basis basis, std::int64_t max_age);
 bool finish_count(Board *board, Basis basis, const CountResult &result);
 void give_up_count(Board *board);
 
