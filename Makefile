@@ -58,6 +58,7 @@ ISOLATION = \
 	evacuate \
 	evacuate-moved \
 	failover-claim \
+	failover-on-call \
 	failover-spread \
 	old-snapshot \
 	pool-edit \

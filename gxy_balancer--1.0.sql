@@ -183,6 +183,7 @@ CREATE TABLE balancer_failovers (
 		CHECK (outcome IN ('pending', 'moved', 'spread', 'cancelled', 'interrupted')),
 	finished_at timestamptz,
 	recovered_at timestamptz,
+	on_call boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (from_server, declared_at)
 ) USING heap;
 REVOKE ALL ON balancer_failovers FROM PUBLIC;
@@ -193,9 +194,10 @@ COMMENT ON COLUMN balancer_failovers.declared_at IS 'when it went offline';
 COMMENT ON COLUMN balancer_failovers.due_at IS 'from when its rooms are elsewhere: gxy_balancer.failover_delay later';
 COMMENT ON COLUMN balancer_failovers.cause IS 'set offline by people, reported unhealthy, or silent';
 COMMENT ON COLUMN balancer_failovers.rooms IS 'rooms moved so far';
-COMMENT ON COLUMN balancer_failovers.outcome IS 'pending; moved to the standby; spread by the policy; cancelled: it came back before the delay was over; interrupted: it came back before all rooms were moved';
+COMMENT ON COLUMN balancer_failovers.outcome IS 'pending; moved to the standby; spread by the policy; cancelled: it came back before the delay was over, and no room was moved; interrupted: it came back before all rooms were moved';
 COMMENT ON COLUMN balancer_failovers.finished_at IS 'when the last room was moved, or the failover called off';
 COMMENT ON COLUMN balancer_failovers.recovered_at IS 'when the server came back, or left the pool';
+COMMENT ON COLUMN balancer_failovers.on_call IS 'callers get the new server of a room from declared_at on, see gxy_balancer.failover_on_call';
 SELECT pg_catalog.pg_extension_config_dump('balancer_failovers', '');
 
 CREATE SEQUENCE balancer_events;

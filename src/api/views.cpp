@@ -41,8 +41,9 @@ plan_for_rooms(const Pool &pool, int index, int targets, TimestampTz now)
 
 	if (targets == 0)
 		return "rooms stay, no other server is online";
-	if (now < failover.due_at)
-		return psprintf("rooms will move%s", to);
+	if (!failover.counts(now, Viewpoint::worker))
+		return failover.on_call ? psprintf("rooms move%s when called for, others later", to)
+								: psprintf("rooms will move%s", to);
 	/* A standby does not know whether the primary has a worker, so it assumes one. */
 	if (has_launcher() || RecoveryInProgress())
 		return psprintf("rooms are moving%s", to);
@@ -67,8 +68,9 @@ cause_of(const Pool &pool, int index, int targets, TimestampTz now)
 		add_part(&cause, plan_for_rooms(pool, index, targets, now));
 	for (int claimant : pool.claims_on(index))
 		add_part(&cause, psprintf("%s for %s",
-								  now < pool.servers[claimant].failover.due_at ? "will stand in"
-																			   : "stands in",
+								  pool.servers[claimant].failover.counts(now, Viewpoint::caller)
+									  ? "stands in"
+									  : "will stand in",
 								  copy_of(pool.servers[claimant].name).data()));
 	return cause.data;
 }

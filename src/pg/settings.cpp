@@ -27,6 +27,7 @@ int cleanup_interval;
 int max_learned_rooms;
 int load_max_age;
 int failover_delay;
+bool failover_on_call;
 int heartbeat_timeout;
 } // namespace setting
 
@@ -237,6 +238,13 @@ define_times()
 	define_milliseconds("gxy_balancer.failover_delay",
 						"How long a server is offline before its rooms are moved.",
 						&setting::failover_delay, 5 * 1000, 0);
+
+	/* A user who is sent to a server that is offline cannot join; one who is sent elsewhere may split the room. */
+	DefineCustomBoolVariable(
+		"gxy_balancer.failover_on_call",
+		"Whether callers get a room's new server at once, not after failover_delay.",
+		"As it was when the failover was declared.", &setting::failover_on_call, false, PGC_SUSET,
+		0, nullptr, nullptr, nullptr);
 
 	/* A monitor on the same machine stops together with the server, so missing heartbeats count. */
 	define_milliseconds("gxy_balancer.heartbeat_timeout",

@@ -28,6 +28,7 @@ extern int cleanup_interval;
 extern int max_learned_rooms; /* 0: none are learned or used */
 extern int load_max_age;	  /* 0: each call counts */
 extern int failover_delay;
+extern bool failover_on_call;
 extern int heartbeat_timeout; /* 0: missing heartbeats are ignored */
 } // namespace setting
 

@@ -7,6 +7,7 @@
  */
 #include "rooms/failover_moves.hpp"
 
+#include "servers/failover.hpp"
 #include "tables/catalog.hpp"
 #include "tables/notification.hpp"
 #include "tables/owner_sql.hpp"
@@ -15,6 +16,9 @@ namespace gxy
 {
 namespace
 {
+
+/* Failovers that one transaction notes the progress of. */
+constexpr int most_noted = 500;
 
 /* The rooms whose failover is due. */
 struct DueRooms
@@ -29,7 +33,7 @@ bool
 has_claim_in_force(const Pool &pool, TimestampTz now)
 {
 	return std::any_of(pool.servers.begin(), pool.servers.end(), [&](const PoolServer &server) {
-		return pool.locate(server.name, DT_NOEND, now).moved;
+		return pool.locate(server.name, DT_NOEND, now, Viewpoint::worker).moved;
 	});
 }
 
@@ -40,12 +44,7 @@ has_claim_in_force(const Pool &pool, TimestampTz now)
 int
 origin_of(const Pool &pool, const Assignment &row)
 {
-	constexpr std::string_view prefix = "failover from ";
-
-	if (!row.reason.starts_with(prefix))
-		return -1;
-
-	int server = pool.find(row.reason.substr(prefix.size()));
+	int server = pool.find(failed_server_of(row));
 
 	if (server < 0 || !pool.servers[server].failover.active ||
 		row.assigned_at < pool.servers[server].failover.declared_at)
@@ -64,7 +63,7 @@ find_due(const Assignments &assignments, const Pool &pool, Destination destinati
 	due.rooms = static_cast<std::int64_t *>(palloc0(size));
 	due.left = static_cast<std::int64_t *>(palloc0(size));
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer) {
-		RoomLocation where = pool.locate(row.server, row.assigned_at, now);
+		RoomLocation where = pool.locate(row.server, row.assigned_at, now, Viewpoint::worker);
 		int named = pool.find(row.server);
 		int origin = origin_of(pool, row);
 
@@ -111,7 +110,8 @@ hold_failover(const PoolServer &server, Deadline deadline)
 bool
 is_still_claimed(const Pool &pool, const Assignment &room, std::string_view target)
 {
-	RoomLocation where = pool.locate(room.server, room.assigned_at, GetCurrentTimestamp());
+	RoomLocation where =
+		pool.locate(room.server, room.assigned_at, GetCurrentTimestamp(), Viewpoint::worker);
 
 	return where.moved && pool.servers[where.server].name == target;
 }
@@ -172,7 +172,8 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 		return moved;
 	}
 	moved = move_rooms(
-		assignments, rooms_of(due.rooms_to_move, server.name),
+		assignments,
+		due.left[index] > 0 ? rooms_of(due.rooms_to_move, server.name) : Array<Assignment>(),
 		MoveTarget{.target = target, .why = "failover", .still_open = is_still_claimed}, deadline);
 	/* If other transactions have freed or moved some of the rooms, the next run finds out. */
 	moved.busy = moved.busy || (moved.rooms < due.left[index] && !moved.stuck && !due.more);
@@ -190,7 +191,8 @@ next_failover(const Pool &pool, TimestampTz now)
 	TimestampTz next = 0;
 
 	for (const PoolServer &server : pool.servers)
-		if (server.failover.active && server.failover.pending && server.failover.due_at > now &&
+		if (server.failover.active && server.failover.pending &&
+			!server.failover.counts(now, Viewpoint::worker) &&
 			(next == 0 || server.failover.due_at < next))
 			next = server.failover.due_at;
 	return next;
@@ -208,18 +210,28 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	DueRooms due = find_due(assignments, current, destination, limit, now);
 	Array<Assignment> outside;
+	int noted = 0;
 	MoveResult moved;
 
 	for (int i = 0; i < current.servers.count; i++)
 	{
 		const PoolServer &server = current.servers[i];
-		RoomLocation where = current.locate(server.name, DT_NOEND, now);
+		RoomLocation where = current.locate(server.name, DT_NOEND, now, Viewpoint::worker);
 		bool ours = destination == Destination::standby ? where.moved : where.stranded;
 
+		/* Each is noted by a statement, and a run has not much time. */
+		if (noted == most_noted)
+		{
+			due.more = true;
+			break;
+		}
 		if ((ours && server.failover.pending) || due.left[i] > 0)
+		{
+			noted++;
 			add(&moved, carry_out_one(&assignments, server,
 									  where.moved ? server.failover.target : std::string_view(),
 									  due, i, deadline));
+		}
 	}
 	for (const Assignment &room : due.rooms_to_move)
 		if (current.find(room.server) < 0)
@@ -227,7 +239,7 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 	add(&moved, move_rooms(&assignments, outside, MoveTarget{.why = "failover"}, deadline));
 	assignments.close();
 	/* If no room of a full batch could move, the next batch would be the same rooms: stop. */
-	moved.more = due.more && moved.rooms > 0;
+	moved.more = due.more && (moved.rooms > 0 || (noted == most_noted && !moved.busy));
 	return moved;
 }
 

@@ -48,11 +48,12 @@ has_lost_its_standby(const Pool &pool, const PoolServer &server)
 bool
 is_settled(const Pool &pool)
 {
-	return !pool.has_orphans && std::none_of(pool.servers.begin(), pool.servers.end(),
-											 [&pool](const PoolServer &server) {
-												 return is_missing(server) || is_over(server) ||
-														has_lost_its_standby(pool, server);
-											 });
+	return pool.orphans.count == 0 && std::none_of(pool.servers.begin(), pool.servers.end(),
+												   [&pool](const PoolServer &server) {
+													   return is_missing(server) ||
+															  is_over(server) ||
+															  has_lost_its_standby(pool, server);
+												   });
 }
 
 /* Which standbys are taken, and which failed servers still have rooms. */
@@ -66,7 +67,7 @@ struct Occupancy
 bool
 is_spent(const PoolServer &server, bool has_rooms, TimestampTz now)
 {
-	return server.failover.due_at <= now && !has_rooms;
+	return server.failover.counts(now, Viewpoint::worker) && !has_rooms;
 }
 
 /*
@@ -140,55 +141,135 @@ name_or_none(const Pool &pool, int server)
 	return server >= 0 ? pool.servers[server].name : std::string_view();
 }
 
+/* Servers that have failed, and where their rooms go. */
+struct Declarations
+{
+	Array<std::string_view> servers;
+	Array<std::string_view> targets; /* empty: they are spread */
+	Array<std::string_view> causes;
+};
+
 void
-declare(const PoolServer &server, std::string_view target, const char *cause, Deadline deadline)
+declare(const Declarations &declared, Deadline deadline)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz due = now + microseconds(setting::failover_delay);
-	const char *why = server.wanted == ServerState::offline ? "set offline" : cause;
+	TimestampTz due = later(now, microseconds(setting::failover_delay));
 
-	(void) run_as_owner(&Relations::failovers, deadline,
-						"INSERT INTO %s (from_server, to_server, declared_at, due_at, cause) "
-						"VALUES ($1, $2, $3, $4, $5)",
-						{Argument::of(server.name), Argument::of_name(target),
-						 Argument::of_time(now), Argument::of_time(due),
-						 Argument::of(std::string_view(why))});
-	Notification("failover_declared", deadline)
-		.add("server", server.name)
-		.add_name("target", target)
-		.add_time("due_at", due)
-		.add("cause", std::string_view(why))
-		.send();
-}
-
-/*
- * Ends the failovers of a server that is online again or has left the pool. Moved rooms stay where
- * they are.
- */
-void
-end_failovers(std::string_view server, Deadline deadline)
-{
-	if (run_as_owner(
-			&Relations::failovers, deadline,
-			"UPDATE %s SET recovered_at = $2, finished_at = coalesce(finished_at, $2), outcome = "
-			"CASE WHEN outcome OPERATOR(pg_catalog.<>) 'pending' THEN outcome "
-			"WHEN due_at OPERATOR(pg_catalog.>) $2 THEN 'cancelled' ELSE 'interrupted' END "
-			"WHERE from_server OPERATOR(pg_catalog.=) $1 AND recovered_at IS NULL",
-			{Argument::of(server), Argument::of_time(GetCurrentTimestamp())}) > 0)
-		Notification("failover_ended", deadline).add("server", server).send();
-}
-
-/* Ends the failovers whose server has left the pool. */
-void
-end_orphans(const Pool &pool, Deadline deadline)
-{
+	if (declared.servers.count == 0)
+		return;
 	(void) run_as_owner(
 		&Relations::failovers, deadline,
-		"UPDATE %s SET recovered_at = $1, finished_at = coalesce(finished_at, $1), outcome = "
-		"CASE WHEN outcome <> 'pending' THEN outcome ELSE 'cancelled' END WHERE recovered_at IS "
-		"NULL "
-		"AND NOT EXISTS (SELECT FROM unnest($2) s(name) WHERE s.name = from_server)",
-		{Argument::of_time(GetCurrentTimestamp()), Argument::of(pool.written_names())});
+		"INSERT INTO %s (from_server, to_server, declared_at, due_at, cause, on_call) "
+		"SELECT d.server, nullif(d.target, ''), $1, $2, d.cause, $3 "
+		"FROM unnest($4, $5, $6) d(server, target, cause)",
+		{Argument::of_time(now), Argument::of_time(due), Argument::of(setting::failover_on_call),
+		 Argument::of(declared.servers.span()), Argument::of(declared.targets.span()),
+		 Argument::of(declared.causes.span())});
+	for (int i = 0; i < declared.servers.count; i++)
+		Notification("failover_declared", deadline)
+			.add("server", declared.servers[i])
+			.add_name("target", declared.targets[i])
+			.add_time("due_at", due)
+			.add("cause", declared.causes[i])
+			.send();
+}
+
+/* Failovers that end because their servers are back, or gone from the pool. What has been moved stays where it is. */
+struct Endings
+{
+	struct Ending
+	{
+		std::string_view server;
+		Failover failover;
+		std::int64_t moved = 0; /* rooms */
+		std::int64_t left = 0;
+	};
+
+	Array<Ending> endings;
+	NameInterner numbers; /* of the servers; each has one ending */
+};
+
+Endings
+list_endings(const Pool &pool)
+{
+	Endings found;
+	bool fresh;
+	auto add = [&](std::string_view server, const Failover &failover) {
+		(void) found.numbers.number(server, &fresh);
+		if (fresh)
+			found.endings.push({.server = server, .failover = failover});
+	};
+
+	found.numbers.prepare();
+	for (const PoolServer &server : pool.servers)
+		if (is_over(server))
+			add(server.name, server.failover);
+	/* Half of a restored dump may be there: the failovers, and no pool yet. */
+	for (const Orphan &orphan : pool.orphans)
+		if (pool.written)
+			add(orphan.server, orphan.failover);
+	return found;
+}
+
+/* Looks at what callers and the worker have moved. */
+void
+count_rooms(Endings *endings, Deadline deadline)
+{
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	assignments.for_each_row(snapshot, [endings](const Assignment &row, ItemPointer) {
+		int named = endings->numbers.find(row.server);
+		int origin = endings->numbers.find(failed_server_of(row));
+
+		if (named >= 0)
+			endings->endings[named].left++;
+		if (origin >= 0 && row.assigned_at >= endings->endings[origin].failover.declared_at)
+			endings->endings[origin].moved++;
+	});
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+}
+
+/* What a failover that the worker has not finished has come to. */
+std::string_view
+outcome_of(const Endings::Ending &ending, TimestampTz now)
+{
+	if (ending.moved == 0 && !ending.failover.counts(now, Viewpoint::worker))
+		return "cancelled";
+	if (ending.left > 0)
+		return "interrupted";
+	return ending.failover.target.empty() ? "spread" : "moved";
+}
+
+void
+end_failovers(Endings endings, Deadline deadline)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Array<std::string_view> servers;
+	Array<std::string_view> rooms;
+	Array<std::string_view> outcomes;
+
+	if (endings.endings.count == 0)
+		return;
+	count_rooms(&endings, deadline);
+	for (const Endings::Ending &ending : endings.endings)
+	{
+		servers.push(ending.server);
+		rooms.push(psprintf(INT64_FORMAT, ending.moved));
+		outcomes.push(outcome_of(ending, now));
+	}
+	(void) run_as_owner(
+		&Relations::failovers, deadline,
+		"UPDATE %s f SET recovered_at = $1, finished_at = coalesce(f.finished_at, $1), "
+		"rooms = greatest(f.rooms, e.rooms::bigint), "
+		"outcome = CASE f.outcome WHEN 'pending' THEN e.outcome ELSE f.outcome END "
+		"FROM unnest($2, $3, $4) e(server, rooms, outcome) "
+		"WHERE f.from_server = e.server AND f.recovered_at IS NULL",
+		{Argument::of_time(now), Argument::of(servers.span()), Argument::of(rooms.span()),
+		 Argument::of(outcomes.span())});
+	for (std::string_view server : servers)
+		Notification("failover_ended", deadline).add("server", server).send();
 }
 
 void
@@ -215,7 +296,8 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 	FreeStandbys free =
 		free_standbys(pool, look_at_standbys(pool, GetCurrentTimestamp(), deadline));
 	int *target_of =
-		static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(pool.servers.count)));
+		static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(pool.servers.count + 1)));
+	Declarations declared;
 
 	for (int i = 0; i < pool.servers.count; i++)
 	{
@@ -225,9 +307,12 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 		if (is_missing(server))
 		{
 			target_of[i] = free.claim();
-			declare(server, name_or_none(pool, target_of[i]), cause, deadline);
+			declared.servers.push(server.name);
+			declared.targets.push(name_or_none(pool, target_of[i]));
+			declared.causes.push(server.wanted == ServerState::offline ? "set offline" : cause);
 		}
 	}
+	declare(declared, deadline);
 	for (const PoolServer &server : pool.servers)
 		if (has_lost_its_standby(pool, server))
 		{
@@ -240,6 +325,14 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 }
 
 } // namespace
+
+std::string_view
+failed_server_of(const Assignment &row)
+{
+	constexpr std::string_view prefix = "failover from ";
+
+	return row.reason.starts_with(prefix) ? row.reason.substr(prefix.size()) : std::string_view();
+}
 
 void
 lock_server_states(Deadline deadline)
@@ -281,11 +374,7 @@ reconcile_failovers(const char *cause, Deadline deadline)
 	 */
 	const Pool &current = pool(deadline);
 
-	for (const PoolServer &server : current.servers)
-		if (is_over(server))
-			end_failovers(server.name, deadline);
-	if (current.has_orphans && current.written)
-		end_orphans(current, deadline);
+	end_failovers(list_endings(current), deadline);
 	find_standbys(current, cause, deadline);
 	call_for_run_at_commit();
 }

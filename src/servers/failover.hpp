@@ -4,6 +4,7 @@
 #pragma once
 
 #include "servers/pool.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {
@@ -25,5 +26,8 @@ bool try_lock_server_states();
  * there is work. cause: written for servers that are offline because of their health.
  */
 void reconcile_failovers(const char *cause, Deadline deadline);
+
+/* The server whose failure brought a room where it is, as the row's reason names it; empty if none did. */
+std::string_view failed_server_of(const Assignment &row);
 
 } // namespace gxy

@@ -62,7 +62,8 @@ Pool::claims_on(int standby) const
 }
 
 RoomLocation
-Pool::locate(std::string_view server, TimestampTz assigned_at, TimestampTz now) const
+Pool::locate(std::string_view server, TimestampTz assigned_at, TimestampTz now,
+			 Viewpoint viewpoint) const
 {
 	RoomLocation where = {.server = find(server)};
 	bool known = where.server >= 0;
@@ -78,14 +79,15 @@ Pool::locate(std::string_view server, TimestampTz assigned_at, TimestampTz now) 
 	{
 		std::int64_t age = elapsed(assigned_at, now);
 
-		/* A time in the future, which only the application can have written, counts as old. */
-		where.stranded = age < 0 || age >= microseconds(setting::failover_delay);
+		/* A time that is yet to come, which only the application can have written, says nothing. */
+		where.stranded = age < 0 || age >= microseconds(setting::failover_delay) ||
+						 (setting::failover_on_call && viewpoint == Viewpoint::caller);
 		return where;
 	}
 
 	const Failover &failover = servers[where.server].failover;
 
-	if (now < failover.due_at)
+	if (!failover.counts(now, viewpoint))
 		return where;
 	where.moved = failover.standby >= 0 && servers[failover.standby].state == ServerState::online;
 	where.stranded = !where.moved;

@@ -7,6 +7,7 @@
 #include "pg/lock_timeout.hpp"
 #include "pg/interner.hpp"
 #include "policy/placement_policy.hpp"
+#include "policy/time_arithmetic.hpp"
 
 namespace gxy
 {
@@ -27,15 +28,37 @@ struct Pin
 	std::optional<int> expected_users;
 };
 
-/* The failover of a server that is offline, or was a moment ago. */
+/* Who asks where a room is. */
+enum class Viewpoint
+{
+	caller, /* who is to be sent there */
+	worker	/* which moves rooms that nobody has called for */
+};
+
+/* The failover of a server that is, or was until a moment ago, offline. */
 struct Failover
 {
 	bool active = false;  /* declared, and the server has not recovered */
 	bool pending = false; /* not carried out yet */
+	bool on_call = false; /* it counts for callers at once */
 	TimestampTz declared_at = 0;
 	TimestampTz due_at = 0;
 	std::string_view target; /* empty: the rooms are spread */
 	int standby = -1;		 /* the target's index, -1 for none in the pool */
+
+	/* Whether rooms are elsewhere. A clock that was set back by more than the delay since then does not prolong it. */
+	bool counts(TimestampTz now, Viewpoint viewpoint) const
+	{
+		return now >= due_at || (on_call && viewpoint == Viewpoint::caller) ||
+			   later(now, elapsed(declared_at, due_at)) < declared_at;
+	}
+};
+
+/* An active failover of a server that is not in the pool. */
+struct Orphan
+{
+	std::string_view server;
+	Failover failover;
 };
 
 /* A server, as its row, its health and its failover describe it. */
@@ -92,7 +115,7 @@ struct Pool
 	bool has_failovers = false; /* active ones of servers in the pool */
 	Array<int>
 		claimants; /* servers with an active failover that has a standby in the pool, by standby */
-	bool has_orphans = false; /* active failovers of servers that are not in the pool */
+	Array<Orphan> orphans;
 	bool has_doubles = false; /* servers with more than one active failover, by a restore */
 
 	/*
@@ -116,11 +139,11 @@ struct Pool
 	std::span<const std::string_view> written_names() const;
 
 	/*
-	 * Returns where a room is whose row names a server and was assigned at that time. A claim
-	 * applies from its due_at on, whether or not the row has been rewritten, so all callers get the
-	 * same answer.
+	 * Where a room is whose row names a server and is as old as that. A claim counts from its time on, whether or not
+	 * the row has been rewritten, so that all callers get the same answer.
 	 */
-	RoomLocation locate(std::string_view server, TimestampTz assigned_at, TimestampTz now) const;
+	RoomLocation locate(std::string_view server, TimestampTz assigned_at, TimestampTz now,
+						Viewpoint viewpoint = Viewpoint::caller) const;
 };
 
 /*

@@ -116,6 +116,7 @@ digest_of(const PoolServer &server)
 								   static_cast<std::uint64_t>(server.pool),
 								   static_cast<std::uint64_t>(server.state),
 								   static_cast<std::uint64_t>(failover.active),
+								   static_cast<std::uint64_t>(failover.on_call),
 								   static_cast<std::uint64_t>(failover.due_at),
 								   name_hash(failover.target)};
 	std::uint64_t digest = name_hash({reinterpret_cast<const char *>(parts), sizeof(parts)});
@@ -198,7 +199,22 @@ read_health(Pool *pool, Snapshot snapshot)
 	});
 }
 
-/* If a server has several active failovers, as after a restore, the latest counts. */
+/* An active one. */
+Failover
+read_failover(const Row &row)
+{
+	Failover failover;
+
+	failover.active = true;
+	failover.pending = row.text(failovers_outcome) == "pending";
+	failover.on_call = row.boolean(failovers_on_call).value_or(false);
+	failover.declared_at = row.time(failovers_declared_at).value_or(DT_NOBEGIN);
+	failover.due_at = row.time(failovers_due_at).value_or(failover.declared_at);
+	failover.target = copy_of(row.text(failovers_to).value_or(""));
+	return failover;
+}
+
+/* Of several active failovers of one server the latest counts; a restore may have brought the others back. */
 void
 read_failovers(Pool *pool, Snapshot snapshot)
 {
@@ -206,31 +222,24 @@ read_failovers(Pool *pool, Snapshot snapshot)
 		if (row.time(failovers_recovered_at))
 			return;
 
-		int at = pool->find(row.text(failovers_from).value_or(""));
-		TimestampTz declared_at = row.time(failovers_declared_at).value_or(DT_NOBEGIN);
+		std::string_view server = row.text(failovers_from).value_or("");
+		Failover read = read_failover(row);
+		int at = pool->find(server);
 
 		if (at < 0)
 		{
-			pool->has_orphans = true;
+			pool->orphans.push(Orphan{.server = copy_of(server), .failover = read});
 			return;
 		}
 
 		Failover &failover = pool->servers[at].failover;
 
-		pool->has_doubles = pool->has_doubles || failover.active;
-		if (failover.active && failover.declared_at > declared_at)
-			return;
-		failover = Failover();
-		failover.active = true;
 		pool->has_failovers = true;
-		failover.pending = row.text(failovers_outcome) == "pending";
-		failover.declared_at = declared_at;
-		failover.due_at = row.time(failovers_due_at).value_or(declared_at);
-		if (std::optional<std::string_view> target = row.text(failovers_to))
-		{
-			failover.target = copy_of(*target);
-			failover.standby = pool->find(failover.target);
-		}
+		pool->has_doubles = pool->has_doubles || failover.active;
+		if (failover.active && failover.declared_at > read.declared_at)
+			return;
+		failover = read;
+		failover.standby = pool->find(failover.target);
 	});
 }
 

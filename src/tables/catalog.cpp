@@ -59,7 +59,8 @@ constexpr Column failovers_columns[] = {{"from_server", TEXTOID, true},
 										{"rooms", INT8OID, true},
 										{"outcome", TEXTOID, true},
 										{"finished_at", TIMESTAMPTZOID, false},
-										{"recovered_at", TIMESTAMPTZOID, false}};
+										{"recovered_at", TIMESTAMPTZOID, false},
+										{"on_call", BOOLOID, true}};
 
 Relations known;
 bool valid = false;

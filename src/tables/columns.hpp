@@ -76,7 +76,8 @@ enum FailoversColumn
 	failovers_rooms,
 	failovers_outcome,
 	failovers_finished_at,
-	failovers_recovered_at
+	failovers_recovered_at,
+	failovers_on_call
 };
 
 } // namespace gxy

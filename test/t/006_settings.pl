@@ -65,6 +65,7 @@ my @settings = (
 	[ 'default_capacity', '', 400, 1, 1000000000, 1234 ],
 	[ 'default_servers', '', $servers, undef, undef, 'mars,venus' ],
 	[ 'failover_delay', 'ms', 5000, 0, $no_bound, 1234 ],
+	[ 'failover_on_call', '', 'off', undef, undef, 'on' ],
 	[ 'heartbeat_timeout', 'ms', 0, 0, $no_bound, 1234 ],
 	[ 'join_window', 'ms', 600000, 0, $no_bound, 1234 ],
 	[ 'load_max_age', 'ms', 0, 0, $no_bound, 1234 ],
