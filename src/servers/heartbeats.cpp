@@ -20,19 +20,28 @@ read_reports(const Pool &pool, Deadline deadline)
 {
 	HeartbeatReports read;
 	TimestampTz since = writable_since();
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz far_ahead = later(now, microseconds(setting::heartbeat_timeout));
 	Oid table = lock_table(&Relations::health, AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
+	/* Then the clock has been set back since. */
+	if (since > now)
+		since = DT_NOBEGIN;
 	for_each_row_of(table, snapshot, [&](const Row &row) {
 		const PoolServer *server = pool.server(row.text(health_server).value_or(""));
 
 		if (server == nullptr)
 			return;
+
+		HeartbeatReport report = {.last_heartbeat = row.time(health_last_heartbeat).value_or(since),
+								  .counts_from =
+									  std::max(row.time(health_counts_from).value_or(since), since),
+								  .healthy = row.boolean(health_healthy).value_or(true)};
+
 		read.servers.push(server->name);
-		read.reports.push(HeartbeatReport{
-			.last_heartbeat = row.time(health_last_heartbeat).value_or(since),
-			.counts_from = std::max(row.time(health_counts_from).value_or(since), since),
-			.healthy = row.boolean(health_healthy).value_or(true)});
+		read.reports.push(report);
+		read.ahead = read.ahead || std::max(report.last_heartbeat, report.counts_from) > far_ahead;
 	});
 	UnregisterSnapshot(snapshot);
 	return read;

@@ -14,6 +14,7 @@ struct HeartbeatReports
 {
 	Array<HeartbeatReport> reports;
 	Array<std::string_view> servers;
+	bool ahead = false; /* some are more than a timeout ahead: the clock has been set back since */
 };
 
 /*

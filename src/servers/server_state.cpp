@@ -34,10 +34,10 @@ heartbeat_interval()
 void
 refresh(std::string_view server, TimestampTz now, Deadline deadline)
 {
-	const char *sql = "UPDATE %s SET last_heartbeat = $2, counts_from = $2 WHERE server "
-					  "OPERATOR(pg_catalog.=) (SELECT h.server FROM %s h WHERE h.server "
-					  "OPERATOR(pg_catalog.=) $1 AND h.last_heartbeat OPERATOR(pg_catalog.<=) $3 "
-					  "FOR UPDATE SKIP LOCKED)";
+	/* One that is yet to come was written before the clock was set back. */
+	const char *sql = "UPDATE %s SET last_heartbeat = $2, counts_from = $2 WHERE server = "
+					  "(SELECT h.server FROM %s h WHERE h.server = $1 AND "
+					  "(h.last_heartbeat <= $3 OR h.last_heartbeat > $2) FOR UPDATE SKIP LOCKED)";
 
 	(void) run_as_owner(&Relations::health, deadline, sql,
 						{Argument::of(server), Argument::of_time(now),
@@ -107,10 +107,25 @@ summary_of(const HeartbeatReports &read, TimestampTz now)
 								microseconds(setting::heartbeat_timeout));
 }
 
-/*
- * Marks the silent servers unhealthy. Does nothing if another transaction is changing a state or
- * has marked them.
- */
+/* The reports, after those that are ahead of the clock have been brought back: their silence counts from now. */
+HeartbeatReports
+reports_in_time(TimestampTz now, Deadline deadline)
+{
+	HeartbeatReports read = read_reports(pool(deadline), deadline);
+
+	if (!read.ahead)
+		return read;
+	(void) run_as_owner(
+		&Relations::health, deadline,
+		"UPDATE %s SET counts_from = least(counts_from, $1), last_heartbeat = "
+		"least(last_heartbeat, "
+		"$1) WHERE server = ANY (ARRAY(SELECT h.server FROM %s h WHERE h.counts_from > $1 OR "
+		"h.last_heartbeat > $1 FOR UPDATE SKIP LOCKED))",
+		{Argument::of_time(now)});
+	return read_reports(pool(deadline), deadline);
+}
+
+/* Declares the silent ones, unless somebody is changing a state just now or has done so already. */
 void
 mark_unhealthy(TimestampTz now, Deadline deadline)
 {
@@ -147,7 +162,7 @@ look_around(TimestampTz now, Deadline deadline)
 		return;
 	last_look = now;
 
-	HeartbeatSummary summary = summary_of(read_reports(pool(deadline), deadline), now);
+	HeartbeatSummary summary = summary_of(reports_in_time(now, deadline), now);
 
 	resume(summary, now, deadline);
 	if (summary.should_mark_unhealthy())
@@ -299,7 +314,7 @@ watch_servers(Deadline deadline)
 
 	if (setting::heartbeat_timeout > 0)
 	{
-		HeartbeatReports read = read_reports(pool(deadline), deadline);
+		HeartbeatReports read = reports_in_time(now, deadline);
 		HeartbeatSummary summary = summary_of(read, now);
 
 		watch.monitor_lost = summary.most_are_silent();

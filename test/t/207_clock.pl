@@ -65,6 +65,23 @@ like($caller->query('SELECT 1'), qr/^55P03$/m, 'and says so');
 $caller->quit;
 release($other);
 
+# A failover that was declared before, and servers that were heard of before: of three, one is silent from now on.
+$node->safe_psql('postgres', q(SELECT attach_sessions(NULL); INSERT INTO balancer_servers (name) VALUES ('gxy3')));
+set_clock(0);
+$node->safe_psql('postgres', q(ALTER DATABASE postgres SET gxy_balancer.heartbeat_timeout = '1500ms'));
+$node->safe_psql('postgres', q(INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('f', 'gxy2')));
+$node->safe_psql('postgres', q(SELECT server_heartbeat(name) FROM balancer_servers));
+$node->safe_psql('postgres', q(SET gxy_balancer.failover_delay = '2s'; SELECT set_server_state('gxy2', 'offline')));
+set_clock(-3600);
+is($node->safe_psql('postgres', q(SELECT due_at > now() + interval '50 min' FROM balancer_failovers)), 't', 'the clock is back');
+ok($node->poll_query_until('postgres', q(SELECT get_or_assign_server('f') IN ('gxy1', 'gxy3'))),
+	'a failover that was declared before does not wait until the clock is where it was');
+ok( $node->poll_query_until('postgres',
+		q(SELECT count(server_heartbeat(name)) = 2 AND server_state('gxy3') = 'offline' FROM balancer_servers WHERE name <> 'gxy3')),
+	'a server that falls silent is found out');
+is($node->safe_psql('postgres', q(SELECT bool_and(last_heartbeat <= now()) FROM balancer_health WHERE server <> 'gxy3')), 't',
+	'the others are heard of by the new time');
+
 # The worker: its next run was planned by the old clock.
 set_interval($node, '1s');
 overdue($node, 'postgres', 'old');
