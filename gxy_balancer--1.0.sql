@@ -1,17 +1,17 @@
 /*
- * gxy_balancer 1.0: which media server carries which room.
+ * gxy_balancer 1.0: assigns rooms to media servers.
  *
- * Tables first, then functions, then views; COMMENT and REVOKE stand beside each object. EXECUTE on the functions is
- * the whole interface of an application: nothing here is granted to PUBLIC, and no function looks anything up through
- * the caller's search_path.
+ * Order: tables, functions, views; COMMENT and REVOKE stand beside each object. An application needs only EXECUTE on the
+ * functions. Nothing is granted to PUBLIC, and no function uses the caller's search_path.
  *
- * This script is run by a superuser with the search_path pg_catalog, then the extension's schema, whose owner may have put
- * anything there. An operator or function that pg_catalog has for exactly these types is found there; one that needs an
- * implicit cast would lose to an exact match in the schema. So constants are written with the type they are compared with.
+ * A superuser runs this script with the search_path pg_catalog, then the extension's schema. The owner of that schema may
+ * have created operators and functions in it. PostgreSQL prefers an exact match in the schema to one in pg_catalog that
+ * needs an implicit cast. So constants have the type that they are compared with. Example: size is real, and
+ * "size BETWEEN 0 AND 1" would call an operator (real, int) of the schema if there is one; so it says real '0'.
  */
 \echo Use "CREATE EXTENSION gxy_balancer" to load this file. \quit
 
-/* Before anything else: where the application already has a table of this name, the error says how to take it over. */
+/* Fails if the schema has a table room_server_assignments; the hint of the error says how to take it over. */
 CREATE FUNCTION _refuse_existing_table() RETURNS void
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_refuse_existing_table';
 SELECT _refuse_existing_table();
@@ -22,9 +22,9 @@ DROP FUNCTION _refuse_existing_table();
 --
 
 /*
- * The first five columns, their names and their order are those of the table the application used before the
- * extension; its own statements keep working on this one. No index on last_used_at: it would cost every renewal of a
- * lease its heap-only update, for which the fillfactor leaves room.
+ * The first five columns have the names and the order of the table that the application used before the extension, so
+ * that its own statements keep working. There is no index on last_used_at, because it would prevent heap-only updates in
+ * lease renewals. The fillfactor leaves space for these updates.
  */
 CREATE TABLE room_server_assignments (
 	room_id text PRIMARY KEY CHECK (octet_length(room_id) BETWEEN 1 AND 255),
@@ -42,9 +42,9 @@ CREATE TABLE room_server_assignments (
 	autovacuum_analyze_scale_factor = 0.05
 );
 REVOKE ALL ON room_server_assignments FROM PUBLIC;
-COMMENT ON TABLE room_server_assignments IS 'which server each room is on: one row a room, a lease that calls renew and the cleanup ends';
+COMMENT ON TABLE room_server_assignments IS 'the server of each room: one row per room; calls renew its lease, the cleanup deletes it';
 COMMENT ON COLUMN room_server_assignments.room_id IS 'the room, as text of 1 to 255 bytes';
-COMMENT ON COLUMN room_server_assignments.gateway_name IS 'the server everyone in the room is sent to';
+COMMENT ON COLUMN room_server_assignments.gateway_name IS 'the server of the room';
 COMMENT ON COLUMN room_server_assignments.region IS 'the region of the first caller, NULL if it named none';
 COMMENT ON COLUMN room_server_assignments.assigned_at IS 'when the room was assigned';
 COMMENT ON COLUMN room_server_assignments.last_used_at IS 'when the lease was last renewed: by a call, a touch, or a cleanup that saw users in the room';
@@ -71,13 +71,13 @@ COMMENT ON COLUMN balancer_servers.priority IS 'servers of a higher priority are
 COMMENT ON COLUMN balancer_servers.capacity IS 'in users; NULL: gxy_balancer.default_capacity';
 COMMENT ON COLUMN balancer_servers.regions IS 'regions this server is reserved for; NULL or empty: it takes rooms of every region';
 COMMENT ON COLUMN balancer_servers.pool IS 'primary: takes rooms; standby: when no primary server can; reserved: pinned and moved rooms only';
-COMMENT ON COLUMN balancer_servers.state IS 'what people want: online, draining (keeps its rooms, gets no new ones) or offline';
+COMMENT ON COLUMN balancer_servers.state IS 'the state that the operator has set: online, draining (keeps its rooms, gets no new ones) or offline';
 SELECT pg_catalog.pg_extension_config_dump('balancer_servers', '');
 
 /*
- * Any row says that the pool has been written: from then on an empty balancer_servers is an empty pool. It is a row of a
- * table, so that it is rolled back, dumped, upgraded and replicated like the servers themselves. A second row, by two
- * first writers at once or by a restore, changes nothing; a key would make one of them fail.
+ * A row here means that the pool has been written: from then on an empty balancer_servers is an empty pool. It is a table,
+ * so that it is rolled back, dumped, upgraded and replicated like balancer_servers. It has no key: two concurrent first
+ * writers, or a restore, may insert a second row, which changes nothing, and a key would make one of them fail.
  */
 CREATE TABLE _pool_written (
 	since timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -87,7 +87,7 @@ COMMENT ON TABLE _pool_written IS 'whether balancer_servers has ever had a row; 
 COMMENT ON COLUMN _pool_written.since IS 'when it got its first row';
 SELECT pg_catalog.pg_extension_config_dump('_pool_written', '');
 
-/* Beside the last where that is at the end of what an int holds: adding a server never fails. */
+/* Returns 2147483647 again if the last position is 2147483647, so that adding a server never fails. */
 CREATE FUNCTION _next_server_position() RETURNS int
 	LANGUAGE sql VOLATILE
 	BEGIN ATOMIC
@@ -96,10 +96,10 @@ CREATE FUNCTION _next_server_position() RETURNS int
 REVOKE ALL ON FUNCTION _next_server_position() FROM PUBLIC;
 COMMENT ON FUNCTION _next_server_position() IS 'default of balancer_servers.position: after all others';
 ALTER TABLE balancer_servers ALTER COLUMN position SET DEFAULT _next_server_position();
-/* A statement that adds a hundred thousand servers asks for the last position as often. */
+/* _next_server_position() runs for each row; with this index a statement can add a hundred thousand servers. */
 CREATE INDEX balancer_servers_position ON balancer_servers (position);
 
-/* No foreign key to balancer_servers but a trigger: pg_restore -j loads the two at once, in any order. */
+/* A trigger instead of a foreign key to balancer_servers: pg_restore -j loads both tables at once, in any order. */
 CREATE TABLE balancer_pins (
 	room_id text PRIMARY KEY CHECK (octet_length(room_id) BETWEEN 1 AND 255),
 	server text NOT NULL,
@@ -107,9 +107,9 @@ CREATE TABLE balancer_pins (
 	pinned_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) USING heap;
 REVOKE ALL ON balancer_pins FROM PUBLIC;
-COMMENT ON TABLE balancer_pins IS 'rooms that go to a server of an operator''s choice when they are next assigned';
+COMMENT ON TABLE balancer_pins IS 'rooms that the operator assigns to a server; used at the next assignment';
 COMMENT ON COLUMN balancer_pins.room_id IS 'the pinned room';
-COMMENT ON COLUMN balancer_pins.server IS 'where it goes, unless that server is offline';
+COMMENT ON COLUMN balancer_pins.server IS 'the server it is assigned to, unless that server is offline';
 COMMENT ON COLUMN balancer_pins.expected_users IS 'a size that counts in the load for as long as the pin exists; NULL: none given';
 COMMENT ON COLUMN balancer_pins.pinned_at IS 'when it was pinned';
 SELECT pg_catalog.pg_extension_config_dump('balancer_pins', '');
@@ -127,8 +127,9 @@ COMMENT ON COLUMN balancer_sources.relation_name IS 'name of the attached relati
 SELECT pg_catalog.pg_extension_config_dump('balancer_sources', '');
 
 /*
- * Written when an occasion begins and when it grows, by cleanups, which never look for rows by time; hence heap-only
- * updates. Rows beyond gxy_balancer.max_learned_rooms go, the oldest updated_at first.
+ * Cleanups write a row when an occasion begins and when its peak grows. They do not search rows by time, so updated_at has
+ * no index and updates are heap-only. Cleanups delete rows beyond gxy_balancer.max_learned_rooms, the oldest updated_at
+ * first.
  */
 CREATE TABLE balancer_room_sizes (
 	room_id text PRIMARY KEY CHECK (octet_length(room_id) BETWEEN 1 AND 255),
@@ -144,7 +145,7 @@ CREATE TABLE balancer_room_sizes (
 	autovacuum_analyze_scale_factor = 0.2
 );
 REVOKE ALL ON balancer_room_sizes FROM PUBLIC;
-COMMENT ON TABLE balancer_room_sizes IS 'how large rooms were on earlier occasions, an occasion being one assignment''s life: what a new assignment expects when nobody says how many will come';
+COMMENT ON TABLE balancer_room_sizes IS 'sizes of rooms on earlier occasions (an occasion is the life of one assignment): the users expected in a new assignment if the caller gives no number';
 COMMENT ON COLUMN balancer_room_sizes.room_id IS 'the room';
 COMMENT ON COLUMN balancer_room_sizes.size IS 'weighted mean of the peaks of its occasions before the latest, recent ones weighing more';
 COMMENT ON COLUMN balancer_room_sizes.occasions IS 'how many those were';
@@ -154,7 +155,7 @@ COMMENT ON COLUMN balancer_room_sizes.opened_at IS 'when users were first seen o
 COMMENT ON COLUMN balancer_room_sizes.updated_at IS 'when the row was last written; the rooms written longest ago are forgotten first';
 SELECT pg_catalog.pg_extension_config_dump('balancer_room_sizes', '');
 
-/* Its rows change with every heartbeat: room for heap-only updates, which backends are not told of. */
+/* Each heartbeat updates a row. The fillfactor leaves space for heap-only updates; they send no invalidations. */
 CREATE TABLE balancer_health (
 	server text PRIMARY KEY CHECK (octet_length(server) BETWEEN 1 AND 255),
 	healthy boolean NOT NULL,
@@ -168,10 +169,10 @@ COMMENT ON COLUMN balancer_health.server IS 'the server';
 COMMENT ON COLUMN balancer_health.healthy IS 'as last reported; false: it counts as offline, whatever balancer_servers.state says';
 COMMENT ON COLUMN balancer_health.since IS 'since when it has been healthy, or not';
 COMMENT ON COLUMN balancer_health.last_heartbeat IS 'when it was last reported, to a second or so';
-COMMENT ON COLUMN balancer_health.counts_from IS 'silence is counted from here: the last heartbeat, or when the monitor came back to work';
+COMMENT ON COLUMN balancer_health.counts_from IS 'gxy_balancer.heartbeat_timeout is counted from here: the last heartbeat, or the restart of the monitor';
 SELECT pg_catalog.pg_extension_config_dump('balancer_health', '');
 
-/* Keyed by time rather than by a number, and without a unique index on what is active: a restore must not trip. */
+/* The key has a time, not a number, and there is no unique index on active failovers, so that a restore does not fail. */
 CREATE TABLE balancer_failovers (
 	from_server text CHECK (octet_length(from_server) BETWEEN 1 AND 255),
 	to_server text CHECK (octet_length(to_server) BETWEEN 1 AND 255),
@@ -187,12 +188,12 @@ CREATE TABLE balancer_failovers (
 	PRIMARY KEY (from_server, declared_at)
 ) USING heap;
 REVOKE ALL ON balancer_failovers FROM PUBLIC;
-COMMENT ON TABLE balancer_failovers IS 'servers that went offline, and what became of their rooms; a row without recovered_at is in force, older ones may be deleted';
+COMMENT ON TABLE balancer_failovers IS 'servers that went offline and the failover of their rooms; a row without recovered_at is in force, other rows may be deleted';
 COMMENT ON COLUMN balancer_failovers.from_server IS 'the server that went offline';
 COMMENT ON COLUMN balancer_failovers.to_server IS 'the standby that takes its rooms; NULL: none was free, the policy spreads them';
 COMMENT ON COLUMN balancer_failovers.declared_at IS 'when it went offline';
 COMMENT ON COLUMN balancer_failovers.due_at IS 'from when its rooms are elsewhere: gxy_balancer.failover_delay later';
-COMMENT ON COLUMN balancer_failovers.cause IS 'set offline by people, reported unhealthy, or silent';
+COMMENT ON COLUMN balancer_failovers.cause IS 'set offline by an operator, reported unhealthy, or silent (no heartbeats)';
 COMMENT ON COLUMN balancer_failovers.rooms IS 'rooms moved so far';
 COMMENT ON COLUMN balancer_failovers.outcome IS 'pending; moved to the standby; spread by the policy; cancelled: it came back before the delay was over, and no room was moved; interrupted: it came back before all rooms were moved';
 COMMENT ON COLUMN balancer_failovers.finished_at IS 'when the last room was moved, or the failover called off';
@@ -205,11 +206,11 @@ REVOKE ALL ON SEQUENCE balancer_events FROM PUBLIC;
 COMMENT ON SEQUENCE balancer_events IS 'numbers the notifications of channel gxy_balancer';
 SELECT pg_catalog.pg_extension_config_dump('balancer_events', '');
 
-/* ENABLE ALWAYS: logical replication applies rows with ordinary triggers off, and its changes count as well. */
+/* ENABLE ALWAYS: these triggers must also fire for rows that logical replication applies. */
 CREATE FUNCTION _forget_backend_copies() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_forget_backend_copies';
 REVOKE ALL ON FUNCTION _forget_backend_copies() FROM PUBLIC;
-COMMENT ON FUNCTION _forget_backend_copies() IS 'tells every backend that its copy of the pool, the pins or the sources is out of date';
+COMMENT ON FUNCTION _forget_backend_copies() IS 'invalidates the copies of the pool, the pins and the sources in all backends';
 
 CREATE FUNCTION _guard_servers() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_guard_servers';
@@ -234,7 +235,7 @@ CREATE TRIGGER _forget_backend_copies AFTER INSERT OR UPDATE OR DELETE ON balanc
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_sources ENABLE ALWAYS TRIGGER _forget_backend_copies;
 
-/* Also at DELETE: the rows may have been restored with triggers disabled. */
+/* Also at DELETE, because a restore with disabled triggers may have inserted the rows. */
 CREATE FUNCTION _note_pool_written() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_note_pool_written';
 REVOKE ALL ON FUNCTION _note_pool_written() FROM PUBLIC;
@@ -244,11 +245,11 @@ CREATE TRIGGER _note_pool_written AFTER INSERT OR DELETE ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _note_pool_written();
 ALTER TABLE balancer_servers ENABLE ALWAYS TRIGGER _note_pool_written;
 
-/* What the extension itself writes fires no trigger. A renewal moves nothing, so it is not worth a call. */
+/* The extension's own writes fire no trigger. A lease renewal does not change the load, so no trigger fires for it. */
 CREATE FUNCTION _note_change() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_note_change';
 REVOKE ALL ON FUNCTION _note_change() FROM PUBLIC;
-COMMENT ON FUNCTION _note_change() IS 'tells the load of what the application''s own statements do to assignments';
+COMMENT ON FUNCTION _note_change() IS 'adds the application''s own changes of assignments to the load cache';
 
 CREATE TRIGGER _note_change AFTER INSERT OR DELETE ON room_server_assignments
 	FOR EACH ROW EXECUTE FUNCTION _note_change();
@@ -278,8 +279,8 @@ CREATE TRIGGER _forget_backend_copies_at_news AFTER UPDATE ON balancer_health
 ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_at_news;
 
 /*
- * Not at INSERT: a restored server that is offline has its failover restored as well. What these have not seen, the
- * worker finds.
+ * Not at INSERT: a restore of an offline server also restores its failover. The worker finds failovers that these triggers
+ * missed.
  */
 CREATE FUNCTION _reconcile_failovers() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_reconcile_failovers';
@@ -353,7 +354,7 @@ COMMENT ON FUNCTION release_room(bigint) IS 'frees a room now, also if it is occ
 CREATE FUNCTION clean_inactive_assignments(grace interval DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_clean_inactive_assignments';
 REVOKE ALL ON FUNCTION clean_inactive_assignments(interval) FROM PUBLIC;
-COMMENT ON FUNCTION clean_inactive_assignments(interval) IS 'frees the rooms that nobody has used for longer than the grace (default: gxy_balancer.assignment_grace); how many';
+COMMENT ON FUNCTION clean_inactive_assignments(interval) IS 'frees the rooms not used for longer than the grace period (default: gxy_balancer.assignment_grace); returns their number';
 
 --
 -- Functions for the operator
@@ -382,12 +383,12 @@ COMMENT ON FUNCTION server_state(text) IS 'the state in force of a server: onlin
 CREATE FUNCTION set_server_state(server text, state text) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_set_server_state';
 REVOKE ALL ON FUNCTION set_server_state(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION set_server_state(text, text) IS 'sets what people want of a server: online, draining or offline; the state in force afterwards';
+COMMENT ON FUNCTION set_server_state(text, text) IS 'sets the state of a server: online, draining or offline; returns the state in force afterwards';
 
 CREATE FUNCTION server_heartbeat(server text, healthy boolean DEFAULT true) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_heartbeat';
 REVOKE ALL ON FUNCTION server_heartbeat(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION server_heartbeat(text, boolean) IS 'what a monitor reports of a server; whether its health has changed, false for a server not in the pool';
+COMMENT ON FUNCTION server_heartbeat(text, boolean) IS 'reports the health of a server; returns true if its health changed, false for a server not in the pool';
 
 CREATE FUNCTION pin_room(room text, server text, expected_users int DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room';
@@ -469,8 +470,8 @@ REVOKE ALL ON FUNCTION _check_board() FROM PUBLIC;
 COMMENT ON FUNCTION _check_board() IS 'compares what shared memory says each server carries (see gxy_balancer.load_max_age) with a count made now; no rows without preload';
 
 /*
- * An operator of mixed types is not found in pg_catalog to the letter, and somebody may have put a closer match into the
- * schema the extension goes to: so that schema is out of sight here.
+ * The view uses operators of mixed types, for which pg_catalog has no exact match. The extension's schema may have one, so
+ * the search_path does not contain that schema here.
  */
 SET LOCAL search_path = pg_catalog, pg_temp;
 CREATE VIEW @extschema@.balancer_load AS
@@ -538,8 +539,8 @@ COMMENT ON COLUMN balancer_stats.sticky IS 'calls answered from an assignment th
 COMMENT ON COLUMN balancer_stats.renewed IS 'leases renewed by calls and touches';
 COMMENT ON COLUMN balancer_stats.moved IS 'rooms moved';
 COMMENT ON COLUMN balancer_stats.freed IS 'rooms freed by cleanups';
-COMMENT ON COLUMN balancer_stats.refused IS 'calls refused for want of a server';
-COMMENT ON COLUMN balancer_stats.since IS 'what the counts start from: the server''s start or the last reset';
+COMMENT ON COLUMN balancer_stats.refused IS 'calls that found no server and raised an error';
+COMMENT ON COLUMN balancer_stats.since IS 'when counting started: at the server''s start or the last reset';
 COMMENT ON COLUMN balancer_stats.worker IS 'the background worker: not preloaded, idle, running, or backing off and why';
 COMMENT ON COLUMN balancer_stats.last_run IS 'when its last run in this database began';
 COMMENT ON COLUMN balancer_stats.last_run_duration IS 'how long that took';
@@ -557,7 +558,7 @@ GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _check_board
 GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
 	balancer_rooms, balancer_stats TO pg_monitor;
 
-/* Tells the launcher of this database once the transaction commits, and the DBA if there is no launcher. */
+/* Registers this database with the launcher at commit; raises a NOTICE if there is no launcher. */
 CREATE FUNCTION _extension_created() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_extension_created';
 REVOKE ALL ON FUNCTION _extension_created() FROM PUBLIC;
