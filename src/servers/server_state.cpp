@@ -4,7 +4,7 @@
  * The wanted state and the health are separate: operators write balancer_servers.state, monitors
  * write balancer_health, and the worse of the two is in force. So a heartbeat cannot undo a drain,
  * and a server that recovers gets the state that was last wanted. A heartbeat that does not change
- * the health updates one row, at most once a second.
+ * the health updates one row, at most once in heartbeat_interval().
  */
 #include "servers/server_state.hpp"
 
