@@ -8,6 +8,7 @@
 #include "tables/placement_locks.hpp"
 
 #include "pg/role.hpp"
+#include "pg/subtransaction.hpp"
 #include "tables/catalog.hpp"
 
 namespace gxy
@@ -97,28 +98,12 @@ template <typename W>
 bool
 survive_timeout(Deadline deadline, W wait)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	int level = begin_lock_timeout(deadline);
-	ErrorData *error = nullptr;
-
-	BeginInternalSubTransaction(nullptr);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
+	ErrorData *error = try_in_subtransaction([&wait] {
 		wait();
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+		return true;
+	});
+
 	if (error != nullptr && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 		ReThrowError(error);
 	end_lock_timeout(level);
