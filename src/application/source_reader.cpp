@@ -83,7 +83,7 @@ canonical_integer(const RoomKey &room)
 
 	if (id.size() > 20)
 		return std::nullopt;
-	std::memcpy(text, id.data(), id.size());
+	copy_bytes(id, text);
 	text[id.size()] = '\0';
 
 	char *end;

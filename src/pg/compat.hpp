@@ -130,13 +130,21 @@ view_of(text *value)
 	return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
 }
 
+/* Copies the text to a buffer that is large enough. memcpy() takes no null pointer, and an empty text may have one. */
+inline void
+copy_bytes(std::string_view source, char *target)
+{
+	if (!source.empty())
+		std::memcpy(target, source.data(), source.size());
+}
+
 /* Copies the text, with a terminating zero byte, into the current memory context. */
 inline std::string_view
 copy_of(std::string_view source)
 {
 	char *copy = static_cast<char *>(palloc(source.size() + 1));
 
-	std::memcpy(copy, source.data(), source.size());
+	copy_bytes(source, copy);
 	copy[source.size()] = '\0';
 	return {copy, source.size()};
 }
@@ -154,7 +162,8 @@ name_hash(std::string_view name)
 inline text *
 text_of(std::string_view source)
 {
-	return cstring_to_text_with_len(source.data(), static_cast<int>(source.size()));
+	return cstring_to_text_with_len(source.empty() ? "" : source.data(),
+									static_cast<int>(source.size()));
 }
 
 namespace compat

@@ -136,10 +136,11 @@ places_of(Board *board, const Pool &pool)
 	if (!all_placed)
 		return nullptr;
 
-	/* The caller's own: what is known may change while he is at it. */
-	Size size = sizeof(int) * static_cast<Size>(known.count);
+	/* A copy, because a later call may change the list while the caller still uses it. */
+	int *copy = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(known.count) + 1));
 
-	return static_cast<int *>(std::memcpy(palloc(size + 1), known.items, size));
+	std::copy_n(known.items, known.count, copy);
+	return copy;
 }
 
 const int *

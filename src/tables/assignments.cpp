@@ -143,7 +143,7 @@ RoomKey::set(std::string_view id)
 						errdetail("It has %zu bytes.", id.size()),
 						errhint("A room's id is text of 1 to %d bytes.", max_name_length)));
 	length = static_cast<int>(id.size());
-	std::memcpy(datum.bytes, id.data(), id.size());
+	copy_bytes(id, datum.bytes);
 	SET_VARSIZE(&datum, VARHDRSZ + length);
 }
 
