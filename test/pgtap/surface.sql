@@ -63,7 +63,7 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'last_heartbeat timestamp with time zone, counts_from timestamp with time zone'),
 	('balancer_failovers', 'r', 'from_server text, to_server text, declared_at timestamp with time zone, '
 		|| 'due_at timestamp with time zone, cause text, rooms bigint, outcome text, '
-		|| 'finished_at timestamp with time zone, recovered_at timestamp with time zone'),
+		|| 'finished_at timestamp with time zone, recovered_at timestamp with time zone, on_call boolean'),
 	('balancer_events', 'S', 'last_value bigint, log_cnt bigint, is_called boolean'),
 	('balancer_load', 'v', 'server text, state text, pool text, rooms bigint, users bigint, connected bigint, '
 		|| 'expected bigint, load bigint, capacity integer, percent numeric, bar text, cause text'),
@@ -73,7 +73,7 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'assigned_tier_3 bigint, assigned_tier_4 bigint, assigned_tier_5 bigint, assigned_tier_6 bigint, '
 		|| 'sticky bigint, renewed bigint, moved bigint, freed bigint, refused bigint, since timestamp with time zone, '
 		|| 'worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, '
-		|| 'last_error text, next_due timestamp with time zone');
+		|| 'last_error text, next_due timestamp with time zone, load_cache text');
 
 CREATE TEMPORARY TABLE keys (relation, columns) AS VALUES
 	('room_server_assignments', '{room_id}'::name[]), ('balancer_servers', '{name}'), ('balancer_pins', '{room_id}'),

@@ -36,7 +36,8 @@ my %row = (
 		server => q{'gxy2'}, healthy => 'true', since => 'now()', last_heartbeat => 'now()', counts_from => 'now()' },
 	balancer_failovers => {
 		from_server => q{'gxy3'}, to_server => q{'gxy4'}, declared_at => q{'2001-01-01'}, due_at => q{'2001-01-01'},
-		cause => q{'silent'}, rooms => 1, outcome => q{'moved'}, finished_at => 'now()', recovered_at => 'now()' });
+		cause => q{'silent'}, rooms => 1, outcome => q{'moved'}, finished_at => 'now()', recovered_at => 'now()',
+		on_call => 'false' });
 
 # A value of a type other than the column's.
 my %other = (text => 'bigint', integer => 'text', bigint => 'text', real => 'text', boolean => 'text',
