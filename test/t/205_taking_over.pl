@@ -95,7 +95,8 @@ sub play_beside_the_service
 	$node->poll_query_until('postgres', "SELECT count(*) > $before + 200 FROM room_server_assignments") or die 'no calls';
 	is($node->safe_psql('postgres', q(SELECT count(*) FROM pg_stat_activity WHERE usename = 'gxydb_api')), 8,
 		'every client is still at work');
-	$pgbench->signal('INT');
+	# Not INT, which a shell's background jobs ignore.
+	$pgbench->signal('TERM');
 	$pgbench->finish;
 	return $complaints;
 }

@@ -55,7 +55,8 @@ sub let_fail
 	my $left = $node->safe_psql('postgres', "SELECT count(*) FROM room_server_assignments WHERE gateway_name = '$server'");
 	my $then = $node->safe_psql('postgres', 'SELECT count(*) FROM answers');
 	wait_until($node, 'postgres', "SELECT count(*) > $then + 2000 FROM answers");
-	$clients->signal('INT');
+	# Not INT, which a shell's background jobs ignore.
+	$clients->signal('TERM');
 	$clients->finish;
 	return ($err, $left);
 }
