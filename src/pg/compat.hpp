@@ -130,7 +130,10 @@ view_of(text *value)
 	return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
 }
 
-/* Copies the text to a buffer that is large enough. memcpy() takes no null pointer, and an empty text may have one. */
+/*
+ * Copies the text to a buffer that is large enough. memcpy() takes no null pointer, and an empty
+ * text may have one.
+ */
 inline void
 copy_bytes(std::string_view source, char *target)
 {

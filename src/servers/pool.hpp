@@ -32,7 +32,7 @@ struct Pin
 enum class Viewpoint
 {
 	caller, /* who is to be sent there */
-	worker	/* which moves rooms that nobody has called for */
+	worker	/* moves rooms that no caller has asked for */
 };
 
 /* The failover of a server that is, or was until a moment ago, offline. */

@@ -125,7 +125,7 @@ reports_in_time(TimestampTz now, Deadline deadline)
 	return read_reports(pool(deadline), deadline);
 }
 
-/* Declares the silent ones, unless somebody is changing a state just now or has done so already. */
+/* Declares silent servers, unless another transaction is changing a state or has done so already. */
 void
 mark_unhealthy(TimestampTz now, Deadline deadline)
 {
