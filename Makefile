@@ -35,6 +35,7 @@ REGRESS = \
 	reentry \
 	odd_times \
 	server_state \
+	failovers \
 	console \
 	room_sizes
 ISOLATION = \

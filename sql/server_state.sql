@@ -52,6 +52,13 @@ SELECT server, healthy, since <= last_heartbeat AS dated FROM balancer_health;
 SELECT xmin AS before FROM balancer_health \gset
 SELECT server_heartbeat('a');
 SELECT xmin = :'before' AS untouched FROM balancer_health;
+-- With a timeout the time is written up to ten times in it.
+SET gxy_balancer.heartbeat_timeout = '5s';
+UPDATE balancer_health SET last_heartbeat = clock_timestamp() - interval '600 ms';
+SELECT xmin AS before FROM balancer_health \gset
+SELECT server_heartbeat('a');
+SELECT xmin = :'before' AS untouched FROM balancer_health;
+RESET gxy_balancer.heartbeat_timeout;
 SELECT set_server_state('a', 'draining');
 SELECT server_heartbeat('a', true), server_state('a');
 SELECT server_heartbeat('a', false), server_heartbeat('a', false), server_state('a');
