@@ -14,7 +14,7 @@ my $node = new_node('restart', init => { allows_streaming => 1 }, conf => "gxy_b
 $node->start;
 create_extension($node, 'postgres');
 $node->safe_psql('postgres', q(INSERT INTO balancer_servers (name, pool) VALUES
-	('gxy1', 'primary'), ('gxy2', 'primary'), ('spare', 'standby')));
+	('gxy1', 'primary'), ('gxy2', 'primary'), ('spare', 'standby'), ('sick', 'reserved')));
 wait_for_first_run($node, 'postgres');
 $node->safe_psql('postgres', 'SELECT count(get_or_assign_server(i)) FROM generate_series(1, 20) i');
 
@@ -26,6 +26,7 @@ $standby->start;
 
 $node->safe_psql('postgres', q(SELECT set_server_state('gxy1', 'offline'); SELECT server_heartbeat('gxy2', false)));
 $node->safe_psql('postgres', q(SELECT server_heartbeat('gxy2', true)));
+$node->safe_psql('postgres', q(SELECT server_heartbeat('sick', false)));
 
 # The delay of this failover ends while the server is down.
 $node->safe_psql('postgres', q(UPDATE balancer_failovers SET due_at = now() WHERE from_server = 'gxy1'));
@@ -33,8 +34,12 @@ $node->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', q(SELECT string_agg(DISTINCT get_or_assign_server(room_id), ' ')
 	FROM room_server_assignments WHERE gateway_name = 'gxy1' OR reason = 'failover from gxy1')), 'spare',
 	'a hot standby answers by the claim');
+my $health = q(SELECT h.*, server_state(server) FROM balancer_health h ORDER BY 1);
+my $before = $node->safe_psql('postgres', $health);
+like($before, qr/^gxy2\|t\|.*\|online\nsick\|f\|.*\|offline$/, 'monitors have reported one as healthy and one as not');
 $node->stop('immediate');
 $node->start;
+is($node->safe_psql('postgres', $health), $before, 'after a crash their reports are still known');
 ok($node->poll_query_until('postgres', q(SELECT outcome = 'moved' AND rooms = 10 FROM balancer_failovers WHERE from_server = 'gxy1')),
 	'a failover that was due is carried out by the first visit, without a call for the launcher');
 

@@ -70,6 +70,30 @@ is(told(q(SELECT server_heartbeat('a'))),
 	q({"cause": "reported", "event": "server_health", "state": "online", "health": "healthy", "server": "a"}
 {"event": "failover_ended", "server": "a"}), 'and ends');
 
+# A failover without a standby, and one whose standby is drained before it is due.
+is(told(q(SET gxy_balancer.failover_delay = '1h'; UPDATE balancer_servers SET state = 'draining' WHERE name = 's';
+	SELECT set_server_state('a', 'offline'))),
+	q({"was": "online", "event": "server_state", "state": "draining", "server": "s", "wanted": "draining"}
+{"was": "online", "event": "server_state", "state": "offline", "server": "a", "wanted": "offline"}
+{"cause": "set offline", "event": "failover_declared", "server": "a", "target": null}), 'a failover without a standby has no target');
+told(q(UPDATE balancer_servers SET state = 'online'; SELECT count(release_room(room_id)) FROM room_server_assignments));
+is(told(q(SET gxy_balancer.failover_delay = '1h'; SELECT set_server_state('a', 'offline'); SELECT set_server_state('s', 'draining'))),
+	q({"was": "online", "event": "server_state", "state": "offline", "server": "a", "wanted": "offline"}
+{"cause": "set offline", "event": "failover_declared", "server": "a", "target": "s"}
+{"was": "online", "event": "server_state", "state": "draining", "server": "s", "wanted": "draining"}
+{"event": "failover_redirected", "server": "a", "target": null}), 'one whose standby is drained is redirected');
+$node->safe_psql('postgres', q(UPDATE balancer_servers SET state = 'online'; SELECT get_or_assign_server(i) FROM generate_series(1, 4) i));
+
+# A server that has been silent for longer than the timeout, which has passed since the start.
+wait_until($node, 'postgres', q(SELECT now() - pg_postmaster_start_time() > interval '1500 ms'));
+$node->safe_psql('postgres', q(SELECT server_heartbeat(name) FROM balancer_servers;
+	UPDATE balancer_health SET counts_from = now() + interval '1 s';
+	UPDATE balancer_health SET last_heartbeat = now() - interval '1 h', counts_from = now() - interval '1 h' WHERE server = 'a'));
+is(told(q(SET gxy_balancer.heartbeat_timeout = '1500ms'; SELECT server_heartbeat('b'))),
+	q({"cause": "silent", "event": "server_health", "state": "offline", "health": "unhealthy", "server": "a"}
+{"cause": "silent", "event": "failover_declared", "server": "a", "target": "s"}), 'a server that has fallen silent');
+$node->safe_psql('postgres', q(SELECT server_heartbeat('a')));
+
 # A transaction whose call moves a room can be prepared, because it has sent no notification.
 $node->safe_psql('postgres', q(INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at)
 	VALUES ('stray', 'nowhere', now() - interval '1 h')));

@@ -1,0 +1,115 @@
+# Failovers that the worker carries out while something else changes: a server that fails again, one
+# that recovers in an open transaction, a standby that fails during the move, a pool that is not
+# restored yet.
+#
+# The interval is an hour, and 200 ms while a test waits for a run.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib $FindBin::Bin;
+
+use GxyWorker;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('races', conf => "gxy_balancer.failover_delay = 0\n");
+$node->start;
+
+sub run_worker
+{
+	my ($database) = @_;
+	my $before = server_time($node);
+
+	set_interval($node, '200ms');
+	wait_for_run_after($node, $database, $before) for 1 .. 2;
+	set_interval($node, '1h');
+	# A run of the short interval may still be under way.
+	wait_until($node, $database, q(SELECT worker = 'idle' AND next_due > now() + interval '10 min' FROM balancer_stats));
+	return;
+}
+
+sub rooms
+{
+	my ($database) = @_;
+	return $node->safe_psql($database, q(SELECT string_agg(server || ':' || n, ' ' ORDER BY server)
+		FROM (SELECT gateway_name, count(*) FROM room_server_assignments GROUP BY 1) r(server, n)));
+}
+
+# A server that fails, recovers and fails again: the second failover counts its own rooms.
+create_database($node, 'again');
+$node->safe_psql('again', <<'SQL');
+INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('s1', 'standby'), ('s2', 'standby');
+INSERT INTO room_server_assignments (room_id, gateway_name) SELECT 'first ' || n, 'a' FROM generate_series(1, 3) n;
+SELECT set_server_state('a', 'offline');
+SQL
+wait_until($node, 'again', q(SELECT outcome = 'moved' FROM balancer_failovers));
+$node->safe_psql('again', <<'SQL');
+SELECT set_server_state('a', 'online');
+INSERT INTO room_server_assignments (room_id, gateway_name) SELECT 'second ' || n, 'a' FROM generate_series(1, 2) n;
+SELECT set_server_state('a', 'offline');
+SQL
+wait_until($node, 'again', q(SELECT bool_and(outcome = 'moved') FROM balancer_failovers));
+is($node->safe_psql('again', q(SELECT string_agg(to_server || ' ' || rooms, ', ' ORDER BY declared_at) FROM balancer_failovers)),
+	's1 3, s2 2', 'rooms of an earlier failover are not counted again');
+
+# An operator's open transaction has recovered the server: the worker moves no room meanwhile.
+create_database($node, 'open');
+$node->safe_psql('open', <<'SQL');
+INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('s', 'standby');
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'a'), ('2', 'a');
+SET gxy_balancer.failover_delay = '1h';
+SELECT set_server_state('a', 'offline');
+SQL
+run_worker('open');
+$node->safe_psql('open', 'UPDATE balancer_failovers SET due_at = now()');
+my $operator = hold($node, 'open', q(SELECT set_server_state('a', 'online')));
+run_worker('open');
+is(rooms('open'), 'a:2', 'the worker moves no room while the recovery of its server is not committed');
+release($operator);
+run_worker('open');
+is(rooms('open'), 'a:2', 'nor afterwards');
+
+# The standby fails while rooms are being moved: rooms that have not been moved by then do not go
+# there. The failover has been finished before; an older application has written these rooms with the
+# failed server since. A batch is 500 rooms, and a CHECK constraint holds up the first.
+create_database($node, 'lost');
+$node->safe_psql('lost', <<'SQL');
+INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('s', 'standby');
+SELECT set_server_state('a', 'offline');
+SQL
+wait_until($node, 'lost', q(SELECT outcome = 'moved' FROM balancer_failovers));
+$node->safe_psql('lost', <<'SQL');
+INSERT INTO room_server_assignments (room_id, gateway_name) SELECT n, 'a' FROM generate_series(1, 501) n;
+CREATE TABLE gate ();
+CREATE FUNCTION is_open() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE EXISTS (SELECT FROM public.gate) LOOP
+		PERFORM pg_catalog.pg_sleep(0.01);
+	END LOOP;
+	RETURN true;
+END$$;
+ALTER TABLE room_server_assignments ADD CHECK (is_open());
+INSERT INTO gate DEFAULT VALUES;
+SQL
+set_interval($node, '200ms');
+wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer worker'
+	AND datname = 'lost' AND wait_event = 'PgSleep'));
+$node->safe_psql('lost', q(SET gxy_balancer.failover_delay = '1h'; SELECT set_server_state('s', 'offline'); DELETE FROM gate));
+wait_until($node, 'lost', q(SELECT count(*) = 0 FROM room_server_assignments WHERE gateway_name = 'a'));
+is(rooms('lost'), 'b:1 s:500', 'no room goes to a standby that has failed during the move');
+set_interval($node, '1h');
+
+# Rooms are restored before the pool: they are not stranded.
+create_database($node, 'restored');
+$node->safe_psql('restored', q(INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at)
+	VALUES ('1', 'media1', now() - interval '1 h'), ('2', 'media2', now() - interval '1 h')));
+run_worker('restored');
+is(rooms('restored'), 'media1:1 media2:1', 'rooms without a pool stay');
+$node->safe_psql('restored', q(INSERT INTO balancer_servers (name) VALUES ('media1')));
+run_worker('restored');
+is(rooms('restored'), 'media1:2', 'a room whose server is not in the pool is moved');
+
+$node->stop;
+done_testing();
