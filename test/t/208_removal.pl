@@ -43,7 +43,28 @@ SQL
 	is((attempt($node, q(SET gxy_balancer.assign_timeout = '200ms'; SELECT move_room(1, 'gxy2'))))[1], '55P03',
 		"$cache load cache: and none is moved");
 	is(scalar attempt($node, 'SELECT get_or_assign_server(2)'), 'gxy1', "$cache load cache: sticky calls wait for nothing");
+
+	# Calls that have read the pool before the commit, and wait for it.
+	my %waiting = (
+		place => q(SELECT get_or_assign_server('b')),
+		move => q(SELECT move_room(1, 'gxy2')),
+		spread => q(SELECT evacuate_server('gxy1', max_rooms => 1)));
+	my %caller;
+	for my $call (sort keys %waiting)
+	{
+		$caller{$call} = session($node);
+		$caller{$call}->query_until(qr/called/, "SET gxy_balancer.assign_timeout = '3min';\n\\echo called\n$waiting{$call};\n");
+	}
+	wait_for_waiters($node, 3);
 	$node->safe_psql('postgres', q(SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'));
+	for my $call (sort keys %waiting)
+	{
+		# Waits for the call's end.
+		$caller{$call}->query('SELECT 1');
+		$caller{$call}->quit;
+	}
+	is($node->safe_psql('postgres', q(SELECT string_agg(room_id || ' ' || gateway_name, ', ' ORDER BY room_id) FROM room_server_assignments)),
+		'1 gxy1, 2 gxy1, 3 gxy1, 4 gxy1, 5 gxy1, b gxy1', "$cache load cache: calls that have waited for it use the new pool");
 	$deleter->query('SELECT 1');
 	$deleter->quit;
 	is($node->safe_psql('postgres', q(SELECT string_agg(name, ' ') FROM balancer_servers)), 'gxy1', "$cache load cache: it commits");
