@@ -150,6 +150,7 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 		!ConditionalLockRelationOid(RelationGetRelid(assignments->table()), RowExclusiveLock) ||
 		!try_lock_placement_with(*current, placing_by_cache))
 		return LookupResult::answered;
+	debug_pause();
 
 	Change change =
 		relocate_row(assignments, found, view_of(*server), reason_of_move("failover", named));
