@@ -65,3 +65,18 @@ INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'a');
 SELECT set_server_state('a', 'offline'), set_server_state('b', 'offline');
 SELECT set_server_state('a', 'online'), set_server_state('b', 'online');
 TABLE pg_temp.failovers;
+DELETE FROM room_server_assignments;
+DELETE FROM balancer_failovers;
+
+-- A room on a server outside the pool, and one on a server that was inserted as offline: callers get
+-- them elsewhere after the delay, with failover_on_call at once.
+SET gxy_balancer.failover_delay = '1h';
+INSERT INTO balancer_servers (name, state) VALUES ('off', 'offline');
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'gone'), ('2', 'off');
+SELECT get_or_assign_server(1), get_or_assign_server(2);
+SET gxy_balancer.failover_on_call = on;
+BEGIN READ ONLY;
+SELECT get_or_assign_server(1), get_or_assign_server(2);
+ROLLBACK;
+SELECT get_or_assign_server(1), get_or_assign_server(2), get_or_assign_server(1), get_or_assign_server(2);
+SELECT room_id, reason FROM room_server_assignments ORDER BY 1;
