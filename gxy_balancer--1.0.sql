@@ -287,9 +287,9 @@ CREATE FUNCTION _reconcile_failovers() RETURNS trigger
 REVOKE ALL ON FUNCTION _reconcile_failovers() FROM PUBLIC;
 COMMENT ON FUNCTION _reconcile_failovers() IS 'declares and ends failovers when servers change their state or leave the pool, and tells listeners of it';
 
-CREATE TRIGGER _lock_fleet BEFORE UPDATE OF state, name OR DELETE ON balancer_servers
+CREATE TRIGGER _lock_fleet BEFORE UPDATE OF state, name OR DELETE OR TRUNCATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _reconcile_failovers();
-CREATE TRIGGER _reconcile_failovers AFTER UPDATE OR DELETE ON balancer_servers
+CREATE TRIGGER _reconcile_failovers AFTER UPDATE OR DELETE OR TRUNCATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _reconcile_failovers();
 CREATE TRIGGER _tell_state AFTER UPDATE ON balancer_servers
 	FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION _reconcile_failovers();
@@ -297,6 +297,10 @@ CREATE TRIGGER _tell_state AFTER UPDATE ON balancer_servers
 CREATE TRIGGER _guard_unwritten_pool BEFORE DELETE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _guard_unwritten_pool_after AFTER UPDATE ON balancer_servers
+	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
+CREATE TRIGGER _guard_truncation BEFORE TRUNCATE ON balancer_servers
+	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
+CREATE TRIGGER _guard_truncation_after AFTER TRUNCATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _guard_servers BEFORE INSERT OR DELETE OR UPDATE OF name ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _guard_servers();

@@ -50,23 +50,6 @@ guard_unwritten_pool()
 }
 
 void
-guard_server_with_pins(std::string_view name)
-{
-	const Array<Pin> &pins = pool(Deadline::of_call_starting_now()).pins;
-	auto count = std::count_if(pins.begin(), pins.end(),
-							   [name](const Pin &pin) { return pin.server == name; });
-
-	if (count > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("cannot delete server \"%s\" while rooms are pinned to it", name.data()),
-				 errdetail_plural("%lld room is pinned to it.", "%lld rooms are pinned to it.",
-								  static_cast<unsigned long>(count), static_cast<long long>(count)),
-				 errhint("unpin_room() or pin_room() them, then try again; balancer_pins "
-						 "lists them.")));
-}
-
-void
 guard_server_with_rooms(TriggerData *trigger)
 {
 	bool deleted = TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
@@ -217,6 +200,14 @@ extern "C"
 	{
 		TriggerData *trigger = gxy::trigger_data(fcinfo);
 
+		if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		{
+			if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+				gxy::note_truncation_of_servers();
+			else
+				gxy::guard_truncation_of_servers();
+			return PointerGetDatum(nullptr);
+		}
 		if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 		{
 			gxy::guard_unwritten_pool();

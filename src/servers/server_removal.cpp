@@ -6,6 +6,8 @@
  * lock, which is kept until the end of the transaction. Other backends learn of the change at that
  * time, so the next holder of the lock uses the new pool (pool_under_lock.hpp).
  *
+ * A TRUNCATE may empty other tables too, so it is checked after it, like a DELETE of all servers.
+ *
  * The lock must not be held longer than a commit takes, so a transaction that has removed a server
  * cannot be prepared.
  */
@@ -54,6 +56,21 @@ refuse_late(const Removal &removal, std::int64_t rooms)
 	pg_unreachable();
 }
 
+/* Raises 55006 for a server that has rooms when it is removed. */
+[[noreturn]] void
+refuse(const Removal &removal, std::int64_t rooms)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_OBJECT_IN_USE),
+		 errmsg("cannot %s server \"%s\" while it has rooms", verb(removal), removal.server.data()),
+		 errdetail_plural("%lld room is assigned to it.", "%lld rooms are assigned to it.",
+						  static_cast<unsigned long>(rooms), static_cast<long long>(rooms)),
+		 errhint("SELECT evacuate_server(%s) moves them to other servers; then try again.",
+				 quote_literal_cstr(removal.server.data()))));
+	pg_unreachable();
+}
+
 /* Returns how many rooms are on the server or are claimed by it. */
 std::int64_t
 count_rooms(std::string_view server, Deadline deadline)
@@ -75,44 +92,69 @@ count_rooms(std::string_view server, Deadline deadline)
 	return rooms;
 }
 
+/* Servers that this transaction has removed and that are not in the pool. */
+struct RemovedServers
+{
+	NameInterner numbers;
+	Array<std::int64_t> rooms; /* by number */
+};
+
+RemovedServers
+list_removed(const Pool &pool)
+{
+	RemovedServers removed;
+	bool fresh;
+
+	removed.numbers.prepare();
+	for (const Removal &removal : removals)
+		if (pool.find(removal.server) < 0 &&
+			(removed.numbers.number(removal.server, &fresh), fresh))
+			removed.rooms.push(0);
+	return removed;
+}
+
+/* Counts the rooms whose rows name a removed server. Returns the removal of one that has some. */
+const Removal *
+removal_with_rooms(RemovedServers *removed, const Assignments &assignments)
+{
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	assignments.for_each_room(snapshot, [removed](const Assignment &row) {
+		int number = removed->numbers.find(row.server);
+
+		if (number >= 0)
+			removed->rooms[number]++;
+	});
+	UnregisterSnapshot(snapshot);
+	for (const Removal &removal : removals)
+	{
+		int number = removed->numbers.find(removal.server);
+
+		if (number >= 0 && removed->rooms[number] > 0)
+			return &removal;
+	}
+	return nullptr;
+}
+
 /* Raises 55006 if a server that this transaction has removed has rooms. */
 void
 look_again()
 {
 	Deadline deadline = Deadline::of_call_starting_now();
-	const Pool &current = pool(deadline);
-	NameInterner removed;
-	Array<std::int64_t> rooms; /* by the numbers of those removed */
-	bool fresh;
+	RemovedServers removed = list_removed(pool(deadline));
 
-	removed.prepare();
-	for (const Removal &removal : removals)
-		if (current.find(removal.server) < 0 && (removed.number(removal.server, &fresh), fresh))
-			rooms.push(0);
-	if (rooms.count == 0)
+	if (removed.rooms.count == 0)
 		return;
 
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 
 	keep_placement_lock(deadline);
 
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	const Removal *found = removal_with_rooms(&removed, assignments);
 
-	assignments.for_each_room(snapshot, [&removed, &rooms](const Assignment &row) {
-		int number = removed.find(row.server);
-
-		if (number >= 0)
-			rooms[number]++;
-	});
-	UnregisterSnapshot(snapshot);
 	assignments.close();
-	for (const Removal &removal : removals)
-	{
-		int number = removed.find(removal.server);
-
-		if (number >= 0 && rooms[number] > 0)
-			refuse_late(removal, rooms[number]);
-	}
+	if (found != nullptr)
+		refuse_late(*found, removed.rooms[removed.numbers.find(found->server)]);
 }
 
 void
@@ -143,33 +185,78 @@ extern "C"
 	}
 }
 
+/* Adds a removal to the list that the end of the transaction checks. */
+const Removal &
+remember(std::string_view server, bool deleted)
+{
+	static bool registered = false;
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+
+	if (!registered)
+		RegisterXactCallback(guard_commit, nullptr);
+	registered = true;
+	removals.push({.server = copy_of(server), .deleted = deleted});
+	MemoryContextSwitchTo(caller);
+	return removals[removals.count - 1];
+}
+
 } // namespace
+
+void
+guard_server_with_pins(std::string_view server)
+{
+	const Array<Pin> &pins = pool(Deadline::of_call_starting_now()).pins;
+	auto count = std::count_if(pins.begin(), pins.end(),
+							   [server](const Pin &pin) { return pin.server == server; });
+
+	if (count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("cannot delete server \"%s\" while rooms are pinned to it", server.data()),
+				 errdetail_plural("%lld room is pinned to it.", "%lld rooms are pinned to it.",
+								  static_cast<unsigned long>(count), static_cast<long long>(count)),
+				 errhint("unpin_room() or pin_room() them, then try again; balancer_pins "
+						 "lists them.")));
+}
 
 void
 guard_removal(std::string_view server, bool deleted)
 {
-	static bool registered = false;
-	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
-	Removal removal = {.server = copy_of(server), .deleted = deleted};
-
-	MemoryContextSwitchTo(caller);
-
+	const Removal &removal = remember(server, deleted);
 	std::int64_t rooms = count_rooms(server, Deadline::of_call_starting_now());
 
 	if (rooms > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("cannot %s server \"%s\" while it has rooms", verb(removal),
-						removal.server.data()),
-				 errdetail("%lld rooms are assigned to it.", static_cast<long long>(rooms)),
-				 errhint("SELECT evacuate_server(%s) moves them to other servers; then try again.",
-						 quote_literal_cstr(removal.server.data()))));
-	if (!registered)
-		RegisterXactCallback(guard_commit, nullptr);
-	registered = true;
-	MemoryContextSwitchTo(TopTransactionContext);
-	removals.push(removal);
-	MemoryContextSwitchTo(caller);
+		refuse(removal, rooms);
+}
+
+void
+note_truncation_of_servers()
+{
+	for (std::string_view server : pool(Deadline::of_call_starting_now()).written_names())
+		(void) remember(server, true);
+}
+
+void
+guard_truncation_of_servers()
+{
+	Deadline deadline = Deadline::of_call_starting_now();
+
+	CommandCounterIncrement();
+
+	RemovedServers removed = list_removed(pool(deadline));
+
+	if (removed.rooms.count == 0)
+		return;
+
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	const Removal *found = removal_with_rooms(&removed, assignments);
+
+	assignments.close();
+	if (found != nullptr)
+		refuse(*found, removed.rooms[removed.numbers.find(found->server)]);
+	for (const Pin &pin : pool(deadline).pins)
+		if (removed.numbers.find(pin.server) >= 0)
+			guard_server_with_pins(pin.server);
 }
 
 } // namespace gxy

@@ -15,4 +15,16 @@ namespace gxy
  */
 void guard_removal(std::string_view server, bool deleted);
 
+/* Raises 55006 if rooms are pinned to the server. */
+void guard_server_with_pins(std::string_view server);
+
+/* Called before balancer_servers is truncated. */
+void note_truncation_of_servers();
+
+/*
+ * Called afterwards. Raises 55006 if a server that is no longer in the pool has rooms or pins, those
+ * in tables that the same statement has truncated not counted. The commit checks again.
+ */
+void guard_truncation_of_servers();
+
 } // namespace gxy

@@ -55,6 +55,8 @@ INSERT INTO cases (code, setting, statement) VALUES
 		'SELECT get_or_assign_server(1)'),
 	('55006', 'SELECT init_servers(''a''), get_or_assign_server(1)', 'DELETE FROM balancer_servers'),
 	('55006', 'SELECT init_servers(''a''), get_or_assign_server(1)', 'UPDATE balancer_servers SET name = ''b'''),
+	('55006', 'SELECT init_servers(''a''), get_or_assign_server(1)', 'TRUNCATE balancer_servers'),
+	('55006', 'SELECT init_servers(''a''), pin_room(1, ''a'')', 'TRUNCATE balancer_servers'),
 	('22023', 'CREATE TEMPORARY TABLE t (room_id int, user_id int)', 'SELECT attach_sessions(''t'')'),
 	('22023', 'CREATE TABLE t (room_id int, users int)', 'SELECT attach_sessions(''t'')'),
 	('22023', 'CREATE TABLE t (id int, user_id int)', 'SELECT attach_rooms(''t'')'),

@@ -150,6 +150,8 @@ SELECT set_eq($$SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FR
 		('balancer_pins', '_guard_pins', 'O'),
 		('balancer_servers', '_forget_backend_copies', 'A'),
 		('balancer_servers', '_guard_servers', 'O'),
+		('balancer_servers', '_guard_truncation', 'O'),
+		('balancer_servers', '_guard_truncation_after', 'O'),
 		('balancer_servers', '_guard_unwritten_pool', 'O'),
 		('balancer_servers', '_guard_unwritten_pool_after', 'O'),
 		('balancer_servers', '_lock_fleet', 'O'),
