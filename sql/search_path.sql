@@ -216,6 +216,28 @@ WHERE outcome ~ '^(0A|22|42|XX)' AND (outcome <> '42501' OR role = SESSION_USER)
 
 SET client_min_messages = warning;
 DROP EXTENSION gxy_balancer CASCADE;
+-- One transaction that dropped all of the hostile objects would hold thousands of locks, most of
+-- those that a server has. Operators and aggregates are dropped with their functions.
+DO $$
+DECLARE
+	names text;
+BEGIN
+	LOOP
+		SELECT string_agg(p.oid::regprocedure::text, ', ') INTO names
+		FROM (SELECT oid FROM pg_proc WHERE pronamespace = 'trapped'::regnamespace AND prokind = 'f' LIMIT 10) p;
+		EXIT WHEN names IS NULL;
+		EXECUTE format('DROP FUNCTION %s CASCADE', names);
+		COMMIT;
+	END LOOP;
+	LOOP
+		SELECT string_agg(c.oid::regclass::text, ', ') INTO names
+		FROM (SELECT oid FROM pg_class WHERE relnamespace = 'trapped'::regnamespace AND relkind = 'v' LIMIT 50) c;
+		EXIT WHEN names IS NULL;
+		EXECUTE format('DROP VIEW %s', names);
+		COMMIT;
+	END LOOP;
+END
+$$;
 DROP SCHEMA trapped, decoys, app, traps CASCADE;
 DROP TABLE given, calls, outcomes;
 DROP PROCEDURE call_all, sweep;
