@@ -107,6 +107,8 @@ is($node->safe_psql('postgres', q(SELECT room_id, gateway_name, region, assigned
 	"2171|gxy5||2026-01-02 03:04:05|2026-01-02 03:04:06\n2172|gxy6|IL|2026-01-02 03:04:05|2026-01-02 03:04:06",
 	'the rooms are there, old times read as UTC');
 is($node->safe_psql('postgres', q(SELECT to_regclass('old_assignments') IS NULL)), 't', 'the old table is gone');
+is($node->safe_psql('postgres', q(SELECT conname FROM pg_constraint WHERE conrelid = 'room_server_assignments'::regclass AND contype = 'p')),
+	'room_server_assignments_pkey', 'ON CONFLICT ON CONSTRAINT finds the key by the name it had');
 is($node->safe_psql('postgres', q(SELECT get_or_assign_server(2171))), 'gxy5', 'rooms stay where they are');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM room_server_assignments WHERE room_id::int <= 500
 	AND gateway_name <> 'gxy' || 1 + room_id::int % 12)), 0, 'so do all others');

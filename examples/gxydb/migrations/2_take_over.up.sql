@@ -6,6 +6,7 @@
  */
 SET LOCAL lock_timeout = '2s';
 ALTER TABLE public.room_server_assignments RENAME TO old_assignments;
+ALTER INDEX IF EXISTS public.room_server_assignments_pkey RENAME TO old_assignments_pkey;
 CREATE EXTENSION gxy_balancer SCHEMA public;
 SELECT public.init_servers('gxy1,gxy2,gxy3,gxy4,gxy5,gxy6,gxy7,gxy8,gxy9,gxy10,gxy11,gxy12');
 INSERT INTO public.room_server_assignments (room_id, gateway_name, region, assigned_at, last_used_at)
