@@ -184,16 +184,27 @@ sub check_grants
 		[ 'operator', 'DELETE FROM room_server_assignments' ],
 		[ 'operator', q(INSERT INTO balancer_health VALUES ('gxy1')) ],
 		[ 'operator', q(SET gxy_balancer.strategy = 'sequential') ]);
-	for my $case (@may)
-	{
-		my ($out, $state, $err) = run_sql("SET ROLE $case->[0]; $case->[1]");
-		is($state && $err, '', "$case->[0] may: $case->[1]");
-	}
+	my $may = sub {
+		my ($where, $path) = @_;
+		for my $case (@may)
+		{
+			my ($out, $state, $err) = run_sql("SET search_path = $path; SET ROLE $case->[0]; $case->[1]");
+			is($state && $err, '', "$case->[0] may, $where: $case->[1]");
+		}
+	};
+	$may->('in public', 'public');
 	for my $case (@may_not)
 	{
 		my ($out, $state) = run_sql("SET ROLE $case->[0]; $case->[1]");
 		is($state, '42501', "$case->[0] may not: $case->[1]");
 	}
+
+	# The same blocks for an extension in a schema of its own.
+	$node->safe_psql('postgres', 'DROP DATABASE galaxy WITH (FORCE)');
+	$node->safe_psql('postgres', 'CREATE DATABASE galaxy');
+	$node->safe_psql('galaxy', q(CREATE SCHEMA lb; CREATE EXTENSION gxy_balancer SCHEMA lb; SELECT lb.init_servers('gxy1,gxy2')));
+	run_sql('SET search_path = lb; ' . $_->{text} =~ s/SCHEMA public/SCHEMA lb/r) for grep { $_->{text} =~ /^GRANT/m } blocks('README.md');
+	$may->('in a schema of its own', 'lb');
 	return;
 }
 
