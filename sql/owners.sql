@@ -118,6 +118,29 @@ CREATE TRIGGER audit AFTER INSERT OR UPDATE ON balancer_pins FOR EACH ROW EXECUT
 SELECT pin_room('q', 'gxy4');
 TABLE audit;
 DROP TRIGGER audit ON balancer_pins;
+-- The condition of a trigger runs with the owner's rights too, and an argument tells a trusted function what to do.
+TRUNCATE spied.seen;
+SET ROLE regress_gxy_other;
+CREATE TRIGGER called BEFORE INSERT OR UPDATE ON balancer_pins FOR EACH ROW WHEN (spied.note('balancer_pins', 'condition'))
+	EXECUTE FUNCTION audit();
+RESET ROLE;
+CALL pg_temp.refused($$SELECT pin_room('q', 'gxy3')$$);
+SET ROLE regress_gxy_other;
+CREATE OR REPLACE TRIGGER called BEFORE INSERT OR UPDATE ON balancer_pins FOR EACH ROW
+	WHEN (set_config('search_path', 'other', false) IS NULL) EXECUTE FUNCTION audit();
+RESET ROLE;
+CALL pg_temp.refused($$SELECT pin_room('q', 'gxy3')$$);
+SET ROLE regress_gxy_other;
+CREATE OR REPLACE TRIGGER called BEFORE INSERT OR UPDATE ON balancer_pins FOR EACH ROW EXECUTE FUNCTION audit('other.pins');
+RESET ROLE;
+CALL pg_temp.refused($$SELECT pin_room('q', 'gxy3')$$);
+CREATE OR REPLACE TRIGGER called BEFORE INSERT OR UPDATE ON balancer_pins FOR EACH ROW
+	WHEN (NEW.room_id = 'q' AND NEW.expected_users IS NOT NULL) EXECUTE FUNCTION audit();
+SELECT pin_room('q', 'gxy3', 5), pin_room('q2', 'gxy3', 5);
+SELECT * FROM spied.seen;
+TABLE audit;
+DROP TRIGGER called ON balancer_pins;
+TRUNCATE audit;
 -- Nothing may be deferred to the end of the transaction, when it would run as the caller.
 CREATE CONSTRAINT TRIGGER later AFTER INSERT OR UPDATE ON balancer_pins DEFERRABLE INITIALLY DEFERRED
 	FOR EACH ROW EXECUTE FUNCTION audit();

@@ -61,9 +61,50 @@ owner_of_function(Oid function)
 	return owner;
 }
 
+/* Only a superuser can declare a function leakproof: it returns its result and does nothing else. */
+bool
+is_leaky(Oid function, void *)
+{
+	return !get_func_leakproof(function);
+}
+
+/* Returns true if an expression may do more than compute its value. */
+bool
+has_side_effects(Node *node, void *context)
+{
+	if (node == nullptr)
+		return false;
+	if (check_functions_in_node(node, is_leaky, context))
+		return true;
+	switch (nodeTag(node))
+	{
+		/* These call functions that check_functions_in_node() does not see. */
+		case T_CoerceToDomain:
+		case T_MinMaxExpr:
+		case T_NextValueExpr:
+		case T_SubLink:
+		case T_XmlExpr:
+			return true;
+		default:
+			return compat::walk_expression(node, has_side_effects, context);
+	}
+}
+
+[[noreturn]] void
+refuse_trigger(Relation table, const Trigger &trigger, const char *detail, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("trigger \"%s\" of table \"%s\" would have the rights of role \"%s\"",
+						   trigger.tgname, RelationGetRelationName(table),
+						   GetUserNameFromId(table->rd_rel->relowner, true)),
+					errdetail_internal("%s", detail), errhint("%s", hint)));
+	pg_unreachable();
+}
+
 /*
  * Raises 55000 for a trigger by which a role would get the table owner's rights without having
- * them. The TRIGGER privilege on a table is enough to create one.
+ * them. The TRIGGER privilege on a table is enough to create one, with any function that the role
+ * may execute and any condition and arguments.
  */
 void
 check_trigger(Relation table, const Trigger &trigger)
@@ -71,16 +112,20 @@ check_trigger(Relation table, const Trigger &trigger)
 	Oid author = owner_of_function(trigger.tgfoid);
 	Oid owner = table->rd_rel->relowner;
 
-	if (trigger.tgenabled == TRIGGER_DISABLED ||
-		(OidIsValid(author) && has_privs_of_role(author, owner)))
+	if (trigger.tgenabled == TRIGGER_DISABLED)
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("trigger \"%s\" of table \"%s\" would have the rights of role \"%s\"",
-					trigger.tgname, RelationGetRelationName(table), GetUserNameFromId(owner, true)),
-			 errdetail("Its function belongs to role \"%s\", which does not have them.",
-					   GetUserNameFromId(author, true)),
-			 errhint("Drop the trigger, or give its function to the owner of the table.")));
+	if (!OidIsValid(author) || !has_privs_of_role(author, owner))
+		refuse_trigger(table, trigger,
+					   psprintf("Its function belongs to role \"%s\", which does not have them.",
+								GetUserNameFromId(author, true)),
+					   "Drop the trigger, or give its function to the owner of the table.");
+	if (trigger.tgqual != nullptr &&
+		has_side_effects(static_cast<Node *>(stringToNode(trigger.tgqual)), nullptr))
+		refuse_trigger(table, trigger, "Its condition calls functions that are not leakproof.",
+					   "Drop the trigger, or test the condition in its function.");
+	if (trigger.tgnargs > 0)
+		refuse_trigger(table, trigger, "Its function has arguments.",
+					   "Drop the trigger, or give it a function that needs none.");
 }
 
 /* Deferred triggers would run at the end of the transaction, as the caller. */
