@@ -140,6 +140,17 @@ SELECT pin_room('q', 'gxy3', 5), pin_room('q2', 'gxy3', 5);
 SELECT * FROM spied.seen;
 TABLE audit;
 DROP TRIGGER called ON balancer_pins;
+-- A child table may have another owner: its rows are not the extension's, and its triggers do not fire.
+CREATE TABLE other.child () INHERITS (balancer_pins);
+ALTER TABLE other.child OWNER TO regress_gxy_other;
+SET ROLE regress_gxy_other;
+INSERT INTO other.child (room_id, server) VALUES ('child', 'gxy3'), ('q2', 'gxy3');
+CREATE TRIGGER fire BEFORE UPDATE OR DELETE ON other.child FOR EACH ROW EXECUTE FUNCTION other.fire();
+RESET ROLE;
+SELECT unpin_room('child'), unpin_room('q2'), unpin_room('q2'), pin_room('q', 'gxy4');
+SELECT * FROM spied.seen;
+SELECT tableoid::regclass, room_id, server FROM balancer_pins ORDER BY 1, 2;
+DROP TABLE other.child;
 TRUNCATE audit;
 -- Nothing may be deferred to the end of the transaction, when it would run as the caller.
 CREATE CONSTRAINT TRIGGER later AFTER INSERT OR UPDATE ON balancer_pins DEFERRABLE INITIALLY DEFERRED

@@ -7,8 +7,8 @@
  *
  * - runs as the owner of its table, as a restricted operation (role.hpp), whatever role calls;
  *
- * - names only that table; other values are parameters, so the owner needs no rights on other
- *   tables;
+ * - names only that table, without child tables, which may have other owners; other values are
+ *   parameters, so the owner needs no rights on other tables;
  *
  * - runs under a lock that is taken first and keeps owner, triggers and rules as they were when
  *   they were checked;
@@ -28,6 +28,11 @@ namespace
 
 constexpr int most_arguments = 8;
 
+/*
+ * Replaces each %s by the table's name. A child table's triggers would fire with the rights of the
+ * table's owner, so the name is preceded by ONLY, except after INTO, where the syntax has no ONLY
+ * and no child is affected.
+ */
 const char *
 with_table(Oid table, const char *format)
 {
@@ -39,6 +44,8 @@ with_table(Oid table, const char *format)
 	for (const char *at = format; *at != '\0'; at++)
 		if (at[0] == '%' && at[1] == 's')
 		{
+			if (!std::string_view(sql.data, static_cast<Size>(sql.len)).ends_with("INTO "))
+				appendStringInfoString(&sql, "ONLY ");
 			appendStringInfoString(&sql, name);
 			at++;
 		}
