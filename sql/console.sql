@@ -52,8 +52,9 @@ INSERT INTO room_server_assignments (room_id, gateway_name, expected_users) VALU
 	('old3', 'also gone', 5);
 INSERT INTO app_sessions SELECT 'old2', i, CASE WHEN i < 15 THEN 'gone' ELSE 'gxy1' END FROM generate_series(11, 16) i;
 INSERT INTO app_sessions VALUES ('old1', 11, 'gone'), ('nowhere', 99, 'gone');
-SELECT server, state, pool, rooms, users, connected, expected, load, capacity, percent, bar, cause FROM balancer_load
-WHERE pool IS NULL OR server = 'gxy1';
+SELECT server, state, pool, rooms, users, connected, expected, load, capacity, percent, bar,
+	regexp_replace(cause, 'rooms (are moving|move when called for .*)$', 'rooms leave') AS cause
+FROM balancer_load WHERE pool IS NULL OR server = 'gxy1';
 SELECT sum(rooms) = (SELECT count(*) FROM room_server_assignments) AS all_rooms FROM balancer_load;
 SELECT room_id, server, users, users_elsewhere FROM balancer_rooms WHERE room_id LIKE 'old%' ORDER BY 1;
 BEGIN;
@@ -79,6 +80,15 @@ SELECT count(*) FROM balancer_stats;
 SET gxy_balancer.failover_delay = 0;
 UPDATE room_server_assignments SET assigned_at = now() - interval '1 day' WHERE room_id = 'old1';
 SELECT server, chosen, reason, load, rooms FROM explain_assignment('old1') LIMIT 1;
+-- For the same reason its rooms stay, unless there is a standby to take them.
+BEGIN;
+DELETE FROM room_server_assignments WHERE gateway_name = 'spare';
+SELECT set_server_state('gxy3', 'offline'), set_server_state('gxy2', 'offline');
+SELECT server, cause ~ 'rooms (are moving|move) to spare' AS leave, cause ~ 'rooms stay; sessions unreadable' AS stay,
+	cause ~ 'rooms (are moving|move)' AS move
+FROM balancer_load WHERE server IN ('gxy2', 'gxy3', 'gone') ORDER BY 1;
+CALL pg_temp.refused($$SELECT get_or_assign_server('r2')$$);
+ROLLBACK;
 RESET gxy_balancer.failover_delay;
 BEGIN;
 DROP VIEW app_live;

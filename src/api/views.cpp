@@ -31,9 +31,24 @@ add_part(StringInfo text, const char *part)
 	appendStringInfo(text, "%s%s", text->len > 0 ? "; " : "", part);
 }
 
-/* Says where the rooms of a failed server go. Without a worker, calls move them one by one. */
+/*
+ * Says where the rooms of a failed server go now, and who moves them. by_load: the loads decide
+ * where. Without a worker, calls move them one by one.
+ */
 const char *
-plan_for_rooms(const Pool &pool, int index, int targets, TimestampTz now)
+movement(bool by_load, bool loads_known, const char *to)
+{
+	if (by_load && !loads_known)
+		return "rooms stay";
+	/* A standby does not know whether the primary has a worker, so it assumes one. */
+	if (has_launcher() || RecoveryInProgress())
+		return psprintf("rooms are moving%s", to);
+	return psprintf("rooms move%s when called for (no worker)", to);
+}
+
+/* The same for a server of the pool, also before its failover is due. */
+const char *
+plan_for_rooms(const Pool &pool, int index, int targets, bool loads_known, TimestampTz now)
 {
 	const Failover &failover = pool.servers[index].failover;
 	const char *to =
@@ -44,15 +59,23 @@ plan_for_rooms(const Pool &pool, int index, int targets, TimestampTz now)
 	if (!failover.counts(now, Viewpoint::worker))
 		return failover.on_call ? psprintf("rooms move%s when called for, others later", to)
 								: psprintf("rooms will move%s", to);
-	/* A standby does not know whether the primary has a worker, so it assumes one. */
-	if (has_launcher() || RecoveryInProgress())
-		return psprintf("rooms are moving%s", to);
-	return psprintf("rooms move%s when called for (no worker)", to);
+	return movement(
+		pool.locate(pool.servers[index].name, DT_NOEND, now, Viewpoint::worker).stranded,
+		loads_known, to);
+}
+
+/* Why a server outside of the pool is offline. If the pool is written its rooms move by themselves. */
+const char *
+cause_outside(const Pool &pool, int targets, bool loads_known)
+{
+	return targets == 0 || !pool.written
+			   ? "not in the pool"
+			   : psprintf("not in the pool; %s", movement(true, loads_known, ""));
 }
 
 /* Returns why a server is in its state and which failovers concern it; empty if none of both. */
 const char *
-cause_of(const Pool &pool, int index, int targets, TimestampTz now)
+cause_of(const Pool &pool, int index, int targets, bool loads_known, TimestampTz now)
 {
 	const PoolServer &server = pool.servers[index];
 	StringInfoData cause;
@@ -65,7 +88,7 @@ cause_of(const Pool &pool, int index, int targets, TimestampTz now)
 	if (!server.healthy)
 		add_part(&cause, server.silent ? "silent" : "reported unhealthy");
 	if (server.failover.active && server.failover.pending)
-		add_part(&cause, plan_for_rooms(pool, index, targets, now));
+		add_part(&cause, plan_for_rooms(pool, index, targets, loads_known, now));
 	for (int claimant : pool.claims_on(index))
 		add_part(&cause, psprintf("%s for %s",
 								  pool.servers[claimant].failover.counts(now, Viewpoint::caller)
@@ -169,7 +192,8 @@ report_server_loads(FunctionCallInfo fcinfo)
 		const PoolServer &server = shown.servers[i];
 		const ServerLoad &load = loads[i];
 		bool in_pool = i < current.servers.count;
-		const char *cause = in_pool ? cause_of(shown, i, targets, now) : "not in the pool";
+		const char *cause = in_pool ? cause_of(shown, i, targets, !failure, now)
+									: cause_outside(shown, targets, !failure);
 
 		if (failure)
 			cause = psprintf("%s%ssessions unreadable: %s", cause, *cause != '\0' ? "; " : "",
