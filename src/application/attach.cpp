@@ -71,9 +71,13 @@ check_attachable(Source source, Oid relation, Deadline deadline)
 					 : errhint("Attach a view with columns room_id and, optionally, "
 							   "expected_users int.")));
 	if (superuser_arg(owner))
-		ereport(NOTICE,
-				(errmsg("relation \"%s\" is owned by a superuser and will be read as one", name),
-				 errhint("Give it to the application's role: ALTER VIEW ... OWNER TO ....")));
+		ereport(
+			NOTICE,
+			(errmsg("relation \"%s\" is owned by a superuser and will be read as one", name),
+			 errhint("ALTER TABLE %s OWNER TO gives it to the application's role, also if it is a "
+					 "view.",
+					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+												name))));
 }
 
 /* Reads the new attachment once. Raises 55000 if it cannot be read. */
