@@ -64,7 +64,7 @@ plan_for_rooms(const Pool &pool, int index, int targets, bool loads_known, Times
 		loads_known, to);
 }
 
-/* Why a server outside of the pool is offline. If the pool is written its rooms move by themselves. */
+/* Why a server outside of the pool is offline. If the pool is written its rooms move. */
 const char *
 cause_outside(const Pool &pool, int targets, bool loads_known)
 {
