@@ -436,7 +436,7 @@ CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment';
 REVOKE ALL ON FUNCTION explain_assignment(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first, or why it would fail where an attached relation cannot be read; changes nothing';
+COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; changes nothing';
 
 CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
@@ -445,7 +445,7 @@ CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expect
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment_bigint';
 REVOKE ALL ON FUNCTION explain_assignment(bigint, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first, or why it would fail where an attached relation cannot be read; changes nothing';
+COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; changes nothing';
 
 --
 -- Views

@@ -21,6 +21,15 @@ SELECT * FROM explain_assignment('new', 'IL', 12);
 \x off
 SELECT rank, server, chosen, tier, reason FROM explain_assignment('new');
 SELECT rank, server, chosen, tier, reason FROM explain_assignment('b');
+-- A room whose server is not in the pool, before its failover is due and after it.
+SAVEPOINT before;
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('e', 'gone');
+SELECT rank, server, chosen, tier, reason, load, capacity, state, pool FROM explain_assignment('e') LIMIT 2;
+SET LOCAL gxy_balancer.failover_delay = 0;
+SELECT rank, server, chosen, tier, reason FROM explain_assignment('e') LIMIT 1;
+UPDATE balancer_servers SET state = 'offline';
+SELECT rank, server, chosen, tier, reason FROM explain_assignment('e') LIMIT 1;
+ROLLBACK TO before;
 -- A room larger than every server: an empty server takes it, although the room does not fit.
 INSERT INTO balancer_servers (name, capacity) VALUES ('gxy9', 1), ('gxy10', 90);
 SELECT server, chosen, tier, reason FROM explain_assignment('new', NULL, 1000000) LIMIT 4;

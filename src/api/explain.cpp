@@ -117,6 +117,7 @@ struct Prediction
 	Server *servers = nullptr;
 	int chosen = -1; /* index into servers; -1: none */
 	const char *reason = nullptr;
+	std::string_view outside; /* the room's server, if that is not in the pool; empty: it is */
 	/* Why the room's size or the loads are unknown. Then no server is chosen for a new room. */
 	std::optional<ReadFailure> size_failure, load_failure;
 
@@ -141,6 +142,23 @@ add_numbers(Row *row, const Server &server, const PoolServer &known, const Predi
 		row->add(array_of(known.regions));
 	else
 		row->add_null();
+}
+
+/* Adds the row of a room's server that is not in the pool, of which little is known. */
+void
+add_outside(Row *row, const Prediction &prediction)
+{
+	row->add_null();
+	row->add(prediction.outside);
+	row->add(true);
+	row->add_null();
+	row->add(prediction.reason);
+	for (int i = 0; i < 8; i++)
+		row->add_null();
+	row->add(name_of(ServerState::offline));
+	row->add_null();
+	row->add_null();
+	row->put();
 }
 
 /* Decides about a room without a server, or whose server has failed (request.leaving). */
@@ -211,6 +229,8 @@ predict(const PlacementRequest &request, const Assignments &assignments)
 	if (row && !(stranded && (prediction.chosen >= 0 || !prediction.is_known())))
 	{
 		prediction.chosen = where.server;
+		if (where.server < 0)
+			prediction.outside = copy_of(row->server);
 		prediction.reason = where.moved ? reason_of_move("failover", row->server)
 							: where.stranded
 								? "the room is assigned here, and no other server is online"
@@ -264,6 +284,8 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 													: nullptr;
 	Row row(fcinfo);
 
+	if (!prediction.outside.empty())
+		add_outside(&row, prediction);
 	for (int rank = 0; rank < count; rank++)
 	{
 		int i = order[rank];

@@ -65,10 +65,9 @@ BEGIN
 		EXCEPTION WHEN insufficient_resources THEN
 			answered := NULL;
 		END;
-		/* A server that is not in the pool has no row there. */
 		INSERT INTO told
 			SELECT scene, CASE WHEN before IS NULL THEN 'new' WHEN before = answered THEN 'sticky' ELSE 'failed over' END,
-				room, coalesce(note.server, before), note.reason, answered, a.reason
+				room, note.server, note.reason, answered, a.reason
 			FROM (VALUES (room)) r (id) LEFT JOIN room_server_assignments a ON a.room_id = r.id;
 	END LOOP;
 END
