@@ -166,6 +166,28 @@ CALL pg_temp.try_type('double precision', '0.1');
 SHOW bytea_output;
 ROLLBACK;
 SELECT attach_sessions(NULL), attach_rooms(NULL);
+-- A type whose text depends on other settings is refused as a room's id; users are only counted.
+CREATE TABLE app.timed (room_id timestamptz, user_id timestamptz);
+CREATE TABLE app.ranged (room_id tstzrange);
+CREATE DOMAIN app.moment AS timestamptz;
+CREATE TABLE app.moments (room_id app.moment[]);
+CREATE TABLE app.paid (room_id money);
+CREATE VIEW app.named AS SELECT to_char(room_id AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS room_id, user_id FROM app.timed;
+ALTER VIEW app.named OWNER TO regress_gxy_app;
+ALTER TABLE app.timed OWNER TO regress_gxy_app;
+CALL pg_temp.refused($$SELECT attach_sessions('app.timed')$$);
+CALL pg_temp.refused($$SELECT attach_rooms('app.timed')$$);
+CALL pg_temp.refused($$SELECT attach_rooms('app.ranged')$$, false);
+CALL pg_temp.refused($$SELECT attach_rooms('app.moments')$$, false);
+CALL pg_temp.refused($$SELECT attach_rooms('app.paid')$$, false);
+INSERT INTO app.timed VALUES ('2026-11-25 00:00+00', '2026-11-25 00:00+00'), ('2026-11-25 00:00+00', '2026-11-24 23:00-01');
+SELECT attach_sessions('app.named');
+SELECT get_or_assign_server('2026-11-25') IS NOT NULL AS assigned;
+SELECT room_id, users FROM balancer_rooms;
+SELECT release_room('2026-11-25'), attach_sessions(NULL);
+DROP VIEW app.named;
+DROP TABLE app.timed, app.ranged, app.moments, app.paid;
+DROP DOMAIN app.moment;
 -- A room id that is not a number in canonical form is in no relation with numeric ids.
 CREATE TABLE app.numbered AS SELECT 1 AS room_id;
 ALTER TABLE app.numbered OWNER TO regress_gxy_app;

@@ -36,6 +36,27 @@ form_of(Oid type)
 	return is_integer(type) ? IdForm::integer : type == UUIDOID ? IdForm::uuid : IdForm::text;
 }
 
+/*
+ * Returns whether the text of a value depends on a setting of the session that is not fixed while
+ * sources are read (source_query.cpp): TimeZone, lc_monetary.
+ */
+bool
+depends_on_session(Oid type)
+{
+	Oid element = get_element_type(type);
+
+	switch (getBaseType(OidIsValid(element) ? element : type))
+	{
+		case TIMESTAMPTZOID:
+		case TSTZRANGEOID:
+		case TSTZMULTIRANGEOID:
+		case CASHOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
 } // namespace
 
 bool
@@ -65,6 +86,10 @@ source_columns_of(Source source, Oid relation)
 		columns.complaint = "It is neither a table nor a view.";
 	else if (!OidIsValid(room))
 		columns.complaint = "It has no column room_id.";
+	else if (depends_on_session(room))
+		columns.complaint =
+			"The text of its column room_id depends on a setting of the session, such as "
+			"TimeZone. Give it a fixed form in the view, for example with to_char().";
 	else if (source == Source::sessions)
 	{
 		Oid last_seen = column_type(relation, "last_seen_at");
