@@ -216,8 +216,11 @@ predict(const PlacementRequest &request, const Assignments &assignments)
 	}
 	else
 	{
+		PlacementRequest placement = request;
+
+		placement.assigned = row.has_value();
 		prediction.size_failure =
-			try_reading([&prediction, &request] { prediction.input = gather_input(request); });
+			try_reading([&prediction, &placement] { prediction.input = gather_input(placement); });
 		prediction.load_failure =
 			try_reading([&prediction, &request] { index_sessions(request, &prediction.input); });
 		predict_placement(request, assignments, &prediction);

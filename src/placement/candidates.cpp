@@ -51,7 +51,7 @@ gather_input(const PlacementRequest &request)
 	{
 		RoomFacts facts = look_up_room(input.pool->rooms, *request.room, request.deadline);
 
-		if (!facts.exists)
+		if (!facts.exists && !request.assigned)
 			ereport(ERROR,
 					(errcode(ERRCODE_NO_DATA_FOUND),
 					 errmsg("room \"%s\" is not among the attached rooms", copy_of(room).data()),

@@ -22,6 +22,8 @@ struct PlacementRequest
 	 * The server that an assigned room leaves, which then counts as offline; empty for a new room.
 	 */
 	std::string_view leaving = {};
+	/* The room has a row. It may then be missing among the attached rooms. */
+	bool assigned = false;
 };
 
 /* The sources of a room's expected users, in the order in which they are asked. */
