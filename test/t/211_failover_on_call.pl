@@ -34,12 +34,13 @@ is($node->safe_psql('postgres', 'SELECT on_call FROM balancer_failovers'), 't', 
 # Many at once, each for every room of the server, in an order of its own; some may not write.
 my @callers = map { $node->background_psql('postgres', on_error_stop => 0) } 1 .. 6;
 my $number = 0;
+my @answers;
 for my $caller (@callers)
 {
 	my $mode = $number % 3 == 2 ? 'READ ONLY' : 'READ WRITE';
 
-	# Without waiting for the answers.
-	$caller->query_until(qr/sent/, <<"SQL");
+	# Without waiting for the answers, which may arrive at once.
+	push @answers, $caller->query_until(qr/sent/, <<"SQL");
 SET gxy_balancer.failover_on_call = off;
 BEGIN $mode;
 COMMIT;
@@ -53,7 +54,7 @@ SQL
 }
 for my $caller (@callers)
 {
-	like($caller->query('SELECT 1'), qr/^answers spare$/m, 'every caller gets the standby for every room');
+	like(shift(@answers) . $caller->query('SELECT 1'), qr/^answers spare$/m, 'every caller gets the standby for every room');
 	$caller->quit;
 }
 $node->wait_for_catchup($replica);
