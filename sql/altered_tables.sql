@@ -161,7 +161,21 @@ ALTER TABLE balancer_room_sizes DROP CONSTRAINT small, DROP COLUMN tenant;
 SELECT clean_inactive_assignments();
 SELECT room_id, peak FROM balancer_room_sizes;
 
+-- Another access method, which need not have the layout of a heap.
+SET client_min_messages = warning;
+CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler;
+RESET client_min_messages;
 \set VERBOSITY default
+ALTER TABLE room_server_assignments SET ACCESS METHOD other;
+SELECT get_or_assign_server('one');
+SELECT room_server('one');
+ALTER TABLE room_server_assignments SET ACCESS METHOD heap;
+ALTER TABLE balancer_servers SET ACCESS METHOD other;
+SELECT get_or_assign_server('one');
+ALTER TABLE balancer_servers SET ACCESS METHOD heap;
+SELECT get_or_assign_server('one') = room_server('one') AS same;
+DROP ACCESS METHOD other;
+
 \set ON_ERROR_ROLLBACK off
 TRUNCATE room_server_assignments, balancer_room_sizes;
 DROP VIEW rooms, locks;

@@ -100,11 +100,26 @@ is_ours(Oid relation, Oid extension, bool sequence)
 		return false;
 
 	Form_pg_class row = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
-	bool kind = sequence ? row->relkind == RELKIND_SEQUENCE
-						 : row->relkind == RELKIND_RELATION && row->relam == HEAP_TABLE_AM_OID;
+	bool kind = row->relkind == (sequence ? RELKIND_SEQUENCE : RELKIND_RELATION);
 
 	ReleaseSysCache(tuple);
 	return kind && getExtensionOfObject(RelationRelationId, relation) == extension;
+}
+
+/* Rows are read and written as those of a heap (pg/heap_access.hpp). */
+void
+check_access_method(Oid table, const char *name)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	bool heap = HeapTupleIsValid(tuple) &&
+				reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relam == HEAP_TABLE_AM_OID;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	if (!heap)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" does not have the access method heap", name),
+						errhint("ALTER TABLE %s SET ACCESS METHOD heap.", name)));
 }
 
 Oid
@@ -121,6 +136,8 @@ find_table(Oid extension, Oid schema, const char *name, bool sequence = false)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("relation \"%s\" is not the one of extension gxy_balancer", name),
 				 errhint("Rename or drop it, and give the extension's own its name again.")));
+	if (!sequence)
+		check_access_method(relation, name);
 	return relation;
 }
 
