@@ -20,16 +20,47 @@ public:
 	{
 		return Deadline(monotonic_milliseconds() + milliseconds);
 	}
-	static Deadline of_call_starting_now() { return in(setting::assign_timeout); }
+	/*
+	 * A trigger that runs inside a wait of the extension's own SQL has no more time than that wait.
+	 */
+	static Deadline of_call_starting_now()
+	{
+		return Deadline(std::min(in(setting::assign_timeout).at, outer));
+	}
 
 	bool passed() const { return monotonic_milliseconds() >= at; }
 	int milliseconds_left() const; /* at least 1 */
+
+	/* Calls f(), which may run code that calls the extension again. */
+	template <typename F> void enclose(F f) const;
 
 private:
 	explicit Deadline(std::int64_t at) : at(at) {}
 
 	std::int64_t at; /* monotonic_milliseconds() */
+
+	/* Of the innermost enclose() that is under way; INT64_MAX if there is none. */
+	static inline std::int64_t outer = INT64_MAX;
 };
+static_assert(std::is_trivially_destructible_v<Deadline>);
+
+template <typename F>
+void
+Deadline::enclose(F f) const
+{
+	std::int64_t before = outer;
+
+	outer = std::min(before, at);
+	PG_TRY();
+	{
+		f();
+	}
+	PG_FINALLY();
+	{
+		outer = before;
+	}
+	PG_END_TRY();
+}
 
 /*
  * Sets lock_timeout to the milliseconds left, unless it is already shorter, and returns the new GUC

@@ -254,7 +254,7 @@ run(Oid Relations::*member, Deadline deadline, const char *format,
 		[&] {
 			as_role(owner, [&] {
 				SPI_connect();
-				execute(table, sql, arguments);
+				deadline.enclose([&] { execute(table, sql, arguments); });
 				take_result();
 				SPI_finish();
 			});

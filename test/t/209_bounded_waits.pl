@@ -144,5 +144,28 @@ is($wrong, '', 'the pool is being written: assign_timeout bounds every call');
 cmp_ok($timed_out, '>', 10, 'the pool is being written: every call that names a server waits');
 $other->quit;
 
+# Two waits of one call, the second in a trigger on the row that the first has waited for: the
+# trigger has what is left of the call's time, not a whole assign_timeout.
+$node->safe_psql('postgres', q(SELECT set_server_state('gxy3', 'offline')));
+my $row = session($node);
+my $failover = session($node);
+$row->query_safe(q(BEGIN; SELECT FROM balancer_servers WHERE name = 'gxy3' FOR UPDATE));
+$failover->query_safe(q(BEGIN; SELECT FROM balancer_failovers WHERE from_server = 'gxy3' FOR UPDATE));
+my $caller = session($node);
+$caller->query_until(qr/calling/, <<'SQL');
+\echo calling
+SELECT 'told', state, message, took FROM clock_timestamp() start,
+	LATERAL attempt('SELECT set_server_state(''gxy3'', ''online'')', '8s', '0'), LATERAL CAST(clock_timestamp() - start AS interval) took;
+SQL
+# Three quarters of the time.
+wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^SELECT .told'
+	AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > '6 s'));
+$row->query_safe('ROLLBACK');
+my $told = $caller->query('SELECT 1');
+like($told, qr/^told\|55P03\|timed out waiting for /m, 'a wait in a trigger ends');
+my ($seconds) = $told =~ /\|00:00:(\d+)/;
+cmp_ok($seconds, '<', 12, 'when the time of the call is over');
+$_->quit for $row, $failover, $caller;
+
 $node->stop;
 done_testing();
