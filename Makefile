@@ -153,7 +153,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-board list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-board list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists check-rows \
 	check-version check-vpath check-bench check-format format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -211,6 +211,9 @@ check-objects: all
 
 check-includes:
 	test/check-includes
+
+check-rows:
+	test/check-rows
 
 check-lists:
 	test/check-lists REGRESS '$(REGRESS)' sql/*.sql
@@ -275,6 +278,7 @@ help:
 	@echo 'make unit             tests of the placement policy and of the learning rule alone'
 	@echo 'make check-objects    the built objects need no C++ runtime'
 	@echo 'make check-includes   includes point one way along the list of units'
+	@echo 'make check-rows       columns of rows are read with a check of the null flag and the type'
 	@echo 'make check-lists      every source and test is listed in the Makefile'
 	@echo 'make check-version    META.json and CHANGELOG.md agree with the control file'
 	@echo 'make check-vpath      an out-of-tree build gives the same files'
