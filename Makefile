@@ -246,15 +246,15 @@ output-dirs:
 # The tests work with the settings and the background worker of any server. SETTINGS: values other
 # than the defaults, such as gxy_balancer.load_max_age=1h.
 installcheck-databases:
-	@$(if $(strip $(REGRESS)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database $(PRELOADED) '$(CONTRIB_TESTDB)' $(SETTINGS))
-	@$(if $(strip $(ISOLATION)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database $(PRELOADED) '$(ISOLATION_TESTDB)' $(SETTINGS))
+	@$(if $(strip $(REGRESS)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database '$(CONTRIB_TESTDB)' $(SETTINGS))
+	@$(if $(strip $(ISOLATION)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database '$(ISOLATION_TESTDB)' $(SETTINGS))
 
 list-regress:
 	@printf '%s\n' $(REGRESS)
 
-# On a server that has the library preloaded.
+# With the load cache, and a baseline that stays.
 installcheck-board:
-	@$(MAKE) --no-print-directory installcheck REGRESS= ISOLATION='$(BOARD)' PRELOADED=--preloaded \
+	@$(MAKE) --no-print-directory installcheck REGRESS= ISOLATION='$(BOARD)' \
 		SETTINGS=gxy_balancer.load_max_age=1h \
 		ISOLATION_OPTS='--inputdir=$(SOURCE)test/board --outputdir=$(OUTPUT_DIR)/board --use-existing'
 

@@ -471,7 +471,7 @@ CREATE FUNCTION _check_board(OUT server text, OUT usable boolean, OUT board_room
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_check_board';
 REVOKE ALL ON FUNCTION _check_board() FROM PUBLIC;
-COMMENT ON FUNCTION _check_board() IS 'compares what shared memory says each server carries (see gxy_balancer.load_max_age) with a count made now; no rows without preload';
+COMMENT ON FUNCTION _check_board() IS 'compares what shared memory says each server carries (see gxy_balancer.load_max_age) with a count made now; no rows where there is no memory for it';
 
 /*
  * The view uses operators of mixed types, for which pg_catalog has no exact match. The extension's schema may have one, so
@@ -522,7 +522,8 @@ CREATE FUNCTION _stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, O
 		assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6
 		bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused
 		bigint, OUT since timestamptz, OUT worker text, OUT last_run timestamptz, OUT last_run_duration
-		interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamptz, OUT load_cache text)
+		interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamptz, OUT placed_by_cache
+		bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'gxy_stats';
 REVOKE ALL ON FUNCTION _stats() FROM PUBLIC;
@@ -531,7 +532,7 @@ COMMENT ON FUNCTION _stats() IS 'the row of balancer_stats';
 CREATE VIEW balancer_stats AS
 	SELECT s.* FROM _stats() s;
 REVOKE ALL ON balancer_stats FROM PUBLIC;
-COMMENT ON VIEW balancer_stats IS 'counters of this database, and its background worker; counts are NULL where the library is not preloaded';
+COMMENT ON VIEW balancer_stats IS 'counters of this database, and its background worker';
 COMMENT ON COLUMN balancer_stats.assigned_tier_0 IS 'rooms assigned by tier 0: where their sessions were, or their pin';
 COMMENT ON COLUMN balancer_stats.assigned_tier_1 IS 'rooms assigned by tier 1: servers of the caller''s region';
 COMMENT ON COLUMN balancer_stats.assigned_tier_2 IS 'rooms assigned by tier 2: servers of every region';
@@ -545,22 +546,39 @@ COMMENT ON COLUMN balancer_stats.moved IS 'rooms moved';
 COMMENT ON COLUMN balancer_stats.freed IS 'rooms freed by cleanups';
 COMMENT ON COLUMN balancer_stats.refused IS 'calls that found no server and raised an error';
 COMMENT ON COLUMN balancer_stats.since IS 'when counting started: at the server''s start or the last reset';
-COMMENT ON COLUMN balancer_stats.worker IS 'the background worker: not preloaded, idle, running, or backing off and why';
+COMMENT ON COLUMN balancer_stats.worker IS 'the background worker: idle, running, backing off and why, starting, standby, or no launcher';
 COMMENT ON COLUMN balancer_stats.last_run IS 'when its last run in this database began';
 COMMENT ON COLUMN balancer_stats.last_run_duration IS 'how long that took';
 COMMENT ON COLUMN balancer_stats.last_run_freed IS 'how many rooms it freed';
 COMMENT ON COLUMN balancer_stats.last_error IS 'why it failed, if it did, or what it could not write beside the rooms it freed';
 COMMENT ON COLUMN balancer_stats.next_due IS 'when the next run is due';
-COMMENT ON COLUMN balancer_stats.load_cache IS 'in use, off (load_max_age is 0), unused so far, not preloaded, or no place left: other databases have all of them';
+COMMENT ON COLUMN balancer_stats.placed_by_cache IS 'rooms placed by what the load cache in shared memory knows';
+COMMENT ON COLUMN balancer_stats.placed_by_count IS 'rooms placed by a count of all rooms and sessions made for each of them, which is slower';
+COMMENT ON COLUMN balancer_stats.counted_because IS 'why the last of these was not placed by the load cache';
+COMMENT ON COLUMN balancer_stats.shared_memory IS 'why shared memory is missing, so that rooms are placed by counting; NULL: there is enough';
+
+CREATE FUNCTION _memory(OUT what text, OUT database text, OUT bytes bigint)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_memory';
+REVOKE ALL ON FUNCTION _memory() FROM PUBLIC;
+COMMENT ON FUNCTION _memory() IS 'rows of balancer_memory';
+
+CREATE VIEW balancer_memory AS
+	SELECT m.what, m.database, m.bytes FROM _memory() m;
+REVOKE ALL ON balancer_memory FROM PUBLIC;
+COMMENT ON VIEW balancer_memory IS 'the shared memory that the extension uses, of all databases of the server';
+COMMENT ON COLUMN balancer_memory.what IS 'database: of one database; common: of all; free: kept for use; limit: gxy_balancer.max_shared_memory';
+COMMENT ON COLUMN balancer_memory.database IS 'the database';
+COMMENT ON COLUMN balancer_memory.bytes IS 'how much';
 
 CREATE FUNCTION reset_balancer_stats() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_reset_stats';
 REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
-GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _check_board() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _memory(), _check_board() TO pg_monitor;
 GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
-	balancer_rooms, balancer_stats TO pg_monitor;
+	balancer_rooms, balancer_stats, balancer_memory TO pg_monitor;
 
 /* Registers this database with the launcher at commit; raises a NOTICE if there is no launcher. */
 CREATE FUNCTION _extension_created() RETURNS void

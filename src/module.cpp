@@ -7,7 +7,7 @@
 #include "pg/settings.hpp"
 #include "servers/pool.hpp"
 #include "application/source_reader.hpp"
-#include "worker/run.hpp"
+#include "shared/launcher_claim.hpp"
 
 extern "C"
 {
@@ -29,11 +29,11 @@ extern "C"
 
 	void _PG_init()
 	{
+		gxy::set_load_cache_functions(gxy::free_board, gxy::bytes_of_board);
 		gxy::define_settings([] { gxy::invalidate_pool(InvalidOid); });
 		if (process_shared_preload_libraries_in_progress)
 		{
-			gxy::request_shared_memory();
-			gxy::request_boards();
+			gxy::reserve_header();
 			gxy::register_launcher();
 		}
 		CacheRegisterRelcacheCallback(relation_changed, Datum(0));

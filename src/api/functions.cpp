@@ -12,6 +12,7 @@
 #include "application/attach.hpp"
 #include "rooms/operator_actions.hpp"
 #include "servers/server_state.hpp"
+#include "api/memory_view.hpp"
 #include "api/views.hpp"
 #include "shared/status.hpp"
 
@@ -211,6 +212,13 @@ call_stats(FunctionCallInfo fcinfo)
 }
 
 Datum
+call_memory(FunctionCallInfo fcinfo)
+{
+	report_memory(fcinfo);
+	return Datum(0);
+}
+
+Datum
 call_reset_stats(FunctionCallInfo)
 {
 	reset_counts();
@@ -228,7 +236,6 @@ Datum
 call_extension_created(FunctionCallInfo)
 {
 	call_for_run_at_commit();
-	notice_missing_preload();
 	notice_default_pool();
 	PG_RETURN_VOID();
 }
@@ -279,6 +286,7 @@ extern "C"
 	SQL_FUNCTION(server_loads)
 	SQL_FUNCTION(room_loads)
 	SQL_FUNCTION(stats)
+	SQL_FUNCTION(memory)
 	SQL_FUNCTION(reset_stats)
 	SQL_FUNCTION(check_board)
 	SQL_FUNCTION(refuse_existing_table)

@@ -4,7 +4,6 @@
 #include "api/install.hpp"
 
 #include "pg/settings.hpp"
-#include "shared/status.hpp"
 
 namespace gxy
 {
@@ -58,20 +57,6 @@ with_notices(F f)
 }
 
 } // namespace
-
-void
-notice_missing_preload()
-{
-	if (is_preloaded())
-		return;
-	with_notices([] {
-		ereport(
-			NOTICE,
-			(errmsg("gxy_balancer is not preloaded, so no background worker frees inactive rooms"),
-			 errhint("Add shared_preload_libraries = 'gxy_balancer' to postgresql.conf and restart "
-					 "the server, or have clean_inactive_assignments() called every minute.")));
-	});
-}
 
 void
 notice_default_pool()

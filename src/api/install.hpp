@@ -14,9 +14,6 @@ namespace gxy
  */
 void refuse_existing_table();
 
-/* Raises a NOTICE if the library is not preloaded. */
-void notice_missing_preload();
-
 /* Raises a NOTICE that names the default pool, which CREATE EXTENSION starts with. */
 void notice_default_pool();
 

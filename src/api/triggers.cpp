@@ -239,8 +239,6 @@ extern "C"
 	{
 		TriggerData *trigger = gxy::trigger_data(fcinfo);
 
-		if (gxy::board_here() == nullptr)
-			return PointerGetDatum(nullptr);
 		if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 			gxy::note_truncation();
 		else

@@ -7,6 +7,7 @@
 #include "api/views.hpp"
 
 #include "placement/load_cache_refresh.hpp"
+#include "api/memory_view.hpp"
 #include "api/result_set.hpp"
 #include "shared/status.hpp"
 
@@ -303,32 +304,38 @@ report_room_loads(FunctionCallInfo fcinfo)
 static const char *
 worker_in_words(const std::optional<DatabaseStatus> &status)
 {
-	if (!is_preloaded())
-		return "not preloaded";
+	LauncherState launcher = launcher_state();
+
 	if (status && (status->state == WorkerState::running || status->state == WorkerState::starting))
 		return "running";
-	if (!has_launcher())
-		return RecoveryInProgress() ? "standby" : "no launcher";
+	if (launcher != LauncherState::running && RecoveryInProgress())
+		return "standby";
+	if (launcher == LauncherState::asked)
+		return "starting";
+	if (launcher != LauncherState::running)
+		return "no launcher";
 	if (status && status->state == WorkerState::failed)
 		return psprintf("backing off: %s", status->error);
 	return "idle";
 }
 
 static const char *
-load_cache_in_words()
+in_words(Counted reason)
 {
-	switch (board_place())
+	switch (reason)
 	{
-		case BoardPlace::not_preloaded:
-			return "not preloaded";
-		case BoardPlace::taken:
-			return "in use";
-		case BoardPlace::refused:
-			return "no place left";
-		case BoardPlace::none:
+		case Counted::no_reason:
 			break;
+		case Counted::setting:
+			return "gxy_balancer.load_max_age is 0";
+		case Counted::emptied:
+			return "the transaction had emptied the table";
+		case Counted::no_memory:
+			return "there was no shared memory for the load cache";
+		case Counted::no_count:
+			return "no count by these settings was ready";
 	}
-	return setting::load_max_age > 0 ? "unused so far" : "off";
+	return "";
 }
 
 void
@@ -337,6 +344,7 @@ report_stats(FunctionCallInfo fcinfo)
 	std::optional<Counts> counts = read_counts();
 	std::optional<DatabaseStatus> status = status_of(MyDatabaseId);
 	bool has_run = status && status->last_start != 0;
+	const char *memory = memory_trouble();
 
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -348,11 +356,15 @@ report_stats(FunctionCallInfo fcinfo)
 			row.add_null();
 	};
 
-	for (int i = 0; i < counters; i++)
+	auto add_count = [&row, &counts](Counter counter) {
 		if (counts)
-			row.add(counts->value[i]);
+			row.add(counts->value[static_cast<int>(counter)]);
 		else
 			row.add_null();
+	};
+
+	for (int i = 0; i <= static_cast<int>(Counter::refused); i++)
+		add_count(static_cast<Counter>(i));
 	add_time(counts.has_value(), counts ? counts->since : 0);
 	row.add(worker_in_words(status));
 	add_time(has_run, has_run ? status->last_start : 0);
@@ -369,7 +381,10 @@ report_stats(FunctionCallInfo fcinfo)
 		for (int i = 0; i < 3; i++)
 			row.add_null();
 	add_time(status && status->next_due != 0, status ? status->next_due : 0);
-	row.add(load_cache_in_words());
+	add_count(Counter::placed_by_cache);
+	add_count(Counter::placed_by_count);
+	row.add_optional(counts ? in_words(counts->counted) : "");
+	row.add_optional(memory != nullptr ? memory : "");
 	row.put();
 }
 

@@ -27,6 +27,13 @@ template <typename T> struct Array
 			grow();
 	}
 
+	/* So many more can be pushed without fail. */
+	void reserve(int more)
+	{
+		while (space - count < more)
+			grow();
+	}
+
 	T &push(const T &item)
 	{
 		make_space();

@@ -26,6 +26,7 @@ int dead_session_timeout;
 int cleanup_interval;
 int max_learned_rooms;
 int load_max_age;
+int max_shared_memory;
 int failover_delay;
 bool failover_on_call;
 int heartbeat_timeout;
@@ -305,6 +306,12 @@ define_settings(void (*servers_changed)())
 		"gxy_balancer.max_learned_rooms", "How many rooms' sizes are remembered.",
 		"0: none, and sizes remembered before are not used.", &setting::max_learned_rooms, 100000,
 		0, 1000000, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+
+	/* Grows with what there is to remember; a limit keeps a runaway from taking a container's /dev/shm. */
+	DefineCustomIntVariable("gxy_balancer.max_shared_memory",
+							"How much shared memory all databases of the server may take together.",
+							nullptr, &setting::max_shared_memory, 64 * 1024, 256, MAX_KILOBYTES,
+							PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
 
 	define_times();
 	define_debug_delay();

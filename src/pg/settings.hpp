@@ -27,6 +27,7 @@ extern int dead_session_timeout; /* 0: sessions never die */
 extern int cleanup_interval;
 extern int max_learned_rooms; /* 0: none are learned or used */
 extern int load_max_age;	  /* 0: each call counts */
+extern int max_shared_memory; /* kilobytes */
 extern int failover_delay;
 extern bool failover_on_call;
 extern int heartbeat_timeout; /* 0: missing heartbeats are ignored */

@@ -77,7 +77,8 @@ struct Placement
 	RoomWaits *waits;
 	PlacementInput input;
 	Assignments assignments;
-	Board *board; /* nullptr: the choice needs a count of all rooms */
+	Board *board;	 /* nullptr: the choice needs a count of all rooms */
+	Counted counted; /* why, if so */
 	Insertion insertion;
 	bool examined = false; /* the room's sessions have been read */
 	/* number of a copy of the pool that has the same servers as input.pool */
@@ -101,8 +102,10 @@ choose_by_cache(Placement *placement)
 	const PlacementInput &input = placement->input;
 	const int *places = places_of(placement->board, *input.pool);
 
+	placement->counted = Counted::no_memory;
 	if (places == nullptr)
 		return Attempt::needs_count;
+	placement->counted = Counted::no_count;
 	placement->servers = list_servers(request, input);
 	switch (reserve(placement->board,
 					ReserveRequest{.basis = basis_of(*input.pool, input.rules),
@@ -174,7 +177,12 @@ insert_room(Placement *placement)
 		return Attempt::occupied;
 	}
 	if (placement->board == nullptr)
+	{
 		note_room(chosen.name, burden_of(request, input));
+		count_counted(placement->counted);
+	}
+	else
+		count(Counter::placed_by_cache);
 	count(static_cast<Counter>(tier(decision.verdict.standing)));
 	placement->server = text_of(chosen.name);
 	return Attempt::placed;
@@ -318,12 +326,14 @@ place(const PlacementRequest &request, RoomWaits *waits)
 
 	PlacementInput input = gather_input(request);
 	Assignments assignments = open_assignments(RowExclusiveLock, request.deadline);
-	Board *board = fresh_board(request, input, assignments);
+	Counted counted;
+	Board *board = fresh_board(request, input, assignments, &counted);
 	Placement placement = {.request = &request,
 						   .waits = waits,
 						   .input = input,
 						   .assignments = assignments,
 						   .board = board,
+						   .counted = counted,
 						   .insertion = prepare_insertion(assignments, request.deadline),
 						   .pool_number = input.pool->number,
 						   .in_the_way = {},

@@ -59,6 +59,8 @@ count_all(const BoardCount &count, const PlacementRequest &request, const Placem
 		rows[i].place = place_on_board(board, name_hash(servers[i]));
 		if (rows[i].place >= 0)
 			result.prepared.push(rows[i]);
+		else
+			result.is_incomplete = true;
 	}
 	return result;
 }
@@ -116,10 +118,9 @@ basis_of(const Pool &pool, const Rules &rules)
 int *
 places_of(Board *board, const Pool &pool)
 {
-	/* Of the last copy of the pool: places are for good, and so is having none. */
+	/* Of the last copy of the pool: places are for good. */
 	static Array<int> known;
 	static std::uint64_t known_copy = 0;
-	static bool all_placed = false;
 
 	if (known_copy != pool.number)
 	{
@@ -130,11 +131,11 @@ places_of(Board *board, const Pool &pool)
 		for (const PoolServer &server : pool.servers)
 			known.push(place_on_board(board, server.hash));
 		MemoryContextSwitchTo(caller);
-		all_placed = std::find(known.begin(), known.end(), -1) == known.end();
+		/* For want of memory; there may be some the next time. */
+		if (std::find(known.begin(), known.end(), -1) != known.end())
+			return nullptr;
 		known_copy = pool.number;
 	}
-	if (!all_placed)
-		return nullptr;
 
 	/* A copy, because a later call may change the list while the caller still uses it. */
 	int *copy = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(known.count) + 1));
@@ -159,12 +160,17 @@ claims_in_force(const Pool &pool, TimestampTz now)
 
 Board *
 fresh_board(const PlacementRequest &request, const PlacementInput &input,
-			const Assignments &assignments)
+			const Assignments &assignments, Counted *reason)
 {
-	Board *board = setting::load_max_age > 0 ? claim_board() : nullptr;
+	Board *board = setting::load_max_age > 0 ? board_here() : nullptr;
 
+	check_layout();
+	*reason = setting::load_max_age == 0 ? Counted::setting
+			  : board != nullptr		 ? Counted::emptied
+										 : Counted::no_memory;
 	if (board == nullptr || has_truncated())
 		return nullptr;
+	*reason = Counted::no_memory;
 
 	Basis basis = basis_of(*input.pool, input.rules);
 	std::int64_t max_age = microseconds(setting::load_max_age);

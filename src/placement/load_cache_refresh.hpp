@@ -19,9 +19,10 @@ const int *claims_in_force(const Pool &pool, TimestampTz now);
 
 /*
  * The board, if this transaction may place rooms by it: counts anew if that is due and nobody else does. Raises what
- * reading the sessions does. nullptr: count for the room.
+ * reading the sessions does. nullptr: count for the room, for
+ * that reason.
  */
 Board *fresh_board(const PlacementRequest &request, const PlacementInput &input,
-				   const Assignments &assignments);
+				   const Assignments &assignments, Counted *reason);
 
 } // namespace gxy

@@ -28,19 +28,22 @@
  * - The counting transaction's own changes are in flight: it counts the table as S sees it without them, and shows S
  *   with its own id among those in progress.
  * - Nobody is called at COMMIT PREPARED. A transaction that is prepared leaves its changes in a list; whoever reads or
- *   installs looks which of those have ended and has them settle as above, under the lock. If the list is full, or
- *   after a restart, which forgets it, the board is unusable until a count has picked the rows of prepared
+ *   installs looks which of those have ended and has them settle as above, under the lock. If there is no memory for
+ *   the list, or after a restart, which forgets it, the board is unusable until a count has picked the rows of prepared
  *   transactions from the table.
+ * - If there is no memory for a board, or for a server on it, a change is not told at all. Then no count is of use whose
+ *   snapshot does not see the end of its transaction.
  * - A TRUNCATE makes the count unusable at commit, before its lock on the table is gone: nobody reads the board without
  *   a lock on the table. No count can be running then, for the same reason.
  *
- * If a count fails, both epochs are added up and everything is as before. A backend that dies runs the callbacks of an
+ * If a count fails, both epochs stay, and are added up before the next one. A backend that dies runs the callbacks of an
  * abort, or, killed, takes the shared memory with it.
  *
  * A room with live sessions but without an assignment goes where its sessions are. Nobody wants to read the sessions for
  * every new room, so the board keeps a set of suspects: rooms that the last count has seen in that state, and those that
  * lose their assignment otherwise than by a cleanup. The latter stay for as long as the count's snapshot has not seen
- * the end of the transaction in question. If the set overflows, every room is suspect until the next count.
+ * the end of the transaction in question. If there is no memory for one, every room is suspect until a count has seen its
+ * end.
  *
  * The lock is held for a step per server and never while waiting for anything else but other short locks.
  */
@@ -55,35 +58,69 @@ namespace gxy
 int
 place_on_board(Board *board, std::uint64_t server)
 {
-	return locked(board, LW_EXCLUSIVE, [=] {
-		NamedPlace &named =
-			board->names[find_entry(board->names, 2 * places, &NamedPlace::server, server)];
+	enum class Lack
+	{
+		nothing,
+		names,
+		chunk
+	};
 
-		if (named.server == server)
-			return named.place;
-		if (board->taken == places)
+	for (;;)
+	{
+		int place = -1;
+		Lack lack = locked(board, [&] {
+			Table &names = board->names;
+			NamedPlace *known = names.size > 0
+									? &find_entry(shared<NamedPlace>(names.slots), names.size,
+												  &NamedPlace::server, server)
+									: nullptr;
+
+			if (known != nullptr && known->server == server)
+				place = known->place;
+			else if (names.is_full())
+				return Lack::names;
+			else if (board->taken == places_in(board->chunks))
+				return Lack::chunk;
+			else
+			{
+				*known = NamedPlace{.server = server, .place = board->taken++};
+				names.count++;
+				place = known->place;
+			}
+			return Lack::nothing;
+		});
+
+		if (lack == Lack::nothing)
+			return place;
+		if (!(lack == Lack::names
+				  ? grow_table(board, &Board::names, &NamedPlace::server, board->names.count + 1)
+				  : add_chunk(board)))
 			return -1;
-		named = NamedPlace{.server = server, .place = board->taken};
-		return board->taken++;
-	});
+	}
 }
 
 void
 write_on_board(Board *board, TransactionId transaction, const BoardChange &change)
 {
-	locked(board, LW_EXCLUSIVE, [=] {
+	locked(board, [=] {
 		my_transaction() = transaction;
-		board->servers[change.place].in_flight += change.gain;
+		carried(board, change.place).in_flight += change.gain;
 	});
+}
+
+static void
+undo_on_board(Board *board, const BoardChange *changes, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (changes[i].place >= 0)
+			carried(board, changes[i].place).in_flight += -changes[i].gain;
 }
 
 void
 take_from_board(Board *board, const BoardChange *changes, int count, bool transaction_ends)
 {
-	locked(board, LW_EXCLUSIVE, [=] {
-		for (int i = 0; i < count; i++)
-			if (changes[i].place >= 0)
-				board->servers[changes[i].place].in_flight += -changes[i].gain;
+	locked_in_callback(board, [=] {
+		undo_on_board(board, changes, count);
 		if (transaction_ends)
 			my_transaction() = InvalidTransactionId;
 	});
@@ -92,44 +129,58 @@ take_from_board(Board *board, const BoardChange *changes, int count, bool transa
 void
 settle_on_board(Board *board, TransactionId transaction, const BoardChange *changes, int count)
 {
-	locked(board, LW_EXCLUSIVE, [=] {
+	locked_in_callback(board, [=] {
+		undo_on_board(board, changes, count);
 		for (int i = 0; i < count; i++)
-		{
-			if (changes[i].place >= 0)
-				board->servers[changes[i].place].in_flight += -changes[i].gain;
 			settle(board, transaction, changes[i].place, changes[i].gain, changes[i].loss);
+		my_transaction() = InvalidTransactionId;
+	});
+}
+
+void
+leave_on_board(Board *board, TransactionId transaction, const BoardChange *changes, int count,
+			   SharedPointer block)
+{
+	if (block != 0)
+		for (int i = 0; i < count; i++)
+			shared<PreparedBlock>(block)->changes[i] = Prepared{.transaction = transaction,
+																.place = changes[i].place,
+																.gain = changes[i].gain,
+																.loss = changes[i].loss};
+	locked_in_callback(board, [=] {
+		if (block != 0)
+		{
+			shared<PreparedBlock>(block)->count = count;
+			add_prepared_block(board, block);
+		}
+		else
+		{
+			undo_on_board(board, changes, count);
+			lose_prepared(board);
 		}
 		my_transaction() = InvalidTransactionId;
 	});
 }
 
 void
-leave_on_board(Board *board, TransactionId transaction, const BoardChange *changes, int count)
+discard_prepared(Board *board, SharedPointer block)
 {
-	locked(board, LW_EXCLUSIVE, [=] {
-		if (board->prepared_count + count > prepared_changes)
-			settle_prepared(board);
-
-		bool fits = board->prepared_count + count <= prepared_changes;
-
-		for (int i = 0; i < count; i++)
-			if (fits)
-				board->prepared[board->prepared_count++] = Prepared{.transaction = transaction,
-																	.place = changes[i].place,
-																	.gain = changes[i].gain,
-																	.loss = changes[i].loss};
-			else if (changes[i].place >= 0)
-				board->servers[changes[i].place].in_flight += -changes[i].gain;
-		if (!fits)
-			lose_prepared(board);
-		my_transaction() = InvalidTransactionId;
-	});
+	locked_in_callback(board, [=] { add_prepared_block(board, block); });
 }
 
 void
 suspect_on_board(Board *board, TransactionId transaction, std::uint64_t room)
 {
-	locked(board, LW_EXCLUSIVE, [=] { add_suspect(board, room, transaction); });
+	for (;;)
+	{
+		bool entered = locked(board, [=] { return add_suspect(board, room, transaction); });
+
+		if (entered)
+			return;
+		if (!grow_table(board, &Board::suspects, &Suspect::room, board->suspects.count + 1))
+			break;
+	}
+	locked(board, [=] { suspect_all(board, transaction); });
 }
 
 Reserved
@@ -138,7 +189,7 @@ reserve_on_board(Board *board, const ReserveRequest &request, Server *servers, c
 {
 	TransactionId transaction = GetTopTransactionId();
 
-	return locked(board, LW_EXCLUSIVE, [&] {
+	return locked(board, [&] {
 		settle_prepared(board);
 		if (!board->usable || board->basis != request.basis)
 			return Reserved::no_count;
@@ -146,7 +197,7 @@ reserve_on_board(Board *board, const ReserveRequest &request, Server *servers, c
 			return Reserved::suspect;
 		for (int i = 0; i < count; i++)
 		{
-			Burden sum = board->servers[places[i]].sum();
+			Burden sum = carried(board, places[i]).sum();
 
 			for (const BoardChange &change : request.own)
 				if (change.place == places[i])
@@ -160,7 +211,7 @@ reserve_on_board(Board *board, const ReserveRequest &request, Server *servers, c
 		*decision = decide(servers, count, request.expected, *request.rules);
 		if (decision->outcome != Outcome::placed)
 			return Reserved::refused;
-		board->servers[places[decision->server]].in_flight += request.burden;
+		carried(board, places[decision->server]).in_flight += request.burden;
 		my_transaction() = transaction;
 		return Reserved::yes;
 	});
@@ -170,10 +221,10 @@ bool
 read_board(Board *board, Basis basis, const int *places, Burden *burdens, int count,
 		   TimestampTz *counted_at)
 {
-	return locked(board, LW_EXCLUSIVE, [=] {
+	return locked(board, [=] {
 		settle_prepared(board);
 		for (int i = 0; i < count; i++)
-			burdens[i] = board->servers[places[i]].sum();
+			burdens[i] = carried(board, places[i]).sum();
 		*counted_at = board->counted != 0 ? board->counted_at : 0;
 		return board->usable && board->basis == basis;
 	});

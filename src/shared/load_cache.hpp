@@ -1,7 +1,7 @@
 /*
  * load_cache.hpp: what each server carries, in shared memory, so that a new room need not count it.
  *
- * Present where the library is preloaded; one for each of a few databases. What is written on it by a transaction, and
+ * One for each database, made at its first use (shared/load_cache_state.hpp). What is written on it by a transaction, and
  * what becomes of that when the transaction ends, is the ledger's business (shared/load_cache_xact.hpp); how it all fits together is
  * told at the head of shared/load_cache.cpp.
  */
@@ -14,10 +14,7 @@
 namespace gxy
 {
 
-/*
- * Where a server is on the board, taken if it has no place yet, and for good; -1, for good as well, if there is none left.
- * A pool with such a server does without the board, so that nobody misses what is not written for it.
- */
+/* Where a server is on the board, taken for good if it has no place yet; -1 if there is no memory for one. */
 int place_on_board(Board *board, std::uint64_t server);
 
 /* The current transaction, which has the top-level id, changes something; it is going to say how it ended. */
@@ -30,8 +27,15 @@ void take_from_board(Board *board, const BoardChange *changes, int count, bool t
 void settle_on_board(Board *board, TransactionId transaction, const BoardChange *changes,
 					 int count);
 
-/* The current transaction has been prepared: whoever reads the board looks how it ended. */
-void leave_on_board(Board *board, TransactionId transaction, const BoardChange *changes, int count);
+/*
+ * The current transaction has been prepared: whoever reads the board looks how it ended. block: by allocate_prepared(),
+ * for so many changes; 0 if there was no memory.
+ */
+void leave_on_board(Board *board, TransactionId transaction, const BoardChange *changes, int count,
+					SharedPointer block);
+
+/* The current transaction is not prepared after all; also in its callback. */
+void discard_prepared(Board *board, SharedPointer block);
 
 /* A room that may have live sessions loses its assignment, if the current transaction commits. */
 void suspect_on_board(Board *board, TransactionId transaction, std::uint64_t room);

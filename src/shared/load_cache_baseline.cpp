@@ -27,63 +27,11 @@ is_due(const Board *board, Basis basis, std::int64_t max_age)
 								 : age >= board->count_duration * other_basis_share;
 }
 
-/*
- * Whether a transaction that the snapshot sees in progress may have changed rooms without telling the board, because it
- * began before the database had one. The rows of a prepared transaction are looked for, unless it has told of some.
- */
-bool
-may_not_tell(const Board *board, TransactionId transaction)
-{
-	int pid = BackendXidGetPid(transaction);
-	const PGPROC *backend = pid != 0 ? BackendPidGetProc(pid) : nullptr;
-
-	if (backend != nullptr)
-		return backend->databaseId == MyDatabaseId;
-	/* Prepared, or it has ended since the snapshot was taken. */
-	return !TransactionIdIsInProgress(transaction) || has_told(board, transaction);
-}
-
-bool
-all_tell(Board *board, Snapshot snapshot)
-{
-	TransactionId own = GetTopTransactionIdIfAny();
-
-	if (!TransactionIdIsValid(board->told_from))
-		return true;
-	if (TransactionIdIsValid(own) && TransactionIdPrecedes(own, board->told_from))
-		return false;
-	for (std::uint32_t i = 0; i < snapshot->xcnt; i++)
-		if (TransactionIdPrecedes(snapshot->xip[i], board->told_from) &&
-			may_not_tell(board, snapshot->xip[i]))
-			return false;
-	/* Nor does the snapshot see the ids from xmax on, which it does not list. */
-	for (TransactionId id = snapshot->xmax; TransactionIdPrecedes(id, board->told_from);)
-	{
-		if (may_not_tell(board, id))
-			return false;
-		TransactionIdAdvance(id);
-	}
-	board->told_from = InvalidTransactionId;
-	return true;
-}
-
 void
 end_count(Board *board)
 {
 	board->counting = false;
 	board->seen.in_progress_count = 0;
-}
-
-/* As if it had never begun. */
-void
-discard_count(Board *board)
-{
-	for (Carried &server : std::span(board->servers, board->taken))
-	{
-		server.settled[board->epoch] += server.settled[board->epoch ^ 1];
-		server.settled[board->epoch ^ 1] = Burden();
-	}
-	end_count(board);
 }
 
 } // namespace
@@ -94,20 +42,34 @@ count_is_due(const Board *board, Basis basis, std::int64_t max_age)
 	return is_due(board, basis, max_age);
 }
 
+/* What settled during a count that was not installed stays where it is until the next one begins. */
+static void
+flip_epoch(Board *board)
+{
+	for (int i = 0; i < board->taken; i++)
+	{
+		Carried &server = carried(board, i);
+
+		server.settled[board->epoch] += std::exchange(server.settled[board->epoch ^ 1], Burden());
+	}
+	board->epoch ^= 1;
+}
+
 BoardCount
 begin_count(Board *board, Basis basis, std::int64_t max_age)
 {
-	return locked(board, LW_EXCLUSIVE, [=] {
+	return locked(board, [=] {
 		BoardCount count;
 
 		if (board->counting || !is_due(board, basis, max_age))
 			return count;
 		/* May fail, so it comes before any change. */
 		count.snapshot = RegisterSnapshot(GetLatestSnapshot());
-		if (!all_tell(board, count.snapshot))
+		if (!sees_untold(count.snapshot->xmin))
 		{
 			UnregisterSnapshot(count.snapshot);
-			return BoardCount();
+			count.snapshot = nullptr;
+			return count;
 		}
 		count.wants_prepared = !board->prepared_known;
 		board->count_is_void = false;
@@ -115,49 +77,92 @@ begin_count(Board *board, Basis basis, std::int64_t max_age)
 		board->seen.next = count.snapshot->xmax;
 		board->seen.own = GetTopTransactionIdIfAny();
 		board->seen.in_progress_count = static_cast<int>(count.snapshot->xcnt);
-		std::copy_n(count.snapshot->xip, count.snapshot->xcnt, board->seen.in_progress);
+		std::copy_n(count.snapshot->xip, count.snapshot->xcnt, board->in_progress);
 		board->counting = true;
 		board->count_begun = monotonic_microseconds();
-		board->epoch ^= 1;
+		flip_epoch(board);
 		return count;
 	});
+}
+
+/* A table for the suspects that a count has found and those of the board; none if there is no memory. */
+static Table
+make_suspects(Board *board, const Array<std::uint64_t> &counted)
+{
+	Table table = {};
+	int size = 64;
+
+	while (size < (counted.count + board->suspects.count + 32) * 2)
+		size *= 2;
+	table.slots = allocate_on_board(board, sizeof(Suspect) * static_cast<Size>(size));
+	if (table.slots == 0)
+		return Table();
+	table.size = size;
+	enter_suspects(&table, counted);
+	return table;
+}
+
+static Installed
+install_under_lock(Board *board, Basis basis, const CountResult &result, Table *suspects,
+				   SharedPointer prepared)
+{
+	settle_prepared(board);
+	if (counted_in_flight(board))
+		return Installed::not_yet;
+	if (board->count_is_void || result.is_incomplete)
+	{
+		end_count(board);
+		return Installed::discarded;
+	}
+	if (suspects->size == 0)
+		suspect_all(board, InvalidTransactionId);
+	else if (!replace_suspects(board, suspects))
+		return Installed::lacks_space;
+	for (int i = 0; i < board->taken; i++)
+	{
+		Carried &server = carried(board, i);
+
+		server.counted = Burden();
+		server.settled[board->epoch ^ 1] = Burden();
+	}
+	for (const CountedServer &server : result.servers)
+		carried(board, server.place).counted = server.burden;
+	board->usable = true;
+	if (!board->prepared_known)
+		add_prepared_rows(board, result.prepared, prepared);
+	else if (prepared != 0)
+		add_prepared_block(board, prepared);
+	board->usable = board->usable && sees_untold(board->seen.oldest_in_progress);
+	board->basis = basis;
+	board->counted = board->count_begun;
+	board->count_duration = monotonic_microseconds() - board->count_begun;
+	board->counted_at = GetCurrentTimestamp() - board->count_duration;
+	end_count(board);
+	return Installed::yes;
 }
 
 Installed
 install_count(Board *board, Basis basis, const CountResult &result, std::int64_t *counted)
 {
-	Suspect *scratch =
-		static_cast<Suspect *>(palloc(sizeof(Suspect) * static_cast<Size>(suspect_places)));
-	Installed installed = locked(board, LW_EXCLUSIVE, [&] {
-		settle_prepared(board);
-		if (counted_in_flight(board))
-			return Installed::not_yet;
-		if (board->count_is_void)
-		{
-			discard_count(board);
-			return Installed::discarded;
-		}
-		for (Carried &server : std::span(board->servers, board->taken))
-		{
-			server.counted = Burden();
-			server.settled[board->epoch ^ 1] = Burden();
-		}
-		for (const CountedServer &server : result.servers)
-			board->servers[server.place].counted = server.burden;
-		replace_suspects(board, result.suspects, scratch);
-		board->usable = true;
-		if (!board->prepared_known)
-			add_prepared(board, result.prepared);
-		board->basis = basis;
-		board->counted = board->count_begun;
-		board->count_duration = monotonic_microseconds() - board->count_begun;
-		board->counted_at = GetCurrentTimestamp() - board->count_duration;
-		*counted = board->counted;
-		end_count(board);
-		return Installed::yes;
-	});
+	SharedPointer prepared = 0;
+	Installed installed;
 
-	pfree(scratch);
+	if (result.prepared.count > 0)
+		prepared = allocate_prepared(board, result.prepared.count);
+	do
+	{
+		Table suspects = make_suspects(board, result.suspects);
+
+		installed = locked(board, [&] {
+			Installed outcome = install_under_lock(board, basis, result, &suspects, prepared);
+
+			*counted = board->counted;
+			return outcome;
+		});
+		free_on_board(board, suspects.slots, sizeof(Suspect) * static_cast<Size>(suspects.size));
+	} while (installed == Installed::lacks_space);
+	if (installed != Installed::yes && prepared != 0)
+		locked(board, [=] { add_prepared_block(board, prepared); });
 	if (installed != Installed::not_yet)
 		ConditionVariableBroadcast(&board->count_ended);
 	return installed;
@@ -166,14 +171,14 @@ install_count(Board *board, Basis basis, const CountResult &result, std::int64_t
 void
 abandon_count(Board *board)
 {
-	locked(board, LW_EXCLUSIVE, [=] { discard_count(board); });
+	locked_in_callback(board, [=] { end_count(board); });
 	ConditionVariableBroadcast(&board->count_ended);
 }
 
 void
 outdate_count(Board *board, std::int64_t counted)
 {
-	locked(board, LW_EXCLUSIVE, [=] {
+	locked_in_callback(board, [=] {
 		if (board->counted == counted)
 			board->counted = 0;
 	});

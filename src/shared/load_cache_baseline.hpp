@@ -34,14 +34,16 @@ struct CountResult
 	Array<CountedServer> servers;
 	Array<std::uint64_t> suspects; /* rooms with live sessions and no assignment */
 	Array<PreparedRow> prepared;
-	bool has_sessions = false; /* which the counting transaction may have written itself */
+	bool is_incomplete = false; /* for want of memory */
+	bool has_sessions = false;	/* which the counting transaction may have written itself */
 };
 
 enum class Installed
 {
 	yes,
 	not_yet, /* a transaction that the count has seen has yet to say so on the board; try again in a moment */
-	discarded
+	discarded,
+	lacks_space, /* the new table of suspects is too small by now; not returned by install_count() */
 };
 
 Installed install_count(Board *board, Basis basis, const CountResult &result,

@@ -9,14 +9,16 @@ namespace gxy
 {
 
 bool
-is_seen(const Seen &seen, TransactionId transaction)
+is_seen(const Board *board, TransactionId transaction)
 {
-	const TransactionId *end = seen.in_progress + seen.in_progress_count;
+	const Seen &seen = board->seen;
+	const TransactionId *end = board->in_progress + seen.in_progress_count;
 
 	if (transaction == seen.own || TransactionIdFollowsOrEquals(transaction, seen.next))
 		return false;
 	return TransactionIdPrecedes(transaction, seen.oldest_in_progress) ||
-		   std::find(static_cast<const TransactionId *>(seen.in_progress), end, transaction) == end;
+		   std::find(static_cast<const TransactionId *>(board->in_progress), end, transaction) ==
+			   end;
 }
 
 bool
@@ -25,14 +27,14 @@ counted_in_flight(const Board *board)
 	std::span<const TransactionId> backends = transactions_in_flight();
 
 	return std::any_of(backends.begin(), backends.end(), [board](TransactionId transaction) {
-		return TransactionIdIsValid(transaction) && is_seen(board->seen, transaction);
+		return TransactionIdIsValid(transaction) && is_seen(board, transaction);
 	});
 }
 
 void
 settle(Board *board, TransactionId transaction, int place, Burden gain, Burden loss)
 {
-	bool counted = board->counting && is_seen(board->seen, transaction);
+	bool counted = board->counting && is_seen(board, transaction);
 
 	if (place < 0)
 	{
@@ -40,7 +42,7 @@ settle(Board *board, TransactionId transaction, int place, Burden gain, Burden l
 		return;
 	}
 
-	Burden &settled = board->servers[place].settled[board->epoch ^ (counted ? 1 : 0)];
+	Burden &settled = carried(board, place).settled[board->epoch ^ (counted ? 1 : 0)];
 
 	settled += gain;
 	settled += loss;
@@ -60,49 +62,57 @@ has_committed(TransactionId transaction, bool *committed)
 	return known;
 }
 
-void
-settle_prepared(Board *board)
+/* What is left in a block when those of its changes have settled whose transactions have ended. */
+static void
+settle_block(Board *board, PreparedBlock *block)
 {
 	int kept = 0;
 
-	for (int i = 0; i < board->prepared_count; i++)
+	for (int i = 0; i < block->count; i++)
 	{
-		const Prepared change = board->prepared[i];
+		const Prepared change = block->changes[i];
 		bool committed = false;
 
 		if (TransactionIdIsInProgress(change.transaction))
 		{
-			board->prepared[kept++] = change;
+			block->changes[kept++] = change;
 			continue;
 		}
 		if (!has_committed(change.transaction, &committed))
 			board->usable = false;
 		if (change.place >= 0)
-			board->servers[change.place].in_flight += -change.gain;
+			carried(board, change.place).in_flight += -change.gain;
 		if (committed)
 			settle(board, change.transaction, change.place, change.gain, change.loss);
 	}
-	board->prepared_count = kept;
+	block->count = kept;
 }
 
-bool
-has_told(const Board *board, TransactionId transaction)
+void
+settle_prepared(Board *board)
 {
-	std::span<const TransactionId> backends = transactions_in_flight();
+	SharedPointer *link = &board->prepared;
 
-	return std::find(backends.begin(), backends.end(), transaction) != backends.end() ||
-		   std::any_of(
-			   board->prepared, board->prepared + board->prepared_count,
-			   [transaction](const Prepared &change) { return change.transaction == transaction; });
+	while (*link != 0)
+	{
+		SharedPointer pointer = *link;
+		PreparedBlock *block = shared<PreparedBlock>(pointer);
+
+		settle_block(board, block);
+		if (block->count > 0)
+		{
+			link = &block->next;
+			continue;
+		}
+		*link = block->next;
+		block->next = board->spent;
+		board->spent = pointer;
+	}
 }
 
 void
 lose_prepared(Board *board)
 {
-	for (int i = 0; i < board->prepared_count; i++)
-		if (board->prepared[i].place >= 0)
-			board->servers[board->prepared[i].place].in_flight += -board->prepared[i].gain;
-	board->prepared_count = 0;
 	board->prepared_known = false;
 	board->usable = false;
 	/* It has not looked for the rows of those that were in the list. */
@@ -110,38 +120,54 @@ lose_prepared(Board *board)
 }
 
 void
-add_prepared(Board *board, const Array<PreparedRow> &rows)
+add_prepared_block(Board *board, SharedPointer pointer)
 {
-	int told = board->prepared_count;
+	PreparedBlock *block = shared<PreparedBlock>(pointer);
+	SharedPointer &list = block->count > 0 ? board->prepared : board->spent;
 
+	block->next = list;
+	list = pointer;
+}
+
+static bool
+has_told(const Board *board, TransactionId transaction)
+{
+	std::span<const TransactionId> backends = transactions_in_flight();
+
+	if (std::find(backends.begin(), backends.end(), transaction) != backends.end())
+		return true;
+	for (SharedPointer at = board->prepared; at != 0; at = shared<PreparedBlock>(at)->next)
+	{
+		const PreparedBlock *block = shared<PreparedBlock>(at);
+
+		for (int i = 0; i < block->count; i++)
+			if (block->changes[i].transaction == transaction)
+				return true;
+	}
+	return false;
+}
+
+void
+add_prepared_rows(Board *board, const Array<PreparedRow> &rows, SharedPointer pointer)
+{
+	if (rows.count > 0 && pointer == 0)
+	{
+		lose_prepared(board);
+		return;
+	}
 	for (const PreparedRow &row : rows)
 	{
-		Prepared *end = board->prepared + board->prepared_count;
-		Prepared *same = std::find_if(board->prepared + told, end, [&row](const Prepared &change) {
-			return change.transaction == row.transaction && change.place == row.place;
-		});
-
-		if (same != end)
-			same->gain += row.burden;
-		else if (std::any_of(board->prepared + told, end,
-							 [&row](const Prepared &change) {
-								 return change.transaction == row.transaction;
-							 }) ||
-				 !has_told(board, row.transaction))
-		{
-			if (board->prepared_count == prepared_changes)
-			{
-				lose_prepared(board);
-				return;
-			}
-			*end = Prepared{
-				.transaction = row.transaction, .place = row.place, .gain = row.burden, .loss = {}};
-			board->prepared_count++;
-		}
-		else
+		if (has_told(board, row.transaction))
 			continue;
-		board->servers[row.place].in_flight += row.burden;
+
+		PreparedBlock *block = shared<PreparedBlock>(pointer);
+
+		block->changes[block->count++] = Prepared{
+			.transaction = row.transaction, .place = row.place, .gain = row.burden, .loss = {}};
+		carried(board, row.place).in_flight += row.burden;
 	}
+	if (pointer != 0)
+		add_prepared_block(board, pointer);
 	board->prepared_known = true;
 }
 

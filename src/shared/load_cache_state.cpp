@@ -1,196 +1,65 @@
 /*
- * load_cache_state.cpp: the boards' memory, and which database has which.
+ * load_cache_state.cpp: makes boards, has them grow, and frees them.
  */
 #include "shared/load_cache_state.hpp"
-
-#include "shared/load_cache_layout.hpp"
 
 namespace gxy
 {
 namespace
 {
 
-constexpr int boards = 8;
-
-constexpr int most_refused = 64;
-
-struct Shared
-{
-	LWLock *lock; /* for which database has which board, and for those that have none */
-	Board board[boards];
-	Oid refused[most_refused]; /* databases that have been warned; InvalidOid: free */
-	/* Transactions with something in flight, by backend; written under the lock of the board in question. */
-	TransactionId in_flight[FLEXIBLE_ARRAY_MEMBER];
-};
-
-Shared *shared = nullptr;
 Board *here = nullptr;
 
-shmem_request_hook_type previous_request_hook = nullptr;
-shmem_startup_hook_type previous_startup_hook = nullptr;
-
-int
-snapshot_size()
+Size
+board_size()
 {
-	return MaxBackends + max_prepared_xacts + 1;
+	Size transactions = static_cast<Size>(MaxBackends) + static_cast<Size>(max_prepared_xacts) + 1;
+
+	return offsetof(Board, in_progress) + sizeof(TransactionId) * transactions;
 }
 
 Size
-shared_size()
+size_of_prepared(int changes)
 {
-	Size size = offsetof(Shared, in_flight);
+	return offsetof(PreparedBlock, changes) + sizeof(Prepared) * static_cast<Size>(changes);
+}
 
-	size = add_size(size, mul_size(MaxBackends, sizeof(TransactionId)));
-	return add_size(size, mul_size(boards, mul_size(snapshot_size(), sizeof(TransactionId))));
+/* The board of an entry, made if there is none; 0 if there is no memory. */
+SharedPointer
+make_board(DatabaseEntry *entry)
+{
+	SharedPointer fresh = allocate_shared(board_size());
+	SharedPointer found = 0;
+
+	if (fresh == 0)
+		return 0;
+
+	Board *board = shared<Board>(fresh);
+
+	LWLockInitialize(&board->lock, shared_header()->tranche);
+	ConditionVariableInit(&board->count_ended);
+	board->bytes = block_size(board_size());
+	found = with_lock(&shared_header()->lock, LW_EXCLUSIVE, [entry, fresh] {
+		if (entry->board == 0)
+			entry->board = fresh;
+		return entry->board;
+	});
+	if (found != fresh)
+		free_shared(fresh, board_size());
+	return found;
 }
 
 void
-prepare_shared()
+free_prepared(Board *board, SharedPointer first)
 {
-	LWLockPadded *locks = GetNamedLWLockTranche("gxy_balancer_board");
-	TransactionId *in_progress = shared->in_flight + MaxBackends;
-
-	std::memset(static_cast<void *>(shared), 0, shared_size());
-	shared->lock = &locks[boards].lock;
-	for (int i = 0; i < boards; i++)
+	while (first != 0)
 	{
-		shared->board[i].lock = &locks[i].lock;
-		shared->board[i].in_progress = in_progress + i * snapshot_size();
-		ConditionVariableInit(&shared->board[i].count_ended);
+		PreparedBlock *block = shared<PreparedBlock>(first);
+		SharedPointer next = block->next;
+
+		free_on_board(board, first, size_of_prepared(block->space));
+		first = next;
 	}
-}
-
-} // namespace
-
-extern "C"
-{
-	static void board_request_hook()
-	{
-		if (previous_request_hook != nullptr)
-			previous_request_hook();
-		RequestAddinShmemSpace(shared_size());
-		RequestNamedLWLockTranche("gxy_balancer_board", boards + 1);
-	}
-
-	static void board_startup_hook()
-	{
-		bool found;
-
-		if (previous_startup_hook != nullptr)
-			previous_startup_hook();
-		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-		shared =
-			static_cast<Shared *>(ShmemInitStruct("gxy_balancer boards", shared_size(), &found));
-		if (!found)
-			prepare_shared();
-		LWLockRelease(AddinShmemInitLock);
-	}
-}
-
-void
-request_boards()
-{
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = board_request_hook;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = board_startup_hook;
-}
-
-namespace
-{
-
-Board *
-board_of(Oid database)
-{
-	for (Board &board : shared->board)
-		if (board.database == database)
-			return &board;
-	return nullptr;
-}
-
-/* Gives a board to this database; the caller has the lock. */
-void
-hand_over(Board *board)
-{
-	LWLockAcquire(board->lock, LW_EXCLUSIVE);
-	std::memset(static_cast<void *>(&board->told_from), 0,
-				sizeof(Board) - offsetof(Board, told_from));
-	board->seen.in_progress = board->in_progress;
-	board->database = MyDatabaseId;
-	/* A transaction that has found no board had its id by then: it comes before the next one. */
-	pg_memory_barrier();
-	board->told_from = ReadNextTransactionId();
-	LWLockRelease(board->lock);
-}
-
-/*
- * The board of this database if it has one by now; otherwise the one given, if it is still that of the other database,
- * which was looked up without the lock.
- */
-Board *
-take_board(Board *board, Oid from)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-
-	Board *taken = board_of(MyDatabaseId);
-
-	if (taken == nullptr && board->database == from)
-	{
-		hand_over(board);
-		taken = board;
-	}
-	LWLockRelease(shared->lock);
-	return taken;
-}
-
-/* By a new snapshot: the caches may not have heard of a database that was created a moment ago. */
-bool
-is_dropped(Oid database)
-{
-	if (SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
-		return false;
-
-	Relation catalog = table_open(DatabaseRelationId, AccessShareLock);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData key;
-
-	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(database));
-
-	SysScanDesc scan = systable_beginscan(catalog, DatabaseOidIndexId, true, snapshot, 1, &key);
-	bool exists = HeapTupleIsValid(systable_getnext(scan));
-
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	table_close(catalog, AccessShareLock);
-	return !exists;
-}
-
-/* The entry of this database among those that were refused, or a free one; nullptr: neither. The caller has the lock. */
-Oid *
-refusal_here()
-{
-	Oid *end = shared->refused + most_refused;
-	Oid *entry = std::find(shared->refused, end, MyDatabaseId);
-
-	if (entry == end)
-		entry = std::find(shared->refused, end, InvalidOid);
-	return entry != end ? entry : nullptr;
-}
-
-/* Whether this is the first time for the database. */
-bool
-note_refusal()
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-
-	Oid *entry = refusal_here();
-	bool first = entry == nullptr || *entry != MyDatabaseId;
-
-	if (entry != nullptr)
-		*entry = MyDatabaseId;
-	LWLockRelease(shared->lock);
-	return first;
 }
 
 } // namespace
@@ -198,63 +67,165 @@ note_refusal()
 Board *
 board_here()
 {
-	if (here == nullptr && shared != nullptr)
-		here = board_of(MyDatabaseId);
-	return here;
-}
-
-Board *
-claim_board()
-{
-	if (board_here() != nullptr || shared == nullptr)
+	if (here != nullptr || !IsTransactionState())
 		return here;
-	for (int i = 0; i < boards && here == nullptr; i++)
+	check_layout();
+
+	DatabaseEntry *entry = my_database();
+
+	if (entry == nullptr || !make_backends())
+		return nullptr;
+
+	SharedPointer board =
+		with_lock(&shared_header()->lock, LW_SHARED, [entry] { return entry->board; });
+
+	if (board == 0)
+		board = make_board(entry);
+	if (board != 0)
 	{
-		Board *board = &shared->board[i];
-		Oid database = board->database;
-
-		/* No backend can be in a database that has been dropped. */
-		if (!OidIsValid(database) || is_dropped(database))
-			here = take_board(board, database);
+		map_segments();
+		here = shared<Board>(board);
 	}
-	if (here == nullptr && note_refusal())
-		ereport(
-			WARNING,
-			(errmsg("no load cache is left for database \"%s\"", get_database_name(MyDatabaseId)),
-			 errdetail("%d other databases have one, as many as there are. Every new room counts "
-					   "all sessions and rooms here.",
-					   boards),
-			 errhint("A database has one from its first new room with gxy_balancer.load_max_age "
-					 "above 0 until it is dropped or the server is restarted.")));
 	return here;
-}
-
-BoardPlace
-board_place()
-{
-	if (shared == nullptr)
-		return BoardPlace::not_preloaded;
-	if (board_here() != nullptr)
-		return BoardPlace::taken;
-	LWLockAcquire(shared->lock, LW_SHARED);
-
-	const Oid *entry = refusal_here();
-	bool refused = entry != nullptr && *entry == MyDatabaseId;
-
-	LWLockRelease(shared->lock);
-	return refused ? BoardPlace::refused : BoardPlace::none;
 }
 
 TransactionId &
 my_transaction()
 {
-	return shared->in_flight[compat::backend_number()];
+	return transactions_of_backends()[static_cast<std::size_t>(compat::backend_number())];
 }
 
 std::span<const TransactionId>
 transactions_in_flight()
 {
-	return {shared->in_flight, static_cast<std::size_t>(MaxBackends)};
+	return transactions_of_backends();
+}
+
+SharedPointer
+allocate_on_board(Board *board, Size size)
+{
+	SharedPointer block = allocate_shared(size);
+
+	if (block != 0)
+		with_lock(&board->lock, LW_EXCLUSIVE, [=] { board->bytes += block_size(size); });
+	return block;
+}
+
+void
+free_on_board(Board *board, SharedPointer block, Size size)
+{
+	if (block == 0)
+		return;
+	with_lock(&board->lock, LW_EXCLUSIVE, [=] { board->bytes -= block_size(size); });
+	free_shared(block, size);
+}
+
+bool
+add_chunk(Board *board)
+{
+	int chunks = board->chunks;
+	Size size = sizeof(Carried) * static_cast<Size>(places_in(chunks + 1) - places_in(chunks));
+
+	if (chunks == max_chunks)
+		return false;
+
+	SharedPointer fresh = allocate_on_board(board, size);
+
+	if (fresh == 0)
+		return false;
+
+	bool used = with_lock(&board->lock, LW_EXCLUSIVE, [board, chunks, fresh] {
+		if (board->chunks != chunks)
+			return false;
+		board->servers[board->chunks++] = fresh;
+		return true;
+	});
+
+	if (!used)
+		free_on_board(board, fresh, size);
+	return true;
+}
+
+SharedPointer
+allocate_prepared(Board *board, int changes)
+{
+	SharedPointer block = allocate_on_board(board, size_of_prepared(changes));
+
+	if (block != 0)
+		shared<PreparedBlock>(block)->space = changes;
+	return block;
+}
+
+void
+free_spent(Board *board)
+{
+	if (board->spent != 0)
+		free_prepared(board, with_lock(&board->lock, LW_EXCLUSIVE, [board] {
+						  return std::exchange(board->spent, SharedPointer{0});
+					  }));
+}
+
+void
+note_untold(TransactionId transaction)
+{
+	if (shared_header() == nullptr)
+		return;
+
+	/* Another backend may have made the board in the meantime, and counted. */
+	SharedPointer board = with_lock(&shared_header()->lock, LW_EXCLUSIVE, [transaction] {
+		TransactionId &untold = shared_header()->untold;
+		const DatabaseEntry *entry = find_database(MyDatabaseId);
+
+		if (!TransactionIdIsValid(untold) || TransactionIdPrecedes(untold, transaction))
+			untold = transaction;
+		return entry != nullptr ? entry->board : 0;
+	});
+
+	if (board != 0)
+		with_lock(&shared<Board>(board)->lock, LW_EXCLUSIVE,
+				  [board] { shared<Board>(board)->usable = false; });
+}
+
+bool
+sees_untold(TransactionId oldest_in_progress)
+{
+	TransactionId &untold = shared_header()->untold;
+	bool seen;
+
+	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
+	/* Forgotten, before numbers of transactions begin anew. */
+	if (TransactionIdIsValid(untold) && TransactionIdPrecedes(untold, oldest_in_progress))
+		untold = InvalidTransactionId;
+	seen = !TransactionIdIsValid(untold);
+	LWLockRelease(&shared_header()->lock);
+	return seen;
+}
+
+Size
+bytes_of_board(SharedPointer board)
+{
+	return board != 0 ? shared<Board>(board)->bytes : 0;
+}
+
+void
+free_board(SharedPointer pointer)
+{
+	if (pointer == 0)
+		return;
+	map_segments();
+
+	Board *board = shared<Board>(pointer);
+
+	for (int i = 0; i < board->chunks; i++)
+		free_on_board(board, board->servers[i],
+					  sizeof(Carried) * static_cast<Size>(places_in(i + 1) - places_in(i)));
+	free_on_board(board, board->names.slots,
+				  sizeof(NamedPlace) * static_cast<Size>(board->names.size));
+	free_on_board(board, board->suspects.slots,
+				  sizeof(Suspect) * static_cast<Size>(board->suspects.size));
+	free_prepared(board, board->prepared);
+	free_prepared(board, board->spent);
+	free_shared(pointer, board_size());
 }
 
 } // namespace gxy

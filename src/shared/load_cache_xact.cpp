@@ -22,6 +22,7 @@ int counted_level = 0;
 std::int64_t counted = 0; /* that count, for outdate_count() */
 bool listening = false;
 BoardChange reservation;
+SharedPointer prepared_block = 0; /* for the changes, once they are to be prepared */
 
 /* Before anything is written on the board, because nothing may fail between that and its entry here. */
 void
@@ -124,16 +125,23 @@ extern "C"
 					settle_on_board(board_here(), transaction, changes.items, changes.count);
 				forget();
 				break;
+			case XACT_EVENT_PRE_PREPARE:
+				if (changes.count > 0)
+					prepared_block = allocate_prepared(board_here(), changes.count);
+				break;
 			case XACT_EVENT_PREPARE:
 				/* No callback runs if it is rolled back. */
 				if (counted_level > 0)
 					outdate_count(board_here(), counted);
 				if (TransactionIdIsValid(transaction))
-					leave_on_board(board_here(), transaction, changes.items, changes.count);
+					leave_on_board(board_here(), transaction, changes.items, changes.count,
+								   std::exchange(prepared_block, 0));
 				forget();
 				break;
 			case XACT_EVENT_ABORT:
 				undo(1);
+				if (prepared_block != 0)
+					discard_prepared(board_here(), std::exchange(prepared_block, 0));
 				forget();
 				break;
 			default:
@@ -171,7 +179,10 @@ note(std::string_view server, Burden gain, Burden loss)
 	int place = board != nullptr ? place_on_board(board, name_hash(server)) : -1;
 
 	if (place < 0)
+	{
+		note_untold(own);
 		return;
+	}
 	listen();
 	make_space();
 	transaction = own;
@@ -205,6 +216,8 @@ note_lost_room(std::string_view room)
 
 	if (board != nullptr)
 		suspect_on_board(board, own, name_hash(room));
+	else
+		note_untold(own);
 }
 
 void
@@ -213,7 +226,10 @@ note_truncation()
 	TransactionId own = GetTopTransactionId();
 
 	if (board_here() == nullptr)
+	{
+		note_untold(own);
 		return;
+	}
 	listen();
 
 	int level = GetCurrentTransactionNestLevel();

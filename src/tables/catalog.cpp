@@ -267,7 +267,7 @@ relations()
 	 * CREATE DATABASE from a template and COMMIT PREPARED do not tell the launcher that the
 	 * extension exists.
 	 */
-	if (is_preloaded() && !status_of(MyDatabaseId))
+	if (!status_of(MyDatabaseId))
 		call_for_run(MyDatabaseId);
 	found.generation = known.generation + 1;
 	known = found;

@@ -1,8 +1,8 @@
 /*
  * launcher.cpp: decides when which database gets a worker.
  *
- * Runs in one process, started after recovery (so on a standby only once it is promoted), connected to no database: it
- * holds up no DROP DATABASE and no CREATE DATABASE ... TEMPLATE. It sees pg_database, nothing else, and reaches into a
+ * Runs in one process (shared/launcher_claim.hpp says who starts it), after recovery, so on a standby only once it is
+ * promoted; connected to no database: it holds up no DROP DATABASE and no CREATE DATABASE ... TEMPLATE. It sees pg_database, nothing else, and reaches into a
  * database by starting a worker there (worker/run.cpp), for which it never waits: a worker that starts up may itself be
  * waiting for a template copy to end.
  *
@@ -24,7 +24,7 @@
  */
 #include "pg/settings.hpp"
 #include "worker/schedule.hpp"
-#include "worker/run.hpp"
+#include "shared/status.hpp"
 
 namespace gxy
 {
@@ -42,7 +42,7 @@ struct Launcher
 	TimestampTz next_round = 0;
 	TimestampTz no_worker_before = 0; /* the server had no free worker slot */
 	bool slots_were_short = false;
-	bool places_were_short = false;
+	bool memory_was_short = false;
 };
 static_assert(std::is_trivially_destructible_v<Launcher>);
 
@@ -112,15 +112,13 @@ void
 leave_out(Launcher *launcher, Database *database)
 {
 	database->left_out = true;
-	if (!launcher->places_were_short)
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("gxy_balancer: more than %d databases have the extension, so not all get a "
-						"background worker",
-						max_databases),
-				 errhint("Have clean_inactive_assignments() called every minute where "
-						 "balancer_stats shows no last_run.")));
-	launcher->places_were_short = true;
+	if (!launcher->memory_was_short)
+		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						  errmsg("gxy_balancer: not all databases get a background worker, for "
+								 "want of shared memory"),
+						  errhint("Raise gxy_balancer.max_shared_memory and reload the "
+								  "configuration.")));
+	launcher->memory_was_short = true;
 }
 
 /*
@@ -206,21 +204,28 @@ begin_round(Launcher *launcher, TimestampTz now)
 	const Array<Database> &databases = launcher->roster.databases;
 
 	/* One warning for as long as some are left out, round after round. */
-	launcher->places_were_short = std::any_of(databases.begin(), databases.end(),
-											  [](const Database &known) { return known.left_out; });
+	launcher->memory_was_short = std::any_of(databases.begin(), databases.end(),
+											 [](const Database &known) { return known.left_out; });
 	launcher->roster.read_again();
 	launcher->next_round = now + microseconds(setting::cleanup_interval);
+}
+
+/* False if there is none, or it is that of another version of the library. */
+bool
+find_shared_memory()
+{
+	bool found;
+
+	StartTransactionCommand();
+	found = shared_header() != nullptr;
+	CommitTransactionCommand();
+	return found;
 }
 
 } // namespace
 
 extern "C"
 {
-	static void forget_launcher(int, Datum)
-	{
-		set_launcher_latch(nullptr);
-	}
-
 	PGDLLEXPORT void gxy_launcher_main(Datum argument);
 
 	void gxy_launcher_main(Datum)
@@ -231,9 +236,8 @@ extern "C"
 		pqsignal(SIGTERM, die);
 		BackgroundWorkerUnblockSignals();
 		BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
-		before_shmem_exit(forget_launcher, Datum(0));
-		set_launcher_latch(MyLatch);
-		note_writable();
+		if (!find_shared_memory() || !claim_launcher())
+			proc_exit(0);
 
 		MemoryContextSwitchTo(TopMemoryContext);
 		for (;;)
@@ -244,6 +248,8 @@ extern "C"
 				reload(&launcher, now);
 			if (now >= launcher.next_round || launcher.roster.lacks_one_called_for())
 				begin_round(&launcher, now);
+			if (launcher.roster.is_idle() && retire_launcher())
+				proc_exit(0);
 
 			TimestampTz wake = attend(&launcher, now);
 			long timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake);
@@ -254,24 +260,6 @@ extern "C"
 			CHECK_FOR_INTERRUPTS();
 		}
 	}
-}
-
-void
-register_launcher()
-{
-	BackgroundWorker worker = {};
-
-	/* pg_upgrade moves the tables; nobody is to change them meanwhile. */
-	if (IsBinaryUpgrade)
-		return;
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "gxy_balancer", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "gxy_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "gxy_balancer launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "gxy_balancer launcher", BGW_MAXLEN);
-	RegisterBackgroundWorker(&worker);
 }
 
 } // namespace gxy

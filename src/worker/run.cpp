@@ -12,14 +12,13 @@
  * of those (tables/owner_sql.cpp), and the application's relations are read as theirs (application/source_reader.cpp).
  * So nothing that a role without a superuser's rights can write runs with them.
  */
-#include "worker/run.hpp"
-
 #include "tables/catalog.hpp"
 #include "rooms/cleanup.hpp"
 #include "servers/server_state.hpp"
 #include "pg/role.hpp"
 #include "pg/settings.hpp"
 #include "rooms/failover_moves.hpp"
+#include "shared/status.hpp"
 
 namespace gxy
 {
@@ -246,6 +245,7 @@ name_database()
 	const char *name;
 
 	StartTransactionCommand();
+	check_layout();
 	name = get_database_name(MyDatabaseId);
 	name = MemoryContextStrdup(TopMemoryContext, name != nullptr ? name : "?");
 	CommitTransactionCommand();

@@ -23,26 +23,18 @@ void
 for_each_database(V visit)
 {
 	MemoryContext context = CurrentMemoryContext;
-	HeapTuple tuple;
-	bool more = true;
 
 	StartTransactionCommand();
 	(void) GetTransactionSnapshot();
-
-	Relation catalog = table_open(DatabaseRelationId, AccessShareLock);
-	TableScanDesc scan = table_beginscan_catalog(catalog, 0, nullptr);
-
-	while (more && (tuple = heap_getnext(scan, ForwardScanDirection)) != nullptr)
-	{
-		Form_pg_database row = reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple));
+	visit_pg_database([context, &visit](const FormData_pg_database &row) {
 		MemoryContext caller = MemoryContextSwitchTo(context);
+		bool more = true;
 
-		if (row->datallowconn && !row->datistemplate && row->datconnlimit != -2)
-			more = visit(row->oid);
+		if (row.datallowconn && !row.datistemplate && row.datconnlimit != -2)
+			more = visit(row.oid);
 		MemoryContextSwitchTo(caller);
-	}
-	table_endscan(scan);
-	table_close(catalog, AccessShareLock);
+		return more;
+	});
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 }
@@ -92,9 +84,8 @@ Roster::read_again()
 	MemoryContext scratch =
 		AllocSetContextCreate(TopMemoryContext, "gxy_balancer round", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(scratch);
-	/* In this order: one that gets its place while we read may be younger than what we see. */
-	Oid *places = static_cast<Oid *>(palloc(sizeof(Oid) * max_databases));
-	int placed = list_places(places);
+	/* In this order: one that gets its status while pg_database is read may be younger than what is seen there. */
+	Array<Oid> known = list_databases([](const DatabaseEntry &entry) { return entry.known; });
 	Array<Oid> oids;
 
 	for_each_database([&oids](Oid oid) {
@@ -123,9 +114,15 @@ Roster::read_again()
 			databases[kept++] = database;
 	}
 	databases.count = kept;
-	for (int i = 0; i < placed; i++)
-		if (!is_there(places[i]))
-			clear_place(places[i]);
+	MemoryContextSwitchTo(scratch);
+	/* One that may not be connected to any more is not due. Its backends, should there be any, keep its entry. */
+	for (Oid oid : known)
+		if (!is_there(oid))
+			clear_status(oid);
+	StartTransactionCommand();
+	free_dropped_databases();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(scratch);
 }
 
@@ -140,25 +137,28 @@ Roster::forget_if_gone(Database *database)
 		return gone;
 	});
 	if (gone)
-	{
 		*database = databases[--databases.count];
-		clear_place(oid);
-	}
 	return gone;
 }
 
 bool
 Roster::lacks_one_called_for() const
 {
-	DatabaseStatus *statuses =
-		static_cast<DatabaseStatus *>(palloc(sizeof(DatabaseStatus) * max_databases));
-	int count = list_statuses(statuses);
-	bool lacks = std::any_of(statuses, statuses + count, [this](const DatabaseStatus &status) {
-		return status.called_for && find(status.database) == nullptr;
-	});
+	Array<Oid> called_for = list_databases(
+		[](const DatabaseEntry &entry) { return entry.known && entry.status.called_for; });
+	bool lacks = std::any_of(called_for.begin(), called_for.end(),
+							 [this](Oid oid) { return find(oid) == nullptr; });
 
-	pfree(statuses);
+	pfree(called_for.items);
 	return lacks;
+}
+
+bool
+Roster::is_idle() const
+{
+	return std::all_of(databases.begin(), databases.end(), [](const Database &database) {
+		return database.worker == nullptr && !database.unvisited;
+	});
 }
 
 /* If they came in a fixed order, those at its end might never get a run. */

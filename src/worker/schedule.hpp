@@ -13,7 +13,7 @@ struct Database
 {
 	Oid oid = InvalidOid;
 	bool unvisited = true;
-	bool left_out = false; /* in this round, for want of a place in shared memory */
+	bool left_out = false; /* in this round, for want of shared memory */
 	BackgroundWorkerHandle *worker = nullptr;
 	TimestampTz started = 0;
 };
@@ -30,6 +30,9 @@ struct Roster
 
 	/* Whether backends have called for runs in databases that have been created since it was read. */
 	bool lacks_one_called_for() const;
+
+	/* Whether all are visited and no worker runs. */
+	bool is_idle() const;
 
 	/* The database that has been due for longest, and since when; nullptr and DT_NOEND if none ever will be. */
 	Database *first_due(TimestampTz *when);

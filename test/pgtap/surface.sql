@@ -73,7 +73,9 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'assigned_tier_3 bigint, assigned_tier_4 bigint, assigned_tier_5 bigint, assigned_tier_6 bigint, '
 		|| 'sticky bigint, renewed bigint, moved bigint, freed bigint, refused bigint, since timestamp with time zone, '
 		|| 'worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, '
-		|| 'last_error text, next_due timestamp with time zone, load_cache text');
+		|| 'last_error text, next_due timestamp with time zone, '
+		|| 'placed_by_cache bigint, placed_by_count bigint, counted_because text, shared_memory text'),
+	('balancer_memory', 'v', 'what text, database text, bytes bigint');
 
 CREATE TEMPORARY TABLE keys (relation, columns) AS VALUES
 	('room_server_assignments', '{room_id}'::name[]), ('balancer_servers', '{name}'), ('balancer_pins', '{room_id}'),

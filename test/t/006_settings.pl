@@ -71,6 +71,7 @@ my @settings = (
 	[ 'load_max_age', 'ms', 0, 0, $no_bound, 1234 ],
 	[ 'load_metric', '', 'users', 'rooms,users', undef, 'rooms' ],
 	[ 'max_learned_rooms', '', 100000, 0, 1000000, 1234 ],
+	[ 'max_shared_memory', 'kB', 65536, 256, $no_bound, undef ],
 	[ 'overflow', '', 'overcommit', 'error,overcommit', undef, 'error' ],
 	[ 'strategy', '', 'least_loaded', 'least_loaded,sequential', undef, 'sequential' ],
 	[ 'touch_interval', 'ms', 10000, 0, $no_bound, 1234 ],

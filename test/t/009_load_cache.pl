@@ -16,8 +16,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# No worker: it would free rooms in between.
-my $node = new_server('main', "shared_preload_libraries = 'gxy_balancer'", 'max_prepared_transactions = 10',
+# No process for the worker, which would free rooms in between.
+my $node = new_server('main', 'max_prepared_transactions = 10',
 	'max_connections = 60', 'max_worker_processes = 1', "gxy_balancer.load_max_age = '1h'");
 
 sub sql
@@ -121,7 +121,7 @@ sql(q{
 	SELECT attach_sessions('sessions');
 	INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('before', 'gxy1');
 });
-is(sql('SELECT count(*) FROM _check_board()'), 0, 'no load cache before the first new room');
+is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'no count before the first new room');
 is(sql('SELECT get_or_assign_server(1)'), 'gxy2', 'the first new room counts');
 agrees('after the first new room');
 sql(q{INSERT INTO sessions SELECT 1, i, 'gxy2' FROM generate_series(1, 100) i});
@@ -233,24 +233,8 @@ agrees('ROLLBACK PREPARED');
 prepare('survivor', 'SELECT get_or_assign_server(34)', 'SAVEPOINT a', 'SELECT get_or_assign_server(35), get_or_assign_server(36)');
 prepare('loser', 'SELECT get_or_assign_server(37), get_or_assign_server(38)');
 $node->restart;
-is(sql('SELECT count(*) FROM _check_board()'), 0, 'a restart forgets the board');
-
-# Whoever began before there was a board tells it nothing, so there is no count before that has ended.
-my $silent = session($node);
-
-$silent->query_safe(q{BEGIN; INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('silent', 'gxy1')});
-prepare('half told', q{INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('half', 'gxy2')},
-	q{SELECT get_or_assign_server(381)}, q{INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('half too', 'gxy3')});
-is(locks_after('SELECT get_or_assign_server(382)'), 0, 'a room placed without a count leaves no lock');
-is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f',
-	'no count beside a transaction that began before there was a board');
+is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'a restart forgets the load cache');
 prepare('told', "INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('told', 'gxy1')");
-$silent->query_safe('COMMIT');
-$silent->quit;
-sql('SELECT get_or_assign_server(383)');
-is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f',
-	'nor beside a prepared one that has told half of what it did');
-sql("COMMIT PREPARED 'half told'");
 sql('SELECT get_or_assign_server(39)');
 agrees('prepared transactions after a restart');
 sql("COMMIT PREPARED 'survivor'");
@@ -571,7 +555,7 @@ sql("COMMIT PREPARED 'late'");
 agrees('and when it has been committed');
 
 #
-# More than there is space for
+# What takes more memory than there was
 #
 
 prepare('deep', q{DO $$BEGIN
@@ -582,7 +566,7 @@ prepare('deep', q{DO $$BEGIN
 		END;
 	END LOOP;
 END$$});
-agrees('a prepared transaction with more savepoints than the board has places for changes');
+agrees('a prepared transaction with many savepoints');
 sql("ROLLBACK PREPARED 'deep'");
 agrees('the same rolled back');
 
@@ -593,14 +577,14 @@ sql(q{SELECT attach_sessions('slow_sessions')});
 outdate();
 ($counting, $count_pid, $count_flag) = start_counting();
 prepare("part $_", q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 120)}) for 1 .. 9;
-is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'prepared changes without a place make the count unusable');
+agrees('prepared transactions that change each of many servers');
 let_go($counting, $count_flag);
-is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'also one that was under way, and has not looked for them');
+agrees('also to a count that was under way');
 sql(q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 120)});
-ok(even($node), 'which has every room counted for') or diag(spread($node));
+ok(even($node), 'beside which rooms are spread evenly') or diag(spread($node));
 sql("COMMIT PREPARED 'part $_'") for 1 .. 3;
 sql(q{SELECT get_or_assign_server(nextval('rooms'))});
-agrees('when there is place again');
+agrees('when some have ended');
 sql("ROLLBACK PREPARED 'part $_'") for 4 .. 6;
 sql("COMMIT PREPARED 'part $_'") for 7 .. 9;
 agrees('when all have ended');
@@ -609,7 +593,7 @@ sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers WHERE name 
 sql(q{TRUNCATE sessions; INSERT INTO sessions SELECT i, i, 'gxy' || i % 3 + 1 FROM generate_series(200001, 217000) i});
 recount();
 is( sql(q{SELECT count(*) FILTER (WHERE get_or_assign_server(i) <> 'gxy' || i % 3 + 1) FROM generate_series(200001, 217000, 850) i}),
-	'0', 'with more rooms in progress than it can keep, every room is looked at');
+	'0', 'many rooms in progress go where their sessions are');
 sql('TRUNCATE sessions, room_server_assignments');
 recount();
 
@@ -675,22 +659,66 @@ SCRIPT
 }
 
 #
-# More servers than there is space for
+# Many databases, servers, and rooms in progress
 #
 
-my $on_board = 'SELECT count(*) > 0 FROM _check_board()';
-
 sql('DELETE FROM room_server_assignments');
-sql(q{INSERT INTO balancer_servers (name) SELECT 'many' || i FROM generate_series(1, 1100) i});
-is(sql(q{SELECT count(DISTINCT get_or_assign_server(i)) FROM generate_series(1, 30) i}), '30',
-	'with more servers than a board has places, every room is counted for');
-is(sql($on_board), 'f', 'and not on the board');
-sql(q{INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('apart', 'many1100'), ('moved', 'many1099');
-	UPDATE room_server_assignments SET gateway_name = 'gxy1' WHERE room_id = 'moved';
-	DELETE FROM room_server_assignments WHERE gateway_name LIKE 'many%'; DELETE FROM balancer_servers WHERE name LIKE 'many%'});
+for my $number (1 .. 12)
+{
+	sql("CREATE DATABASE other$number STRATEGY file_copy");
+	is($node->safe_psql("other$number", 'CREATE EXTENSION gxy_balancer; SELECT get_or_assign_server(1)'), 'gxy1',
+		"database $number has its first room");
+	is($node->safe_psql("other$number", 'SELECT bool_and(usable) FROM _check_board()'), 't', 'and its own load cache');
+}
+agrees('and this one has kept its own');
+
+my $memory = q{SELECT bytes FROM balancer_memory WHERE database = 'postgres'};
+my $before = sql($memory);
+
+sql(q{
+	INSERT INTO balancer_servers (name) SELECT 'many' || i FROM generate_series(1, 4997) i;
+	TRUNCATE sessions;
+	INSERT INTO sessions SELECT i, i, 'many' || i % 4997 + 1 FROM generate_series(300001, 400000) i;
+});
 recount();
-agrees('a pool that has shrunk is back on the board');
-sql('TRUNCATE room_server_assignments');
+is(sql(q{SELECT count(*), bool_and(usable) FROM _check_board()}), '5000|t', 'five thousand servers are in the load cache');
+is( sql(q{SELECT count(*) FILTER (WHERE get_or_assign_server(i) <> 'many' || i % 4997 + 1) FROM generate_series(300001, 400000, 5000) i}),
+	'0', 'with a hundred thousand rooms in progress, which go where their sessions are');
+cmp_ok(sql($memory), '>', $before + 100000 * 16, 'it has the memory for that');
+sql('TRUNCATE sessions, room_server_assignments');
+recount();
+agrees('when they have gone');
+
+#
+# Less memory than that
+#
+
+# After a restart there is none but what the limit allows.
+$node->append_conf('postgresql.conf', "gxy_balancer.max_shared_memory = '512kB'");
+$node->restart;
+$before = -s $node->logfile;
+sql(q{SELECT get_or_assign_server(1)});
+
+my $open_change = session($node);
+my (undef, undef, $warning) = attempt($node, q{SELECT count(get_or_assign_server(i)) FROM generate_series(2, 40) i});
+
+is(sql('SELECT shared_memory FROM balancer_stats'), 'gxy_balancer.max_shared_memory is used up', 'balancer_stats says that memory is short');
+my @warnings = slurp_file($node->logfile, $before) =~ /WARNING:  gxy_balancer: gxy_balancer.max_shared_memory is used up/g;
+is(scalar @warnings, 1, 'and one WARNING has said it');
+is(sql('SELECT max(rooms), min(rooms) FROM balancer_load WHERE rooms > 0'), '1|1', 'rooms are placed as evenly as ever');
+$open_change->query_safe(q{BEGIN; INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('untold', 'many4997')});
+$node->append_conf('postgresql.conf', "gxy_balancer.max_shared_memory = '64MB'");
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT get_or_assign_server(nextval('rooms')) <> '' AND bytes > 1000000
+	FROM balancer_memory WHERE what = 'limit'});
+sql(q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 10)});
+is(sql('SELECT shared_memory IS NULL FROM balancer_stats'), 't', 'with a higher limit there is memory');
+is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'but no count is of use while a change that was not told is open');
+$open_change->query_safe('COMMIT');
+sql(q{SELECT get_or_assign_server(nextval('rooms'))});
+agrees('when it has ended');
+$open_change->quit;
+sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers WHERE name LIKE 'many%'});
 
 #
 # A crash

@@ -1,0 +1,223 @@
+/*
+ * launcher_claim.cpp: asks the server for the launcher, and lets the first one have the header.
+ */
+#include "shared/launcher_claim.hpp"
+
+#include "pg/monotonic_clock.hpp"
+#include "shared/databases.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* How long to wait with the next try when the server had no slot. */
+constexpr std::int64_t retry_delay = 1000; /* milliseconds */
+
+/* In the postmaster, and so in all its children: the server starts a launcher by itself. */
+bool preloaded = false;
+
+LauncherClaim &
+claim()
+{
+	return shared_header()->launcher;
+}
+
+void
+clear_claim()
+{
+	claim().latch = nullptr;
+	pg_atomic_write_u32(&claim().pid, 0);
+}
+
+/* Whether a launcher is lacking that no process has asked for; without a lock it is a guess. */
+bool
+is_lacking()
+{
+	return !claim().asked && pg_atomic_read_u32(&claim().pid) == 0 &&
+		   (claim().failed_at == 0 || monotonic_milliseconds() - claim().failed_at >= retry_delay);
+}
+
+/* Whether this process is to ask for the launcher now. */
+bool
+begin_asking()
+{
+	bool mine;
+
+	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
+	mine = is_lacking();
+	if (mine)
+		claim().asked = true;
+	LWLockRelease(&shared_header()->lock);
+	return mine;
+}
+
+void
+note_failure()
+{
+	bool news;
+
+	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
+	news = claim().failed_at == 0;
+	claim().asked = false;
+	claim().failed_at = monotonic_milliseconds();
+	LWLockRelease(&shared_header()->lock);
+	if (news)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("gxy_balancer: no background worker slot is free for the launcher"),
+				 errdetail("Until there is one, inactive rooms are not freed; every call "
+						   "tries again."),
+				 errhint("Raise max_worker_processes.")));
+}
+
+} // namespace
+
+extern "C"
+{
+	/* Before the segments are unmapped, and only in the fixed memory. */
+	static void leave_claim(int, Datum)
+	{
+		LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
+		if (pg_atomic_read_u32(&claim().pid) == static_cast<std::uint32_t>(MyProcPid))
+			clear_claim();
+		LWLockRelease(&shared_header()->lock);
+	}
+}
+
+static BackgroundWorker
+launcher_registration()
+{
+	BackgroundWorker worker = {};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "gxy_balancer", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "gxy_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "gxy_balancer launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "gxy_balancer launcher", BGW_MAXLEN);
+	return worker;
+}
+
+void
+register_launcher()
+{
+	BackgroundWorker worker = launcher_registration();
+
+	/* pg_upgrade moves the tables; nothing may change them meanwhile. */
+	if (IsBinaryUpgrade)
+		return;
+	preloaded = true;
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+want_launcher()
+{
+	if (shared_header() == nullptr || pg_atomic_read_u32(&claim().pid) != 0)
+		return;
+	/* The one that the server has been told to start at its start waits for the promotion. */
+	if (IsBinaryUpgrade || (preloaded && RecoveryInProgress()) || !is_lacking() || !begin_asking())
+		return;
+
+	BackgroundWorker worker = launcher_registration();
+
+	if (!RegisterDynamicBackgroundWorker(&worker, nullptr))
+		note_failure();
+}
+
+bool
+claim_launcher()
+{
+	bool mine;
+
+	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
+
+	pid_t other = static_cast<pid_t>(pg_atomic_read_u32(&claim().pid));
+
+	mine = other == 0 || BackendPidGetProc(other) == nullptr;
+	if (mine)
+	{
+		pg_atomic_write_u32(&claim().pid, static_cast<std::uint32_t>(MyProcPid));
+		claim().latch = MyLatch;
+		claim().asked = true;
+		claim().failed_at = 0;
+		if (shared_header()->writable_since == 0)
+			shared_header()->writable_since = GetCurrentTimestamp();
+	}
+	LWLockRelease(&shared_header()->lock);
+	if (mine)
+		before_shmem_exit(leave_claim, Datum(0));
+	return mine;
+}
+
+bool
+retire_launcher()
+{
+	if (preloaded)
+		return false;
+	return with_lock(&shared_header()->lock, LW_EXCLUSIVE, [] {
+		for (int slot = 0; slot < shared_header()->directory.size; slot++)
+			if (const DatabaseEntry *entry = entry_in_slot(slot); entry != nullptr && entry->known)
+				return false;
+		clear_claim();
+		claim().asked = false;
+		return true;
+	});
+}
+
+LauncherState
+launcher_state()
+{
+	LauncherState state = LauncherState::none;
+
+	if (shared_header() == nullptr)
+		return state;
+	LWLockAcquire(&shared_header()->lock, LW_SHARED);
+	if (pg_atomic_read_u32(&claim().pid) != 0)
+		state = LauncherState::running;
+	else if (claim().asked)
+		state = LauncherState::asked;
+	else if (claim().failed_at != 0)
+		state = LauncherState::no_slot;
+	LWLockRelease(&shared_header()->lock);
+	return state;
+}
+
+bool
+has_launcher()
+{
+	LauncherState state = launcher_state();
+
+	return state == LauncherState::running || state == LauncherState::asked;
+}
+
+void
+wake_launcher()
+{
+	if (claim().latch != nullptr)
+		SetLatch(claim().latch);
+}
+
+TimestampTz
+writable_since()
+{
+	if (shared_header() == nullptr)
+		return PgStartTime;
+	if (RecoveryInProgress())
+		return GetCurrentTimestamp();
+	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
+
+	TimestampTz &since = shared_header()->writable_since;
+
+	if (since == 0)
+		since = GetCurrentTimestamp();
+
+	TimestampTz result = since;
+
+	LWLockRelease(&shared_header()->lock);
+	return result;
+}
+
+} // namespace gxy
