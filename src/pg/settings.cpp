@@ -233,7 +233,7 @@ define_times()
 	define_milliseconds(
 		"gxy_balancer.load_max_age",
 		"How old a count of the load may be that new rooms are placed by; 0 counts for each.",
-		&setting::load_max_age, 0, 0);
+		&setting::load_max_age, 1000, 0);
 
 	/* A server that restarts within seconds keeps its rooms, and its users reconnect to it. */
 	define_milliseconds("gxy_balancer.failover_delay",

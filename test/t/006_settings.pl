@@ -68,7 +68,7 @@ my @settings = (
 	[ 'failover_on_call', '', 'off', undef, undef, 'on' ],
 	[ 'heartbeat_timeout', 'ms', 0, 0, $no_bound, 1234 ],
 	[ 'join_window', 'ms', 600000, 0, $no_bound, 1234 ],
-	[ 'load_max_age', 'ms', 0, 0, $no_bound, 1234 ],
+	[ 'load_max_age', 'ms', 1000, 0, $no_bound, 1234 ],
 	[ 'load_metric', '', 'users', 'rooms,users', undef, 'rooms' ],
 	[ 'max_learned_rooms', '', 100000, 0, 1000000, 1234 ],
 	[ 'max_shared_memory', 'kB', 65536, 256, $no_bound, undef ],

@@ -18,7 +18,7 @@ for my $cache ('without', 'with')
 {
 	my @preload = $cache eq 'with'
 	  ? ("shared_preload_libraries = 'gxy_balancer'", 'max_worker_processes = 1', "gxy_balancer.load_max_age = '1h'")
-	  : ();
+	  : ('gxy_balancer.load_max_age = 0');
 	my $node = new_server("removal_$cache", @preload, 'max_prepared_transactions = 5', 'synchronous_commit = local',
 		"synchronous_standby_names = 'none'");
 
