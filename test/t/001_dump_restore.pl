@@ -14,7 +14,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $source = new_server('source');
+# No process for the worker, which would renew leases in between.
+my $source = new_server('source', 'max_worker_processes = 1');
 my $dumps = PostgreSQL::Test::Utils::tempdir;
 
 #

@@ -11,7 +11,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_server('main', 'max_prepared_transactions = 10');
+# No process for the worker, which would free rooms in between.
+my $node = new_server('main', 'max_prepared_transactions = 10', 'max_worker_processes = 1');
 
 # Waits until the client sees the connection end.
 sub crash
