@@ -189,6 +189,7 @@ my $copy = PostgreSQL::Test::Cluster->new('copy');
 my $complaints;
 
 $copy->init;
+$copy->append_conf('postgresql.conf', 'max_worker_processes = 1');
 $copy->start;
 IPC::Run::run [ 'psql', '-Xq', '-d', $copy->connstr('postgres'), '-f', "$dumps/all.sql" ],
   '>', \my $ignored, '2>', \$complaints;
@@ -205,6 +206,7 @@ my $upgraded = PostgreSQL::Test::Cluster->new('upgraded');
 my $bindir = $source->config_data('--bindir');
 
 $upgraded->init;
+$upgraded->append_conf('postgresql.conf', 'max_worker_processes = 1');
 $source->stop;
 chdir $dumps or die $!;
 command_ok(

@@ -58,7 +58,7 @@ is(count_complaints($node, $log_before), 1, 'and there is nothing else to compla
 
 # The server had no slot for the launcher itself, so the launcher cannot log anything. Another place
 # has to report it.
-$node->safe_psql('galaxy', 'SELECT worker FROM balancer_stats') eq 'idle' or die 'no launcher';
+wait_until($node, 'galaxy', q(SELECT worker = 'idle' FROM balancer_stats));
 $node->append_conf('postgresql.conf', 'max_worker_processes = 0');
 $node->restart;
 is($node->safe_psql('galaxy', 'SELECT worker, last_run FROM balancer_stats'), 'no launcher|', 'and balancer_stats tells if there is none');

@@ -14,6 +14,8 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('taking_over');
 $node->init;
+# No process for the worker, which would free the rooms that have no sessions.
+$node->append_conf('postgresql.conf', 'max_worker_processes = 1');
 $node->append_conf('postgresql.conf', "timezone = 'Asia/Jerusalem'\ngxy_balancer.failover_delay = '1h'\n");
 $node->start;
 $node->safe_psql('postgres', <<'SQL');

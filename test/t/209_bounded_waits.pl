@@ -15,7 +15,7 @@ use GxyBalancer;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_server('bounded');
+my $node = new_server('bounded', 'max_worker_processes = 1');
 
 $node->safe_psql('postgres', 'CREATE DATABASE unwritten');
 $node->safe_psql('unwritten', 'CREATE EXTENSION gxy_balancer');
@@ -65,7 +65,7 @@ my @calls = (
 	q(SELECT pin_room(1, 'gxy2')), q(SELECT pin_room(2, 'gxy2')), q(SELECT unpin_room(2)), q(SELECT move_room(1, 'gxy2')),
 	q(SELECT evacuate_server('gxy1')), q(SELECT evacuate_server('gxy1', 'gxy2')), q(SELECT evacuate_server('gxy1', max_rooms => 1)),
 	q(SELECT explain_assignment(1)), q(SELECT explain_assignment('new')), q(SELECT reset_balancer_stats()),
-	q(TABLE balancer_load), q(TABLE balancer_rooms), q(TABLE balancer_stats));
+	q(TABLE balancer_load), q(TABLE balancer_rooms), q(TABLE balancer_stats), q(TABLE balancer_memory));
 
 # Locks besides those on whole tables.
 my %rows = (
