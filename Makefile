@@ -244,9 +244,10 @@ output-dirs:
 	@mkdir -p $(OUTPUT_DIR)/regress $(OUTPUT_DIR)/isolation $(OUTPUT_DIR)/board
 
 # The tests work with the settings and the background worker of any server. SETTINGS: values other
-# than the defaults, such as gxy_balancer.load_max_age=1h.
+# than the defaults, such as gxy_balancer.load_max_age=1h. The tests of sql/ write sessions and expect
+# the next room to see them.
 installcheck-databases:
-	@$(if $(strip $(REGRESS)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database '$(CONTRIB_TESTDB)' $(SETTINGS))
+	@$(if $(strip $(REGRESS)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database '$(CONTRIB_TESTDB)' gxy_balancer.load_max_age=0 $(SETTINGS))
 	@$(if $(strip $(ISOLATION)),PSQL='$(bindir)/psql' $(SOURCE)test/installcheck-database '$(ISOLATION_TESTDB)' $(SETTINGS))
 
 list-regress:
