@@ -177,5 +177,27 @@ SELECT get_or_assign_server('one') = room_server('one') AS same;
 DROP ACCESS METHOD other;
 
 \set ON_ERROR_ROLLBACK off
+
+-- The trigger functions refuse events that they are not made for.
+CREATE TABLE other (name text, state text);
+CREATE PROCEDURE try_trigger(trigger_definition text, statement text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE 'CREATE TRIGGER tried ' || trigger_definition;
+	CALL pg_temp.refused(statement);
+	DROP TRIGGER tried ON other;
+END
+$$;
+INSERT INTO other VALUES ('x', 'online');
+CALL try_trigger('AFTER INSERT ON other FOR EACH ROW EXECUTE FUNCTION _reconcile_failovers()', $$INSERT INTO other TABLE other$$);
+CALL try_trigger('AFTER DELETE ON other FOR EACH ROW EXECUTE FUNCTION _guard_pins()', $$DELETE FROM other$$);
+CALL try_trigger('BEFORE DELETE ON other FOR EACH ROW EXECUTE FUNCTION _guard_pins()', $$DELETE FROM other$$);
+CALL try_trigger('AFTER DELETE ON other EXECUTE FUNCTION _guard_pins()', $$DELETE FROM other$$);
+CALL try_trigger('AFTER DELETE ON other FOR EACH ROW EXECUTE FUNCTION _guard_servers()', $$DELETE FROM other$$);
+CALL try_trigger('AFTER DELETE ON other EXECUTE FUNCTION _note_change()', $$DELETE FROM other$$);
+CALL try_trigger('BEFORE DELETE ON other FOR EACH ROW EXECUTE FUNCTION _note_change()', $$DELETE FROM other$$);
+CALL try_trigger('BEFORE DELETE ON other FOR EACH ROW EXECUTE FUNCTION _note_pool_written()', $$DELETE FROM other$$);
+CALL try_trigger('BEFORE DELETE ON other FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies()', $$DELETE FROM other$$);
+DROP TABLE other;
+DROP PROCEDURE try_trigger;
 TRUNCATE room_server_assignments, balancer_room_sizes;
 DROP VIEW rooms, locks;

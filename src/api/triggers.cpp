@@ -134,13 +134,39 @@ result_of_row_trigger(TriggerData *trigger)
 																	  : trigger->tg_trigtuple);
 }
 
-TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
+/*
+ * Calls f(TriggerData *), the body of a trigger function. Raises 39P01 if it is not called as one of
+ * its triggers, which is_expected(event) tells: f relies on the rows that these have.
+ */
+template <typename E, typename F>
+Datum
+as_trigger(FunctionCallInfo fcinfo, E is_expected, F f)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("this function is called by triggers only")));
-	return reinterpret_cast<TriggerData *>(fcinfo->context);
+
+	TriggerData *trigger = reinterpret_cast<TriggerData *>(fcinfo->context);
+
+	if (!is_expected(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" of table \"%s\" is not as the extension made it",
+						trigger->tg_trigger->tgname, RelationGetRelationName(trigger->tg_relation)),
+				 errhint("Drop it.")));
+	return f(trigger);
+}
+
+bool
+is_after_row(TriggerEvent event)
+{
+	return TRIGGER_FIRED_AFTER(event) && TRIGGER_FIRED_FOR_ROW(event);
+}
+
+bool
+is_before_row(TriggerEvent event)
+{
+	return TRIGGER_FIRED_BEFORE(event) && TRIGGER_FIRED_FOR_ROW(event);
 }
 
 /* Adds a change of a row by the application's own statement to the load cache. */
@@ -172,6 +198,85 @@ note_row(TriggerData *trigger)
 	}
 }
 
+Datum
+forget_backend_copies(TriggerData *trigger)
+{
+	CacheInvalidateRelcache(trigger->tg_relation);
+	return PointerGetDatum(nullptr);
+}
+
+Datum
+guard_servers(TriggerData *trigger)
+{
+	TriggerEvent event = trigger->tg_event;
+
+	if (TRIGGER_FIRED_BY_TRUNCATE(event))
+	{
+		if (TRIGGER_FIRED_BEFORE(event))
+			note_truncation_of_servers();
+		else
+			guard_truncation_of_servers();
+		return PointerGetDatum(nullptr);
+	}
+	if (TRIGGER_FIRED_FOR_STATEMENT(event))
+	{
+		guard_unwritten_pool();
+		return PointerGetDatum(nullptr);
+	}
+	if (TRIGGER_FIRED_BY_INSERT(event))
+		check_server_name(trigger, trigger->tg_trigtuple);
+	else if (TRIGGER_FIRED_BY_UPDATE(event))
+		check_server_name(trigger, trigger->tg_newtuple);
+	if (!TRIGGER_FIRED_BY_INSERT(event))
+		guard_server_with_rooms(trigger);
+	return result_of_row_trigger(trigger);
+}
+
+Datum
+guard_pins(TriggerData *trigger)
+{
+	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+		guard_pin(trigger);
+	else
+		rename_pins(trigger);
+	return result_of_row_trigger(trigger);
+}
+
+Datum
+note_change(TriggerData *trigger)
+{
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		note_truncation();
+	else
+		note_row(trigger);
+	return PointerGetDatum(nullptr);
+}
+
+/*
+ * The lock on server states is taken in the BEFORE trigger, before any row lock. Otherwise two
+ * transactions could deadlock, each with a row lock that the holder of the state lock needs.
+ */
+Datum
+reconcile_changed_servers(TriggerData *trigger)
+{
+	Deadline deadline = Deadline::of_call_starting_now();
+
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		notify_state(trigger);
+	else if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+	{
+		lock_server_states(deadline);
+		/* Reads the pool, which announce_state() uses without reading it again. */
+		(void) pool(deadline);
+	}
+	else
+	{
+		CommandCounterIncrement();
+		reconcile_pool_change(deadline);
+	}
+	return PointerGetDatum(nullptr);
+}
+
 } // namespace
 } // namespace gxy
 
@@ -180,98 +285,62 @@ extern "C"
 	PG_FUNCTION_INFO_V1(gxy_forget_backend_copies);
 	Datum gxy_forget_backend_copies(PG_FUNCTION_ARGS)
 	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-		CacheInvalidateRelcache(trigger->tg_relation);
-		return gxy::result_of_row_trigger(trigger);
+		return gxy::as_trigger(fcinfo, gxy::is_after_row, gxy::forget_backend_copies);
 	}
 
 	PG_FUNCTION_INFO_V1(gxy_note_pool_written);
 	Datum gxy_note_pool_written(PG_FUNCTION_ARGS)
 	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-		gxy::note_pool_written();
-		return gxy::result_of_row_trigger(trigger);
+		return gxy::as_trigger(fcinfo, gxy::is_after_row, [](TriggerData *) {
+			gxy::note_pool_written();
+			return PointerGetDatum(nullptr);
+		});
 	}
 
 	PG_FUNCTION_INFO_V1(gxy_guard_servers);
 	Datum gxy_guard_servers(PG_FUNCTION_ARGS)
 	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-		if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-		{
-			if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
-				gxy::note_truncation_of_servers();
-			else
-				gxy::guard_truncation_of_servers();
-			return PointerGetDatum(nullptr);
-		}
-		if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		{
-			gxy::guard_unwritten_pool();
-			return PointerGetDatum(nullptr);
-		}
-		if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-			gxy::check_server_name(trigger, trigger->tg_trigtuple);
-		else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-			gxy::check_server_name(trigger, trigger->tg_newtuple);
-		if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-			gxy::guard_server_with_rooms(trigger);
-		return gxy::result_of_row_trigger(trigger);
+		return gxy::as_trigger(
+			fcinfo,
+			[](TriggerEvent event) {
+				return TRIGGER_FIRED_FOR_STATEMENT(event) || gxy::is_before_row(event);
+			},
+			gxy::guard_servers);
 	}
 
 	PG_FUNCTION_INFO_V1(gxy_guard_pins);
 	Datum gxy_guard_pins(PG_FUNCTION_ARGS)
 	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
-			gxy::guard_pin(trigger);
-		else
-			gxy::rename_pins(trigger);
-		return gxy::result_of_row_trigger(trigger);
+		return gxy::as_trigger(
+			fcinfo,
+			[](TriggerEvent event) {
+				return gxy::is_before_row(event)
+						   ? !TRIGGER_FIRED_BY_DELETE(event)
+						   : gxy::is_after_row(event) && TRIGGER_FIRED_BY_UPDATE(event);
+			},
+			gxy::guard_pins);
 	}
 
 	PG_FUNCTION_INFO_V1(gxy_note_change);
 	Datum gxy_note_change(PG_FUNCTION_ARGS)
 	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-
-		if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-			gxy::note_truncation();
-		else
-			gxy::note_row(trigger);
-		return PointerGetDatum(nullptr);
+		return gxy::as_trigger(
+			fcinfo,
+			[](TriggerEvent event) {
+				return gxy::is_after_row(event) || TRIGGER_FIRED_BY_TRUNCATE(event);
+			},
+			gxy::note_change);
 	}
 
-	/*
-	 * The lock on server states is taken in the BEFORE trigger, before any row lock. Otherwise two
-	 * transactions could deadlock, each with a row lock that the holder of the state lock needs.
-	 */
 	PG_FUNCTION_INFO_V1(gxy_reconcile_failovers);
 	Datum gxy_reconcile_failovers(PG_FUNCTION_ARGS)
 	{
-		TriggerData *trigger = gxy::trigger_data(fcinfo);
-		gxy::Deadline deadline = gxy::Deadline::of_call_starting_now();
-
-		if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		{
-			gxy::notify_state(trigger);
-			return gxy::result_of_row_trigger(trigger);
-		}
-		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
-		{
-			gxy::lock_server_states(deadline);
-			/* Reads the pool, which announce_state() uses without reading it again. */
-			(void) gxy::pool(deadline);
-		}
-		else
-		{
-			CommandCounterIncrement();
-			gxy::reconcile_pool_change(deadline);
-		}
-		return PointerGetDatum(nullptr);
+		return gxy::as_trigger(
+			fcinfo,
+			[](TriggerEvent event) {
+				return TRIGGER_FIRED_FOR_STATEMENT(event) ||
+					   (gxy::is_after_row(event) && TRIGGER_FIRED_BY_UPDATE(event));
+			},
+			gxy::reconcile_changed_servers);
 	}
 }
