@@ -62,6 +62,7 @@ ISOLATION = \
 	failover-on-call \
 	failover-spread \
 	old-snapshot \
+	pin-many \
 	pool-edit \
 	pool-first-write \
 	reindex \

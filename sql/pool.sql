@@ -315,6 +315,16 @@ DELETE FROM balancer_servers WHERE name = 's2b';
 INSERT INTO balancer_pins (room_id, server) VALUES ('q', 'nowhere');
 \set VERBOSITY default
 
+-- Many changes in one transaction do not keep a copy of the pool for each.
+BEGIN;
+SELECT count(pin_room(i, 's2b')) FROM generate_series(1, 20) i;
+SELECT count(set_server_state('s2b', CASE i % 2 WHEN 0 THEN 'online' ELSE 'draining' END)) FROM generate_series(1, 20) i;
+UPDATE balancer_servers SET state = 'offline' WHERE name = 's2b';
+DELETE FROM balancer_pins;
+SELECT server_state('s2b');
+SELECT count(*) < 5 AS few FROM pg_backend_memory_contexts WHERE name = 'gxy_balancer pool';
+ROLLBACK;
+
 -- Emptying balancer_servers and _pool_written brings the default pool back.
 DELETE FROM balancer_pins;
 DELETE FROM balancer_servers;

@@ -248,7 +248,7 @@ call_extension_created(FunctionCallInfo)
 	PG_FUNCTION_INFO_V1(gxy_##name);                                                               \
 	Datum gxy_##name(PG_FUNCTION_ARGS)                                                             \
 	{                                                                                              \
-		return gxy::call_##name(fcinfo);                                                           \
+		return gxy::as_call([fcinfo] { return gxy::call_##name(fcinfo); });                        \
 	}
 
 /* Defines gxy_NAME for text rooms and gxy_NAME_bigint for bigint rooms. */
@@ -256,12 +256,12 @@ call_extension_created(FunctionCallInfo)
 	PG_FUNCTION_INFO_V1(gxy_##name);                                                               \
 	Datum gxy_##name(PG_FUNCTION_ARGS)                                                             \
 	{                                                                                              \
-		return gxy::call_##name<gxy::text_room>(fcinfo);                                           \
+		return gxy::as_call([fcinfo] { return gxy::call_##name<gxy::text_room>(fcinfo); });        \
 	}                                                                                              \
 	PG_FUNCTION_INFO_V1(gxy_##name##_bigint);                                                      \
 	Datum gxy_##name##_bigint(PG_FUNCTION_ARGS)                                                    \
 	{                                                                                              \
-		return gxy::call_##name<gxy::bigint_room>(fcinfo);                                         \
+		return gxy::as_call([fcinfo] { return gxy::call_##name<gxy::bigint_room>(fcinfo); });      \
 	}
 
 extern "C"

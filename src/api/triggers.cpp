@@ -111,7 +111,7 @@ guard_pin(TriggerData *trigger)
 
 	Deadline deadline = Deadline::of_call_starting_now();
 
-	if (pool(deadline).written)
+	if (pool_without_pins(deadline).written)
 		hold_server(*server, deadline);
 }
 
@@ -154,7 +154,7 @@ as_trigger(FunctionCallInfo fcinfo, E is_expected, F f)
 				 errmsg("trigger \"%s\" of table \"%s\" is not as the extension made it",
 						trigger->tg_trigger->tgname, RelationGetRelationName(trigger->tg_relation)),
 				 errhint("Drop it.")));
-	return f(trigger);
+	return as_call([trigger, &f] { return f(trigger); });
 }
 
 bool

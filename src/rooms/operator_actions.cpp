@@ -95,7 +95,7 @@ pin_room(const RoomKey &room, std::string_view server, std::optional<int> expect
 	Deadline deadline = Deadline::of_call_starting_now();
 
 	require_write_to("pin a room");
-	(void) find_server(pool(deadline), server);
+	(void) find_server(pool_without_pins(deadline), server);
 	write_pool_if_unwritten(deadline);
 	(void) run_as_owner(
 		&Relations::pins, deadline,
@@ -110,7 +110,7 @@ pin_room(const RoomKey &room, std::string_view server, std::optional<int> expect
 	std::optional<Found> found = assignments.find(room);
 
 	assignments.close();
-	return found ? text_of(answer_for(pool(deadline), *found)) : nullptr;
+	return found ? text_of(answer_for(pool_without_pins(deadline), *found)) : nullptr;
 }
 
 bool

@@ -147,10 +147,16 @@ struct Pool
 };
 
 /*
- * Returns the current pool. It stays valid until the end of the transaction, even if the pool
- * changes. Waits until the deadline for transactions that have locked one of its tables: 55P03.
+ * Returns the current pool. It stays valid until the end of the SQL function or trigger that reads
+ * it, in the background worker until the end of the transaction, even if the pool changes. Waits until the deadline for transactions that have locked one of its tables: 55P03.
  */
 const Pool &pool(Deadline deadline);
+
+/*
+ * The same, except that the pins may be out of date. So a transaction that pins many rooms does not
+ * read all pins again for each.
+ */
+const Pool &pool_without_pins(Deadline deadline);
 
 /*
  * The same without waiting. If another transaction has locked one of the tables, returns the last
@@ -161,8 +167,32 @@ const Pool *pool_without_waiting();
 /* Returns the last copy of this backend, which may be out of date; nullptr if there is none. */
 const Pool *last_pool();
 
-/* Returns whether the copy with this number is current. Never waits. */
+/* Returns whether the copy with this number is current, apart from its pins. Never waits. */
 bool is_current_pool(std::uint64_t number);
+
+/* How many calls of as_call() are in progress; more after an error that a savepoint has undone. */
+extern int calls_in_progress;
+extern bool has_old_copies;
+void free_old_copies();
+
+/*
+ * Calls f(), the body of an SQL function or trigger. First frees the copies that are out of date,
+ * unless a call that may point into them is in progress. Otherwise a transaction that changes the
+ * pool many times would keep a copy for each change.
+ */
+template <typename F>
+Datum
+as_call(F f)
+{
+	if (has_old_copies && calls_in_progress == 0)
+		free_old_copies();
+	calls_in_progress++;
+
+	Datum result = f();
+
+	calls_in_progress--;
+	return result;
+}
 
 /*
  * Adds the names of a list (see NameList) that are not in the pool to balancer_servers. Returns how

@@ -4,8 +4,11 @@
  * Servers change a few times a day but every placement needs them, so each backend keeps a copy.
  * Triggers on the tables (ENABLE ALWAYS, for logical replication) send a relcache invalidation with
  * every change. It reaches the changing backend at once, the others at commit. Reports of health
- * send one only if the health changes. A copy that is out of date is freed at the end of the
- * transaction, because callers may still point into it.
+ * send one only if the health changes.
+ *
+ * A copy that is out of date is not freed at once, because callers may still point into it, but
+ * when the next SQL function or trigger begins, if none is in progress, or at the end of the
+ * transaction.
  */
 #include "tables/catalog.hpp"
 #include "servers/pool_tables.hpp"
@@ -25,9 +28,12 @@ struct Copy
 static_assert(std::is_trivially_destructible_v<Copy>);
 
 Copy *copy = nullptr;
-bool valid = false;
+bool valid = false;		 /* apart from the pins */
+bool pins_valid = false; /* implies valid */
+/* Parent of the copies that are out of date, in TopTransactionContext. */
+MemoryContext old_copies = nullptr;
 std::uint64_t copies = 0;
-std::uint64_t changes = 0; /* invalidations seen while no copy was valid */
+std::uint64_t changes = 0; /* invalidations seen while a part of the copy was not valid */
 
 /* Locks the tables. deadline nullptr: returns false instead of waiting. */
 bool
@@ -63,15 +69,59 @@ read_copy(const Deadline *deadline)
 	return fresh;
 }
 
+extern "C"
+{
+	static void forget_calls(XactEvent event, void *)
+	{
+		if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+			return;
+		old_copies = nullptr;
+		has_old_copies = false;
+		calls_in_progress = 0;
+	}
+}
+
+void
+retire(Copy *old)
+{
+	if (old_copies == nullptr)
+		old_copies = AllocSetContextCreate(TopTransactionContext, "gxy_balancer old pools",
+										   ALLOCSET_SMALL_SIZES);
+	MemoryContextSetParent(old->context, old_copies);
+	/* The worker calls functions of the extension without as_call(). */
+	has_old_copies = !IsBackgroundWorker;
+}
+
+enum class Pins
+{
+	needed,
+	not_needed
+};
+
 } // namespace
+
+int calls_in_progress = 0;
+bool has_old_copies = false;
+
+void
+free_old_copies()
+{
+	MemoryContextDeleteChildren(old_copies);
+	has_old_copies = false;
+}
 
 /* Returns nullptr if there is no deadline and a lock would have to be waited for. */
 static const Pool *
-current_pool(const Deadline *deadline)
+current_pool(const Deadline *deadline, Pins pins)
 {
+	static bool registered = false;
+
 	AcceptInvalidationMessages();
-	if (valid)
+	if (pins == Pins::needed ? pins_valid : valid)
 		return &copy->pool;
+	if (!registered)
+		RegisterXactCallback(forget_calls, nullptr);
+	registered = true;
 
 	std::uint64_t changes_before = changes;
 	Copy *fresh = read_copy(deadline);
@@ -79,22 +129,28 @@ current_pool(const Deadline *deadline)
 	if (fresh == nullptr)
 		return nullptr;
 	if (copy != nullptr)
-		MemoryContextSetParent(copy->context, TopTransactionContext);
+		retire(copy);
 	copy = fresh;
-	valid = changes == changes_before;
+	valid = pins_valid = changes == changes_before;
 	return &copy->pool;
 }
 
 const Pool &
 pool(Deadline deadline)
 {
-	return *current_pool(&deadline);
+	return *current_pool(&deadline, Pins::needed);
+}
+
+const Pool &
+pool_without_pins(Deadline deadline)
+{
+	return *current_pool(&deadline, Pins::not_needed);
 }
 
 const Pool *
 pool_without_waiting()
 {
-	const Pool *current = current_pool(nullptr);
+	const Pool *current = current_pool(nullptr, Pins::not_needed);
 
 	/* An old copy is better than none. */
 	return current == nullptr && copy != nullptr ? &copy->pool : current;
@@ -141,20 +197,23 @@ write_servers(const char *names, Deadline deadline)
 void
 write_pool_if_unwritten(Deadline deadline)
 {
-	if (pool(deadline).is_default)
+	if (pool_without_pins(deadline).is_default)
 		(void) write_servers(setting::default_servers, deadline);
 }
 
 void
 invalidate_pool(Oid relation)
 {
-	if (!valid)
+	if (!pins_valid)
 		changes++;
-	else if (relation == InvalidOid || relation == copy->read_from.servers ||
-			 relation == copy->read_from.pool_written || relation == copy->read_from.pins ||
-			 relation == copy->read_from.sources || relation == copy->read_from.health ||
-			 relation == copy->read_from.failovers)
-		valid = false;
+	if (!valid)
+		return;
+	if (relation == InvalidOid || relation == copy->read_from.servers ||
+		relation == copy->read_from.pool_written || relation == copy->read_from.sources ||
+		relation == copy->read_from.health || relation == copy->read_from.failovers)
+		valid = pins_valid = false;
+	else if (relation == copy->read_from.pins)
+		pins_valid = false;
 }
 
 } // namespace gxy

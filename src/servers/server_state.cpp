@@ -230,7 +230,7 @@ hold_server(std::string_view server, Deadline deadline)
 	(void) ask_as_owner(&Relations::servers, deadline,
 						"SELECT name FROM %s WHERE name = $1 FOR KEY SHARE",
 						{Argument::of(server)});
-	(void) find_server(pool(deadline), server);
+	(void) find_server(pool_without_pins(deadline), server);
 }
 
 void
