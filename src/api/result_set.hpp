@@ -16,6 +16,23 @@ in_words(const ReadFailure &failure)
 									 : failure.message;
 }
 
+/* Returns the detail of a failure as a part of a sentence: "22012: division by zero". */
+inline const char *
+in_brief(const ReadFailure &failure)
+{
+	std::string_view text(failure.detail != nullptr ? failure.detail : failure.message);
+
+	if (text.starts_with(reading_raised))
+		text.remove_prefix(sizeof(reading_raised) - 1);
+	if (text.ends_with('.'))
+		text.remove_suffix(1);
+
+	char *brief = pnstrdup(text.data(), text.size());
+
+	brief[0] = static_cast<char>(pg_ascii_tolower(static_cast<unsigned char>(brief[0])));
+	return brief;
+}
+
 /*
  * One result row. Call add() for each column in order, then put(). At most 24 columns. The function
  * has called InitMaterializedSRF().

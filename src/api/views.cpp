@@ -198,7 +198,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 
 		if (failure)
 			cause = psprintf("%s%ssessions unreadable: %s", cause, *cause != '\0' ? "; " : "",
-							 failure->detail != nullptr ? failure->detail : failure->message);
+							 in_brief(*failure));
 		row.add(server.name);
 		row.add(name_of(server.state));
 		row.add_optional(in_pool ? name_of(server.pool) : "");

@@ -259,7 +259,7 @@ report_read_error(Source source, const char *name, MemoryContext context)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("the attached relation of %s, %s, cannot be read", name_of(source), name),
-			 errdetail_internal("Reading it raised %s: %s.", unpack_sql_state(error->sqlerrcode),
+			 errdetail_internal("%s%s: %s.", reading_raised, unpack_sql_state(error->sqlerrcode),
 								error->message),
 			 error->context != nullptr ? errcontext("%s", error->context) : 0,
 			 errhint("Mend it, attach another one with attach_%s(), or detach it with "

@@ -10,6 +10,9 @@
 namespace gxy
 {
 
+/* Begins the detail of a failure that the relation's own code raised. */
+inline constexpr char reading_raised[] = "Reading it raised ";
+
 /* Which columns of sessions to read. Not reading gateway_name may save a join in the view. */
 enum class SessionColumns
 {
