@@ -267,4 +267,28 @@ SELECT count(*) FROM balancer_load WHERE rooms > 0;
 SELECT count(*) FROM balancer_rooms;
 SELECT server FROM explain_assignment('r') WHERE chosen;
 COMMIT;
-TRUNCATE room_server_assignments;
+
+-- A parallel query may look rooms up, also where the backend has no current copy of the pool.
+CREATE TABLE listed AS SELECT CASE i % 100 WHEN 0 THEN 'r' ELSE i::text END AS room, repeat('x', 100) AS filler
+	FROM generate_series(1, 3000) i;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+CREATE VIEW listing AS SELECT room_server(room) AS server FROM listed WHERE length(filler) = 100;
+EXPLAIN (COSTS OFF) SELECT server FROM listing;
+INSERT INTO balancer_servers (name, pool) VALUES ('gxy1', 'primary'), ('spare', 'standby');
+SELECT server, count(*) FROM listing GROUP BY server ORDER BY server;
+SET gxy_balancer.failover_delay = 0;
+SELECT set_server_state('gxy1', 'offline');
+SELECT server, count(*) FROM listing GROUP BY server ORDER BY server;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+UPDATE balancer_servers SET priority = 1 WHERE name = 'spare';
+SELECT server, count(*) FROM listing GROUP BY server ORDER BY server;
+ROLLBACK;
+RESET gxy_balancer.failover_delay;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+DROP VIEW listing;
+DROP TABLE listed;
+TRUNCATE room_server_assignments, balancer_servers, _pool_written, balancer_failovers;

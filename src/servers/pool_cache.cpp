@@ -19,11 +19,24 @@ namespace gxy
 namespace
 {
 
+/* What tells the snapshot of a query from those of later queries. */
+struct SnapshotMark
+{
+	TransactionId xmin = InvalidTransactionId; /* invalid: a mark of no snapshot */
+	TransactionId xmax = InvalidTransactionId;
+	std::uint32_t xcnt = 0;
+	std::int32_t subxcnt = 0; /* on a standby this counts all transactions */
+	CommandId command = 0;
+
+	bool operator==(const SnapshotMark &) const = default;
+};
+
 struct Copy
 {
 	MemoryContext context;
 	Relations read_from;
 	Pool pool;
+	SnapshotMark parallel; /* of the parallel query that has read it, for which alone it is valid */
 };
 static_assert(std::is_trivially_destructible_v<Copy>);
 
@@ -48,7 +61,24 @@ lock_tables(const Deadline *deadline)
 	return true;
 }
 
-/* The context becomes permanent last, so an error leaves nothing in permanent memory. */
+SnapshotMark
+mark_of_query()
+{
+	Snapshot snapshot = GetActiveSnapshot();
+
+	return {.xmin = snapshot->xmin,
+			.xmax = snapshot->xmax,
+			.xcnt = snapshot->xcnt,
+			.subxcnt = snapshot->subxcnt,
+			.command = snapshot->curcid};
+}
+
+/*
+ * Reads with a latest snapshot, but the server takes none during a parallel query. room_server() can
+ * be called in the leader of one; it gets the pool as the query sees it.
+ *
+ * The context becomes permanent last, so an error leaves nothing in permanent memory.
+ */
 Copy *
 read_copy(const Deadline *deadline)
 {
@@ -59,10 +89,17 @@ read_copy(const Deadline *deadline)
 		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer pool", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Copy *fresh = static_cast<Copy *>(palloc0(sizeof(Copy)));
+	bool parallel = IsInParallelMode();
 
 	fresh->context = context;
 	fresh->read_from = relations();
-	read_pool(&fresh->pool);
+	/* One for all tables, so that a transaction's changes are seen together or not at all. */
+	Snapshot snapshot = RegisterSnapshot(parallel ? GetActiveSnapshot() : GetLatestSnapshot());
+
+	read_pool(&fresh->pool, snapshot);
+	UnregisterSnapshot(snapshot);
+	if (parallel)
+		fresh->parallel = mark_of_query();
 	fresh->pool.number = ++copies;
 	MemoryContextSwitchTo(caller);
 	MemoryContextSetParent(context, TopMemoryContext);
@@ -119,6 +156,8 @@ current_pool(const Deadline *deadline, Pins pins)
 	AcceptInvalidationMessages();
 	if (pins == Pins::needed ? pins_valid : valid)
 		return &copy->pool;
+	if (IsInParallelMode() && copy != nullptr && copy->parallel == mark_of_query())
+		return &copy->pool;
 	if (!registered)
 		RegisterXactCallback(forget_calls, nullptr);
 	registered = true;
@@ -131,7 +170,7 @@ current_pool(const Deadline *deadline, Pins pins)
 	if (copy != nullptr)
 		retire(copy);
 	copy = fresh;
-	valid = pins_valid = changes == changes_before;
+	valid = pins_valid = changes == changes_before && !IsInParallelMode();
 	return &copy->pool;
 }
 

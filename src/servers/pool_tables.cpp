@@ -260,13 +260,8 @@ note_pool_written()
 }
 
 void
-read_pool(Pool *pool)
+read_pool(Pool *pool, Snapshot snapshot)
 {
-	/*
-	 * One snapshot for all tables, so that a transaction's changes are seen together or not at all.
-	 */
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-
 	read_servers(pool, snapshot);
 	read_pins(pool, snapshot);
 	read_sources(pool, snapshot);
@@ -274,7 +269,6 @@ read_pool(Pool *pool)
 	read_failovers(pool, snapshot);
 	list_claimants(pool);
 	list_plain_servers(pool);
-	UnregisterSnapshot(snapshot);
 }
 
 } // namespace gxy

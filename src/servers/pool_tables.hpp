@@ -9,9 +9,9 @@ namespace gxy
 {
 
 /*
- * Reads the pool with a latest snapshot into the current memory context. The caller has locked the
- * tables.
+ * Reads the pool as a registered snapshot sees it into the current memory context. The caller has
+ * locked the tables.
  */
-void read_pool(Pool *pool);
+void read_pool(Pool *pool, Snapshot snapshot);
 
 } // namespace gxy
