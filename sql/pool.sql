@@ -237,6 +237,16 @@ SELECT init_servers('s1'), server_state('s1');
 TRUNCATE balancer_servers, _pool_written;
 SELECT count(*), min(server) FROM balancer_load;
 ROLLBACK;
+-- A transaction that deletes a server may drop the extension as well.
+SET client_min_messages = warning;
+BEGIN;
+SELECT init_servers('s1');
+DELETE FROM balancer_servers;
+DROP EXTENSION gxy_balancer;
+COMMIT;
+SELECT count(*) FROM pg_extension WHERE extname = 'gxy_balancer';
+CREATE EXTENSION IF NOT EXISTS gxy_balancer;
+RESET client_min_messages;
 
 -- Every function that names a server writes the pool first.
 BEGIN;

@@ -14,6 +14,7 @@
 #include "servers/server_removal.hpp"
 
 #include "servers/pool.hpp"
+#include "tables/catalog.hpp"
 #include "tables/placement_locks.hpp"
 
 namespace gxy
@@ -176,10 +177,15 @@ extern "C"
 	{
 		if (removals.count == 0)
 			return;
-		if (event == XACT_EVENT_PRE_COMMIT)
-			look_again();
-		else if (event == XACT_EVENT_PRE_PREPARE)
-			refuse_prepare();
+		if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		{
+			if (!extension_exists())
+				return;
+			if (event == XACT_EVENT_PRE_COMMIT)
+				look_again();
+			else
+				refuse_prepare();
+		}
 		else
 			removals = Array<Removal>();
 	}

@@ -275,6 +275,12 @@ relations()
 	return known;
 }
 
+bool
+extension_exists()
+{
+	return OidIsValid(get_extension_oid("gxy_balancer", true));
+}
+
 Oid
 owner_of(Oid relation)
 {

@@ -31,6 +31,9 @@ struct Relations
  */
 const Relations &relations();
 
+/* Returns false if this transaction has dropped the extension. */
+bool extension_exists();
+
 /*
  * Returns the owner of a relation, InvalidOid if the relation does not exist. Tables may have
  * different owners.
