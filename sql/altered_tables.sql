@@ -70,6 +70,19 @@ TABLE rooms;
 ALTER TABLE room_server_assignments DROP COLUMN tenant, DROP COLUMN number, DROP COLUMN ident;
 DROP SEQUENCE numbers;
 
+-- A domain that refuses NULL.
+CREATE DOMAIN present AS int NOT NULL;
+CREATE DOMAIN tenant AS text CHECK (value IS NOT NULL AND value <> 'nobody');
+ALTER TABLE room_server_assignments ADD COLUMN number present DEFAULT 1, ADD COLUMN tenant tenant DEFAULT 'galaxy';
+ALTER TABLE room_server_assignments ALTER number DROP DEFAULT;
+SELECT get_or_assign_server('of a domain');
+ALTER TABLE room_server_assignments ALTER number SET DEFAULT 1, ALTER tenant DROP DEFAULT;
+SELECT get_or_assign_server('of a domain');
+ALTER TABLE room_server_assignments ALTER tenant SET DEFAULT 'galaxy';
+SELECT get_or_assign_server('of a domain') IS NOT NULL AS assigned, release_room('of a domain');
+ALTER TABLE room_server_assignments DROP COLUMN number, DROP COLUMN tenant;
+DROP DOMAIN present, tenant;
+
 -- A generated column.
 ALTER TABLE room_server_assignments ADD COLUMN place text NOT NULL GENERATED ALWAYS AS (room_id || '@' || gateway_name) STORED,
 	ADD COLUMN many boolean GENERATED ALWAYS AS (reported_users > 3) STORED;

@@ -108,6 +108,14 @@ keep(Checks checks, std::uint64_t changes_before)
 	*place = checks;
 }
 
+/* Raises 23502 or 23514 if the type is a domain that refuses NULL. */
+void
+check_null(Oid type)
+{
+	if (get_typtype(type) == TYPTYPE_DOMAIN)
+		domain_check(Datum(0), true, type, nullptr, nullptr);
+}
+
 /* For tables with generated columns. Keeps nothing, because such tables are rare. */
 void
 compute_and_check(ResultRelInfo *target, TupleTableSlot *row)
@@ -183,12 +191,17 @@ defaults_after(Relation heap, int columns)
 	for (int i = columns; i < count; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
-		Node *expression = attribute->attisdropped || attribute->attgenerated != '\0'
-							   ? nullptr
-							   : build_column_default(heap, i + 1);
+
+		if (attribute->attisdropped || attribute->attgenerated != '\0')
+			continue;
+
+		Node *expression = build_column_default(heap, i + 1);
 
 		if (expression == nullptr)
+		{
+			check_null(attribute->atttypid);
 			continue;
+		}
 		if (estate == nullptr)
 			estate = CreateExecutorState();
 

@@ -105,11 +105,11 @@ has_other_expressions(Relation table, int columns)
 		Form_pg_attribute column = TupleDescAttr(descriptor, i);
 
 		/*
-		 * A generated column has its expression as its default. A domain may have a default as
-		 * well.
+		 * A generated column has its expression as its default. A domain may have a default and
+		 * constraints.
 		 */
-		if (!column->attisdropped &&
-			(column->atthasdef || column->attidentity != '\0' || get_typdefault(column->atttypid)))
+		if (!column->attisdropped && (column->atthasdef || column->attidentity != '\0' ||
+									  get_typtype(column->atttypid) == TYPTYPE_DOMAIN))
 			return true;
 	}
 	return false;
