@@ -105,6 +105,13 @@ WARNINGS = -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
 override PG_CPPFLAGS += -I$(SOURCE)src -DGXY_VERSION='"$(EXTVERSION)"'
 PG_CXXFLAGS = $(CXX_STANDARD) -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-semantic-interposition \
 	$(WARNINGS) $(CLANG_CXXFLAGS)
+# SANITIZE=undefined: undefined behaviour ends the backend, and the server's log says where. After
+# `make clean`, because objects of both kinds have the same names. -fno-rtti leaves out the types
+# that the check vptr needs; the library of the checks needs the C++ runtime.
+ifneq (,$(SANITIZE))
+PG_CXXFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize=vptr -fno-sanitize-recover=all
+SHLIB_LINK += -fsanitize=$(SANITIZE) -static-libubsan -lstdc++
+endif
 # PostgreSQL was configured for gcc; clang does not know some of its warning options.
 CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)
 
@@ -288,4 +295,4 @@ help:
 	@echo 'make check-format     clang-format agrees; make format: have it its way'
 	@echo 'make reference        writes the lists of doc/reference.md from the catalog; make check-reference: whether they differ'
 	@echo 'make dist             the archive for PGXN'
-	@echo 'Settings: PG_CONFIG, CXX, WERROR=1, with_llvm=no, OUTPUT_DIR'
+	@echo 'Settings: PG_CONFIG, CXX, WERROR=1, with_llvm=no, OUTPUT_DIR, SANITIZE=undefined (after make clean)'
