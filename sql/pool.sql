@@ -325,6 +325,23 @@ DELETE FROM balancer_servers WHERE name = 's2b';
 INSERT INTO balancer_pins (room_id, server) VALUES ('q', 'nowhere');
 \set VERBOSITY default
 
+-- A statement that removes many servers counts the rooms once.
+CREATE FUNCTION pg_temp.blocks_of(statement text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || statement INTO plan;
+	RETURN (plan->0->'Plan'->>'Shared Hit Blocks')::bigint + (plan->0->'Plan'->>'Shared Read Blocks')::bigint;
+END
+$$;
+BEGIN;
+INSERT INTO balancer_servers (name) SELECT 'many' || i FROM generate_series(1, 50) i;
+INSERT INTO room_server_assignments (room_id, gateway_name) SELECT 'room ' || i, 's2b' FROM generate_series(1, 6000) i;
+SELECT pg_temp.blocks_of($$UPDATE balancer_servers SET name = 'more' || name WHERE name LIKE 'many%'$$) < 3000 AS few;
+SELECT pg_temp.blocks_of($$DELETE FROM balancer_servers WHERE name LIKE 'more%'$$) < 3000 AS few;
+CALL pg_temp.refused($$DELETE FROM balancer_servers$$);
+ROLLBACK;
+
 -- Many changes in one transaction do not keep a copy of the pool for each.
 BEGIN;
 SELECT count(pin_room(i, 's2b')) FROM generate_series(1, 20) i;

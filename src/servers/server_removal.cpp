@@ -72,25 +72,58 @@ refuse(const Removal &removal, std::int64_t rooms)
 	pg_unreachable();
 }
 
+/*
+ * How many rooms each server of the pool has, or has claimed. One statement may remove many
+ * servers, and the check at commit counts again, so a statement counts once.
+ */
+struct Census
+{
+	CommandId command = InvalidCommandId; /* of the statement that has counted */
+	std::uint64_t pool = 0;				  /* number of the copy of the pool */
+	std::int64_t *rooms = nullptr;		  /* by server, in TopTransactionContext */
+};
+
+Census census;
+
+void
+take_census(const Pool &pool, CommandId command, Deadline deadline)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	std::int64_t *rooms = static_cast<std::int64_t *>(MemoryContextAllocZero(
+		TopTransactionContext, sizeof(std::int64_t) * static_cast<Size>(pool.servers.count + 1)));
+
+	assignments.for_each_room(snapshot, [&](const Assignment &row) {
+		int named = pool.find(row.server);
+		RoomLocation where = pool.locate(row.server, row.assigned_at, now);
+
+		if (named >= 0)
+			rooms[named]++;
+		if (where.moved)
+			rooms[where.server]++;
+	});
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	if (census.rooms != nullptr)
+		pfree(census.rooms);
+	census = {.command = command, .pool = pool.number, .rooms = rooms};
+}
+
 /* Returns how many rooms are on the server or are claimed by it. */
 std::int64_t
 count_rooms(std::string_view server, Deadline deadline)
 {
 	const Pool &current = pool(deadline);
-	TimestampTz now = GetCurrentTimestamp();
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	std::int64_t rooms = 0;
+	CommandId command = GetCurrentCommandId(false);
+	int number = current.find(server);
 
-	assignments.for_each_room(snapshot, [&](const Assignment &row) {
-		RoomLocation where = current.locate(row.server, row.assigned_at, now);
-
-		if (row.server == server || (where.moved && current.servers[where.server].name == server))
-			rooms++;
-	});
-	UnregisterSnapshot(snapshot);
-	assignments.close();
-	return rooms;
+	if (number < 0)
+		return 0;
+	/* After an error the next statement may have the same number: nothing is refused by an old count. */
+	if (census.command != command || census.pool != current.number || census.rooms[number] > 0)
+		take_census(current, command, deadline);
+	return census.rooms[number];
 }
 
 /* Servers that this transaction has removed and that are not in the pool. */
@@ -187,7 +220,10 @@ extern "C"
 				refuse_prepare();
 		}
 		else
+		{
 			removals = Array<Removal>();
+			census = Census();
+		}
 	}
 }
 
