@@ -84,13 +84,13 @@ ISOLATION = \
 	touch-touch \
 	truncate-holder
 
-# Specs that need a server with the load cache: inputs in test/board/specs.
-BOARD = \
-	board-cleanup \
-	board-count \
-	board-exact \
-	board-same-room \
-	board-transactions
+# Specs that need a server with the load cache: inputs in test/load_cache/specs.
+LOAD_CACHE = \
+	load-cache-cleanup \
+	load-cache-count \
+	load-cache-exact \
+	load-cache-same-room \
+	load-cache-transactions
 
 # Where pg_regress writes; a caller who may not write here gets a folder under TMPDIR.
 OUTPUT_DIR ?= $(shell test -w test && echo test/output || echo "$${TMPDIR:-/tmp}/$(EXTENSION)-$$(id -un)")
@@ -161,7 +161,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-board list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists check-rows \
 	check-version check-vpath check-bench check-format format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -226,7 +226,7 @@ check-rows:
 check-lists:
 	test/check-lists REGRESS '$(REGRESS)' sql/*.sql
 	test/check-lists ISOLATION '$(ISOLATION)' test/isolation/specs/*.spec
-	test/check-lists BOARD '$(BOARD)' test/board/specs/*.spec
+	test/check-lists LOAD_CACHE '$(LOAD_CACHE)' test/load_cache/specs/*.spec
 
 # Needs the extension installed.
 check-reference:
@@ -249,7 +249,7 @@ format:
 	$(CLANG_FORMAT) -i $(FORMATTED)
 
 output-dirs:
-	@mkdir -p $(OUTPUT_DIR)/regress $(OUTPUT_DIR)/isolation $(OUTPUT_DIR)/board
+	@mkdir -p $(OUTPUT_DIR)/regress $(OUTPUT_DIR)/isolation $(OUTPUT_DIR)/load_cache
 
 # The tests work with the settings and the background worker of any server. SETTINGS: values other
 # than the defaults, such as gxy_balancer.load_max_age=1h. The tests of sql/ write sessions and expect
@@ -262,10 +262,10 @@ list-regress:
 	@printf '%s\n' $(REGRESS)
 
 # With the load cache, and a baseline that stays.
-installcheck-board:
-	@$(MAKE) --no-print-directory installcheck REGRESS= ISOLATION='$(BOARD)' \
+installcheck-load-cache:
+	@$(MAKE) --no-print-directory installcheck REGRESS= ISOLATION='$(LOAD_CACHE)' \
 		SETTINGS=gxy_balancer.load_max_age=1h \
-		ISOLATION_OPTS='--inputdir=$(SOURCE)test/board --outputdir=$(OUTPUT_DIR)/board --use-existing'
+		ISOLATION_OPTS='--inputdir=$(SOURCE)test/load_cache --outputdir=$(OUTPUT_DIR)/load_cache --use-existing'
 
 # The archive for PGXN.
 dist: check-version

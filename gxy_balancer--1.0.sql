@@ -466,12 +466,12 @@ CREATE FUNCTION _room_loads(OUT room_id text, OUT server text, OUT users bigint,
 REVOKE ALL ON FUNCTION _room_loads() FROM PUBLIC;
 COMMENT ON FUNCTION _room_loads() IS 'rows of balancer_rooms, counted now';
 
-CREATE FUNCTION _check_board(OUT server text, OUT usable boolean, OUT board_rooms bigint, OUT rooms bigint,
-		OUT board_load bigint, OUT load bigint, OUT counted_at timestamptz)
+CREATE FUNCTION _check_load_cache(OUT server text, OUT usable boolean, OUT cached_rooms bigint, OUT rooms bigint,
+		OUT cached_load bigint, OUT load bigint, OUT counted_at timestamptz)
 	RETURNS SETOF record
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_check_board';
-REVOKE ALL ON FUNCTION _check_board() FROM PUBLIC;
-COMMENT ON FUNCTION _check_board() IS 'compares what shared memory says each server carries (see gxy_balancer.load_max_age) with a count made now; no rows where there is no memory for it';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_check_load_cache';
+REVOKE ALL ON FUNCTION _check_load_cache() FROM PUBLIC;
+COMMENT ON FUNCTION _check_load_cache() IS 'compares what shared memory says each server carries (see gxy_balancer.load_max_age) with a count made now; no rows where there is no memory for it';
 
 /*
  * The view uses operators of mixed types, for which pg_catalog has no exact match. The extension's schema may have one, so
@@ -576,7 +576,7 @@ CREATE FUNCTION reset_balancer_stats() RETURNS void
 REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
-GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _memory(), _check_board() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _memory(), _check_load_cache() TO pg_monitor;
 GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
 	balancer_rooms, balancer_stats, balancer_memory TO pg_monitor;
 

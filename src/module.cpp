@@ -1,7 +1,8 @@
 /*
  * module.cpp: what happens when the server loads the library.
  */
-#include "shared/load_cache_state.hpp"
+#include "shared/load_cache.hpp"
+#include "shared/databases.hpp"
 #include "tables/catalog.hpp"
 #include "pg/new_rows.hpp"
 #include "pg/settings.hpp"
@@ -29,7 +30,7 @@ extern "C"
 
 	void _PG_init()
 	{
-		gxy::set_load_cache_functions(gxy::free_board, gxy::bytes_of_board);
+		gxy::set_load_cache_functions(gxy::free_load_cache, gxy::bytes_of_load_cache);
 		gxy::define_settings([] { gxy::invalidate_pool(InvalidOid); });
 		if (process_shared_preload_libraries_in_progress)
 		{

@@ -191,9 +191,9 @@ call_server_loads(FunctionCallInfo fcinfo)
 }
 
 Datum
-call_check_board(FunctionCallInfo fcinfo)
+call_check_load_cache(FunctionCallInfo fcinfo)
 {
-	report_board(fcinfo);
+	report_load_cache(fcinfo);
 	return Datum(0);
 }
 
@@ -235,7 +235,7 @@ call_refuse_existing_table(FunctionCallInfo)
 Datum
 call_extension_created(FunctionCallInfo)
 {
-	call_for_run_at_commit();
+	request_run_at_commit();
 	notice_default_pool();
 	PG_RETURN_VOID();
 }
@@ -288,7 +288,7 @@ extern "C"
 	SQL_FUNCTION(stats)
 	SQL_FUNCTION(memory)
 	SQL_FUNCTION(reset_stats)
-	SQL_FUNCTION(check_board)
+	SQL_FUNCTION(check_load_cache)
 	SQL_FUNCTION(refuse_existing_table)
 	SQL_FUNCTION(extension_created)
 }

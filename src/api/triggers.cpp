@@ -12,7 +12,7 @@
 #include "servers/server_state.hpp"
 #include "servers/server_removal.hpp"
 #include "placement/server_load.hpp"
-#include "shared/load_cache_xact.hpp"
+#include "shared/load_cache.hpp"
 #include "tables/owner_sql.hpp"
 
 namespace gxy
@@ -183,10 +183,10 @@ note_row(TriggerData *trigger)
 		Assignment row = assignment_of(trigger->tg_trigtuple, descriptor);
 
 		if (!row.server.empty())
-			note_loss(row.server, burden_of(row, rules, now),
-					  first_inserter(trigger->tg_trigtuple));
+			record_room_removed(row.server, load_of(row, rules, now),
+								first_inserter(trigger->tg_trigtuple));
 		if (!row.room.empty())
-			note_lost_room(row.room);
+			record_orphan(row.room);
 	}
 	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
@@ -194,7 +194,7 @@ note_row(TriggerData *trigger)
 			assignment_of(updated ? trigger->tg_newtuple : trigger->tg_trigtuple, descriptor);
 
 		if (!row.server.empty())
-			note_room(row.server, burden_of(row, rules, now));
+			record_room_added(row.server, load_of(row, rules, now));
 	}
 }
 
@@ -213,7 +213,7 @@ guard_servers(TriggerData *trigger)
 	if (TRIGGER_FIRED_BY_TRUNCATE(event))
 	{
 		if (TRIGGER_FIRED_BEFORE(event))
-			note_truncation_of_servers();
+			record_truncation_of_servers();
 		else
 			guard_truncation_of_servers();
 		return PointerGetDatum(nullptr);
@@ -246,7 +246,7 @@ Datum
 note_change(TriggerData *trigger)
 {
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-		note_truncation();
+		record_truncation();
 	else
 		note_row(trigger);
 	return PointerGetDatum(nullptr);

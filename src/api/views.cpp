@@ -214,36 +214,35 @@ report_server_loads(FunctionCallInfo fcinfo)
 }
 
 void
-report_board(FunctionCallInfo fcinfo)
+report_load_cache(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool &current = pool(deadline);
 	Rules rules = current_rules();
-	Board *board = board_here();
-	const int *places = board != nullptr ? places_of(board, current) : nullptr;
+	std::optional<PoolLoadCache> cache = load_cache_for(current, rules, now);
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (places == nullptr)
+	if (!cache)
 		return;
 
 	SessionIndex session_index =
 		SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 	ServerLoads loads = count_now(current, session_index, rules, now, deadline);
 	int count = current.servers.count;
-	Burden *burdens = static_cast<Burden *>(palloc(sizeof(Burden) * static_cast<Size>(count + 1)));
+	Load *cached = static_cast<Load *>(palloc(sizeof(Load) * static_cast<Size>(count + 1)));
 	TimestampTz counted_at;
-	bool usable = read_board(board, basis_of(current, rules), places, burdens, count, &counted_at);
+	bool usable = read_loads(cache->cache, cache->key, cache->slots, cached, count, &counted_at);
 	Row row(fcinfo);
 
-	hand_over_claimed(burdens, claims_in_force(current, now), count);
+	hand_over_claimed(cached, &Load::users, cache->claimed_by, count);
 	for (int i = 0; i < count; i++)
 	{
 		row.add(current.servers[i].name);
 		row.add(usable);
-		row.add(burdens[i].rooms);
+		row.add(cached[i].rooms);
 		row.add(loads[i].rooms);
-		row.add(burdens[i].load);
+		row.add(cached[i].users);
 		row.add(loads[i].users + loads[i].expected);
 		if (counted_at != 0)
 			row.add(TimestampTzGetDatum(counted_at));
@@ -310,7 +309,7 @@ worker_in_words(const std::optional<DatabaseStatus> &status)
 		return "running";
 	if (launcher != LauncherState::running && RecoveryInProgress())
 		return "standby";
-	if (launcher == LauncherState::asked)
+	if (launcher == LauncherState::requested)
 		return "starting";
 	if (launcher != LauncherState::running)
 		return "no launcher";
@@ -320,19 +319,19 @@ worker_in_words(const std::optional<DatabaseStatus> &status)
 }
 
 static const char *
-in_words(Counted reason)
+in_words(CountReason reason)
 {
 	switch (reason)
 	{
-		case Counted::no_reason:
+		case CountReason::no_reason:
 			break;
-		case Counted::setting:
+		case CountReason::setting:
 			return "gxy_balancer.load_max_age is 0";
-		case Counted::emptied:
+		case CountReason::emptied:
 			return "the transaction had emptied the table";
-		case Counted::no_memory:
+		case CountReason::no_memory:
 			return "there was no shared memory for the load cache";
-		case Counted::no_count:
+		case CountReason::no_baseline:
 			return "no count by these settings was ready";
 	}
 	return "";

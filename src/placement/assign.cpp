@@ -44,8 +44,8 @@ refuse(const Decision &decision, const PlacementRequest &request, const Placemen
 }
 
 /* Returns the load that the room adds to its server beyond the sessions that are already in it. */
-Burden
-burden_of(const PlacementRequest &request, const PlacementInput &input)
+Load
+load_of(const PlacementRequest &request, const PlacementInput &input)
 {
 	const Pin *pin = input.pool->pin_of(request.room->view());
 	RoomUse use;
@@ -55,7 +55,7 @@ burden_of(const PlacementRequest &request, const PlacementInput &input)
 	use.expected = input.expected();
 	use.pinned_size = pin != nullptr && pin->expected_users;
 	use.leased = true;
-	return gxy::burden_of(use, input.rules);
+	return gxy::load_of(use, input.rules);
 }
 
 /* The outcome of one attempt. */
@@ -77,8 +77,8 @@ struct Placement
 	RoomWaits *waits;
 	PlacementInput input;
 	Assignments assignments;
-	Board *board;	 /* nullptr: the choice needs a count of all rooms */
-	Counted counted; /* why, if so */
+	std::optional<PoolLoadCache> cache; /* std::nullopt: the choice needs a count of all rooms */
+	CountReason counted;				/* why, if so */
 	Insertion insertion;
 	bool examined = false; /* the room's sessions have been read */
 	/* number of a copy of the pool that has the same servers as input.pool */
@@ -91,40 +91,24 @@ struct Placement
 	text *server = nullptr; /* set if the room was placed */
 };
 
-/*
- * Chooses by the load cache and reserves the place there, in one step. The caller holds the
- * placement lock in shared mode.
- */
+/* Chooses by the load cache. The caller holds the placement lock in shared mode. */
 Attempt
 choose_by_cache(Placement *placement)
 {
 	const PlacementRequest &request = *placement->request;
 	const PlacementInput &input = placement->input;
-	const int *places = places_of(placement->board, *input.pool);
 
-	placement->counted = Counted::no_memory;
-	if (places == nullptr)
-		return Attempt::needs_count;
-	placement->counted = Counted::no_count;
 	placement->servers = list_servers(request, input);
-	switch (reserve(placement->board,
-					ReserveRequest{.basis = basis_of(*input.pool, input.rules),
-								   .room = name_hash(request.room->view()),
-								   .room_examined = placement->examined,
-								   .expected = input.expected(),
-								   .burden = burden_of(request, input),
-								   .rules = &input.rules,
-								   .claimed_by = claims_in_force(*input.pool, request.now),
-								   .own = {}},
-					placement->servers, places, input.pool->servers.count, &placement->decision))
+	switch (reserve(*placement->cache, request, input, load_of(request, input), placement->examined,
+					placement->servers, &placement->decision))
 	{
-		case Reserved::yes:
+		case Reserved::reserved:
 			return Attempt::placed;
 		case Reserved::refused:
 			return Attempt::refused;
-		case Reserved::suspect:
+		case Reserved::needs_sessions:
 			return Attempt::needs_sessions;
-		case Reserved::no_count:
+		case Reserved::no_baseline:
 			break;
 	}
 	return Attempt::needs_count;
@@ -172,14 +156,14 @@ insert_room(Placement *placement)
 	debug_pause();
 	if (!placement->insertion.insert(*request.room, row))
 	{
-		if (placement->board != nullptr)
-			take_back_reservation();
+		if (placement->cache)
+			cancel_reservation();
 		return Attempt::occupied;
 	}
-	if (placement->board == nullptr)
+	if (!placement->cache)
 	{
-		note_room(chosen.name, burden_of(request, input));
-		count_counted(placement->counted);
+		record_room_added(chosen.name, load_of(request, input));
+		count_placed_by_count(placement->counted);
 	}
 	else
 		count(Counter::placed_by_cache);
@@ -192,7 +176,7 @@ insert_room(Placement *placement)
 Attempt
 choose_and_insert(Placement *placement)
 {
-	bool by_cache = placement->board != nullptr;
+	bool by_cache = placement->cache.has_value();
 	LOCKMODE mode = by_cache ? placing_by_cache : placing_by_count;
 
 	if (!placement->waits->lock_placement(mode))
@@ -255,7 +239,7 @@ read_sessions(Placement *placement, bool needs_servers)
 	static int reads_servers = 0;
 	SessionColumns wanted = SessionColumns::with_servers;
 
-	if (placement->board == nullptr)
+	if (!placement->cache)
 	{
 		reads_servers = needs_servers ? 100 : std::max(reads_servers - 1, 0);
 		if (reads_servers == 0)
@@ -281,7 +265,7 @@ has_same_servers(Placement *placement)
 Attempt
 try_until_decided(Placement *placement)
 {
-	if (placement->board == nullptr)
+	if (!placement->cache)
 		read_sessions(placement, false);
 	for (;;)
 	{
@@ -292,7 +276,7 @@ try_until_decided(Placement *placement)
 		if (attempt == Attempt::needs_pool && has_same_servers(placement))
 			continue;
 		if (attempt == Attempt::needs_count)
-			placement->board = nullptr;
+			placement->cache = std::nullopt;
 		else if (attempt != Attempt::needs_sessions)
 			return attempt;
 		read_sessions(placement, attempt == Attempt::needs_sessions);
@@ -326,13 +310,13 @@ place(const PlacementRequest &request, RoomWaits *waits)
 
 	PlacementInput input = gather_input(request);
 	Assignments assignments = open_assignments(RowExclusiveLock, request.deadline);
-	Counted counted;
-	Board *board = fresh_board(request, input, assignments, &counted);
+	CountReason counted;
+	std::optional<PoolLoadCache> cache = fresh_load_cache(request, input, assignments, &counted);
 	Placement placement = {.request = &request,
 						   .waits = waits,
 						   .input = input,
 						   .assignments = assignments,
-						   .board = board,
+						   .cache = cache,
 						   .counted = counted,
 						   .insertion = prepare_insertion(assignments, request.deadline),
 						   .pool_number = input.pool->number,

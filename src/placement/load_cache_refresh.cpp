@@ -1,89 +1,96 @@
 /*
- * load_cache_refresh.cpp: the count that the board rests on.
+ * load_cache_refresh.cpp: counts the baseline of the load cache, and reserves places by it.
  *
- * Whoever places a room and finds the count too old makes it, while all others go on with the old one. It is made in
- * the caller's transaction, whose lock on the table keeps a TRUNCATE away until its end.
+ * The caller that finds the baseline too old counts a new one, while all others use the old one. It counts in its own
+ * transaction, whose lock on the assignments excludes a TRUNCATE until the transaction ends.
  */
 #include "placement/load_cache_refresh.hpp"
 
-#include "tables/catalog.hpp"
 #include "pg/debug_delay.hpp"
+#include "tables/catalog.hpp"
 
 namespace gxy
 {
 namespace
 {
 
-/* Milliseconds. There is always the exact way, so it need not be the deadline. */
+/* Milliseconds to wait for the first baseline. After that the room is counted for, so this need not be the deadline. */
 constexpr int longest_wait = 1000;
-/* A transaction that has committed needs no longer to run its callbacks. */
+/* Attempts, one a millisecond. A transaction that has committed runs its callbacks within microseconds. */
 constexpr int install_attempts = 1000;
 
-CountResult
-count_all(const BoardCount &count, const PlacementRequest &request, const PlacementInput &input,
-		  const Assignments &assignments, Board *board, const int *places)
+/* Reads the rows of prepared transactions. Their slots are looked up after the scan, which holds page locks. */
+void
+read_prepared_rows(const BaselineCount &count, const PlacementRequest &request,
+				   const PlacementInput &input, const Assignments &assignments, LoadCache *cache,
+				   BaselineResult *result)
 {
-	const Pool &pool = *input.pool;
-	auto count_users = [&](SessionColumns wanted) {
-		return ServerLoads::count_for_board(
-			assignments, pool,
-			SessionIndex::build(pool.sessions, wanted, request.now, request.deadline), input.rules,
-			count.snapshot, request.now);
-	};
-	ServerLoads loads = count_users(SessionColumns::rooms_and_users);
-	CountResult result;
-
-	if (loads.lacks_servers())
-		loads = count_users(SessionColumns::with_servers);
-	for (int i = 0; i < pool.servers.count; i++)
-		result.servers.push(CountedServer{
-			.place = places[i],
-			.burden = {.load = loads[i].users + loads[i].expected, .rooms = loads[i].rooms}});
-	result.suspects = loads.unassigned();
-	result.has_sessions = pool.sessions.exists();
-	if (!count.wants_prepared)
-		return result;
-	/* Under a page lock, and the board's lock comes before it elsewhere: places are looked up afterwards. */
 	Array<PreparedRow> rows;
 	Array<std::string_view> servers;
 
 	assignments.for_each_prepared_row(
 		count.snapshot, [&](const Assignment &row, TransactionId transaction) {
 			rows.push(PreparedRow{.transaction = transaction,
-								  .place = -1,
-								  .burden = burden_of(row, input.rules, request.now)});
+								  .slot = -1,
+								  .load = load_of(row, input.rules, request.now)});
 			servers.push(copy_of(row.server));
 		});
 	for (int i = 0; i < rows.count; i++)
 	{
-		rows[i].place = place_on_board(board, name_hash(servers[i]));
-		if (rows[i].place >= 0)
-			result.prepared.push(rows[i]);
+		rows[i].slot = server_slot(cache, name_hash(servers[i]));
+		if (rows[i].slot >= 0)
+			result->prepared.push(rows[i]);
 		else
-			result.is_incomplete = true;
+			result->is_incomplete = true;
 	}
+}
+
+BaselineResult
+count_all(const BaselineCount &count, const PlacementRequest &request, const PlacementInput &input,
+		  const Assignments &assignments, const PoolLoadCache &cache)
+{
+	const Pool &pool = *input.pool;
+	auto count_users = [&](SessionColumns wanted) {
+		return ServerLoads::count_for_cache(
+			assignments, pool,
+			SessionIndex::build(pool.sessions, wanted, request.now, request.deadline), input.rules,
+			count.snapshot, request.now);
+	};
+	ServerLoads loads = count_users(SessionColumns::rooms_and_users);
+	BaselineResult result;
+
+	if (loads.lacks_servers())
+		loads = count_users(SessionColumns::with_servers);
+	for (int i = 0; i < pool.servers.count; i++)
+		result.servers.push(BaselineServer{
+			.slot = cache.slots[i],
+			.load = {.users = loads[i].users + loads[i].expected, .rooms = loads[i].rooms}});
+	result.orphans = loads.unassigned();
+	result.has_sessions = pool.sessions.exists();
+	if (count.wants_prepared)
+		read_prepared_rows(count, request, input, assignments, cache.cache, &result);
 	return result;
 }
 
-/* In memory of its own: a count may take more than a statement should hold on to. */
+/* Counts a new baseline, in a memory context of its own because the count may need much. */
 void
-count_anew(const BoardCount &count, Basis basis, const PlacementRequest &request,
-		   const PlacementInput &input, const Assignments &assignments, Board *board,
-		   const int *places)
+count_baseline(const BaselineCount &count, const PlacementRequest &request,
+			   const PlacementInput &input, const Assignments &assignments,
+			   const PoolLoadCache &cache)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer count", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	CountResult result = count_all(count, request, input, assignments, board, places);
+	BaselineResult result = count_all(count, request, input, assignments, cache);
 	int attempt = 0;
 
 	debug_pause();
-	while (!finish_count(board, basis, result))
+	while (!finish_baseline(cache.cache, cache.key, result))
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (++attempt == install_attempts)
 		{
-			give_up_count(board);
+			cancel_baseline(cache.cache);
 			break;
 		}
 		pg_usleep(1000);
@@ -93,10 +100,9 @@ count_anew(const BoardCount &count, Basis basis, const PlacementRequest &request
 	MemoryContextDelete(context);
 }
 
-} // namespace
-
-Basis
-basis_of(const Pool &pool, const Rules &rules)
+/* Returns the hash of everything that a baseline depends on besides rooms, sessions and time. */
+BaselineKey
+baseline_key_of(const Pool &pool, const Rules &rules)
 {
 	auto name = [](const char *value) { return std::string_view(value != nullptr ? value : ""); };
 
@@ -115,10 +121,13 @@ basis_of(const Pool &pool, const Rules &rules)
 	return name_hash({reinterpret_cast<const char *>(parts), sizeof(parts)});
 }
 
-int *
-places_of(Board *board, const Pool &pool)
+/*
+ * Returns the slots of a pool's servers, or nullptr if there is no memory for one. The slots of the last copy of the pool
+ * are remembered, because slots never change.
+ */
+const int *
+slots_of(LoadCache *cache, const Pool &pool)
 {
-	/* Of the last copy of the pool: places are for good. */
 	static Array<int> known;
 	static std::uint64_t known_copy = 0;
 
@@ -129,9 +138,9 @@ places_of(Board *board, const Pool &pool)
 		known_copy = 0;
 		known.count = 0;
 		for (const PoolServer &server : pool.servers)
-			known.push(place_on_board(board, server.hash));
+			known.push(server_slot(cache, server.hash));
 		MemoryContextSwitchTo(caller);
-		/* For want of memory; there may be some the next time. */
+		/* There may be memory the next time. */
 		if (std::find(known.begin(), known.end(), -1) != known.end())
 			return nullptr;
 		known_copy = pool.number;
@@ -144,6 +153,7 @@ places_of(Board *board, const Pool &pool)
 	return copy;
 }
 
+/* Returns by server which server has claimed its rooms; nullptr if no failover is in force. */
 const int *
 claims_in_force(const Pool &pool, TimestampTz now)
 {
@@ -158,38 +168,69 @@ claims_in_force(const Pool &pool, TimestampTz now)
 	return claimed_by;
 }
 
-Board *
-fresh_board(const PlacementRequest &request, const PlacementInput &input,
-			const Assignments &assignments, Counted *reason)
+} // namespace
+
+std::optional<PoolLoadCache>
+load_cache_for(const Pool &pool, const Rules &rules, TimestampTz now)
 {
-	Board *board = setting::load_max_age > 0 ? board_here() : nullptr;
+	LoadCache *cache = load_cache();
+	const int *slots = cache != nullptr ? slots_of(cache, pool) : nullptr;
 
+	if (slots == nullptr)
+		return std::nullopt;
+	return PoolLoadCache{.cache = cache,
+						 .key = baseline_key_of(pool, rules),
+						 .slots = slots,
+						 .claimed_by = claims_in_force(pool, now)};
+}
+
+std::optional<PoolLoadCache>
+fresh_load_cache(const PlacementRequest &request, const PlacementInput &input,
+				 const Assignments &assignments, CountReason *reason)
+{
 	check_layout();
-	*reason = setting::load_max_age == 0 ? Counted::setting
-			  : board != nullptr		 ? Counted::emptied
-										 : Counted::no_memory;
-	if (board == nullptr || has_truncated())
-		return nullptr;
-	*reason = Counted::no_memory;
+	if (setting::load_max_age == 0)
+	{
+		*reason = CountReason::setting;
+		return std::nullopt;
+	}
+	if (has_truncated())
+	{
+		*reason = CountReason::emptied;
+		return std::nullopt;
+	}
 
-	Basis basis = basis_of(*input.pool, input.rules);
+	std::optional<PoolLoadCache> cache = load_cache_for(*input.pool, input.rules, request.now);
 	std::int64_t max_age = microseconds(setting::load_max_age);
 
-	if (!count_is_due(board, basis, max_age))
-		return board;
+	*reason = cache ? CountReason::no_baseline : CountReason::no_memory;
+	if (!cache || !baseline_is_due(cache->cache, cache->key, max_age))
+		return cache;
 
-	int *places = places_of(board, *input.pool);
-
-	if (places == nullptr)
-		return nullptr;
-
-	BoardCount count = start_count(board, basis, max_age);
+	BaselineCount count = start_baseline(cache->cache, cache->key, max_age);
 
 	if (count.snapshot != nullptr)
-		count_anew(count, basis, request, input, assignments, board, places);
+		count_baseline(count, request, input, assignments, *cache);
 	else
-		wait_for_count(board, basis, longest_wait);
-	return board;
+		wait_for_baseline(cache->cache, cache->key, longest_wait);
+	return cache;
+}
+
+Reserved
+reserve(const PoolLoadCache &cache, const PlacementRequest &request, const PlacementInput &input,
+		Load load, bool examined, Server *servers, Decision *decision)
+{
+	return reserve(cache.cache,
+				   ReserveRequest{.key = cache.key,
+								  .room = name_hash(request.room->view()),
+								  .room_examined = examined,
+								  .expected = input.expected(),
+								  .load = load,
+								  .rules = &input.rules,
+								  .server_count = input.pool->servers.count,
+								  .slots = cache.slots,
+								  .claimed_by = cache.claimed_by},
+				   servers, decision);
 }
 
 } // namespace gxy

@@ -1,28 +1,44 @@
 /*
- * load_cache_refresh.hpp: keeps the board's count fresh, and the board comparable with the tables.
+ * load_cache_refresh.hpp: the load cache as placement uses it: for a pool and the settings in force, with a baseline that is
+ * new enough.
  */
 #pragma once
 
 #include "placement/candidates.hpp"
+#include "shared/load_cache.hpp"
+#include "shared/status.hpp"
 
 namespace gxy
 {
 
-/* What a count for this pool and these settings rests on. */
-Basis basis_of(const Pool &pool, const Rules &rules);
+/* The load cache for the servers of one copy of the pool. In memory of the caller's context. */
+struct PoolLoadCache
+{
+	LoadCache *cache;
+	BaselineKey key;
+	const int *slots; /* by server */
+	const int
+		*claimed_by; /* by server, see hand_over_claimed(); nullptr: no failover is in force */
+};
 
-/* Where the servers of a pool are on the board; nullptr if one has no place. */
-int *places_of(Board *board, const Pool &pool);
-
-/* Which server has claimed the rooms of each, for hand_over_claimed(). */
-const int *claims_in_force(const Pool &pool, TimestampTz now);
+/* Returns std::nullopt if there is no memory for the cache or for the slot of a server. */
+std::optional<PoolLoadCache> load_cache_for(const Pool &pool, const Rules &rules, TimestampTz now);
 
 /*
- * The board, if this transaction may place rooms by it: counts anew if that is due and nobody else does. Raises what
- * reading the sessions does. nullptr: count for the room, for
- * that reason.
+ * Returns the load cache, if this transaction may place a room by it: counts a new baseline if one is due and no other
+ * backend is counting, and waits a second at most for the first one. Raises what reading the sessions raises.
+ * std::nullopt: the room needs a count of its own, for *reason.
  */
-Board *fresh_board(const PlacementRequest &request, const PlacementInput &input,
-				   const Assignments &assignments, Counted *reason);
+std::optional<PoolLoadCache> fresh_load_cache(const PlacementRequest &request,
+											  const PlacementInput &input,
+											  const Assignments &assignments, CountReason *reason);
+
+/*
+ * Chooses a server by the load cache and reserves the room's place there, in one step. load: what the room adds.
+ * examined: the room's sessions are in the input. servers: by list_servers(); their loads are filled in.
+ */
+Reserved reserve(const PoolLoadCache &cache, const PlacementRequest &request,
+				 const PlacementInput &input, Load load, bool examined, Server *servers,
+				 Decision *decision);
 
 } // namespace gxy

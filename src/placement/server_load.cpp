@@ -109,7 +109,7 @@ static_assert(std::is_trivially_destructible_v<UserCount>);
 template <typename S>
 void
 ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, const Rules &rules,
-						TimestampTz now, bool for_board, S scan)
+						TimestampTz now, bool for_cache, S scan)
 {
 	const SessionIndexTables *tables = session_index.details();
 	int servers = pool.servers.count;
@@ -127,7 +127,7 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 	}
 
 	scan([&](const Assignment &row) {
-		int server = for_board ? pool.find(row.server)
+		int server = for_cache ? pool.find(row.server)
 							   : pool.locate(row.server, row.assigned_at, now).server;
 		int room = tables != nullptr ? tables->room_numbers.find(name_hash(row.room)) : none;
 
@@ -139,7 +139,7 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 		RoomUse use = room_use(row, pool, session_index, rules, now);
 
 		loads[server].rooms++;
-		loads[server].expected += burden_of(use, rules).load;
+		loads[server].expected += load_of(use, rules).users;
 		if (tables == nullptr)
 			loads[server].users += use.active;
 	});
@@ -151,7 +151,7 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 		has_homeless = users.found_homeless();
 		without_servers = !tables->has_servers;
 	}
-	if (tables == nullptr || !for_board)
+	if (tables == nullptr || !for_cache)
 		return;
 	for (int room = 0; room < tables->rooms.count; room++)
 		if (server_of_room[room] == UserCount::unassigned)
@@ -172,7 +172,7 @@ ServerLoads::count(const Assignments &assignments, const Pool &pool,
 }
 
 ServerLoads
-ServerLoads::count_for_board(const Assignments &assignments, const Pool &pool,
+ServerLoads::count_for_cache(const Assignments &assignments, const Pool &pool,
 							 const SessionIndex &session_index, const Rules &rules,
 							 Snapshot snapshot, TimestampTz now)
 {
@@ -184,22 +184,21 @@ ServerLoads::count_for_board(const Assignments &assignments, const Pool &pool,
 	return result;
 }
 
-Burden
-burden_of(const RoomUse &use, const Rules &rules)
+Load
+load_of(const RoomUse &use, const Rules &rules)
 {
-	return Burden{.load = std::max<std::int64_t>(0, room_load(use, rules) - use.active),
-				  .rooms = 1};
+	return Load{.users = std::max<std::int64_t>(0, room_load(use, rules) - use.active), .rooms = 1};
 }
 
-Burden
-burden_of(const Assignment &row, const Rules &rules, TimestampTz now)
+Load
+load_of(const Assignment &row, const Rules &rules, TimestampTz now)
 {
 	RoomUse use;
 
 	use.active_known = true;
 	use.expected = row.expected_users ? *row.expected_users : rules.avg_room_occupancy;
 	use.age = elapsed(row.assigned_at, now);
-	return burden_of(use, rules);
+	return load_of(use, rules);
 }
 
 } // namespace gxy

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "application/session_index.hpp"
-#include "shared/load_cache_xact.hpp"
+#include "shared/load_cache.hpp"
 #include "tables/assignments.hpp"
 
 namespace gxy
@@ -48,7 +48,7 @@ public:
 	 * of the load cache. Each room counts on the server that its row names, so that the cache can
 	 * follow every row that is moved.
 	 */
-	static ServerLoads count_for_board(const Assignments &assignments, const Pool &pool,
+	static ServerLoads count_for_cache(const Assignments &assignments, const Pool &pool,
 									   const SessionIndex &session_index, const Rules &rules,
 									   Snapshot snapshot, TimestampTz now);
 
@@ -73,7 +73,7 @@ public:
 private:
 	template <typename S>
 	void count_with(const Pool &pool, const SessionIndex &session_index, const Rules &rules,
-					TimestampTz now, bool for_board, S scan);
+					TimestampTz now, bool for_cache, S scan);
 
 	ServerLoad *loads = nullptr;
 	/* there are sessions without a room, or of rooms without an assignment */
@@ -90,7 +90,7 @@ RoomUse room_use(const Assignment &row, const Pool &pool, const SessionIndex &se
  * Returns the load that a room adds to its server beyond the sessions in it; the next baseline
  * counts those.
  */
-Burden burden_of(const RoomUse &use, const Rules &rules);
-Burden burden_of(const Assignment &row, const Rules &rules, TimestampTz now);
+Load load_of(const RoomUse &use, const Rules &rules);
+Load load_of(const Assignment &row, const Rules &rules, TimestampTz now);
 
 } // namespace gxy

@@ -238,7 +238,7 @@ Cleanup::free_rooms(const Batch &batch)
 		visit_if_same_room(assignments, end, &room.tid, room.name, [&](const Assignment &row) {
 			still_idle = elapsed(row.leased_from(), now) >= grace;
 			server = freed_loads.number(row.server);
-			load = burden_of(row, rules, now).load;
+			load = load_of(row, rules, now).users;
 		});
 		/*
 		 * If another transaction has locked the row, the room is not freed; the next run tries

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "pg/interner.hpp"
-#include "shared/load_cache_xact.hpp"
+#include "shared/load_cache.hpp"
 
 namespace gxy
 {
@@ -22,24 +22,24 @@ public:
 		int number = servers.number(server, &fresh);
 
 		if (fresh)
-			burdens.push(Burden{});
+			loads.push(Load{});
 		return number;
 	}
 
-	void add(int server, std::int64_t load) { burdens[server] += Burden{.load = load, .rooms = 1}; }
+	void add(int server, std::int64_t load) { loads[server] += Load{.users = load, .rooms = 1}; }
 
 	/* Subtracts the loads from the load cache. */
 	void report()
 	{
 		servers.for_each([this](std::string_view server, int number) {
-			if (burdens[number].rooms > 0)
-				note_loss(server, burdens[number]);
+			if (loads[number].rooms > 0)
+				record_room_removed(server, loads[number]);
 		});
 	}
 
 private:
 	NameInterner servers;
-	Array<Burden> burdens;
+	Array<Load> loads;
 };
 static_assert(std::is_trivially_destructible_v<FreedLoads>);
 

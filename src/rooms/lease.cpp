@@ -107,9 +107,9 @@ note_freed(const RoomKey &room, const Found &found)
 
 	row.assigned_at = found.assigned_at;
 	row.expected_users = found.expected_users;
-	note_loss(view_of(found.server), gxy::burden_of(row, current_rules(), GetCurrentTimestamp()),
-			  found.inserter);
-	note_lost_room(room.view());
+	record_room_removed(view_of(found.server),
+						gxy::load_of(row, current_rules(), GetCurrentTimestamp()), found.inserter);
+	record_orphan(room.view());
 }
 
 enum class LookupResult

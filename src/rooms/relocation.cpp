@@ -11,7 +11,7 @@
 
 #include "pg/debug_delay.hpp"
 #include "servers/pool_under_lock.hpp"
-#include "shared/load_cache_xact.hpp"
+#include "shared/load_cache.hpp"
 #include "shared/status.hpp"
 #include "tables/placement_locks.hpp"
 
@@ -183,9 +183,9 @@ relocate_row(Assignments *assignments, Found *found, std::string_view server, co
 		return change;
 	row.assigned_at = found->assigned_at;
 	row.expected_users = found->expected_users;
-	note_loss(view_of(found->server), burden_of(row, rules, now), found->inserter);
+	record_room_removed(view_of(found->server), load_of(row, rules, now), found->inserter);
 	row.assigned_at = now;
-	note_room(server, burden_of(row, rules, now));
+	record_room_added(server, load_of(row, rules, now));
 	found->leased_from = now;
 	count(Counter::moved);
 	return change;

@@ -376,7 +376,7 @@ reconcile_failovers(const char *cause, Deadline deadline)
 
 	end_failovers(list_endings(current), deadline);
 	find_standbys(current, cause, deadline);
-	call_for_run_at_commit();
+	request_run_at_commit();
 }
 
 } // namespace gxy

@@ -66,7 +66,7 @@ silent_servers(const Pool &pool, TimestampTz now, Deadline deadline)
 	for (int i = 0; i < read.reports.count; i++)
 		silent[pool.find(read.servers[i])] = is_silent(read.reports[i], now, timeout);
 	if (!RecoveryInProgress())
-		call_for_run(MyDatabaseId);
+		request_run(MyDatabaseId);
 	return silent;
 }
 

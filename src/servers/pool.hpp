@@ -65,7 +65,7 @@ struct Orphan
 struct PoolServer
 {
 	std::string_view name;
-	std::uint64_t hash = 0; /* of the name: every new room asks the board for all servers by it */
+	std::uint64_t hash = 0; /* of the name: by which the load cache finds its slot */
 	int position = 0;
 	int priority = 0;
 	int capacity = 0; /* 0: default_capacity */

@@ -75,7 +75,7 @@ announce_health(std::string_view server, bool healthy, const char *cause, Deadli
 		.add("cause", std::string_view(cause))
 		.add("state", std::string_view(name_of(known->state)))
 		.send();
-	call_for_run_at_commit();
+	request_run_at_commit();
 }
 
 /*
@@ -351,7 +351,7 @@ announce_state(std::string_view server, std::string_view was, std::string_view w
 		.add("wanted", wanted)
 		.add("state", std::string_view(name_of(changed.state)))
 		.send();
-	call_for_run_at_commit();
+	request_run_at_commit();
 }
 
 void

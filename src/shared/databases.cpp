@@ -20,8 +20,8 @@ struct Slot
 constexpr int first_size = 64;
 
 DatabaseEntry *mine = nullptr;
-void (*free_load_cache)(SharedPointer board);
-Size (*bytes_of_load_cache)(SharedPointer board);
+void (*free_function)(SharedPointer load_cache);
+Size (*bytes_function)(SharedPointer load_cache);
 
 Directory &
 directory()
@@ -148,10 +148,11 @@ entry_in_slot(int slot)
 }
 
 void
-set_load_cache_functions(void (*free)(SharedPointer board), Size (*bytes)(SharedPointer board))
+set_load_cache_functions(void (*free)(SharedPointer load_cache),
+						 Size (*bytes)(SharedPointer load_cache))
 {
-	free_load_cache = free;
-	bytes_of_load_cache = bytes;
+	free_function = free;
+	bytes_function = bytes;
 }
 
 bool
@@ -204,15 +205,15 @@ my_database()
 Size
 bytes_of(const DatabaseEntry &entry)
 {
-	return block_size(sizeof(DatabaseEntry)) + bytes_of_load_cache(entry.board);
+	return block_size(sizeof(DatabaseEntry)) + bytes_function(entry.load_cache);
 }
 
 void
 free_database(Oid database, bool (*condition)(const DatabaseEntry &))
 {
-	SharedPointer entry = 0, board = 0;
+	SharedPointer entry = 0, load_cache = 0;
 
-	with_lock(&shared_header()->lock, LW_EXCLUSIVE, [&entry, &board, database, condition] {
+	with_lock(&shared_header()->lock, LW_EXCLUSIVE, [&entry, &load_cache, database, condition] {
 		DatabaseEntry *found = find_database(database);
 
 		if (found == nullptr || !condition(*found))
@@ -221,11 +222,11 @@ free_database(Oid database, bool (*condition)(const DatabaseEntry &))
 		Slot *slot = find_slot(slots(), directory().size, database);
 
 		entry = slot->entry;
-		board = found->board;
+		load_cache = found->load_cache;
 		directory().count--;
 		close_gap(static_cast<int>(slot - slots()));
 	});
-	free_load_cache(board);
+	free_function(load_cache);
 	free_shared(entry, sizeof(DatabaseEntry));
 }
 

@@ -35,13 +35,13 @@ enum class Counter
 inline constexpr int counters = static_cast<int>(Counter::count);
 
 /* Why a room was placed by a count of its own and not by the load cache. */
-enum class Counted : std::uint32_t
+enum class CountReason : std::uint32_t
 {
-	no_reason, /* none was */
-	setting,   /* load_max_age is 0 */
-	emptied,   /* its transaction has emptied the table */
-	no_memory, /* for the load cache, or for a server on it */
-	no_count   /* none was of use by the time */
+	no_reason,	/* none was */
+	setting,	/* load_max_age is 0 */
+	emptied,	/* its transaction has emptied the table */
+	no_memory,	/* for the load cache, or for a server's slot */
+	no_baseline /* none was of use by the time */
 };
 
 /* How a database's worker stands. */
@@ -61,7 +61,7 @@ struct DatabaseStatus
 {
 	Oid database;
 	WorkerState state;
-	bool called_for;		   /* a backend wants a run, the sooner the better */
+	bool run_requested;		   /* a backend wants a run, the sooner the better */
 	bool more_work;			   /* the last run left some for want of time */
 	int failures;			   /* in a row */
 	TimestampTz last_start;	   /* 0: none yet */
@@ -89,7 +89,7 @@ struct DatabaseEntry
 	DatabaseStatus status;
 	DatabaseCounts counts;
 	pg_atomic_uint32 counted; /* Counted, of the last room placed by a count; without a lock */
-	SharedPointer board;	  /* its load cache, see shared/load_cache.hpp; 0: none yet */
+	SharedPointer load_cache; /* see shared/load_cache.hpp; 0: none yet */
 };
 
 /*
@@ -150,8 +150,8 @@ void free_database(Oid database, bool (*condition)(const DatabaseEntry &));
 void free_dropped_databases();
 
 /* How the load cache of a database is freed, and what it takes: it is built on top of this. To be called at the start. */
-void set_load_cache_functions(void (*free)(SharedPointer board),
-							  Size (*bytes)(SharedPointer board));
+void set_load_cache_functions(void (*free)(SharedPointer load_cache),
+							  Size (*bytes)(SharedPointer load_cache));
 
 /* The shared memory that a database takes. Under the header's lock. */
 Size bytes_of(const DatabaseEntry &entry);

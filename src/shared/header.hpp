@@ -58,8 +58,8 @@ struct LauncherClaim
 {
 	/* Written under the lock, read without by every call; 0: no launcher runs. */
 	pg_atomic_uint32 pid;
-	Latch *latch; /* of that process */
-	bool asked;	  /* the server is to start one, and to start it again should it end */
+	Latch *latch;	/* of that process */
+	bool requested; /* the server is to start one, and to start it again should it end */
 	/* When max_worker_processes left no slot for it, monotonic; 0: not since one ran. */
 	std::int64_t failed_at;
 };
@@ -76,7 +76,8 @@ struct SharedHeader
 	Directory directory;
 	LauncherClaim launcher;
 	SharedPointer backends; /* see shared/backends.hpp; 0: none yet */
-	TransactionId untold;	/* the latest that has changed something no load cache was told of */
+	TransactionId
+		last_unreported; /* the latest that has changed something no load cache was told of */
 };
 
 /* The same in every layout, so that ShmemInitStruct() agrees to the size. */

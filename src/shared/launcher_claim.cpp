@@ -32,22 +32,22 @@ clear_claim()
 
 /* Whether a launcher is lacking that no process has asked for; without a lock it is a guess. */
 bool
-is_lacking()
+is_needed()
 {
-	return !claim().asked && pg_atomic_read_u32(&claim().pid) == 0 &&
+	return !claim().requested && pg_atomic_read_u32(&claim().pid) == 0 &&
 		   (claim().failed_at == 0 || monotonic_milliseconds() - claim().failed_at >= retry_delay);
 }
 
 /* Whether this process is to ask for the launcher now. */
 bool
-begin_asking()
+begin_request()
 {
 	bool mine;
 
 	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
-	mine = is_lacking();
+	mine = is_needed();
 	if (mine)
-		claim().asked = true;
+		claim().requested = true;
 	LWLockRelease(&shared_header()->lock);
 	return mine;
 }
@@ -59,7 +59,7 @@ note_failure()
 
 	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
 	news = claim().failed_at == 0;
-	claim().asked = false;
+	claim().requested = false;
 	claim().failed_at = monotonic_milliseconds();
 	LWLockRelease(&shared_header()->lock);
 	if (news)
@@ -76,7 +76,7 @@ note_failure()
 extern "C"
 {
 	/* Before the segments are unmapped, and only in the fixed memory. */
-	static void leave_claim(int, Datum)
+	static void release_claim(int, Datum)
 	{
 		LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
 		if (pg_atomic_read_u32(&claim().pid) == static_cast<std::uint32_t>(MyProcPid))
@@ -113,12 +113,12 @@ register_launcher()
 }
 
 void
-want_launcher()
+request_launcher()
 {
 	if (shared_header() == nullptr || pg_atomic_read_u32(&claim().pid) != 0)
 		return;
 	/* The one that the server has been told to start at its start waits for the promotion. */
-	if (IsBinaryUpgrade || (preloaded && RecoveryInProgress()) || !is_lacking() || !begin_asking())
+	if (IsBinaryUpgrade || (preloaded && RecoveryInProgress()) || !is_needed() || !begin_request())
 		return;
 
 	BackgroundWorker worker = launcher_registration();
@@ -141,14 +141,14 @@ claim_launcher()
 	{
 		pg_atomic_write_u32(&claim().pid, static_cast<std::uint32_t>(MyProcPid));
 		claim().latch = MyLatch;
-		claim().asked = true;
+		claim().requested = true;
 		claim().failed_at = 0;
 		if (shared_header()->writable_since == 0)
 			shared_header()->writable_since = GetCurrentTimestamp();
 	}
 	LWLockRelease(&shared_header()->lock);
 	if (mine)
-		before_shmem_exit(leave_claim, Datum(0));
+		before_shmem_exit(release_claim, Datum(0));
 	return mine;
 }
 
@@ -162,7 +162,7 @@ retire_launcher()
 			if (const DatabaseEntry *entry = entry_in_slot(slot); entry != nullptr && entry->known)
 				return false;
 		clear_claim();
-		claim().asked = false;
+		claim().requested = false;
 		return true;
 	});
 }
@@ -177,8 +177,8 @@ launcher_state()
 	LWLockAcquire(&shared_header()->lock, LW_SHARED);
 	if (pg_atomic_read_u32(&claim().pid) != 0)
 		state = LauncherState::running;
-	else if (claim().asked)
-		state = LauncherState::asked;
+	else if (claim().requested)
+		state = LauncherState::requested;
 	else if (claim().failed_at != 0)
 		state = LauncherState::no_slot;
 	LWLockRelease(&shared_header()->lock);
@@ -190,7 +190,7 @@ has_launcher()
 {
 	LauncherState state = launcher_state();
 
-	return state == LauncherState::running || state == LauncherState::asked;
+	return state == LauncherState::running || state == LauncherState::requested;
 }
 
 void

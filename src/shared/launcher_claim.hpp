@@ -16,7 +16,7 @@ namespace gxy
 {
 
 /* What every call does: asks for a launcher if there is none. Also in a transaction callback, if the header is known. */
-void want_launcher();
+void request_launcher();
 
 /* Has the server start the launcher by itself; to be called while libraries are being preloaded. */
 void register_launcher();
@@ -32,9 +32,9 @@ bool retire_launcher();
 
 enum class LauncherState
 {
-	none,	 /* not asked for */
-	no_slot, /* max_worker_processes leaves it none */
-	asked,	 /* about to start, or waiting for the promotion */
+	none,	   /* not asked for */
+	no_slot,   /* max_worker_processes leaves it none */
+	requested, /* about to start, or waiting for the promotion */
 	running
 };
 

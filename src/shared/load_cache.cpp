@@ -1,233 +1,376 @@
 /*
- * load_cache.cpp: the shared boards and their locks.
+ * load_cache.cpp: the load cache: its invariant, and the changes of the current transaction.
  *
- * What a server carries is, for every server,
+ * The load of every server is, at any time,
  *
- *     counted          as of the snapshot S of the last count,
- *     + settled        by transactions that have committed and that S did not see,
- *     + in flight      added by transactions that have not ended.
+ *     baseline         what the last count found, by its snapshot S
+ *     + committed      changes of transactions that have committed and that S did not see
+ *     + in flight      what transactions that have not ended have added.
  *
- * What a transaction takes away counts for itself only, until it is committed: it may yet be rolled back.
+ * What a transaction removes counts only for itself until it commits, because it may roll back.
  *
- * A new room is placed by reading these sums, deciding, and adding the room to what is in flight, in one step under the
- * board's lock. So of any number of callers each sees every reservation before its own, and rooms of equal size are
- * spread as evenly as if one caller had placed them one after the other.
+ * A new room is placed by reading these sums, choosing a server, and adding the room to what is in flight, in one step
+ * under the cache's lock. So each caller sees every reservation before its own, and any number of concurrent callers
+ * spread rooms of equal size as evenly as one caller would.
  *
- * Each change of a transaction is in exactly one of the three sums at any time:
+ * Why each change of a transaction is in exactly one of the three sums:
  *
- * - It is in flight from the moment it is written until the callback at its transaction's end. Aborted, it vanishes;
- *   committed, it settles.
- * - A count flips the epoch of what settles and takes S in one step under the lock. Callbacks run after a commit has
- *   become visible. Hence what settled before the flip is seen by S: it is in the old epoch, which goes when the count
- *   is installed. What settles after the flip may or may not be seen by S, and is asked: if it is, it goes to the old
- *   epoch as well; otherwise to the new one, which stays.
- * - A transaction that S sees may not have run its callback when the count is installed: then it would be counted and
- *   in flight at once. Therefore every backend with something in flight shows its transaction id, and as long as one is
- *   shown that S sees the count is not installed. (It is a matter of microseconds; the old sums hold meanwhile.) So
- *   after the installation nothing settles that S has seen, and there is nothing to ask while no count is being made.
- * - The counting transaction's own changes are in flight: it counts the table as S sees it without them, and shows S
- *   with its own id among those in progress.
- * - Nobody is called at COMMIT PREPARED. A transaction that is prepared leaves its changes in a list; whoever reads or
- *   installs looks which of those have ended and has them settle as above, under the lock. If there is no memory for
- *   the list, or after a restart, which forgets it, the board is unusable until a count has picked the rows of prepared
- *   transactions from the table.
- * - If there is no memory for a board, or for a server on it, a change is not told at all. Then no count is of use whose
- *   snapshot does not see the end of its transaction.
- * - A TRUNCATE makes the count unusable at commit, before its lock on the table is gone: nobody reads the board without
- *   a lock on the table. No count can be running then, for the same reason.
+ * - It is in flight from when it is recorded until the callback at the end of its transaction, which removes it after an
+ *   abort and moves it to committed after a commit.
+ * - A count takes S and flips the epoch of "committed" in one step under the lock. Callbacks run after their commit has
+ *   become visible. So S sees everything that was moved to committed before the flip; it is in the old epoch, which is
+ *   dropped when the count becomes the baseline. For what is moved after the flip, is_in_snapshot() decides: what S sees
+ *   goes to the old epoch as well, the rest to the new epoch, which stays.
+ * - A transaction that S sees may not have run its callback when the count ends; its changes would be in the baseline and
+ *   in flight. So every backend publishes the id of its transaction while it has something in flight, and a count does
+ *   not become the baseline while an id is published that S sees. (This lasts microseconds; meanwhile the old sums
+ *   hold.) So nothing that S sees is moved to committed afterwards, and while no count runs there is nothing to decide.
+ * - The changes of the counting transaction itself are in flight: it counts what S sees without them, and S is kept with
+ *   its own id among those in progress.
+ * - COMMIT PREPARED calls no callback. A transaction that is prepared puts its changes on a list. Each reader, and each
+ *   count that ends, first moves the changes of prepared transactions that have ended by now, under the lock. If there
+ *   was no memory for the list, or after a restart, the cache is unusable until a count has read the rows of prepared transactions
+ *   from the table.
+ * - If there is no memory for a cache, or for the slot of a server, a change is not recorded. The cache is unusable until
+ *   a count sees the end of that transaction (record_unreported()).
+ * - A TRUNCATE makes the cache unusable in the callback at its commit, before its lock on the table is released; a reader
+ *   holds a lock on the table, so it cannot come in between. For the same reason no count can be running then.
  *
- * If a count fails, both epochs stay, and are added up before the next one. A backend that dies runs the callbacks of an
- * abort, or, killed, takes the shared memory with it.
+ * If a count fails, both epochs stay, and the next count merges them before its flip. A backend that exits runs the
+ * callbacks of an abort; after one that is killed the server starts shared memory anew.
  *
- * A room with live sessions but without an assignment goes where its sessions are. Nobody wants to read the sessions for
- * every new room, so the board keeps a set of suspects: rooms that the last count has seen in that state, and those that
- * lose their assignment otherwise than by a cleanup. The latter stay for as long as the count's snapshot has not seen
- * the end of the transaction in question. If there is no memory for one, every room is suspect until a count has seen its
- * end.
+ * A room with live sessions but no assignment (an orphan) goes where its sessions are. So that the sessions need not be
+ * read for each new room, the cache lists orphans: rooms that the last count has found in that state, and rooms that
+ * have lost their assignment otherwise than by a cleanup, until a count sees the end of that transaction.
  *
- * The lock is held for a step per server and never while waiting for anything else but other short locks.
+ * The callbacks run where nothing may fail: they allocate nothing, map no memory, and take one lock.
  */
 #include "shared/load_cache.hpp"
 
-#include "shared/load_cache_settlement.hpp"
-#include "shared/load_cache_suspects.hpp"
+#include "pg/debug_delay.hpp"
+#include "shared/load_cache_baseline.hpp"
+#include "shared/load_cache_state.hpp"
+#include "shared/load_cache_sums.hpp"
 
 namespace gxy
 {
-
-int
-place_on_board(Board *board, std::uint64_t server)
+namespace
 {
-	enum class Lack
-	{
-		nothing,
-		names,
-		chunk
-	};
 
-	for (;;)
-	{
-		int place = -1;
-		Lack lack = locked(board, [&] {
-			Table &names = board->names;
-			NamedPlace *known = names.size > 0
-									? &find_entry(shared<NamedPlace>(names.slots), names.size,
-												  &NamedPlace::server, server)
-									: nullptr;
+/*
+ * The changes of the current transaction, one for each server and nest level, so that the list is no longer than servers
+ * times levels. In TopMemoryContext; levels never decrease.
+ */
+Array<LoadDelta> deltas;
+TransactionId transaction = InvalidTransactionId; /* which has something in flight */
 
-			if (known != nullptr && known->server == server)
-				place = known->place;
-			else if (names.is_full())
-				return Lack::names;
-			else if (board->taken == places_in(board->chunks))
-				return Lack::chunk;
-			else
-			{
-				*known = NamedPlace{.server = server, .place = board->taken++};
-				names.count++;
-				place = known->place;
-			}
-			return Lack::nothing;
-		});
+/* Nest levels of (sub)transactions; 0: none. */
+int truncated_level = 0; /* has emptied the table */
+int counting_level = 0;	 /* is counting a baseline */
+int counted_level = 0;	 /* may have written sessions that its own baseline has counted */
 
-		if (lack == Lack::nothing)
-			return place;
-		if (!(lack == Lack::names
-				  ? grow_table(board, &Board::names, &NamedPlace::server, board->names.count + 1)
-				  : add_chunk(board)))
-			return -1;
-	}
-}
+std::int64_t counted = 0; /* that baseline, for expire_baseline() */
+bool callbacks_registered = false;
+LoadDelta reservation;			  /* the last one */
+SharedPointer prepared_block = 0; /* between PRE_PREPARE and PREPARE: for the changes */
 
+/* Called before the shared sums are changed: nothing may fail between that and the entry in the list. */
 void
-write_on_board(Board *board, TransactionId transaction, const BoardChange &change)
+make_space()
 {
-	locked(board, [=] {
-		my_transaction() = transaction;
-		carried(board, change.place).in_flight += change.gain;
-	});
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	deltas.make_space();
+	MemoryContextSwitchTo(caller);
 }
 
-static void
-undo_on_board(Board *board, const BoardChange *changes, int count)
-{
-	for (int i = 0; i < count; i++)
-		if (changes[i].place >= 0)
-			carried(board, changes[i].place).in_flight += -changes[i].gain;
-}
-
+/* Adds a change to the list, which has space for it. */
 void
-take_from_board(Board *board, const BoardChange *changes, int count, bool transaction_ends)
+enter(const LoadDelta &change)
 {
-	locked_in_callback(board, [=] {
-		undo_on_board(board, changes, count);
-		if (transaction_ends)
-			my_transaction() = InvalidTransactionId;
-	});
-}
-
-void
-settle_on_board(Board *board, TransactionId transaction, const BoardChange *changes, int count)
-{
-	locked_in_callback(board, [=] {
-		undo_on_board(board, changes, count);
-		for (int i = 0; i < count; i++)
-			settle(board, transaction, changes[i].place, changes[i].gain, changes[i].loss);
-		my_transaction() = InvalidTransactionId;
-	});
-}
-
-void
-leave_on_board(Board *board, TransactionId transaction, const BoardChange *changes, int count,
-			   SharedPointer block)
-{
-	if (block != 0)
-		for (int i = 0; i < count; i++)
-			shared<PreparedBlock>(block)->changes[i] = Prepared{.transaction = transaction,
-																.place = changes[i].place,
-																.gain = changes[i].gain,
-																.loss = changes[i].loss};
-	locked_in_callback(board, [=] {
-		if (block != 0)
+	for (int i = deltas.count - 1; i >= 0 && deltas[i].level == change.level; i--)
+		if (deltas[i].slot == change.slot)
 		{
-			shared<PreparedBlock>(block)->count = count;
-			add_prepared_block(board, block);
-		}
-		else
-		{
-			undo_on_board(board, changes, count);
-			lose_prepared(board);
-		}
-		my_transaction() = InvalidTransactionId;
-	});
-}
-
-void
-discard_prepared(Board *board, SharedPointer block)
-{
-	locked_in_callback(board, [=] { add_prepared_block(board, block); });
-}
-
-void
-suspect_on_board(Board *board, TransactionId transaction, std::uint64_t room)
-{
-	for (;;)
-	{
-		bool entered = locked(board, [=] { return add_suspect(board, room, transaction); });
-
-		if (entered)
+			deltas[i].added += change.added;
+			deltas[i].removed += change.removed;
 			return;
-		if (!grow_table(board, &Board::suspects, &Suspect::room, board->suspects.count + 1))
-			break;
-	}
-	locked(board, [=] { suspect_all(board, transaction); });
+		}
+	deltas.push(change);
 }
 
-Reserved
-reserve_on_board(Board *board, const ReserveRequest &request, Server *servers, const int *places,
-				 int count, Decision *decision)
+void
+reset()
 {
-	TransactionId transaction = GetTopTransactionId();
+	deltas.count = 0;
+	transaction = InvalidTransactionId;
+	truncated_level = 0;
+	counted_level = 0;
+}
 
-	return locked(board, [&] {
-		settle_prepared(board);
-		if (!board->usable || board->basis != request.basis)
-			return Reserved::no_count;
-		if (!request.room_examined && is_suspect(board, request.room))
-			return Reserved::suspect;
-		for (int i = 0; i < count; i++)
+/* Returns the index of the first change of a nest level or a deeper one. */
+int
+first_at(int level)
+{
+	int first = deltas.count;
+
+	while (first > 0 && deltas[first - 1].level >= level)
+		first--;
+	return first;
+}
+
+/* A (sub)transaction is rolled back. In its callback. */
+void
+undo(int level)
+{
+	LoadCache *cache = load_cache();
+	int first = first_at(level);
+
+	if (counting_level >= level)
+	{
+		abandon_baseline(cache);
+		counting_level = 0;
+	}
+	if (counted_level >= level)
+	{
+		expire_baseline(cache, counted);
+		counted_level = 0;
+	}
+	if (truncated_level >= level)
+		truncated_level = 0;
+	if (deltas.count > first || (level <= 1 && TransactionIdIsValid(transaction)))
+		remove_in_flight(cache, deltas.items + first, deltas.count - first, level <= 1);
+	deltas.count = first;
+}
+
+/* A subtransaction has committed: its changes become its parent's. In its callback. */
+void
+hand_to_parent(int level)
+{
+	int first = first_at(level);
+	int count = deltas.count;
+
+	/* The list becomes no longer, so there is space. */
+	deltas.count = first;
+	for (int i = first; i < count; i++)
+	{
+		LoadDelta change = deltas[i];
+
+		change.level = level - 1;
+		enter(change);
+	}
+	for (int *at : {&truncated_level, &counting_level, &counted_level})
+		if (*at >= level)
+			*at = level - 1;
+}
+
+} // namespace
+
+extern "C"
+{
+	static void at_transaction_end(XactEvent event, void *)
+	{
+		switch (event)
 		{
-			Burden sum = carried(board, places[i]).sum();
-
-			for (const BoardChange &change : request.own)
-				if (change.place == places[i])
-					sum += change.loss;
-			servers[i].rooms = std::max<std::int64_t>(sum.rooms, 0);
-			servers[i].load = request.rules->metric == LoadMetric::rooms
-								  ? servers[i].rooms * request.rules->avg_room_occupancy
-								  : std::max<std::int64_t>(sum.load, 0);
+			case XACT_EVENT_COMMIT:
+				debug_pause();
+				if (TransactionIdIsValid(transaction))
+					commit_deltas(load_cache(), transaction, deltas.items, deltas.count);
+				reset();
+				break;
+			case XACT_EVENT_PRE_PREPARE:
+				if (deltas.count > 0)
+					prepared_block = allocate_prepared(load_cache(), deltas.count);
+				break;
+			case XACT_EVENT_PREPARE:
+				/* No callback runs at ROLLBACK PREPARED. */
+				if (counted_level > 0)
+					expire_baseline(load_cache(), counted);
+				if (TransactionIdIsValid(transaction))
+					prepare_deltas(load_cache(), transaction, deltas.items, deltas.count,
+								   std::exchange(prepared_block, 0));
+				reset();
+				break;
+			case XACT_EVENT_ABORT:
+				undo(1);
+				if (prepared_block != 0)
+					discard_prepared(load_cache(), std::exchange(prepared_block, 0));
+				reset();
+				break;
+			default:
+				break;
 		}
-		hand_over_claimed(servers, request.claimed_by, count);
-		*decision = decide(servers, count, request.expected, *request.rules);
-		if (decision->outcome != Outcome::placed)
-			return Reserved::refused;
-		carried(board, places[decision->server]).in_flight += request.burden;
-		my_transaction() = transaction;
-		return Reserved::yes;
-	});
+	}
+
+	static void at_subtransaction_end(SubXactEvent event, SubTransactionId, SubTransactionId,
+									  void *)
+	{
+		int level = GetCurrentTransactionNestLevel();
+
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			undo(level);
+		else if (event == SUBXACT_EVENT_COMMIT_SUB)
+			hand_to_parent(level);
+	}
+}
+
+namespace
+{
+
+void
+register_callbacks()
+{
+	if (callbacks_registered)
+		return;
+	RegisterXactCallback(at_transaction_end, nullptr);
+	RegisterSubXactCallback(at_subtransaction_end, nullptr);
+	callbacks_registered = true;
+}
+
+void
+record(std::string_view server, Load added, Load removed)
+{
+	TransactionId own = GetTopTransactionId();
+	LoadCache *cache = load_cache();
+	int slot = cache != nullptr ? server_slot(cache, name_hash(server)) : -1;
+
+	if (slot < 0)
+	{
+		record_unreported(own);
+		return;
+	}
+	register_callbacks();
+	make_space();
+	transaction = own;
+
+	LoadDelta change = {slot, GetCurrentTransactionNestLevel(), added, removed};
+
+	add_in_flight(cache, transaction, change);
+	enter(change);
+}
+
+} // namespace
+
+void
+record_room_added(std::string_view server, Load load)
+{
+	record(server, load, {});
+}
+
+void
+record_room_removed(std::string_view server, Load load, TransactionId inserter)
+{
+	if (TransactionIdIsCurrentTransactionId(inserter))
+		record(server, -load, {});
+	else
+		record(server, {}, -load);
+}
+
+void
+record_orphan(std::string_view room)
+{
+	TransactionId own = GetTopTransactionId();
+	LoadCache *cache = load_cache();
+
+	if (cache != nullptr)
+		add_orphan(cache, own, name_hash(room));
+	else
+		record_unreported(own);
+}
+
+void
+record_truncation()
+{
+	TransactionId own = GetTopTransactionId();
+
+	if (load_cache() == nullptr)
+	{
+		record_unreported(own);
+		return;
+	}
+	register_callbacks();
+
+	int level = GetCurrentTransactionNestLevel();
+
+	make_space();
+	transaction = own;
+	enter(LoadDelta{.slot = -1, .level = level, .added = {}, .removed = {}});
+	if (truncated_level == 0)
+		truncated_level = level;
 }
 
 bool
-read_board(Board *board, Basis basis, const int *places, Burden *burdens, int count,
-		   TimestampTz *counted_at)
+has_truncated()
 {
-	return locked(board, [=] {
-		settle_prepared(board);
-		for (int i = 0; i < count; i++)
-			burdens[i] = carried(board, places[i]).sum();
-		*counted_at = board->counted != 0 ? board->counted_at : 0;
-		return board->usable && board->basis == basis;
-	});
+	return truncated_level > 0;
+}
+
+Reserved
+reserve(LoadCache *cache, const ReserveRequest &request, Server *servers, Decision *decision)
+{
+	register_callbacks();
+	make_space();
+
+	Reserved reserved = reserve_in_cache(
+		cache, request, {deltas.items, static_cast<std::size_t>(deltas.count)}, servers, decision);
+
+	if (reserved == Reserved::reserved)
+	{
+		reservation = LoadDelta{.slot = request.slots[decision->server],
+								.level = GetCurrentTransactionNestLevel(),
+								.added = request.load,
+								.removed = {}};
+		transaction = GetTopTransactionId();
+		enter(reservation);
+	}
+	return reserved;
+}
+
+void
+cancel_reservation()
+{
+	LoadDelta back = reservation;
+
+	back.added = -back.added;
+	enter(back);
+	remove_in_flight(load_cache(), &reservation, 1, false);
+}
+
+BaselineCount
+start_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age)
+{
+	register_callbacks();
+
+	BaselineCount count = begin_baseline(cache, key, max_age);
+
+	if (count.snapshot != nullptr)
+		counting_level = GetCurrentTransactionNestLevel();
+	return count;
+}
+
+bool
+finish_baseline(LoadCache *cache, BaselineKey key, const BaselineResult &result)
+{
+	Installed installed = install_baseline(cache, key, result, &counted);
+
+	if (installed == Installed::not_yet)
+		return false;
+	counting_level = 0;
+	/* A (sub)transaction without an id has written nothing. */
+	if (installed == Installed::yes)
+		counted_level = !result.has_sessions ? 0
+						: TransactionIdIsValid(GetCurrentTransactionIdIfAny())
+							? GetCurrentTransactionNestLevel()
+						: TransactionIdIsValid(GetTopTransactionIdIfAny())
+							? GetCurrentTransactionNestLevel() - 1
+							: 0;
+	return true;
+}
+
+void
+cancel_baseline(LoadCache *cache)
+{
+	abandon_baseline(cache);
+	counting_level = 0;
 }
 
 } // namespace gxy

@@ -1,72 +1,100 @@
 /*
- * load_cache.hpp: what each server carries, in shared memory, so that a new room need not count it.
+ * load_cache.hpp: the load of each server in shared memory, so that a new room need not count it.
  *
- * One for each database, made at its first use (shared/load_cache_state.hpp). What is written on it by a transaction, and
- * what becomes of that when the transaction ends, is the ledger's business (shared/load_cache_xact.hpp); how it all fits together is
- * told at the head of shared/load_cache.cpp.
+ * Each database has one, made at its first use. How it works is explained at the head of shared/load_cache.cpp. This is
+ * its public header; the other headers shared/load_cache_*.hpp are private to it.
+ *
+ * All functions are for normal code in a transaction, with no lock of the extension's shared memory held.
  */
 #pragma once
 
-#include "shared/load_cache_state.hpp"
-#include "shared/load_delta.hpp"
+#include "pg/array.hpp"
 #include "policy/placement_policy.hpp"
+#include "shared/load_delta.hpp"
+#include "shared/segments.hpp"
 
 namespace gxy
 {
 
-/* Where a server is on the board, taken for good if it has no place yet; -1 if there is no memory for one. */
-int place_on_board(Board *board, std::uint64_t server);
-
-/* The current transaction, which has the top-level id, changes something; it is going to say how it ended. */
-void write_on_board(Board *board, TransactionId transaction, const BoardChange &change);
-
-/* The same for what turned out not to be, or was rolled back. */
-void take_from_board(Board *board, const BoardChange *changes, int count, bool transaction_ends);
-
-/* The current transaction has been committed, and is visible as such. */
-void settle_on_board(Board *board, TransactionId transaction, const BoardChange *changes,
-					 int count);
+struct LoadCache;
 
 /*
- * The current transaction has been prepared: whoever reads the board looks how it ended. block: by allocate_prepared(),
- * for so many changes; 0 if there was no memory.
+ * Returns the load cache of this database, made at the first use; nullptr if there is no memory for it. Raises 55000 if
+ * another version of the library is in use on this server. In a transaction callback it returns what an earlier call has
+ * returned.
  */
-void leave_on_board(Board *board, TransactionId transaction, const BoardChange *changes, int count,
-					SharedPointer block);
+LoadCache *load_cache();
 
-/* The current transaction is not prepared after all; also in its callback. */
-void discard_prepared(Board *board, SharedPointer block);
+/* Returns the slot of a server, given by the hash of its name. Slots are never freed. -1: there is no memory for one. */
+int server_slot(LoadCache *cache, std::uint64_t server);
 
-/* A room that may have live sessions loses its assignment, if the current transaction commits. */
-void suspect_on_board(Board *board, TransactionId transaction, std::uint64_t room);
+/*
+ * The changes of the current transaction. Every change of an assignment is recorded here before or after it is made, in
+ * the same (sub)transaction. A rollback takes it back.
+ */
+
+/* A server gets a room. */
+void record_room_added(std::string_view server, Load load);
+
+/*
+ * A server loses rooms. inserter: of the row, if it may have been this transaction; then the change never existed for
+ * other transactions.
+ */
+void record_room_removed(std::string_view server, Load load,
+						 TransactionId inserter = InvalidTransactionId);
+
+/* A room that may have live sessions loses its assignment. */
+void record_orphan(std::string_view room);
+
+/* The table is emptied as a whole. */
+void record_truncation();
+
+/* Returns whether this transaction has emptied the table: then the load cache does not know what it sees. */
+bool has_truncated();
+
+/*
+ * New rooms.
+ */
 
 enum class Reserved
 {
-	yes,	 /* and written on the board */
-	refused, /* by the policy */
-	suspect, /* the room may have live sessions: look, and say so */
-	no_count /* none that is usable, or not by these rules */
+	reserved,
+	refused,		/* by the policy */
+	needs_sessions, /* the room may have live sessions: read them, then set room_examined */
+	no_baseline		/* none is usable, or it was counted with another key */
 };
 
 struct ReserveRequest
 {
-	Basis basis;
-	std::uint64_t room;
-	bool room_examined; /* the servers' room_sessions are known */
+	BaselineKey key;
+	std::uint64_t room; /* hash of its id */
+	bool room_examined; /* Server::room_sessions are filled in */
 	std::int64_t expected;
-	Burden burden; /* of the room, on whichever server */
+	Load load; /* what the room adds to whichever server it gets */
 	const Rules *rules;
-	const int *claimed_by;			  /* see hand_over_claimed() */
-	std::span<const BoardChange> own; /* of this transaction */
+	int server_count;
+	const int *slots;	   /* by server */
+	const int *claimed_by; /* by server, see hand_over_claimed() */
 };
 
 /*
- * The board has a room where its row has it; whoever reads it gives what a failed server carries to the one that has
- * claimed its rooms. claimed_by: by server, itself if it has been claimed by none; nullptr: so it is for all.
+ * Chooses a server by the loads, which it fills into servers, and adds the room to the chosen one, in one step under the cache's
+ * lock.
+ */
+Reserved reserve(LoadCache *cache, const ReserveRequest &request, Server *servers,
+				 Decision *decision);
+
+/* Takes the last reservation back: the room has got its row from another transaction. */
+void cancel_reservation();
+
+/*
+ * Moves the loads of failed servers to the servers that have claimed their rooms. The load cache counts a room where its
+ * row is. users: the member that holds the load in users. claimed_by: by server, the index of the claimant, or its own
+ * index; nullptr: there is no claim.
  */
 template <typename T>
 void
-hand_over_claimed(T *servers, const int *claimed_by, int count)
+hand_over_claimed(T *servers, std::int64_t T::*users, const int *claimed_by, int count)
 {
 	for (int i = 0; i < count && claimed_by != nullptr; i++)
 	{
@@ -75,19 +103,64 @@ hand_over_claimed(T *servers, const int *claimed_by, int count)
 		if (&from == &to)
 			continue;
 		to.rooms += std::exchange(from.rooms, 0);
-		to.load += std::exchange(from.load, 0);
+		to.*users += std::exchange(from.*users, 0);
 	}
 }
 
-/*
- * Chooses among servers by what the board says they carry, filled in here, and writes the room on the board in the same
- * step. places: of the servers, by place_on_board().
- */
-Reserved reserve_on_board(Board *board, const ReserveRequest &request, Server *servers,
-						  const int *places, int count, Decision *decision);
-
-/* Reads what servers carry; false if there is no usable count by these rules. counted_at: 0 if that is due. */
-bool read_board(Board *board, Basis basis, const int *places, Burden *burdens, int count,
+/* Reads the loads of servers. Returns whether there is a usable baseline by this key. *counted_at: 0 if a count is due. */
+bool read_loads(LoadCache *cache, BaselineKey key, const int *slots, Load *loads, int count,
 				TimestampTz *counted_at);
+
+/*
+ * The baseline.
+ */
+
+/* A count of what is in the tables, in progress. */
+struct BaselineCount
+{
+	Snapshot snapshot = nullptr; /* registered; what it sees must be counted. nullptr: no count */
+	bool wants_prepared = false; /* the rows of prepared transactions as well, separately */
+};
+
+struct BaselineServer
+{
+	int slot;
+	Load load;
+};
+
+struct BaselineResult
+{
+	Array<BaselineServer> servers;
+	Array<std::uint64_t> orphans; /* hashes of rooms with live sessions and no assignment */
+	Array<PreparedRow> prepared;
+	bool is_incomplete = false; /* there was no memory for the slot of a server */
+	bool has_sessions =
+		false; /* the counting transaction itself may have written sessions that it has counted */
+};
+
+/* Returns whether there is no baseline by this key younger than max_age (microseconds). A guess, made without a lock. */
+bool baseline_is_due(const LoadCache *cache, BaselineKey key, std::int64_t max_age);
+
+/*
+ * Begins a count, if one is due and no other backend is counting. The caller counts and calls finish_baseline(). An error in
+ * between abandons the count.
+ */
+BaselineCount start_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age);
+
+/* Returns false if a transaction that the count has seen has not reported its end yet: try again after a moment. */
+bool finish_baseline(LoadCache *cache, BaselineKey key, const BaselineResult &result);
+
+/* Gives the count up. */
+void cancel_baseline(LoadCache *cache);
+
+/* If there is no usable baseline, waits for the count that another backend is making, at most so long. */
+void wait_for_baseline(LoadCache *cache, BaselineKey key, int milliseconds);
+
+/*
+ * Memory, for shared/databases.hpp.
+ */
+
+Size bytes_of_load_cache(SharedPointer cache);
+void free_load_cache(SharedPointer cache);
 
 } // namespace gxy

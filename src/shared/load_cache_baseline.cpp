@@ -1,205 +1,219 @@
 /*
- * load_cache_baseline.cpp: when a count is due, and how it takes the place of the last one.
+ * load_cache_baseline.cpp: when a count is due, and how it becomes the baseline. See the head of shared/load_cache.cpp.
  */
 #include "shared/load_cache_baseline.hpp"
 
 #include "pg/monotonic_clock.hpp"
+#include "shared/load_cache_orphans.hpp"
 #include "shared/load_cache_settlement.hpp"
-#include "shared/load_cache_suspects.hpp"
+#include "shared/load_cache_state.hpp"
 
 namespace gxy
 {
 namespace
 {
 
-/* Counts take no more than a twentieth of the time; for callers who cannot use the last one, a third. */
-constexpr int count_share = 20;
-constexpr int other_basis_share = 2;
+/*
+ * The next count may begin when the last one is so many times as old as it took: counting then takes at most 1/20 of the
+ * time. Callers with another key cannot use the last count at all, so for them it may take 1/2 of the time.
+ */
+constexpr int pause_factor = 20;
+constexpr int other_key_pause_factor = 2;
 
 bool
-is_due(const Board *board, Basis basis, std::int64_t max_age)
+is_due(const LoadCache *cache, BaselineKey key, std::int64_t max_age)
 {
-	std::int64_t age = monotonic_microseconds() - board->counted;
+	std::int64_t age = monotonic_microseconds() - cache->counted;
 
-	if (!board->usable)
+	if (!cache->usable)
 		return true;
-	return board->basis == basis ? age >= std::max(max_age, board->count_duration * count_share)
-								 : age >= board->count_duration * other_basis_share;
+	return cache->key == key ? age >= std::max(max_age, cache->count_duration * pause_factor)
+							 : age >= cache->count_duration * other_key_pause_factor;
 }
 
+/* The caller holds the lock. */
 void
-end_count(Board *board)
+end_count(LoadCache *cache)
 {
-	board->counting = false;
-	board->seen.in_progress_count = 0;
+	cache->counting = false;
+	cache->snapshot.in_progress_count = 0;
+}
+
+/* Starts a new epoch. What a count that failed has left in the old one is merged before. The caller holds the lock. */
+void
+flip_epoch(LoadCache *cache)
+{
+	for (int i = 0; i < cache->slot_count; i++)
+	{
+		ServerSlot &server = slot_at(cache, i);
+
+		server.committed[cache->epoch] += std::exchange(server.committed[cache->epoch ^ 1], Load());
+	}
+	cache->epoch ^= 1;
+}
+
+/*
+ * Returns a new table with the orphans that a count has found and space for those of the cache; an empty one if there is
+ * no memory. No lock held.
+ */
+Table
+make_orphans(LoadCache *cache, const Array<std::uint64_t> &counted)
+{
+	Table table = {};
+	int size = 64;
+
+	while (size < (counted.count + cache->orphans.count + 32) * 2)
+		size *= 2;
+	table.entries = allocate_in_cache(cache, sizeof(Orphan) * static_cast<Size>(size));
+	if (table.entries == 0)
+		return Table();
+	table.size = size;
+	fill_orphans(&table, counted);
+	return table;
+}
+
+/* std::nullopt: the new table of orphans has become too small. The caller holds the lock. */
+std::optional<Installed>
+install_under_lock(LoadCache *cache, BaselineKey key, const BaselineResult &result, Table *orphans,
+				   SharedPointer prepared)
+{
+	resolve_prepared(cache);
+	if (snapshot_is_in_flight(cache))
+		return Installed::not_yet;
+	if (cache->is_void || result.is_incomplete)
+	{
+		end_count(cache);
+		return Installed::discarded;
+	}
+	if (orphans->size == 0)
+		treat_all_as_orphans(cache, InvalidTransactionId);
+	else if (!replace_orphans(cache, orphans))
+		return std::nullopt;
+	for (int i = 0; i < cache->slot_count; i++)
+	{
+		ServerSlot &server = slot_at(cache, i);
+
+		server.baseline = Load();
+		server.committed[cache->epoch ^ 1] = Load();
+	}
+	for (const BaselineServer &server : result.servers)
+		slot_at(cache, server.slot).baseline = server.load;
+	cache->usable = true;
+	if (!cache->prepared_known)
+		add_prepared_rows(cache, result.prepared, prepared);
+	else if (prepared != 0)
+		add_prepared_block(cache, prepared);
+	cache->usable = cache->usable && all_reported_before(cache->snapshot.oldest_in_progress);
+	cache->key = key;
+	cache->counted = cache->count_begun;
+	cache->count_duration = monotonic_microseconds() - cache->count_begun;
+	cache->counted_at = GetCurrentTimestamp() - cache->count_duration;
+	end_count(cache);
+	return Installed::yes;
 }
 
 } // namespace
 
 bool
-count_is_due(const Board *board, Basis basis, std::int64_t max_age)
+baseline_is_due(const LoadCache *cache, BaselineKey key, std::int64_t max_age)
 {
-	return is_due(board, basis, max_age);
+	return is_due(cache, key, max_age);
 }
 
-/* What settled during a count that was not installed stays where it is until the next one begins. */
-static void
-flip_epoch(Board *board)
+BaselineCount
+begin_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age)
 {
-	for (int i = 0; i < board->taken; i++)
-	{
-		Carried &server = carried(board, i);
+	return locked(cache, [=] {
+		BaselineCount count;
 
-		server.settled[board->epoch] += std::exchange(server.settled[board->epoch ^ 1], Burden());
-	}
-	board->epoch ^= 1;
-}
-
-BoardCount
-begin_count(Board *board, Basis basis, std::int64_t max_age)
-{
-	return locked(board, [=] {
-		BoardCount count;
-
-		if (board->counting || !is_due(board, basis, max_age))
+		if (cache->counting || !is_due(cache, key, max_age))
 			return count;
 		/* May fail, so it comes before any change. */
 		count.snapshot = RegisterSnapshot(GetLatestSnapshot());
-		if (!sees_untold(count.snapshot->xmin))
+		if (!all_reported_before(count.snapshot->xmin))
 		{
 			UnregisterSnapshot(count.snapshot);
 			count.snapshot = nullptr;
 			return count;
 		}
-		count.wants_prepared = !board->prepared_known;
-		board->count_is_void = false;
-		board->seen.oldest_in_progress = count.snapshot->xmin;
-		board->seen.next = count.snapshot->xmax;
-		board->seen.own = GetTopTransactionIdIfAny();
-		board->seen.in_progress_count = static_cast<int>(count.snapshot->xcnt);
-		std::copy_n(count.snapshot->xip, count.snapshot->xcnt, board->in_progress);
-		board->counting = true;
-		board->count_begun = monotonic_microseconds();
-		flip_epoch(board);
+		count.wants_prepared = !cache->prepared_known;
+		cache->is_void = false;
+		cache->snapshot.oldest_in_progress = count.snapshot->xmin;
+		cache->snapshot.next = count.snapshot->xmax;
+		cache->snapshot.own = GetTopTransactionIdIfAny();
+		cache->snapshot.in_progress_count = static_cast<int>(count.snapshot->xcnt);
+		std::copy_n(count.snapshot->xip, count.snapshot->xcnt, cache->in_progress);
+		cache->counting = true;
+		cache->count_begun = monotonic_microseconds();
+		flip_epoch(cache);
 		return count;
 	});
 }
 
-/* A table for the suspects that a count has found and those of the board; none if there is no memory. */
-static Table
-make_suspects(Board *board, const Array<std::uint64_t> &counted)
-{
-	Table table = {};
-	int size = 64;
-
-	while (size < (counted.count + board->suspects.count + 32) * 2)
-		size *= 2;
-	table.slots = allocate_on_board(board, sizeof(Suspect) * static_cast<Size>(size));
-	if (table.slots == 0)
-		return Table();
-	table.size = size;
-	enter_suspects(&table, counted);
-	return table;
-}
-
-static Installed
-install_under_lock(Board *board, Basis basis, const CountResult &result, Table *suspects,
-				   SharedPointer prepared)
-{
-	settle_prepared(board);
-	if (counted_in_flight(board))
-		return Installed::not_yet;
-	if (board->count_is_void || result.is_incomplete)
-	{
-		end_count(board);
-		return Installed::discarded;
-	}
-	if (suspects->size == 0)
-		suspect_all(board, InvalidTransactionId);
-	else if (!replace_suspects(board, suspects))
-		return Installed::lacks_space;
-	for (int i = 0; i < board->taken; i++)
-	{
-		Carried &server = carried(board, i);
-
-		server.counted = Burden();
-		server.settled[board->epoch ^ 1] = Burden();
-	}
-	for (const CountedServer &server : result.servers)
-		carried(board, server.place).counted = server.burden;
-	board->usable = true;
-	if (!board->prepared_known)
-		add_prepared_rows(board, result.prepared, prepared);
-	else if (prepared != 0)
-		add_prepared_block(board, prepared);
-	board->usable = board->usable && sees_untold(board->seen.oldest_in_progress);
-	board->basis = basis;
-	board->counted = board->count_begun;
-	board->count_duration = monotonic_microseconds() - board->count_begun;
-	board->counted_at = GetCurrentTimestamp() - board->count_duration;
-	end_count(board);
-	return Installed::yes;
-}
-
 Installed
-install_count(Board *board, Basis basis, const CountResult &result, std::int64_t *counted)
+install_baseline(LoadCache *cache, BaselineKey key, const BaselineResult &result,
+				 std::int64_t *counted)
 {
 	SharedPointer prepared = 0;
-	Installed installed;
+	std::optional<Installed> installed;
 
+	/* Most often decided here, before memory is allocated. */
+	if (locked(cache, [cache] { return snapshot_is_in_flight(cache); }))
+		return Installed::not_yet;
 	if (result.prepared.count > 0)
-		prepared = allocate_prepared(board, result.prepared.count);
+		prepared = allocate_prepared(cache, result.prepared.count);
 	do
 	{
-		Table suspects = make_suspects(board, result.suspects);
+		Table orphans = make_orphans(cache, result.orphans);
 
-		installed = locked(board, [&] {
-			Installed outcome = install_under_lock(board, basis, result, &suspects, prepared);
+		installed = locked(cache, [&] {
+			std::optional<Installed> outcome =
+				install_under_lock(cache, key, result, &orphans, prepared);
 
-			*counted = board->counted;
+			*counted = cache->counted;
 			return outcome;
 		});
-		free_on_board(board, suspects.slots, sizeof(Suspect) * static_cast<Size>(suspects.size));
-	} while (installed == Installed::lacks_space);
+		free_in_cache(cache, orphans.entries, sizeof(Orphan) * static_cast<Size>(orphans.size));
+	} while (!installed);
 	if (installed != Installed::yes && prepared != 0)
-		locked(board, [=] { add_prepared_block(board, prepared); });
+		locked(cache, [=] { add_prepared_block(cache, prepared); });
 	if (installed != Installed::not_yet)
-		ConditionVariableBroadcast(&board->count_ended);
-	return installed;
+		ConditionVariableBroadcast(&cache->count_ended);
+	return *installed;
 }
 
 void
-abandon_count(Board *board)
+abandon_baseline(LoadCache *cache)
 {
-	locked_in_callback(board, [=] { end_count(board); });
-	ConditionVariableBroadcast(&board->count_ended);
+	locked_in_callback(cache, [=] { end_count(cache); });
+	ConditionVariableBroadcast(&cache->count_ended);
 }
 
 void
-outdate_count(Board *board, std::int64_t counted)
+expire_baseline(LoadCache *cache, std::int64_t counted)
 {
-	locked_in_callback(board, [=] {
-		if (board->counted == counted)
-			board->counted = 0;
+	locked_in_callback(cache, [=] {
+		if (cache->counted == counted)
+			cache->counted = 0;
 	});
 }
 
 void
-wait_for_count(Board *board, Basis basis, int milliseconds)
+wait_for_baseline(LoadCache *cache, BaselineKey key, int milliseconds)
 {
-	auto is_missing = [board, basis] { return !board->usable || board->basis != basis; };
+	auto is_missing = [cache, key] { return !cache->usable || cache->key != key; };
 
 	if (!is_missing())
 		return;
 
 	TimestampTz end = GetCurrentTimestamp() + static_cast<std::int64_t>(milliseconds) * 1000;
 
-	ConditionVariablePrepareToSleep(&board->count_ended);
-	while (board->counting && is_missing())
+	ConditionVariablePrepareToSleep(&cache->count_ended);
+	while (cache->counting && is_missing())
 	{
 		std::int64_t left = (end - GetCurrentTimestamp()) / 1000;
 
-		if (left <= 0 || ConditionVariableTimedSleep(&board->count_ended, static_cast<long>(left),
+		if (left <= 0 || ConditionVariableTimedSleep(&cache->count_ended, static_cast<long>(left),
 													 PG_WAIT_EXTENSION))
 			break;
 	}

@@ -1,10 +1,9 @@
 /*
- * load_cache_layout.hpp: what is in a database's load cache, for the files that keep it. How it all fits together is told
- * in shared/load_cache.cpp.
+ * load_cache_layout.hpp: what a database's load cache holds in shared memory. Private to the load cache.
  *
- * The board itself and what transaction callbacks touch keep their addresses: a callback cannot map a segment, so it
- * touches nothing but the board, the servers that its transaction has changed, and blocks of its own. All else may move
- * to a larger block, under the lock.
+ * A transaction callback cannot map a segment. It therefore touches only the LoadCache struct, the slots of servers that
+ * its transaction has changed before, and blocks of its own transaction; these keep their addresses. Everything else may
+ * move to a larger block while the cache's lock is held exclusively.
  */
 #pragma once
 
@@ -14,159 +13,180 @@
 namespace gxy
 {
 
-struct Carried
+/* The load of one server is the sum of these. Guarded by LoadCache::lock. */
+struct ServerSlot
 {
-	Burden counted;
-	Burden settled[2];
-	Burden in_flight;
+	Load baseline;	   /* by the last count */
+	Load committed[2]; /* by transactions that the count did not see; by epoch, see LoadCache */
+	Load in_flight;	   /* added by transactions that have not ended */
 
-	Burden sum() const
+	Load sum() const
 	{
-		Burden sum = counted;
+		Load sum = baseline;
 
-		sum += settled[0];
-		sum += settled[1];
+		sum += committed[0];
+		sum += committed[1];
 		sum += in_flight;
 		return sum;
 	}
 };
 
-/* An open hash table in a block: a power of two of slots, at most half of them taken. */
+/* An open hash table in a block: a power of two of entries, of which at most half are in use. */
 struct Table
 {
-	SharedPointer slots; /* 0: none yet */
+	SharedPointer entries; /* 0: none yet */
 	int size;
 	int count;
 
 	bool is_full() const { return count * 2 >= size; }
 };
 
-/* Where a server has its place. They are taken one after the other, so that a pool's are together. */
-struct NamedPlace
+/* Which slot a server has. Slots are taken in sequence and never freed. */
+struct NamedSlot
 {
-	std::uint64_t server; /* hash of its name, 0: free */
-	int place;
+	std::uint64_t server; /* hash of its name; 0: the entry is free */
+	int slot;
 };
 
-struct Suspect
+/* A room that may have live sessions and has no assignment. */
+struct Orphan
 {
-	std::uint64_t room; /* hash of its id, 0: free */
+	std::uint64_t room; /* hash of its id; 0: the entry is free */
+	/* Whose commit makes it one; InvalidTransactionId: found by the count. */
 	TransactionId transaction;
 };
 
-struct Prepared
+struct PreparedDelta
 {
 	TransactionId transaction;
-	int place; /* -1: it has emptied the table */
-	Burden gain;
-	Burden loss;
+	int slot; /* -1: the transaction has emptied the table */
+	Load added;
+	Load removed;
 };
 
-/* The changes of prepared transactions, in a list of blocks. */
+/* The changes of prepared transactions: a list of blocks. */
 struct PreparedBlock
 {
 	SharedPointer next;
 	int space;
 	int count;
-	Prepared changes[FLEXIBLE_ARRAY_MEMBER];
+	PreparedDelta deltas[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* Which transactions the snapshot of the running count sees. */
-struct Seen
+/* What the running count sees: its snapshot, without what the counting transaction itself has changed. */
+struct BaselineSnapshot
 {
 	TransactionId oldest_in_progress;
 	TransactionId next;
 	TransactionId own;
-	int in_progress_count; /* top-level ids, in the board's in_progress */
+	int in_progress_count; /* entries of LoadCache::in_progress */
 };
 
-/* The first chunk has so many servers, the second as many, and each further one as many as all before it. */
+/* Slots come in chunks: 16, 16, 32, 64 and so on, each as large as all before it together. */
 inline constexpr int first_chunk = 16;
 inline constexpr int max_chunks = 24;
 
-/* Guarded by its lock, but for what a guess may read (count_is_due()). */
-struct Board
+/*
+ * Every field but the lock and the condition variable is guarded by the lock. Exception: baseline_is_due() and
+ * wait_for_baseline() read usable, counting, key, counted and count_duration without it, as a guess.
+ */
+struct LoadCache
 {
 	LWLock lock;
 	ConditionVariable count_ended;
 	Size bytes; /* of all its blocks */
 
-	/* The count. */
-	bool usable;
-	bool counting;
-	bool count_is_void;	 /* the running count must not be installed */
-	bool prepared_known; /* false: the rows of prepared transactions have to be looked for */
-	int epoch;			 /* of what settles now */
-	Basis basis;
-	std::int64_t counted;	  /* when the count began, by monotonic_microseconds(); 0: one is due */
-	std::int64_t count_begun; /* the running one */
+	/* The baseline. */
+	bool usable;		 /* the sums are right; false: a count is needed before they are used */
+	bool prepared_known; /* false: a count has to look for the rows of prepared transactions */
+	BaselineKey key;
+	std::int64_t counted;	/* when the count began, monotonic microseconds; 0: a new one is due */
+	TimestampTz counted_at; /* the same by the wall clock, to be shown */
 	std::int64_t count_duration; /* microseconds */
-	TimestampTz counted_at;		 /* when the count began, for the eye */
-	Seen seen;
 
-	int taken; /* servers that have a place */
-	int chunks;
-	SharedPointer servers[max_chunks];
+	/* The running count. */
+	bool counting;
+	bool is_void;			  /* it must not become the baseline */
+	std::int64_t count_begun; /* monotonic microseconds */
+	BaselineSnapshot snapshot;
+	/*
+	 * Which element of ServerSlot::committed new commits are added to. A count flips it when it takes its snapshot; the
+	 * other element is empty unless a count runs or has failed.
+	 */
+	int epoch;
+
+	int slot_count; /* slots in use */
+	int chunk_count;
+	SharedPointer chunk[max_chunks];
 	Table names;
-	bool all_suspect;		   /* for want of memory */
-	TransactionId not_entered; /* the latest of those whose suspects are not in the table */
-	Table suspects;
-	SharedPointer prepared;
-	SharedPointer spent; /* blocks of prepared changes to be freed by the next one who can */
-	TransactionId in_progress[FLEXIBLE_ARRAY_MEMBER];
+	Table orphans;
+	bool all_orphans; /* every room may be one, because memory was lacking for a list of them */
+	TransactionId last_unlisted; /* the latest transaction whose orphans are not listed */
+	SharedPointer prepared;		 /* first block */
+	SharedPointer unused_blocks; /* of prepared transactions, to be freed by the next normal code */
+	TransactionId
+		in_progress[FLEXIBLE_ARRAY_MEMBER]; /* of the running count's snapshot, top-level */
 };
 
+/* The number of slots in so many chunks. */
 inline int
-places_in(int chunks)
+slots_in(int chunks)
 {
 	return chunks == 0 ? 0 : first_chunk << (chunks - 1);
 }
 
-/* A server's sums. Under the lock; in a callback only if the transaction has changed them. */
-inline Carried &
-carried(const Board *board, int place)
+inline void
+assert_locked([[maybe_unused]] const LoadCache *cache)
 {
-	int chunk = place < first_chunk
-					? 0
-					: pg_leftmost_one_pos32(static_cast<std::uint32_t>(place / first_chunk)) + 1;
-
-	return shared<Carried>(board->servers[chunk])[place - places_in(chunk)];
+	Assert(LWLockHeldByMe(const_cast<LWLock *>(&cache->lock)));
 }
 
-/* The entry of a key in an open table, or the free one where it would go. */
+/* A server's slot. The caller holds the lock; a callback may ask only for slots that its transaction has changed. */
+inline ServerSlot &
+slot_at(const LoadCache *cache, int slot)
+{
+	assert_locked(cache);
+	Assert(slot >= 0 && slot < cache->slot_count);
+
+	int chunk = slot < first_chunk
+					? 0
+					: pg_leftmost_one_pos32(static_cast<std::uint32_t>(slot / first_chunk)) + 1;
+
+	return shared<ServerSlot>(cache->chunk[chunk])[slot - slots_in(chunk)];
+}
+
+/* Returns the entry of a key in an open hash table, or the free entry where the key would go. */
 template <typename E, typename K>
 E &
-find_entry(E *table, int size, K E::*key_of, K key)
+find_entry(E *entries, int size, K E::*key_of, K key)
 {
 	int at = static_cast<int>(key & static_cast<K>(size - 1));
 
-	while (table[at].*key_of != 0 && table[at].*key_of != key)
+	while (entries[at].*key_of != 0 && entries[at].*key_of != key)
 		at = (at + 1) & (size - 1);
-	return table[at];
+	return entries[at];
 }
 
-/*
- * Runs f under a board's lock, with everything on it to be followed. Normal code, no lock held. Frees what has become
- * free in the meantime.
- */
-void free_spent(Board *board);
+/* Frees the blocks of prepared transactions that are no longer needed. Normal code, no lock held. */
+void free_unused_blocks(LoadCache *cache);
 
+/* Runs f under the lock, with all segments mapped. Normal code, no lock held. */
 template <typename F>
 auto
-locked(Board *board, F f)
+locked(LoadCache *cache, F f)
 {
-	free_spent(board);
-	return with_lock(&board->lock, LW_EXCLUSIVE, f);
+	free_unused_blocks(cache);
+	return with_lock(&cache->lock, LW_EXCLUSIVE, f);
 }
 
-/* The same in a callback, for what it may touch. */
+/* The same in a transaction callback. */
 template <typename F>
 void
-locked_in_callback(Board *board, F f)
+locked_in_callback(LoadCache *cache, F f)
 {
-	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
 	f();
-	LWLockRelease(&board->lock);
+	LWLockRelease(&cache->lock);
 }
 
 } // namespace gxy

@@ -1,5 +1,5 @@
 /*
- * load_cache_settlement.cpp: what becomes of changes whose transaction has ended, and of prepared ones, whose end nobody tells.
+ * load_cache_settlement.cpp: the changes of transactions that have ended. See the head of shared/load_cache.cpp.
  */
 #include "shared/load_cache_settlement.hpp"
 
@@ -9,46 +9,50 @@ namespace gxy
 {
 
 bool
-is_seen(const Board *board, TransactionId transaction)
+is_in_snapshot(const LoadCache *cache, TransactionId transaction)
 {
-	const Seen &seen = board->seen;
-	const TransactionId *end = board->in_progress + seen.in_progress_count;
+	const BaselineSnapshot &snapshot = cache->snapshot;
+	const TransactionId *end = cache->in_progress + snapshot.in_progress_count;
 
-	if (transaction == seen.own || TransactionIdFollowsOrEquals(transaction, seen.next))
+	assert_locked(cache);
+	if (transaction == snapshot.own || TransactionIdFollowsOrEquals(transaction, snapshot.next))
 		return false;
-	return TransactionIdPrecedes(transaction, seen.oldest_in_progress) ||
-		   std::find(static_cast<const TransactionId *>(board->in_progress), end, transaction) ==
+	return TransactionIdPrecedes(transaction, snapshot.oldest_in_progress) ||
+		   std::find(static_cast<const TransactionId *>(cache->in_progress), end, transaction) ==
 			   end;
 }
 
 bool
-counted_in_flight(const Board *board)
+snapshot_is_in_flight(const LoadCache *cache)
 {
 	std::span<const TransactionId> backends = transactions_in_flight();
 
-	return std::any_of(backends.begin(), backends.end(), [board](TransactionId transaction) {
-		return TransactionIdIsValid(transaction) && is_seen(board, transaction);
+	return std::any_of(backends.begin(), backends.end(), [cache](TransactionId transaction) {
+		return TransactionIdIsValid(transaction) && is_in_snapshot(cache, transaction);
 	});
 }
 
 void
-settle(Board *board, TransactionId transaction, int place, Burden gain, Burden loss)
+apply_commit(LoadCache *cache, TransactionId transaction, int slot, Load added, Load removed)
 {
-	bool counted = board->counting && is_seen(board, transaction);
+	bool counted = cache->counting && is_in_snapshot(cache, transaction);
 
-	if (place < 0)
+	if (slot < 0)
 	{
-		board->usable = false;
+		cache->usable = false;
 		return;
 	}
 
-	Burden &settled = carried(board, place).settled[board->epoch ^ (counted ? 1 : 0)];
+	Load &committed = slot_at(cache, slot).committed[cache->epoch ^ (counted ? 1 : 0)];
 
-	settled += gain;
-	settled += loss;
+	committed += added;
+	committed += removed;
 }
 
-/* What is known of a transaction that is no longer in progress; false if it is too long ago to be told. */
+/*
+ * Returns false if the transaction, which is no longer in progress, is so old that its status has been removed. Otherwise *committed
+ * says how it ended.
+ */
 static bool
 has_committed(TransactionId transaction, bool *committed)
 {
@@ -62,113 +66,119 @@ has_committed(TransactionId transaction, bool *committed)
 	return known;
 }
 
-/* What is left in a block when those of its changes have settled whose transactions have ended. */
+/* Resolves the changes of a block. Those whose transactions are still prepared stay. */
 static void
-settle_block(Board *board, PreparedBlock *block)
+resolve_block(LoadCache *cache, PreparedBlock *block)
 {
 	int kept = 0;
 
 	for (int i = 0; i < block->count; i++)
 	{
-		const Prepared change = block->changes[i];
+		const PreparedDelta change = block->deltas[i];
 		bool committed = false;
 
 		if (TransactionIdIsInProgress(change.transaction))
 		{
-			block->changes[kept++] = change;
+			block->deltas[kept++] = change;
 			continue;
 		}
 		if (!has_committed(change.transaction, &committed))
-			board->usable = false;
-		if (change.place >= 0)
-			carried(board, change.place).in_flight += -change.gain;
+			cache->usable = false;
+		if (change.slot >= 0)
+			slot_at(cache, change.slot).in_flight += -change.added;
 		if (committed)
-			settle(board, change.transaction, change.place, change.gain, change.loss);
+			apply_commit(cache, change.transaction, change.slot, change.added, change.removed);
 	}
 	block->count = kept;
 }
 
 void
-settle_prepared(Board *board)
+resolve_prepared(LoadCache *cache)
 {
-	SharedPointer *link = &board->prepared;
+	SharedPointer *link = &cache->prepared;
 
+	assert_locked(cache);
 	while (*link != 0)
 	{
 		SharedPointer pointer = *link;
 		PreparedBlock *block = shared<PreparedBlock>(pointer);
 
-		settle_block(board, block);
+		resolve_block(cache, block);
 		if (block->count > 0)
 		{
 			link = &block->next;
 			continue;
 		}
 		*link = block->next;
-		block->next = board->spent;
-		board->spent = pointer;
+		block->next = cache->unused_blocks;
+		cache->unused_blocks = pointer;
 	}
 }
 
 void
-lose_prepared(Board *board)
+forget_prepared(LoadCache *cache)
 {
-	board->prepared_known = false;
-	board->usable = false;
-	/* It has not looked for the rows of those that were in the list. */
-	board->count_is_void = true;
+	assert_locked(cache);
+	cache->prepared_known = false;
+	cache->usable = false;
+	/* A running count has not looked for the rows of prepared transactions. */
+	cache->is_void = true;
 }
 
 void
-add_prepared_block(Board *board, SharedPointer pointer)
+add_prepared_block(LoadCache *cache, SharedPointer pointer)
 {
 	PreparedBlock *block = shared<PreparedBlock>(pointer);
-	SharedPointer &list = block->count > 0 ? board->prepared : board->spent;
+	assert_locked(cache);
+
+	SharedPointer &list = block->count > 0 ? cache->prepared : cache->unused_blocks;
 
 	block->next = list;
 	list = pointer;
 }
 
+/* Returns whether a transaction in progress, or a prepared one, has changes in the cache. */
 static bool
-has_told(const Board *board, TransactionId transaction)
+has_reported(const LoadCache *cache, TransactionId transaction)
 {
 	std::span<const TransactionId> backends = transactions_in_flight();
 
 	if (std::find(backends.begin(), backends.end(), transaction) != backends.end())
 		return true;
-	for (SharedPointer at = board->prepared; at != 0; at = shared<PreparedBlock>(at)->next)
+	for (SharedPointer at = cache->prepared; at != 0; at = shared<PreparedBlock>(at)->next)
 	{
 		const PreparedBlock *block = shared<PreparedBlock>(at);
 
 		for (int i = 0; i < block->count; i++)
-			if (block->changes[i].transaction == transaction)
+			if (block->deltas[i].transaction == transaction)
 				return true;
 	}
 	return false;
 }
 
 void
-add_prepared_rows(Board *board, const Array<PreparedRow> &rows, SharedPointer pointer)
+add_prepared_rows(LoadCache *cache, const Array<PreparedRow> &rows, SharedPointer pointer)
 {
+	assert_locked(cache);
 	if (rows.count > 0 && pointer == 0)
 	{
-		lose_prepared(board);
+		forget_prepared(cache);
 		return;
 	}
 	for (const PreparedRow &row : rows)
 	{
-		if (has_told(board, row.transaction))
+		if (has_reported(cache, row.transaction))
 			continue;
 
 		PreparedBlock *block = shared<PreparedBlock>(pointer);
 
-		block->changes[block->count++] = Prepared{
-			.transaction = row.transaction, .place = row.place, .gain = row.burden, .loss = {}};
-		carried(board, row.place).in_flight += row.burden;
+		block->deltas[block->count++] = PreparedDelta{
+			.transaction = row.transaction, .slot = row.slot, .added = row.load, .removed = {}};
+		slot_at(cache, row.slot).in_flight += row.load;
 	}
 	if (pointer != 0)
-		add_prepared_block(board, pointer);
-	board->prepared_known = true;
+		add_prepared_block(cache, pointer);
+	cache->prepared_known = true;
 }
 
 } // namespace gxy

@@ -1,5 +1,6 @@
 /*
- * load_cache_settlement.hpp: which of a board's sums a transaction's changes go to when it has ended. All of this under the board's lock.
+ * load_cache_settlement.hpp: moves the changes of ended transactions from in flight to committed. Private to the load
+ * cache. The caller of each function holds the lock of the load cache.
  */
 #pragma once
 
@@ -9,28 +10,37 @@
 namespace gxy
 {
 
-/* Whether the running count sees what a transaction did, provided that it has committed. */
-bool is_seen(const Board *board, TransactionId transaction);
+/* Returns whether the running count sees what a transaction has changed, if that has committed. */
+bool is_in_snapshot(const LoadCache *cache, TransactionId transaction);
 
-/* Whether a backend has in flight what the running count has seen. */
-bool counted_in_flight(const Board *board);
-
-/* A transaction has committed. Also in its callback. */
-void settle(Board *board, TransactionId transaction, int place, Burden gain, Burden loss);
-
-/* Has the prepared transactions that have ended settle. */
-void settle_prepared(Board *board);
-
-/* The changes of a prepared transaction are lost, for want of memory. Also in its callback. */
-void lose_prepared(Board *board);
-
-/* A transaction has been prepared. Also in its callback; block: of its own, with its changes; without any it is spent. */
-void add_prepared_block(Board *board, SharedPointer block);
+/* Returns whether a backend still has changes in flight of a transaction that the running count sees as ended. */
+bool snapshot_is_in_flight(const LoadCache *cache);
 
 /*
- * The rows of prepared transactions that the board has not been told of; block: with room for all of them, 0 if there
- * was no memory for it, and then they have to be looked for again.
+ * Adds a change of a committed transaction to the committed sums, or makes the cache unusable if the transaction has
+ * emptied the table (slot -1). Also in a transaction callback.
  */
-void add_prepared_rows(Board *board, const Array<PreparedRow> &rows, SharedPointer block);
+void apply_commit(LoadCache *cache, TransactionId transaction, int slot, Load added, Load removed);
+
+/* Applies or drops the changes of prepared transactions that have ended by now. */
+void resolve_prepared(LoadCache *cache);
+
+/*
+ * The changes of a prepared transaction are not listed, for want of memory: the cache is unusable until a count has
+ * looked for the rows of prepared transactions, and the running count is void. Also in a transaction callback.
+ */
+void forget_prepared(LoadCache *cache);
+
+/*
+ * Adds a block to the list of prepared changes; an empty block to those to be freed. Also in a transaction callback,
+ * for a block of its transaction.
+ */
+void add_prepared_block(LoadCache *cache, SharedPointer block);
+
+/*
+ * Lists the rows of prepared transactions that have reported nothing to the cache. block: by allocate_prepared(), with
+ * space for all rows; 0: there was no memory, then forget_prepared().
+ */
+void add_prepared_rows(LoadCache *cache, const Array<PreparedRow> &rows, SharedPointer block);
 
 } // namespace gxy

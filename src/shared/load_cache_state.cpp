@@ -1,71 +1,74 @@
 /*
- * load_cache_state.cpp: makes boards, has them grow, and frees them.
+ * load_cache_state.cpp: makes load caches, enlarges them and frees them.
  */
 #include "shared/load_cache_state.hpp"
+
+#include "shared/load_cache.hpp"
 
 namespace gxy
 {
 namespace
 {
 
-Board *here = nullptr;
+/* That of this backend's database; nullptr: not looked up yet. */
+LoadCache *here = nullptr;
 
 Size
-board_size()
+cache_size()
 {
 	Size transactions = static_cast<Size>(MaxBackends) + static_cast<Size>(max_prepared_xacts) + 1;
 
-	return offsetof(Board, in_progress) + sizeof(TransactionId) * transactions;
+	return offsetof(LoadCache, in_progress) + sizeof(TransactionId) * transactions;
 }
 
 Size
-size_of_prepared(int changes)
+size_of_prepared(int deltas)
 {
-	return offsetof(PreparedBlock, changes) + sizeof(Prepared) * static_cast<Size>(changes);
+	return offsetof(PreparedBlock, deltas) + sizeof(PreparedDelta) * static_cast<Size>(deltas);
 }
 
-/* The board of an entry, made if there is none; 0 if there is no memory. */
+/* Returns the load cache of an entry, made if there is none; 0 if there is no memory. */
 SharedPointer
-make_board(DatabaseEntry *entry)
+make_cache(DatabaseEntry *entry)
 {
-	SharedPointer fresh = allocate_shared(board_size());
+	SharedPointer fresh = allocate_shared(cache_size());
 	SharedPointer found = 0;
 
 	if (fresh == 0)
 		return 0;
 
-	Board *board = shared<Board>(fresh);
+	LoadCache *cache = shared<LoadCache>(fresh);
 
-	LWLockInitialize(&board->lock, shared_header()->tranche);
-	ConditionVariableInit(&board->count_ended);
-	board->bytes = block_size(board_size());
+	LWLockInitialize(&cache->lock, shared_header()->tranche);
+	ConditionVariableInit(&cache->count_ended);
+	cache->bytes = block_size(cache_size());
 	found = with_lock(&shared_header()->lock, LW_EXCLUSIVE, [entry, fresh] {
-		if (entry->board == 0)
-			entry->board = fresh;
-		return entry->board;
+		if (entry->load_cache == 0)
+			entry->load_cache = fresh;
+		return entry->load_cache;
 	});
 	if (found != fresh)
-		free_shared(fresh, board_size());
+		free_shared(fresh, cache_size());
 	return found;
 }
 
 void
-free_prepared(Board *board, SharedPointer first)
+free_prepared(LoadCache *cache, SharedPointer first)
 {
 	while (first != 0)
 	{
 		PreparedBlock *block = shared<PreparedBlock>(first);
 		SharedPointer next = block->next;
 
-		free_on_board(board, first, size_of_prepared(block->space));
+		free_in_cache(cache, first, size_of_prepared(block->space));
 		first = next;
 	}
 }
 
 } // namespace
 
-Board *
-board_here()
+LoadCache *
+load_cache()
 {
 	if (here != nullptr || !IsTransactionState())
 		return here;
@@ -76,15 +79,15 @@ board_here()
 	if (entry == nullptr || !make_backends())
 		return nullptr;
 
-	SharedPointer board =
-		with_lock(&shared_header()->lock, LW_SHARED, [entry] { return entry->board; });
+	SharedPointer cache =
+		with_lock(&shared_header()->lock, LW_SHARED, [entry] { return entry->load_cache; });
 
-	if (board == 0)
-		board = make_board(entry);
-	if (board != 0)
+	if (cache == 0)
+		cache = make_cache(entry);
+	if (cache != 0)
 	{
 		map_segments();
-		here = shared<Board>(board);
+		here = shared<LoadCache>(cache);
 	}
 	return here;
 }
@@ -102,130 +105,131 @@ transactions_in_flight()
 }
 
 SharedPointer
-allocate_on_board(Board *board, Size size)
+allocate_in_cache(LoadCache *cache, Size size)
 {
 	SharedPointer block = allocate_shared(size);
 
 	if (block != 0)
-		with_lock(&board->lock, LW_EXCLUSIVE, [=] { board->bytes += block_size(size); });
+		with_lock(&cache->lock, LW_EXCLUSIVE, [=] { cache->bytes += block_size(size); });
 	return block;
 }
 
 void
-free_on_board(Board *board, SharedPointer block, Size size)
+free_in_cache(LoadCache *cache, SharedPointer block, Size size)
 {
 	if (block == 0)
 		return;
-	with_lock(&board->lock, LW_EXCLUSIVE, [=] { board->bytes -= block_size(size); });
+	with_lock(&cache->lock, LW_EXCLUSIVE, [=] { cache->bytes -= block_size(size); });
 	free_shared(block, size);
 }
 
 bool
-add_chunk(Board *board)
+add_chunk(LoadCache *cache)
 {
-	int chunks = board->chunks;
-	Size size = sizeof(Carried) * static_cast<Size>(places_in(chunks + 1) - places_in(chunks));
+	int chunk_count = cache->chunk_count;
+	Size size =
+		sizeof(ServerSlot) * static_cast<Size>(slots_in(chunk_count + 1) - slots_in(chunk_count));
 
-	if (chunks == max_chunks)
+	if (chunk_count == max_chunks)
 		return false;
 
-	SharedPointer fresh = allocate_on_board(board, size);
+	SharedPointer fresh = allocate_in_cache(cache, size);
 
 	if (fresh == 0)
 		return false;
 
-	bool used = with_lock(&board->lock, LW_EXCLUSIVE, [board, chunks, fresh] {
-		if (board->chunks != chunks)
+	bool used = with_lock(&cache->lock, LW_EXCLUSIVE, [cache, chunk_count, fresh] {
+		if (cache->chunk_count != chunk_count)
 			return false;
-		board->servers[board->chunks++] = fresh;
+		cache->chunk[cache->chunk_count++] = fresh;
 		return true;
 	});
 
 	if (!used)
-		free_on_board(board, fresh, size);
+		free_in_cache(cache, fresh, size);
 	return true;
 }
 
 SharedPointer
-allocate_prepared(Board *board, int changes)
+allocate_prepared(LoadCache *cache, int deltas)
 {
-	SharedPointer block = allocate_on_board(board, size_of_prepared(changes));
+	SharedPointer block = allocate_in_cache(cache, size_of_prepared(deltas));
 
 	if (block != 0)
-		shared<PreparedBlock>(block)->space = changes;
+		shared<PreparedBlock>(block)->space = deltas;
 	return block;
 }
 
 void
-free_spent(Board *board)
+free_unused_blocks(LoadCache *cache)
 {
-	if (board->spent != 0)
-		free_prepared(board, with_lock(&board->lock, LW_EXCLUSIVE, [board] {
-						  return std::exchange(board->spent, SharedPointer{0});
+	if (cache->unused_blocks != 0)
+		free_prepared(cache, with_lock(&cache->lock, LW_EXCLUSIVE, [cache] {
+						  return std::exchange(cache->unused_blocks, SharedPointer{0});
 					  }));
 }
 
 void
-note_untold(TransactionId transaction)
+record_unreported(TransactionId transaction)
 {
 	if (shared_header() == nullptr)
 		return;
 
-	/* Another backend may have made the board in the meantime, and counted. */
-	SharedPointer board = with_lock(&shared_header()->lock, LW_EXCLUSIVE, [transaction] {
-		TransactionId &untold = shared_header()->untold;
+	/* Another backend may have made the cache in the meantime, and a baseline. */
+	SharedPointer cache = with_lock(&shared_header()->lock, LW_EXCLUSIVE, [transaction] {
+		TransactionId &last = shared_header()->last_unreported;
 		const DatabaseEntry *entry = find_database(MyDatabaseId);
 
-		if (!TransactionIdIsValid(untold) || TransactionIdPrecedes(untold, transaction))
-			untold = transaction;
-		return entry != nullptr ? entry->board : 0;
+		if (!TransactionIdIsValid(last) || TransactionIdPrecedes(last, transaction))
+			last = transaction;
+		return entry != nullptr ? entry->load_cache : 0;
 	});
 
-	if (board != 0)
-		with_lock(&shared<Board>(board)->lock, LW_EXCLUSIVE,
-				  [board] { shared<Board>(board)->usable = false; });
+	if (cache != 0)
+		with_lock(&shared<LoadCache>(cache)->lock, LW_EXCLUSIVE,
+				  [cache] { shared<LoadCache>(cache)->usable = false; });
 }
 
 bool
-sees_untold(TransactionId oldest_in_progress)
+all_reported_before(TransactionId oldest_in_progress)
 {
-	TransactionId &untold = shared_header()->untold;
-	bool seen;
+	TransactionId &last = shared_header()->last_unreported;
+	bool all;
 
 	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
-	/* Forgotten, before numbers of transactions begin anew. */
-	if (TransactionIdIsValid(untold) && TransactionIdPrecedes(untold, oldest_in_progress))
-		untold = InvalidTransactionId;
-	seen = !TransactionIdIsValid(untold);
+	/* Cleared, so that it is never compared with a transaction id after a wraparound. */
+	if (TransactionIdIsValid(last) && TransactionIdPrecedes(last, oldest_in_progress))
+		last = InvalidTransactionId;
+	all = !TransactionIdIsValid(last);
 	LWLockRelease(&shared_header()->lock);
-	return seen;
+	return all;
 }
 
 Size
-bytes_of_board(SharedPointer board)
+bytes_of_load_cache(SharedPointer cache)
 {
-	return board != 0 ? shared<Board>(board)->bytes : 0;
+	return cache != 0 ? shared<LoadCache>(cache)->bytes : 0;
 }
 
 void
-free_board(SharedPointer pointer)
+free_load_cache(SharedPointer pointer)
 {
 	if (pointer == 0)
 		return;
 	map_segments();
 
-	Board *board = shared<Board>(pointer);
+	LoadCache *cache = shared<LoadCache>(pointer);
 
-	for (int i = 0; i < board->chunks; i++)
-		free_on_board(board, board->servers[i],
-					  sizeof(Carried) * static_cast<Size>(places_in(i + 1) - places_in(i)));
-	free_on_board(board, board->names.slots,
-				  sizeof(NamedPlace) * static_cast<Size>(board->names.size));
-	free_on_board(board, board->suspects.slots,
-				  sizeof(Suspect) * static_cast<Size>(board->suspects.size));
-	free_prepared(board, board->prepared);
-	free_prepared(board, board->spent);
-	free_shared(pointer, board_size());
+	for (int i = 0; i < cache->chunk_count; i++)
+		free_in_cache(cache, cache->chunk[i],
+					  sizeof(ServerSlot) * static_cast<Size>(slots_in(i + 1) - slots_in(i)));
+	free_in_cache(cache, cache->names.entries,
+				  sizeof(NamedSlot) * static_cast<Size>(cache->names.size));
+	free_in_cache(cache, cache->orphans.entries,
+				  sizeof(Orphan) * static_cast<Size>(cache->orphans.size));
+	free_prepared(cache, cache->prepared);
+	free_prepared(cache, cache->unused_blocks);
+	free_shared(pointer, cache_size());
 }
 
 } // namespace gxy

@@ -1,5 +1,5 @@
 /*
- * load_cache_state.hpp: the board of a database, its blocks, and how they grow.
+ * load_cache_state.hpp: the memory of a load cache: how it is found, grows and is freed. Private to the load cache.
  */
 #pragma once
 
@@ -11,78 +11,70 @@ namespace gxy
 {
 
 /*
- * The board of this database, made at the first use; nullptr if there is no memory for it. Raises 55000 where another
- * version of the library is in use. In a transaction callback: what an earlier call has returned.
- */
-Board *board_here();
-
-/*
- * The transaction that this backend has something in flight of, and those of all backends. They are read and written
- * under the lock of the board in question. Only where there is a board.
+ * The transaction of this backend that has changes in flight, and those of all backends. Guarded by the lock of the load
+ * cache of the backend's database. Only after load_cache() has returned one.
  */
 TransactionId &my_transaction();
 std::span<const TransactionId> transactions_in_flight();
 
-/* A block on a board, counted as such. 0 if there is no memory. Normal code, no lock held, like all that follows. */
-SharedPointer allocate_on_board(Board *board, Size size);
-void free_on_board(Board *board, SharedPointer block, Size size);
+/* Allocates a block that is counted in LoadCache::bytes. Returns 0 if there is no memory. Normal code, no lock held. */
+SharedPointer allocate_in_cache(LoadCache *cache, Size size);
 
-/* Makes room for twice as many servers; false if there is no memory. */
-bool add_chunk(Board *board);
+/* Frees such a block; 0 is ignored. Normal code, no lock held. */
+void free_in_cache(LoadCache *cache, SharedPointer block, Size size);
+
+/* Doubles the number of slots. Returns false if there is no memory. Normal code, no lock held. */
+bool add_chunk(LoadCache *cache);
 
 /*
- * Moves a table of a board to a block with slots for count entries at least, unless it has them by now; false if there
- * is no memory.
+ * Moves a hash table to a block with space for at least count entries, unless it has that by now. Returns false if there is no
+ * memory. Normal code, no lock held.
  */
 template <typename E, typename K>
 bool
-grow_table(Board *board, Table Board::*which, K E::*key_of, int count)
+grow_table(LoadCache *cache, Table LoadCache::*which, K E::*key_of, int count)
 {
 	int size = 64;
 
 	while (size < count * 2 + 2)
 		size *= 2;
 
-	SharedPointer fresh = allocate_on_board(board, sizeof(E) * static_cast<Size>(size));
+	SharedPointer fresh = allocate_in_cache(cache, sizeof(E) * static_cast<Size>(size));
 	int unused_size = size;
 
 	if (fresh == 0)
 		return false;
 
-	SharedPointer unused = with_lock(&board->lock, LW_EXCLUSIVE, [&]() -> SharedPointer {
-		Table &table = board->*which;
+	SharedPointer unused = with_lock(&cache->lock, LW_EXCLUSIVE, [&]() -> SharedPointer {
+		Table &table = cache->*which;
 
 		if (table.size >= size)
 			return fresh;
 		for (int i = 0; i < table.size; i++)
-			if (const E &entry = shared<E>(table.slots)[i]; entry.*key_of != 0)
+			if (const E &entry = shared<E>(table.entries)[i]; entry.*key_of != 0)
 				find_entry(shared<E>(fresh), size, key_of, entry.*key_of) = entry;
 		unused_size = table.size;
 		table.size = size;
-		return std::exchange(table.slots, fresh);
+		return std::exchange(table.entries, fresh);
 	});
 
-	free_on_board(board, unused, sizeof(E) * static_cast<Size>(unused_size));
+	free_in_cache(cache, unused, sizeof(E) * static_cast<Size>(unused_size));
 	return true;
 }
 
-/* A block for the changes of a prepared transaction; 0 if there is no memory. */
-SharedPointer allocate_prepared(Board *board, int changes);
-
-/* Frees the blocks of prepared changes that are not needed any more. */
-void free_spent(Board *board);
+/* Allocates a block for so many changes of a prepared transaction. Returns 0 if there is no memory. Normal code. */
+SharedPointer allocate_prepared(LoadCache *cache, int deltas);
 
 /*
- * A transaction changes something that no board is told of, for want of memory: no count is of use that has not seen its
- * end.
+ * Notes that a transaction has changed something without changing the sums, for want of memory. The cache is unusable
+ * until a count sees the end of all such transactions. Normal code, no lock held.
  */
-void note_untold(TransactionId transaction);
+void record_unreported(TransactionId transaction);
 
-/* Whether a snapshot with this oldest transaction in progress sees the end of all such. Also under a board's lock. */
-bool sees_untold(TransactionId oldest_in_progress);
-
-/* What a board takes, to be shown, and its end with its database. */
-Size bytes_of_board(SharedPointer board);
-void free_board(SharedPointer board);
+/*
+ * Returns whether a snapshot with this oldest transaction in progress sees the end of all such transactions. Takes the
+ * header's lock; the caller may hold the lock of a load cache.
+ */
+bool all_reported_before(TransactionId oldest_in_progress);
 
 } // namespace gxy

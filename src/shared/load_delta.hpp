@@ -1,5 +1,5 @@
 /*
- * load_delta.hpp: what a server carries, and changes of it, as the parts of the board tell each other.
+ * load_delta.hpp: the load of a server, and changes of it.
  */
 #pragma once
 
@@ -8,39 +8,39 @@
 namespace gxy
 {
 
-/* What a server carries, or by how much that changes. */
-struct Burden
+/* The load of a server, or a change of it. */
+struct Load
 {
-	std::int64_t load = 0; /* users, there or expected */
+	std::int64_t users = 0; /* present or expected */
 	std::int64_t rooms = 0;
 
-	Burden &operator+=(const Burden &other)
+	Load &operator+=(const Load &other)
 	{
-		load += other.load;
+		users += other.users;
 		rooms += other.rooms;
 		return *this;
 	}
-	Burden operator-() const { return {-load, -rooms}; }
+	Load operator-() const { return {-users, -rooms}; }
 };
 
-/* By how much a transaction has changed what a server carries. */
-struct BoardChange
+/* By how much a (sub)transaction changes the load of a server. */
+struct LoadDelta
 {
-	int place;	 /* -1: the table has been emptied */
-	int level;	 /* nest level of the (sub)transaction */
-	Burden gain; /* counts for everybody from the start */
-	Burden loss; /* negative; counts for others once it is committed */
+	int slot;	  /* of the server; -1: the table has been emptied */
+	int level;	  /* nest level of the (sub)transaction */
+	Load added;	  /* counts for all transactions from the start */
+	Load removed; /* <= 0; counts for other transactions after the commit */
 };
 
 /* A room of a prepared transaction, as a count has found it in the table. */
 struct PreparedRow
 {
 	TransactionId transaction;
-	int place;
-	Burden burden;
+	int slot; /* of its server */
+	Load load;
 };
 
-/* What a count was made with: another basis gives other numbers. */
-using Basis = std::uint64_t;
+/* Hash of the pool and the settings that a baseline was counted with. Another key means other numbers. */
+using BaselineKey = std::uint64_t;
 
 } // namespace gxy

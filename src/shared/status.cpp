@@ -17,7 +17,7 @@ namespace
 {
 
 BackendCounts *mine = nullptr;
-DatabaseEntry *called_at_end = nullptr; /* of this transaction */
+DatabaseEntry *requested_at_commit = nullptr; /* of this transaction */
 bool listening = false;
 
 LWLock *
@@ -65,20 +65,20 @@ add_up(const DatabaseEntry &entry, std::int64_t *sums)
 extern "C"
 {
 	/* The entry was made before: nothing here may fail. */
-	static void call_at_commit(XactEvent event, void *)
+	static void request_at_commit(XactEvent event, void *)
 	{
-		if (called_at_end != nullptr && event == XACT_EVENT_COMMIT)
+		if (requested_at_commit != nullptr && event == XACT_EVENT_COMMIT)
 		{
 			LWLockAcquire(lock(), LW_EXCLUSIVE);
-			called_at_end->known = true;
-			called_at_end->status.database = MyDatabaseId;
-			called_at_end->status.called_for = true;
+			requested_at_commit->known = true;
+			requested_at_commit->status.database = MyDatabaseId;
+			requested_at_commit->status.run_requested = true;
 			wake_launcher();
 			LWLockRelease(lock());
-			want_launcher();
+			request_launcher();
 		}
 		if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-			called_at_end = nullptr;
+			requested_at_commit = nullptr;
 	}
 }
 
@@ -88,11 +88,11 @@ count(Counter counter, std::int64_t by)
 	if (mine == nullptr && !claim_slot())
 		return;
 	mine->value[static_cast<int>(counter)] += by;
-	want_launcher();
+	request_launcher();
 }
 
 void
-count_counted(Counted reason)
+count_placed_by_count(CountReason reason)
 {
 	DatabaseEntry *entry = my_database();
 
@@ -112,7 +112,7 @@ read_counts()
 	with_lock(lock(), LW_SHARED, [&] {
 		add_up(*entry, counts.value);
 		counts.since = entry->counts.since;
-		counts.counted = static_cast<Counted>(pg_atomic_read_u32(&entry->counted));
+		counts.counted = static_cast<CountReason>(pg_atomic_read_u32(&entry->counted));
 		for (int i = 0; i < counters; i++)
 			counts.value[i] -= entry->counts.zero[i];
 	});
@@ -151,10 +151,10 @@ static bool
 write_status(const DatabaseStatus &status, bool keep_call)
 {
 	return with_database(status.database, [&status, keep_call](DatabaseEntry *entry) {
-		bool called_for = keep_call && entry->known && entry->status.called_for;
+		bool run_requested = keep_call && entry->known && entry->status.run_requested;
 
 		entry->status = status;
-		entry->status.called_for = status.called_for || called_for;
+		entry->status.run_requested = status.run_requested || run_requested;
 		entry->known = true;
 	});
 }
@@ -168,7 +168,7 @@ put_status(const DatabaseStatus &status)
 bool
 update_status(DatabaseStatus status)
 {
-	status.called_for = false;
+	status.run_requested = false;
 	return write_status(status, true);
 }
 
@@ -178,7 +178,7 @@ forget_status(Oid database, bool if_called_for)
 	with_lock(lock(), LW_EXCLUSIVE, [=] {
 		DatabaseEntry *entry = find_database(database);
 
-		if (entry == nullptr || (entry->status.called_for && !if_called_for))
+		if (entry == nullptr || (entry->status.run_requested && !if_called_for))
 			return;
 		entry->known = false;
 		entry->status = DatabaseStatus();
@@ -199,21 +199,21 @@ clear_status(Oid database)
 }
 
 void
-call_for_run(Oid database)
+request_run(Oid database)
 {
 	bool noted = with_database(database, [database](DatabaseEntry *entry) {
 		entry->known = true;
 		entry->status.database = database;
-		entry->status.called_for = true;
+		entry->status.run_requested = true;
 		wake_launcher();
 	});
 
 	if (noted)
-		want_launcher();
+		request_launcher();
 }
 
 void
-call_for_run_at_commit()
+request_run_at_commit()
 {
 	check_layout();
 
@@ -222,9 +222,9 @@ call_for_run_at_commit()
 	if (entry == nullptr)
 		return;
 	if (!listening)
-		RegisterXactCallback(call_at_commit, nullptr);
+		RegisterXactCallback(request_at_commit, nullptr);
 	listening = true;
-	called_at_end = entry;
+	requested_at_commit = entry;
 }
 
 } // namespace gxy

@@ -19,13 +19,13 @@ namespace gxy
 void count(Counter counter, std::int64_t by = 1);
 
 /* Counts a room that was placed by a count of its own. */
-void count_counted(Counted reason);
+void count_placed_by_count(CountReason reason);
 
 struct Counts
 {
 	std::int64_t value[counters];
-	Counted counted;   /* why the last of those placed_by_count was */
-	TimestampTz since; /* when the server's shared memory was made, or the last reset */
+	CountReason counted; /* why the last of those placed_by_count was */
+	TimestampTz since;	 /* when the server's shared memory was made, or the last reset */
 };
 
 /* The sums for this database; std::nullopt without shared memory. */
@@ -48,12 +48,12 @@ void drop_status(Oid database);
 void clear_status(Oid database);
 
 /* Calls for a run in a database, which thereby is known to have the extension, and wakes the launcher. */
-void call_for_run(Oid database);
+void request_run(Oid database);
 
 /*
  * The same when this transaction commits. Not if it is prepared: nothing has come about yet. Raises 55000 where another
  * version of the library is in use.
  */
-void call_for_run_at_commit();
+void request_run_at_commit();
 
 } // namespace gxy

@@ -268,7 +268,7 @@ relations()
 	 * extension exists.
 	 */
 	if (!status_of(MyDatabaseId))
-		call_for_run(MyDatabaseId);
+		request_run(MyDatabaseId);
 	found.generation = known.generation + 1;
 	known = found;
 	valid = changes == changes_before;

@@ -38,7 +38,7 @@ constexpr TimestampTz retry_delay = 1 * USECS_PER_SEC;
 
 struct Launcher
 {
-	Roster roster;
+	Schedule schedule;
 	TimestampTz next_round = 0;
 	TimestampTz no_worker_before = 0; /* the server had no free worker slot */
 	bool slots_were_short = false;
@@ -95,7 +95,7 @@ count_running(const Launcher &launcher, TimestampTz now)
 {
 	int running = 0;
 
-	for (const Database &database : launcher.roster.databases)
+	for (const Database &database : launcher.schedule.databases)
 	{
 		std::optional<DatabaseStatus> status = status_of(database.oid);
 		bool stuck = status && status->state == WorkerState::starting &&
@@ -109,9 +109,9 @@ count_running(const Launcher &launcher, TimestampTz now)
 
 /* It is tried again in the next round: another may have lost the extension by then. */
 void
-leave_out(Launcher *launcher, Database *database)
+skip_database(Launcher *launcher, Database *database)
 {
-	database->left_out = true;
+	database->skipped = true;
 	if (!launcher->memory_was_short)
 		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						  errmsg("gxy_balancer: not all databases get a background worker, for "
@@ -133,10 +133,10 @@ run(Launcher *launcher, Database *database, TimestampTz now)
 
 	status.database = database->oid;
 	status.state = WorkerState::starting;
-	status.called_for = false;
+	status.run_requested = false;
 	if (!put_status(status))
 	{
-		leave_out(launcher, database);
+		skip_database(launcher, database);
 		return true;
 	}
 	start_worker(launcher, database, now);
@@ -153,7 +153,7 @@ run(Launcher *launcher, Database *database, TimestampTz now)
 void
 limit_plans(Launcher *launcher, TimestampTz now)
 {
-	launcher->roster.limit_plans(now);
+	launcher->schedule.limit_plans(now);
 	launcher->next_round =
 		std::min(launcher->next_round, now + microseconds(setting::cleanup_interval));
 	launcher->no_worker_before = std::min(launcher->no_worker_before, now + retry_delay);
@@ -161,9 +161,9 @@ limit_plans(Launcher *launcher, TimestampTz now)
 
 /* Settles what has ended and starts what is due; returns when to look again. */
 TimestampTz
-attend(Launcher *launcher, TimestampTz now)
+run_due(Launcher *launcher, TimestampTz now)
 {
-	for (Database &database : launcher->roster.databases)
+	for (Database &database : launcher->schedule.databases)
 		if (has_ended(database))
 			settle(&database, now);
 	limit_plans(launcher, now);
@@ -173,7 +173,7 @@ attend(Launcher *launcher, TimestampTz now)
 	for (;;)
 	{
 		TimestampTz when;
-		Database *database = launcher->roster.first_due(&when);
+		Database *database = launcher->schedule.first_due(&when);
 
 		if (when > now)
 			return std::min(wake, when);
@@ -181,7 +181,7 @@ attend(Launcher *launcher, TimestampTz now)
 		if (count_running(*launcher, now) >= max_running || now < launcher->no_worker_before)
 			return std::min(wake, now + retry_delay);
 		/* Else a worker would find out, which is a FATAL in the log. */
-		if (launcher->roster.forget_if_gone(database))
+		if (launcher->schedule.forget_if_gone(database))
 			continue;
 		if (!run(launcher, database, now))
 			return std::min(wake, now + retry_delay);
@@ -195,18 +195,18 @@ reload(Launcher *launcher, TimestampTz now)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	launcher->next_round = now;
-	launcher->roster.plan_again();
+	launcher->schedule.replan();
 }
 
 void
 begin_round(Launcher *launcher, TimestampTz now)
 {
-	const Array<Database> &databases = launcher->roster.databases;
+	const Array<Database> &databases = launcher->schedule.databases;
 
 	/* One warning for as long as some are left out, round after round. */
 	launcher->memory_was_short = std::any_of(databases.begin(), databases.end(),
-											 [](const Database &known) { return known.left_out; });
-	launcher->roster.read_again();
+											 [](const Database &known) { return known.skipped; });
+	launcher->schedule.reload();
 	launcher->next_round = now + microseconds(setting::cleanup_interval);
 }
 
@@ -246,12 +246,12 @@ extern "C"
 
 			if (ConfigReloadPending)
 				reload(&launcher, now);
-			if (now >= launcher.next_round || launcher.roster.lacks_one_called_for())
+			if (now >= launcher.next_round || launcher.schedule.lacks_requested_database())
 				begin_round(&launcher, now);
-			if (launcher.roster.is_idle() && retire_launcher())
+			if (launcher.schedule.is_idle() && retire_launcher())
 				proc_exit(0);
 
-			TimestampTz wake = attend(&launcher, now);
+			TimestampTz wake = run_due(&launcher, now);
 			long timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake);
 
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,

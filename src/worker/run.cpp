@@ -76,7 +76,7 @@ hold_extension()
  * in a transaction.
  */
 bool
-is_in_the_way()
+database_is_wanted()
 {
 	LOCKTAG tag;
 
@@ -103,7 +103,7 @@ in_batch(const char *activity, F f)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	if (!is_in_the_way())
+	if (!database_is_wanted())
 		begin_step();
 	enable_timeout_at(STATEMENT_TIMEOUT, step_started + longest_run);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -133,7 +133,7 @@ note_monitor(DatabaseStatus *status, bool lost)
 
 /* What keeps users waiting comes first: servers that fell silent, and failovers that are due. */
 bool
-tend_servers(DatabaseStatus *status, Deadline end)
+watch_and_move(DatabaseStatus *status, Deadline end)
 {
 	TimestampTz next = 0;
 	MoveResult moved;
@@ -173,7 +173,7 @@ tend_servers(DatabaseStatus *status, Deadline end)
 
 /* One look, and then what it found to do, as much of it as there is time for. */
 bool
-clean_batches(DatabaseStatus *status, char *shortfall, Deadline end)
+free_inactive_rooms(DatabaseStatus *status, char *shortfall, Deadline end)
 {
 	Cleanup cleanup;
 	bool installed = in_batch("gxy_balancer: looking for inactive rooms", [&cleanup] {
@@ -202,7 +202,7 @@ run_batches(DatabaseStatus *status, char *shortfall)
 	Deadline end = Deadline::in(time_budget);
 
 	status->freed = 0;
-	if (tend_servers(status, end) && clean_batches(status, shortfall, end))
+	if (watch_and_move(status, end) && free_inactive_rooms(status, shortfall, end))
 		status->state = WorkerState::waiting;
 	else
 		status->state = WorkerState::absent;

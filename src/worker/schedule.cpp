@@ -58,19 +58,19 @@ due(const Database &database)
 
 	if (database.worker != nullptr)
 		return DT_NOEND;
-	if (status && status->called_for)
+	if (status && status->run_requested)
 		return DT_NOBEGIN;
 	if (status && status->next_failover != 0)
 		return std::min(status->next_due, status->next_failover);
 	if (status)
 		return status->next_due;
-	return database.unvisited && !database.left_out ? DT_NOBEGIN : DT_NOEND;
+	return database.unvisited && !database.skipped ? DT_NOBEGIN : DT_NOEND;
 }
 
 } // namespace
 
 const Database *
-Roster::find(Oid oid) const
+Schedule::find(Oid oid) const
 {
 	for (const Database &database : databases)
 		if (database.oid == oid)
@@ -79,7 +79,7 @@ Roster::find(Oid oid) const
 }
 
 void
-Roster::read_again()
+Schedule::reload()
 {
 	MemoryContext scratch =
 		AllocSetContextCreate(TopMemoryContext, "gxy_balancer round", ALLOCSET_SMALL_SIZES);
@@ -109,7 +109,7 @@ Roster::read_again()
 		}
 	for (Database &database : databases)
 	{
-		database.left_out = false;
+		database.skipped = false;
 		if (database.worker != nullptr || is_there(database.oid))
 			databases[kept++] = database;
 	}
@@ -127,7 +127,7 @@ Roster::read_again()
 }
 
 bool
-Roster::forget_if_gone(Database *database)
+Schedule::forget_if_gone(Database *database)
 {
 	Oid oid = database->oid;
 	bool gone = true;
@@ -142,19 +142,19 @@ Roster::forget_if_gone(Database *database)
 }
 
 bool
-Roster::lacks_one_called_for() const
+Schedule::lacks_requested_database() const
 {
-	Array<Oid> called_for = list_databases(
-		[](const DatabaseEntry &entry) { return entry.known && entry.status.called_for; });
-	bool lacks = std::any_of(called_for.begin(), called_for.end(),
+	Array<Oid> run_requested = list_databases(
+		[](const DatabaseEntry &entry) { return entry.known && entry.status.run_requested; });
+	bool lacks = std::any_of(run_requested.begin(), run_requested.end(),
 							 [this](Oid oid) { return find(oid) == nullptr; });
 
-	pfree(called_for.items);
+	pfree(run_requested.items);
 	return lacks;
 }
 
 bool
-Roster::is_idle() const
+Schedule::is_idle() const
 {
 	return std::all_of(databases.begin(), databases.end(), [](const Database &database) {
 		return database.worker == nullptr && !database.unvisited;
@@ -163,7 +163,7 @@ Roster::is_idle() const
 
 /* If they came in a fixed order, those at its end might never get a run. */
 Database *
-Roster::first_due(TimestampTz *when)
+Schedule::first_due(TimestampTz *when)
 {
 	Database *first = nullptr;
 
@@ -182,7 +182,7 @@ Roster::first_due(TimestampTz *when)
 }
 
 void
-Roster::plan_again() const
+Schedule::replan() const
 {
 	for (const Database &database : databases)
 	{
@@ -199,7 +199,7 @@ Roster::plan_again() const
 }
 
 void
-Roster::limit_plans(TimestampTz now)
+Schedule::limit_plans(TimestampTz now)
 {
 	for (Database &database : databases)
 	{

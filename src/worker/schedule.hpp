@@ -13,23 +13,23 @@ struct Database
 {
 	Oid oid = InvalidOid;
 	bool unvisited = true;
-	bool left_out = false; /* in this round, for want of shared memory */
+	bool skipped = false; /* in this round, for want of shared memory */
 	BackgroundWorkerHandle *worker = nullptr;
 	TimestampTz started = 0;
 };
 
-struct Roster
+struct Schedule
 {
 	Array<Database> databases;
 
 	/* Takes note of new databases, forgets those that are gone; what was left out may be tried again. */
-	void read_again();
+	void reload();
 
 	/* Forgets one that was dropped, or closed, since it was read; true if so. */
 	bool forget_if_gone(Database *database);
 
 	/* Whether backends have called for runs in databases that have been created since it was read. */
-	bool lacks_one_called_for() const;
+	bool lacks_requested_database() const;
 
 	/* Whether all are visited and no worker runs. */
 	bool is_idle() const;
@@ -38,14 +38,14 @@ struct Roster
 	Database *first_due(TimestampTz *when);
 
 	/* Puts all plans by the settings as they are now. */
-	void plan_again() const;
+	void replan() const;
 
 	/* Moves times that lie further ahead than planned, because the clock was set back, to where they would be now. */
 	void limit_plans(TimestampTz now);
 
 	const Database *find(Oid oid) const;
 };
-static_assert(std::is_trivially_destructible_v<Roster>);
+static_assert(std::is_trivially_destructible_v<Schedule>);
 
 /* Takes note of how a database's worker has ended, and plans the next run. */
 void settle(Database *database, TimestampTz now);

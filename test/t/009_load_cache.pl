@@ -1,7 +1,7 @@
 # The load cache in shared memory: new rooms placed without a count for each room
 # (gxy_balancer.load_max_age).
 #
-# _check_board() compares the cache with a count; each section ends with that comparison. With a
+# _check_load_cache() compares the cache with a count; each section ends with that comparison. With a
 # load_max_age of an hour the baseline stays, so a correct figure shows that the transactions
 # themselves updated the cache. With a millisecond the baseline is counted again all the time, which
 # tests transactions that are in flight during a count.
@@ -29,15 +29,15 @@ sub agrees
 {
 	my ($what) = @_;
 
-	is( sql(q{SELECT server, usable, board_rooms, rooms, board_load, load FROM _check_board()
-		WHERE NOT usable OR board_rooms <> rooms OR board_load <> load}),
-		'', "$what: the board agrees with the tables");
+	is( sql(q{SELECT server, usable, cached_rooms, rooms, cached_load, load FROM _check_load_cache()
+		WHERE NOT usable OR cached_rooms <> rooms OR cached_load <> load}),
+		'', "$what: the load cache agrees with the tables");
 }
 
 # The loads by the cache.
 sub rooms_on
 {
-	return sql("SELECT board_rooms FROM _check_board() WHERE server = '$_[0]'");
+	return sql("SELECT cached_rooms FROM _check_load_cache() WHERE server = '$_[0]'");
 }
 
 # The interval between two counts depends on how long a count takes. Repeats the step until a count
@@ -45,7 +45,7 @@ sub rooms_on
 sub until_counted
 {
 	my ($step) = @_;
-	my $query = 'SELECT max(counted_at) FROM _check_board()';
+	my $query = 'SELECT max(counted_at) FROM _check_load_cache()';
 	my $last = sql($query);
 	my $end = time() + $PostgreSQL::Test::Utils::timeout_default;
 
@@ -60,7 +60,7 @@ sub until_counted
 # Whether there is a count that is not due to be made again at once.
 sub counted
 {
-	return sql('SELECT bool_and(usable AND counted_at IS NOT NULL) FROM _check_board()');
+	return sql('SELECT bool_and(usable AND counted_at IS NOT NULL) FROM _check_load_cache()');
 }
 
 # The locks under which a room is placed, as a transaction has them after its statements; it is committed.
@@ -89,7 +89,7 @@ sub recount
 sub outdate
 {
 	sql(q{SET statement_timeout = '60s'; DO $$BEGIN
-		WHILE EXISTS (SELECT FROM _check_board() WHERE NOT usable OR counted_at IS NOT NULL) LOOP
+		WHILE EXISTS (SELECT FROM _check_load_cache() WHERE NOT usable OR counted_at IS NOT NULL) LOOP
 			BEGIN
 				SET LOCAL gxy_balancer.load_max_age = '1ms';
 				INSERT INTO marks DEFAULT VALUES;
@@ -121,7 +121,7 @@ sql(q{
 	SELECT attach_sessions('sessions');
 	INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('before', 'gxy1');
 });
-is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'no count before the first new room');
+is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'no count before the first new room');
 is(sql('SELECT get_or_assign_server(1)'), 'gxy2', 'the first new room counts');
 agrees('after the first new room');
 sql(q{INSERT INTO sessions SELECT 1, i, 'gxy2' FROM generate_series(1, 100) i});
@@ -233,7 +233,7 @@ agrees('ROLLBACK PREPARED');
 prepare('survivor', 'SELECT get_or_assign_server(34)', 'SAVEPOINT a', 'SELECT get_or_assign_server(35), get_or_assign_server(36)');
 prepare('loser', 'SELECT get_or_assign_server(37), get_or_assign_server(38)');
 $node->restart;
-is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'a restart forgets the load cache');
+is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'a restart forgets the load cache');
 prepare('told', "INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('told', 'gxy1')");
 sql('SELECT get_or_assign_server(39)');
 agrees('prepared transactions after a restart');
@@ -242,7 +242,7 @@ agrees('COMMIT PREPARED after a restart');
 sql("ROLLBACK PREPARED 'loser'");
 agrees('ROLLBACK PREPARED after a restart');
 sql("COMMIT PREPARED 'told'");
-agrees('COMMIT PREPARED of what the board was told after the restart');
+agrees('COMMIT PREPARED of what the load cache was told after the restart');
 
 #
 # The application's own statements
@@ -283,7 +283,7 @@ is(rooms_on('gxy1'), 0, 'a cleanup leaves nothing');
 
 sql(q{INSERT INTO sessions VALUES (80, 1, 'gxy3'), (80, 2, 'gxy3'), (81, 3, 'gxy3'), (82, 4, 'gxy3')});
 recount();
-is(locks_after('SELECT get_or_assign_server(79)'), 0, 'a room placed by the board leaves no lock');
+is(locks_after('SELECT get_or_assign_server(79)'), 0, 'a room placed by the load cache leaves no lock');
 is(locks_after('SELECT get_or_assign_server(80)'), 0, 'nor does one in progress');
 is(sql('SELECT get_or_assign_server(80)'), 'gxy3', 'a room that the count has seen in progress goes where its sessions are');
 sql('SELECT release_room(80)');
@@ -324,7 +324,7 @@ sql('CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.sessions (LIKE sessions); C
 sub usable_after
 {
 	my ($statement) = @_;
-	my @lines = split /\n/, sql("BEGIN; $statement; SELECT bool_and(usable) FROM _check_board(); ROLLBACK");
+	my @lines = split /\n/, sql("BEGIN; $statement; SELECT bool_and(usable) FROM _check_load_cache(); ROLLBACK");
 
 	return $lines[-1];
 }
@@ -345,10 +345,10 @@ sql(q{
 		VALUES ('large', 'gxy1', 1000), ('a', 'gxy2', 1), ('b', 'gxy2', 1), ('c', 'gxy3', 1), ('d', 'gxy3', 1), ('e', 'gxy4', 1), ('f', 'gxy4', 2);
 });
 recount();
-my $last = sql('SELECT max(counted_at) FROM _check_board()');
+my $last = sql('SELECT max(counted_at) FROM _check_load_cache()');
 is(sql(q{SET gxy_balancer.load_metric = rooms; SELECT get_or_assign_server('by rooms')}), 'gxy1', 'a load in rooms is that of the fewest rooms');
 is(sql(q{SELECT get_or_assign_server('by users')}), 'gxy2', 'and one in users that of the fewest users');
-is(sql('SELECT max(counted_at) FROM _check_board()'), $last, 'by one and the same count');
+is(sql('SELECT max(counted_at) FROM _check_load_cache()'), $last, 'by one and the same count');
 
 # Rooms of a server that is not in the pool are not counted.
 sql(q{
@@ -357,7 +357,7 @@ sql(q{
 });
 recount();
 sql(q{INSERT INTO balancer_servers (name) VALUES ('gxy5'); SELECT get_or_assign_server('new server')});
-is(rooms_on('gxy5'), 3, 'a server that had rooms before it was in the pool has them on the board');
+is(rooms_on('gxy5'), 3, 'a server that had rooms before it was in the pool has them in the load cache');
 agrees('with a server that had rooms before');
 sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers WHERE name = 'gxy5'});
 recount();
@@ -390,7 +390,7 @@ sql(q{
 });
 recount();
 is(sql(q{SET gxy_balancer.failover_delay = 0; SELECT set_server_state('gxy1', 'offline'); SELECT get_or_assign_server(94)}),
-	"offline\nspare2", 'a claim counts for the board before the rooms have been moved');
+	"offline\nspare2", 'a claim counts for the load cache before the rooms have been moved');
 is(rooms_on('spare1'), 3, 'they are where the claim says');
 agrees('with a claim');
 sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers; SELECT init_servers('gxy1,gxy2,gxy3')});
@@ -401,7 +401,7 @@ recount();
 #
 
 my $flags = PostgreSQL::Test::Utils::tempdir;
-my $library = Cwd::getcwd() . '/test/board/late';
+my $library = Cwd::getcwd() . '/test/load_cache/late';
 
 sub flag
 {
@@ -420,7 +420,7 @@ sub start_counting
 	my $pid = $session->query_safe('SELECT pg_backend_pid()');
 
 	$session->query_until(qr/counting/,
-		"SET board.hold_up = '$flag';\n\\echo counting\nSELECT get_or_assign_server(nextval('rooms'));\n\\echo done\n");
+		"SET cache.hold_up = '$flag';\n\\echo counting\nSELECT get_or_assign_server(nextval('rooms'));\n\\echo done\n");
 	wait_until($node, 'postgres', "SELECT (pg_stat_file('$flag.reached', true)).size IS NOT NULL");
 	unlink "$flag.reached";
 	return ($session, $pid, $flag);
@@ -459,8 +459,8 @@ sql(qq{
 	CREATE FUNCTION wait_while_exists(text) RETURNS void LANGUAGE c AS '$library/late';
 	CREATE FUNCTION held_up() RETURNS boolean LANGUAGE plpgsql STABLE AS \$\$
 	BEGIN
-		IF current_setting('board.hold_up', true) <> '' THEN
-			PERFORM public.wait_while_exists(current_setting('board.hold_up'));
+		IF current_setting('cache.hold_up', true) <> '' THEN
+			PERFORM public.wait_while_exists(current_setting('cache.hold_up'));
 		END IF;
 		RETURN true;
 	END\$\$;
@@ -470,7 +470,7 @@ sql(qq{
 
 my ($committing, $commit_flag) = start_committing('committed');
 sql(q{SELECT get_or_assign_server('beside')});
-is(sql('SELECT max(counted_at) FROM _check_board()'), '', 'a count that has seen what is yet to be told is not installed');
+is(sql('SELECT max(counted_at) FROM _check_load_cache()'), '', 'a count that has seen what is yet to be told is not installed');
 agrees('beside a commit that is yet to be told');
 let_go($committing, $commit_flag);
 agrees('when it is told');
@@ -512,7 +512,7 @@ sub hold_up_count
 	my $took = sql("SELECT clock_timestamp() - '$from'");
 
 	let_go($counting, $flag);
-	return ($took, sql('SELECT max(counted_at) FROM _check_board()'));
+	return ($took, sql('SELECT max(counted_at) FROM _check_load_cache()'));
 }
 
 # A count by other settings is of no use, though there can be no other for now: the first two servers change places.
@@ -527,10 +527,10 @@ let_go($counting, $count_flag);
 
 (my $took, $last) = hold_up_count(1);
 recount();
-is(sql("SELECT max(counted_at) - '$last' >= 20 * interval '$took' FROM _check_board()"), 't', 'counts take a twentieth of the time');
+is(sql("SELECT max(counted_at) - '$last' >= 20 * interval '$took' FROM _check_load_cache()"), 't', 'counts take a twentieth of the time');
 ($took, $last) = hold_up_count(10);
 recount('SET gxy_balancer.avg_room_occupancy = 20');
-is(sql("SELECT max(counted_at) - '$last' >= 2 * interval '$took' FROM _check_board()"), 't', 'and a third, where settings differ');
+is(sql("SELECT max(counted_at) - '$last' >= 2 * interval '$took' FROM _check_load_cache()"), 't', 'and a third, where settings differ');
 recount();
 sql(q{SELECT attach_sessions('sessions')});
 
@@ -547,7 +547,7 @@ $preparing->query_safe(qq{BEGIN; INSERT INTO room_server_assignments (room_id, g
 $preparing->query_until(qr/preparing/, "\\echo preparing\nPREPARE TRANSACTION 'late';\n\\echo done\n");
 wait_until($node, 'postgres', "SELECT count(*) = 1 FROM pg_prepared_xacts WHERE gid = 'late'");
 sql(q{SELECT get_or_assign_server('beside a late one')});
-isnt(sql('SELECT max(counted_at) FROM _check_board()'), '', 'a count is made beside a transaction that is being prepared');
+isnt(sql('SELECT max(counted_at) FROM _check_load_cache()'), '', 'a count is made beside a transaction that is being prepared');
 agrees('which is told once, in flight');
 let_go($preparing, $prepare_flag);
 agrees('and when it is in the list');
@@ -668,7 +668,7 @@ for my $number (1 .. 12)
 	sql("CREATE DATABASE other$number STRATEGY file_copy");
 	is($node->safe_psql("other$number", 'CREATE EXTENSION gxy_balancer; SELECT get_or_assign_server(1)'), 'gxy1',
 		"database $number has its first room");
-	is($node->safe_psql("other$number", 'SELECT bool_and(usable) FROM _check_board()'), 't', 'and its own load cache');
+	is($node->safe_psql("other$number", 'SELECT bool_and(usable) FROM _check_load_cache()'), 't', 'and its own load cache');
 }
 agrees('and this one has kept its own');
 
@@ -681,7 +681,7 @@ sql(q{
 	INSERT INTO sessions SELECT i, i, 'many' || i % 4997 + 1 FROM generate_series(300001, 400000) i;
 });
 recount();
-is(sql(q{SELECT count(*), bool_and(usable) FROM _check_board()}), '5000|t', 'five thousand servers are in the load cache');
+is(sql(q{SELECT count(*), bool_and(usable) FROM _check_load_cache()}), '5000|t', 'five thousand servers are in the load cache');
 is( sql(q{SELECT count(*) FILTER (WHERE get_or_assign_server(i) <> 'many' || i % 4997 + 1) FROM generate_series(300001, 400000, 5000) i}),
 	'0', 'with a hundred thousand rooms in progress, which go where their sessions are');
 cmp_ok(sql($memory), '>', $before + 100000 * 16, 'it has the memory for that');
@@ -713,7 +713,7 @@ $node->poll_query_until('postgres', q{SELECT get_or_assign_server(nextval('rooms
 	FROM balancer_memory WHERE what = 'limit'});
 sql(q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 10)});
 is(sql('SELECT shared_memory IS NULL FROM balancer_stats'), 't', 'with a higher limit there is memory');
-is(sql('SELECT bool_or(usable) FROM _check_board()'), 'f', 'but no count is of use while a change that was not told is open');
+is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'but no count is of use while a change that was not told is open');
 $open_change->query_safe('COMMIT');
 sql(q{SELECT get_or_assign_server(nextval('rooms'))});
 agrees('when it has ended');

@@ -48,7 +48,7 @@ my @calls = (
 	q{SELECT room_server('old')}, q{SELECT get_or_assign_server('old')}, q{SELECT touch_room('old', 3)},
 	q{SELECT count(*) FROM explain_assignment('other')}, q{SELECT count(*) FROM balancer_load},
 	q{SELECT count(*) FROM balancer_rooms}, q{SELECT count(*) FROM balancer_stats},
-	q{SELECT count(*) FROM _check_board()}, q{SELECT server_state('gxy2')}, q{SELECT get_or_assign_server('other')},
+	q{SELECT count(*) FROM _check_load_cache()}, q{SELECT server_state('gxy2')}, q{SELECT get_or_assign_server('other')},
 	q{SELECT get_or_assign_server('new')}, q{SELECT touch_room('new')}, q{SELECT move_room('old', 'gxy2')},
 	q{SELECT pin_room('new', 'gxy2', 7)}, q{SELECT unpin_room('new')}, q{SELECT server_heartbeat('gxy2', false)},
 	q{SELECT server_heartbeat('gxy2', true)}, q{SELECT set_server_state('gxy3', 'offline')},

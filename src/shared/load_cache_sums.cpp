@@ -1,0 +1,194 @@
+/*
+ * load_cache_sums.cpp: the steps that change or read the sums of a load cache. See the head of shared/load_cache.cpp.
+ *
+ * The lock is held for a step per server, and while it is held a backend waits only for other short locks.
+ */
+#include "shared/load_cache_sums.hpp"
+
+#include "shared/load_cache_orphans.hpp"
+#include "shared/load_cache_settlement.hpp"
+#include "shared/load_cache_state.hpp"
+
+namespace gxy
+{
+namespace
+{
+
+/* The caller holds the lock. */
+void
+undo_in_flight(LoadCache *cache, const LoadDelta *deltas, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (deltas[i].slot >= 0)
+			slot_at(cache, deltas[i].slot).in_flight += -deltas[i].added;
+}
+
+} // namespace
+
+int
+server_slot(LoadCache *cache, std::uint64_t server)
+{
+	enum class Lack
+	{
+		nothing,
+		name_entries,
+		slots
+	};
+
+	for (;;)
+	{
+		int slot = -1;
+		Lack lack = locked(cache, [&] {
+			Table &names = cache->names;
+			NamedSlot *known = names.size > 0 ? &find_entry(shared<NamedSlot>(names.entries),
+															names.size, &NamedSlot::server, server)
+											  : nullptr;
+
+			if (known != nullptr && known->server == server)
+				slot = known->slot;
+			else if (names.is_full())
+				return Lack::name_entries;
+			else if (cache->slot_count == slots_in(cache->chunk_count))
+				return Lack::slots;
+			else
+			{
+				*known = NamedSlot{.server = server, .slot = cache->slot_count++};
+				names.count++;
+				slot = known->slot;
+			}
+			return Lack::nothing;
+		});
+
+		if (lack == Lack::nothing)
+			return slot;
+		if (!(lack == Lack::name_entries
+				  ? grow_table(cache, &LoadCache::names, &NamedSlot::server, cache->names.count + 1)
+				  : add_chunk(cache)))
+			return -1;
+	}
+}
+
+void
+add_in_flight(LoadCache *cache, TransactionId transaction, const LoadDelta &delta)
+{
+	locked(cache, [=] {
+		my_transaction() = transaction;
+		slot_at(cache, delta.slot).in_flight += delta.added;
+	});
+}
+
+void
+remove_in_flight(LoadCache *cache, const LoadDelta *deltas, int count, bool transaction_ends)
+{
+	locked_in_callback(cache, [=] {
+		undo_in_flight(cache, deltas, count);
+		if (transaction_ends)
+			my_transaction() = InvalidTransactionId;
+	});
+}
+
+void
+commit_deltas(LoadCache *cache, TransactionId transaction, const LoadDelta *deltas, int count)
+{
+	locked_in_callback(cache, [=] {
+		undo_in_flight(cache, deltas, count);
+		for (int i = 0; i < count; i++)
+			apply_commit(cache, transaction, deltas[i].slot, deltas[i].added, deltas[i].removed);
+		my_transaction() = InvalidTransactionId;
+	});
+}
+
+void
+prepare_deltas(LoadCache *cache, TransactionId transaction, const LoadDelta *deltas, int count,
+			   SharedPointer block)
+{
+	if (block != 0)
+		for (int i = 0; i < count; i++)
+			shared<PreparedBlock>(block)->deltas[i] = PreparedDelta{.transaction = transaction,
+																	.slot = deltas[i].slot,
+																	.added = deltas[i].added,
+																	.removed = deltas[i].removed};
+	locked_in_callback(cache, [=] {
+		if (block != 0)
+		{
+			shared<PreparedBlock>(block)->count = count;
+			add_prepared_block(cache, block);
+		}
+		else
+		{
+			undo_in_flight(cache, deltas, count);
+			forget_prepared(cache);
+		}
+		my_transaction() = InvalidTransactionId;
+	});
+}
+
+void
+discard_prepared(LoadCache *cache, SharedPointer block)
+{
+	locked_in_callback(cache, [=] { add_prepared_block(cache, block); });
+}
+
+void
+add_orphan(LoadCache *cache, TransactionId transaction, std::uint64_t room)
+{
+	for (;;)
+	{
+		bool listed = locked(cache, [=] { return list_orphan(cache, room, transaction); });
+
+		if (listed)
+			return;
+		if (!grow_table(cache, &LoadCache::orphans, &Orphan::room, cache->orphans.count + 1))
+			break;
+	}
+	locked(cache, [=] { treat_all_as_orphans(cache, transaction); });
+}
+
+Reserved
+reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<const LoadDelta> own,
+				 Server *servers, Decision *decision)
+{
+	TransactionId transaction = GetTopTransactionId();
+
+	return locked(cache, [&] {
+		resolve_prepared(cache);
+		if (!cache->usable || cache->key != request.key)
+			return Reserved::no_baseline;
+		if (!request.room_examined && may_be_orphan(cache, request.room))
+			return Reserved::needs_sessions;
+		for (int i = 0; i < request.server_count; i++)
+		{
+			Load sum = slot_at(cache, request.slots[i]).sum();
+
+			for (const LoadDelta &delta : own)
+				if (delta.slot == request.slots[i])
+					sum += delta.removed;
+			servers[i].rooms = std::max<std::int64_t>(sum.rooms, 0);
+			servers[i].load = request.rules->metric == LoadMetric::rooms
+								  ? servers[i].rooms * request.rules->avg_room_occupancy
+								  : std::max<std::int64_t>(sum.users, 0);
+		}
+		hand_over_claimed(servers, &Server::load, request.claimed_by, request.server_count);
+		*decision = decide(servers, request.server_count, request.expected, *request.rules);
+		if (decision->outcome != Outcome::placed)
+			return Reserved::refused;
+		slot_at(cache, request.slots[decision->server]).in_flight += request.load;
+		my_transaction() = transaction;
+		return Reserved::reserved;
+	});
+}
+
+bool
+read_loads(LoadCache *cache, BaselineKey key, const int *slots, Load *loads, int count,
+		   TimestampTz *counted_at)
+{
+	return locked(cache, [=] {
+		resolve_prepared(cache);
+		for (int i = 0; i < count; i++)
+			loads[i] = slot_at(cache, slots[i]).sum();
+		*counted_at = cache->counted != 0 ? cache->counted_at : 0;
+		return cache->usable && cache->key == key;
+	});
+}
+
+} // namespace gxy
