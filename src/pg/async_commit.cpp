@@ -11,8 +11,8 @@ XLogRecPtr expendable_end = InvalidXLogRecPtr;
 extern "C"
 {
 	/*
-	 * Deferred triggers have run before XACT_EVENT_PRE_COMMIT. What the server itself writes later, it writes for
-	 * statements that have written before. PREPARE TRANSACTION always waits.
+	 * Deferred triggers have run before XACT_EVENT_PRE_COMMIT. What the server itself writes later,
+	 * it writes for statements that have written before. PREPARE TRANSACTION always waits.
 	 */
 	static void at_end_of_transaction(XactEvent event, void *)
 	{

@@ -84,7 +84,10 @@ update_row(Relation heap, ItemPointer tid, TupleTableSlot *row)
 	return change;
 }
 
-/* Constraints are code of the table's owner, and may write as well: whatever that is, it is not expendable. */
+/*
+ * Constraints are code of the table's owner, and may write as well: whatever that is, it is not
+ * expendable.
+ */
 Change
 change_columns(Relation heap, ItemPointer tid, std::span<const int> columns, const Datum *values,
 			   Durability durability)

@@ -24,7 +24,10 @@ enum class Change
 
 Change change_of(TM_Result result);
 
-/* Whether a crash may lose a change although its transaction has committed: see pg/async_commit.hpp. */
+/*
+ * Whether a crash may lose a change although its transaction has committed: see
+ * pg/async_commit.hpp.
+ */
 enum class Durability
 {
 	required,

@@ -240,7 +240,10 @@ define_times()
 						"How long a server is offline before its rooms are moved.",
 						&setting::failover_delay, 5 * 1000, 0);
 
-	/* A user who is sent to a server that is offline cannot join; one who is sent elsewhere may split the room. */
+	/*
+	 * A user who is sent to a server that is offline cannot join; one who is sent elsewhere may
+	 * split the room.
+	 */
 	DefineCustomBoolVariable(
 		"gxy_balancer.failover_on_call",
 		"Whether callers get a room's new server at once, not after failover_delay.",
@@ -307,7 +310,10 @@ define_settings(void (*servers_changed)())
 		"0: none, and sizes remembered before are not used.", &setting::max_learned_rooms, 100000,
 		0, 1000000, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 
-	/* Grows with what there is to remember; a limit keeps a runaway from taking a container's /dev/shm. */
+	/*
+	 * Grows with what there is to remember; a limit keeps a runaway from taking a container's
+	 * /dev/shm.
+	 */
 	DefineCustomIntVariable("gxy_balancer.max_shared_memory",
 							"How much shared memory all databases of the server may take together.",
 							nullptr, &setting::max_shared_memory, 64 * 1024, 256, MAX_KILOBYTES,

@@ -1,8 +1,9 @@
 /*
  * load_cache_refresh.cpp: counts the baseline of the load cache, and reserves places by it.
  *
- * The caller that finds the baseline too old counts a new one, while all others use the old one. It counts in its own
- * transaction, whose lock on the assignments excludes a TRUNCATE until the transaction ends.
+ * The caller that finds the baseline too old counts a new one, while all others use the old one. It
+ * counts in its own transaction, whose lock on the assignments excludes a TRUNCATE until the
+ * transaction ends.
  */
 #include "placement/load_cache_refresh.hpp"
 
@@ -14,12 +15,21 @@ namespace gxy
 namespace
 {
 
-/* Milliseconds to wait for the first baseline. After that the room is counted for, so this need not be the deadline. */
+/*
+ * Milliseconds to wait for the first baseline. After that the room is counted for, so this need not
+ * be the deadline.
+ */
 constexpr int longest_wait = 1000;
-/* Attempts, one a millisecond. A transaction that has committed runs its callbacks within microseconds. */
+/*
+ * Attempts, one a millisecond. A transaction that has committed runs its callbacks within
+ * microseconds.
+ */
 constexpr int install_attempts = 1000;
 
-/* Reads the rows of prepared transactions. Their slots are looked up after the scan, which holds page locks. */
+/*
+ * Reads the rows of prepared transactions. Their slots are looked up after the scan, which holds
+ * page locks.
+ */
 void
 read_prepared_rows(const BaselineCount &count, const PlacementRequest &request,
 				   const PlacementInput &input, const Assignments &assignments, LoadCache *cache,
@@ -122,8 +132,8 @@ baseline_key_of(const Pool &pool, const Rules &rules)
 }
 
 /*
- * Returns the slots of a pool's servers, or nullptr if there is no memory for one. The slots of the last copy of the pool
- * are remembered, because slots never change.
+ * Returns the slots of a pool's servers, or nullptr if there is no memory for one. The slots of the
+ * last copy of the pool are remembered, because slots never change.
  */
 const int *
 slots_of(LoadCache *cache, const Pool &pool)

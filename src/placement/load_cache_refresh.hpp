@@ -1,6 +1,6 @@
 /*
- * load_cache_refresh.hpp: the load cache as placement uses it: for a pool and the settings in force, with a baseline that is
- * new enough.
+ * load_cache_refresh.hpp: the load cache as placement uses it: for a pool and the settings in
+ * force, with a baseline that is new enough.
  */
 #pragma once
 
@@ -25,17 +25,18 @@ struct PoolLoadCache
 std::optional<PoolLoadCache> load_cache_for(const Pool &pool, const Rules &rules, TimestampTz now);
 
 /*
- * Returns the load cache, if this transaction may place a room by it: counts a new baseline if one is due and no other
- * backend is counting, and waits a second at most for the first one. Raises what reading the sessions raises.
- * std::nullopt: the room needs a count of its own, for *reason.
+ * Returns the load cache, if this transaction may place a room by it: counts a new baseline if one
+ * is due and no other backend is counting, and waits a second at most for the first one. Raises
+ * what reading the sessions raises. std::nullopt: the room needs a count of its own, for *reason.
  */
 std::optional<PoolLoadCache> fresh_load_cache(const PlacementRequest &request,
 											  const PlacementInput &input,
 											  const Assignments &assignments, CountReason *reason);
 
 /*
- * Chooses a server by the load cache and reserves the room's place there, in one step. load: what the room adds.
- * examined: the room's sessions are in the input. servers: by list_servers(); their loads are filled in.
+ * Chooses a server by the load cache and reserves the room's place there, in one step. load: what
+ * the room adds. examined: the room's sessions are in the input. servers: by list_servers(); their
+ * loads are filled in.
  */
 Reserved reserve(const PoolLoadCache &cache, const PlacementRequest &request,
 				 const PlacementInput &input, Load load, bool examined, Server *servers,

@@ -1,8 +1,8 @@
 /*
  * failure_detector.cpp: counts the reporting, fresh and silent servers.
  *
- * A server that is unhealthy and still silent is not counted. Otherwise each real failure would make it more likely that
- * the next one is taken for a failure of the monitor.
+ * A server that is unhealthy and still silent is not counted. Otherwise each real failure would
+ * make it more likely that the next one is taken for a failure of the monitor.
  */
 #include "policy/failure_detector.hpp"
 

@@ -1,11 +1,13 @@
 /*
  * failure_detector.hpp: which servers are silent, and whether the servers or their monitor failed.
  *
- * Values in, verdict out, like the placement policy: no PostgreSQL, no clock. Times are microseconds.
+ * Values in, verdict out, like the placement policy: no PostgreSQL, no clock. Times are
+ * microseconds.
  *
- * A server is silent if it has reported at least once and its last heartbeat is older than the timeout. If the monitor
- * itself fails, all servers become silent one after the other. So silent servers are marked unhealthy only if at least
- * half of the reporting servers sent a heartbeat within half the timeout, and at most half of them are silent.
+ * A server is silent if it has reported at least once and its last heartbeat is older than the
+ * timeout. If the monitor itself fails, all servers become silent one after the other. So silent
+ * servers are marked unhealthy only if at least half of the reporting servers sent a heartbeat
+ * within half the timeout, and at most half of them are silent.
  */
 #pragma once
 

@@ -1,8 +1,9 @@
 /*
  * placement_policy.cpp: the placement rules.
  *
- * A server's Standing is compared first; compare() orders servers of equal standing. Every order ends
- * with position and name, so the same pool always gives the same server, in whatever order it was read.
+ * A server's Standing is compared first; compare() orders servers of equal standing. Every order
+ * ends with position and name, so the same pool always gives the same server, in whatever order it
+ * was read.
  */
 #include "policy/placement_policy.hpp"
 
@@ -79,8 +80,8 @@ by_preference(const Server &a, const Server &b, Strategy strategy)
 }
 
 /*
- * Orders servers that get the room only if no better server is online: standbys last, because they are
- * for failovers, and servers of other regions before them.
+ * Orders servers that get the room only if no better server is online: standbys last, because they
+ * are for failovers, and servers of other regions before them.
  */
 Order
 by_last_resort(const Server &a, const Verdict &va, const Server &b, const Verdict &vb,

@@ -55,7 +55,10 @@ enum class Overflow : std::uint8_t
 	error
 };
 
-/* The settings that shape a decision; the numbers are the defaults, found by simulation: doc/balance.md. */
+/*
+ * The settings that shape a decision; the numbers are the defaults, found by simulation:
+ * doc/balance.md.
+ */
 struct Rules
 {
 	Strategy strategy = Strategy::least_loaded;
@@ -157,12 +160,13 @@ struct RoomUse
 };
 
 /*
- * Returns the load of a room in users, >= 0: active + missing^2 / expected, where missing = expected -
- * active, counted within join_window after the assignment and >= 0. Source: simulation, doc/balance.md.
+ * Returns the load of a room in users, >= 0: active + missing^2 / expected, where missing =
+ * expected - active, counted within join_window after the assignment and >= 0. Source: simulation,
+ * doc/balance.md.
  *
- * Without the second term every room of a burst goes to one server, because its users have not joined
- * yet. The square lets a wrong expectation fade as the room fills. Example: 10 expected, 0 active: load
- * 10; 5 active: 5 + 25 / 10 = 7.5, rounded 8; 10 active: 10.
+ * Without the second term every room of a burst goes to one server, because its users have not
+ * joined yet. The square lets a wrong expectation fade as the room fills. Example: 10 expected, 0
+ * active: load 10; 5 active: 5 + 25 / 10 = 7.5, rounded 8; 10 active: 10.
  *
  * All of missing counts if a pin names the size, for as long as the pin exists, and if strategy is
  * sequential, because a server that is filled up has no space for users who join later. A negative

@@ -1,12 +1,12 @@
 /*
  * room_size_model.hpp: how many users a room will have, from what was seen of it before.
  *
- * Like the policy: values in, values out, standard C++ only, and time comes as an argument, so
- * the unit tests and the simulator link the code that the worker and the backends run.
+ * Like the policy: values in, values out, standard C++ only, and time comes as an argument, so the
+ * unit tests and the simulator link the code that the worker and the backends run.
  *
- * An occasion is one use of a room, from its assignment until it is freed. Of an occasion its peak is
- * kept: the most users that a sample saw. Of a room an exponentially weighted mean of its peaks is
- * kept, and their number. The end of an occasion is not reported: the first sample of the next
+ * An occasion is one use of a room, from its assignment until it is freed. Of an occasion its peak
+ * is kept: the most users that a sample saw. Of a room an exponentially weighted mean of its peaks
+ * is kept, and their number. The end of an occasion is not reported: the first sample of the next
  * assignment closes it, and learned_size() counts the open occasion as if it were closed.
  */
 #pragma once
@@ -36,9 +36,9 @@ struct RoomHistory
 };
 
 /*
- * Adds a sample: active users at the time now, in a room assigned at assigned_at. Returns true if the
- * history has changed and must be stored; a sample at or below the peak changes nothing. An assignment
- * without any active user is not an occasion.
+ * Adds a sample: active users at the time now, in a room assigned at assigned_at. Returns true if
+ * the history has changed and must be stored; a sample at or below the peak changes nothing. An
+ * assignment without any active user is not an occasion.
  */
 bool observe(RoomHistory *history, std::int64_t active, std::int64_t assigned_at, std::int64_t now,
 			 const SizeModelRules &rules = {});

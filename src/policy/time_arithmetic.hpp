@@ -1,8 +1,9 @@
 /*
  * time_arithmetic.hpp: differences and sums of times that do not overflow.
  *
- * Times are microseconds, and 64 bits hold every one of them, but not every difference: tables may hold '-infinity' and
- * 'infinity', the least and the greatest value. Whatever is computed with a time from a table is computed here.
+ * Times are microseconds, and 64 bits hold every one of them, but not every difference: tables may
+ * hold '-infinity' and 'infinity', the least and the greatest value. Whatever is computed with a
+ * time from a table is computed here.
  */
 #pragma once
 
@@ -12,7 +13,10 @@
 namespace gxy
 {
 
-/* How long ago a time was; negative if it is yet to come. The greatest or least number if it does not fit. */
+/*
+ * How long ago a time was; negative if it is yet to come. The greatest or least number if it does
+ * not fit.
+ */
 constexpr std::int64_t
 elapsed(std::int64_t since, std::int64_t now)
 {
@@ -24,7 +28,10 @@ elapsed(std::int64_t since, std::int64_t now)
 					   : std::numeric_limits<std::int64_t>::min();
 }
 
-/* A time that is later by a duration, or earlier by a negative one; 'infinity' or '-infinity' if it does not fit. */
+/*
+ * A time that is later by a duration, or earlier by a negative one; 'infinity' or '-infinity' if it
+ * does not fit.
+ */
 constexpr std::int64_t
 later(std::int64_t time, std::int64_t duration)
 {

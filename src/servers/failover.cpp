@@ -46,7 +46,7 @@ has_lost_its_standby(const Pool &pool, const PoolServer &server)
 }
 
 bool
-is_settled(const Pool &pool)
+is_reconciled(const Pool &pool)
 {
 	return pool.orphans.count == 0 && std::none_of(pool.servers.begin(), pool.servers.end(),
 												   [&pool](const PoolServer &server) {
@@ -174,7 +174,10 @@ declare(const Declarations &declared, Deadline deadline)
 			.send();
 }
 
-/* Failovers that end because their servers are back, or gone from the pool. What has been moved stays where it is. */
+/*
+ * Failovers that end because their servers are back, or gone from the pool. What has been moved
+ * stays where it is.
+ */
 struct Endings
 {
 	struct Ending
@@ -364,7 +367,7 @@ try_lock_server_states()
 void
 reconcile_failovers(const char *cause, Deadline deadline)
 {
-	if (is_settled(pool(deadline)))
+	if (is_reconciled(pool(deadline)))
 		return;
 	lock_server_states(deadline);
 

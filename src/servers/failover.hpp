@@ -27,7 +27,10 @@ bool try_lock_server_states();
  */
 void reconcile_failovers(const char *cause, Deadline deadline);
 
-/* The server whose failure brought a room where it is, as the row's reason names it; empty if none did. */
+/*
+ * The server whose failure brought a room where it is, as the row's reason names it; empty if none
+ * did.
+ */
 std::string_view failed_server_of(const Assignment &row);
 
 } // namespace gxy

@@ -46,7 +46,10 @@ struct Failover
 	std::string_view target; /* empty: the rooms are spread */
 	int standby = -1;		 /* the target's index, -1 for none in the pool */
 
-	/* Whether rooms are elsewhere. A clock that was set back by more than the delay since then does not prolong it. */
+	/*
+	 * Whether rooms are elsewhere. A clock that was set back by more than the delay since then does
+	 * not prolong it.
+	 */
 	bool counts(TimestampTz now, Viewpoint viewpoint) const
 	{
 		return now >= due_at || (on_call && viewpoint == Viewpoint::caller) ||
@@ -139,8 +142,8 @@ struct Pool
 	std::span<const std::string_view> written_names() const;
 
 	/*
-	 * Where a room is whose row names a server and is as old as that. A claim counts from its time on, whether or not
-	 * the row has been rewritten, so that all callers get the same answer.
+	 * Where a room is whose row names a server and is as old as that. A claim counts from its time
+	 * on, whether or not the row has been rewritten, so that all callers get the same answer.
 	 */
 	RoomLocation locate(std::string_view server, TimestampTz assigned_at, TimestampTz now,
 						Viewpoint viewpoint = Viewpoint::caller) const;

@@ -214,7 +214,10 @@ read_failover(const Row &row)
 	return failover;
 }
 
-/* Of several active failovers of one server the latest counts; a restore may have brought the others back. */
+/*
+ * Of several active failovers of one server the latest counts; a restore may have brought the
+ * others back.
+ */
 void
 read_failovers(Pool *pool, Snapshot snapshot)
 {

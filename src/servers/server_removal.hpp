@@ -22,8 +22,8 @@ void guard_server_with_pins(std::string_view server);
 void note_truncation_of_servers();
 
 /*
- * Called afterwards. Raises 55006 if a server that is no longer in the pool has rooms or pins, those
- * in tables that the same statement has truncated not counted. The commit checks again.
+ * Called afterwards. Raises 55006 if a server that is no longer in the pool has rooms or pins,
+ * those in tables that the same statement has truncated not counted. The commit checks again.
  */
 void guard_truncation_of_servers();
 

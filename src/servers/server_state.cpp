@@ -107,7 +107,10 @@ summary_of(const HeartbeatReports &read, TimestampTz now)
 								microseconds(setting::heartbeat_timeout));
 }
 
-/* The reports, after those that are ahead of the clock have been brought back: their silence counts from now. */
+/*
+ * The reports, after those that are ahead of the clock have been brought back: their silence counts
+ * from now.
+ */
 HeartbeatReports
 reports_in_time(TimestampTz now, Deadline deadline)
 {
@@ -125,7 +128,9 @@ reports_in_time(TimestampTz now, Deadline deadline)
 	return read_reports(pool(deadline), deadline);
 }
 
-/* Declares silent servers, unless another transaction is changing a state or has done so already. */
+/*
+ * Declares silent servers, unless another transaction is changing a state or has done so already.
+ */
 void
 mark_unhealthy(TimestampTz now, Deadline deadline)
 {

@@ -1,5 +1,5 @@
 /*
- * backends.cpp: one block for all backends there may be: first their counters, then their transactions.
+ * backends.cpp: one block for all possible backends: first their counters, then their transactions.
  */
 #include "shared/backends.hpp"
 

@@ -1,5 +1,5 @@
 /*
- * backends.hpp: what shared memory has of each backend, by its number.
+ * backends.hpp: the part of shared memory that belongs to one backend, by the backend's number.
  */
 #pragma once
 
@@ -8,20 +8,29 @@
 namespace gxy
 {
 
-/* Written by its backend alone, without a lock; claimed under the header's lock. */
+/* Written by its backend only, without a lock; taken by a backend under the header's lock. */
 struct alignas(PG_CACHE_LINE_SIZE) BackendCounts
 {
 	Oid database; /* InvalidOid: no backend has counted here */
 	std::int64_t value[counters];
 };
 
-/* Makes the memory for all backends at the first use; false if there is none. Normal code, no lock held. */
+/*
+ * Makes the memory for all backends at the first use. Returns false if there is none. Normal code,
+ * no lock held.
+ */
 bool make_backends();
 
-/* By number; empty if they have not been made. Every process that uses them has called make_backends(). */
+/*
+ * Returns the counters by backend number; empty before make_backends(), which every process calls
+ * that uses them.
+ */
 std::span<BackendCounts> counts_of_backends();
 
-/* The transaction that each has something in flight of on the board of its database, under whose lock it is written. */
+/*
+ * Returns, by backend number, the transaction that has changes in flight in the load cache of the
+ * backend's database. Guarded by that cache's lock.
+ */
 std::span<TransactionId> transactions_of_backends();
 
 } // namespace gxy

@@ -1,8 +1,8 @@
 /*
  * databases.cpp: the directory of databases, an open hash table in a block of its own.
  *
- * It grows by moving to a larger block, under the header's lock: nothing outside of the lock has an address in it. The
- * entries stay where they are.
+ * It grows by moving to a larger block under the header's lock; no address in it is used without
+ * that lock. The entries do not move.
  */
 #include "shared/databases.hpp"
 
@@ -19,7 +19,7 @@ struct Slot
 
 constexpr int first_size = 64;
 
-DatabaseEntry *mine = nullptr;
+DatabaseEntry *mine = nullptr; /* of this backend's database */
 void (*free_function)(SharedPointer load_cache);
 Size (*bytes_function)(SharedPointer load_cache);
 
@@ -41,7 +41,7 @@ home_of(Oid database, int size)
 	return static_cast<int>(murmurhash32(database)) & (size - 1);
 }
 
-/* The slot of a database, or the free one where it would go. */
+/* Returns the slot of a database, or the free slot where it would go. */
 Slot *
 find_slot(Slot *table, int size, Oid database)
 {
@@ -52,11 +52,11 @@ find_slot(Slot *table, int size, Oid database)
 	return &table[at];
 }
 
-/* What a new entry needs, got before the lock is taken. */
+/* The memory for a new entry, allocated before the lock is taken. */
 struct Preparation
 {
 	SharedPointer entry = 0;
-	SharedPointer table = 0; /* 0: the old one does */
+	SharedPointer table = 0; /* 0: the old table has space */
 	int size = 0;
 };
 
@@ -78,7 +78,10 @@ move_to(SharedPointer table, int size)
 	directory().size = size;
 }
 
-/* The entry of a database; takes what it needs of a preparation, and leaves the rest to be freed. */
+/*
+ * Returns the entry of a database, made from the prepared memory if there is none; nullptr if that
+ * does not suffice. What remains in *preparation is to be freed. The caller holds the lock.
+ */
 DatabaseEntry *
 find_or_enter(Oid database, Preparation *preparation)
 {
@@ -109,7 +112,10 @@ find_or_enter(Oid database, Preparation *preparation)
 	return entry;
 }
 
-/* Entries that were placed behind the freed one because it was in the way move up. */
+/*
+ * Empties a slot, and moves the entries up that follow it because it was taken when they were
+ * added.
+ */
 void
 close_gap(int gap)
 {
@@ -233,7 +239,10 @@ free_database(Oid database, bool (*condition)(const DatabaseEntry &))
 void
 free_dropped_databases()
 {
-	/* In this order: one that gets its entry while pg_database is read may be younger than what is seen there. */
+	/*
+	 * First the entries, then pg_database: a database that gets its entry later may be younger than
+	 * the snapshot.
+	 */
 	Array<Oid> entered = list_databases([](const DatabaseEntry &) { return true; });
 	Array<Oid> existing;
 

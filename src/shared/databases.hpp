@@ -1,9 +1,9 @@
 /*
- * databases.hpp: what shared memory has of each database that called, found by its OID.
+ * databases.hpp: the part of shared memory that belongs to one database, found by its OID.
  *
- * An entry is made by the first call in a database and keeps its address until the database is dropped: so a backend may
- * keep the address of its own. Entries of dropped databases are freed by the launcher, and by whoever finds the memory
- * limit reached.
+ * An entry is made by the first call in a database. It keeps its address until the database is
+ * dropped, so a backend may keep the address of its own database's entry. The launcher frees the
+ * entries of dropped databases.
  */
 #pragma once
 
@@ -34,80 +34,93 @@ enum class Counter
 };
 inline constexpr int counters = static_cast<int>(Counter::count);
 
-/* Why a room was placed by a count of its own and not by the load cache. */
+/* Why a room was placed by a count and not by the load cache. */
 enum class CountReason : std::uint32_t
 {
-	no_reason,	/* none was */
+	no_reason,	/* no room was */
 	setting,	/* load_max_age is 0 */
 	emptied,	/* its transaction has emptied the table */
 	no_memory,	/* for the load cache, or for a server's slot */
 	no_baseline /* none was of use by the time */
 };
 
-/* How a database's worker stands. */
+/* The state of a database's worker. */
 enum class WorkerState : std::uint8_t
 {
 	waiting,  /* for its next run */
-	starting, /* a process was asked for, and may be waiting for a copy of its database to end */
+	starting, /* a process was requested; it may wait until a copy of its database has ended */
 	running,
-	failed, /* the last run; the next is put off */
-	absent	/* the last visit found no extension */
+	failed, /* the last run failed; the next run is delayed */
+	absent	/* the last run found no extension */
 };
 
 inline constexpr int error_length = 256;
 
-/* One database that has the extension, or is being visited to see whether it has. */
+/* The worker of a database that has the extension, or of one that is being visited to find out. */
 struct DatabaseStatus
 {
 	Oid database;
 	WorkerState state;
-	bool run_requested;		   /* a backend wants a run, the sooner the better */
-	bool more_work;			   /* the last run left some for want of time */
+	bool run_requested;		   /* a backend has requested a run at once */
+	bool more_work;			   /* the last run stopped before it was done */
 	int failures;			   /* in a row */
 	TimestampTz last_start;	   /* 0: none yet */
 	std::int64_t duration;	   /* of the last run, microseconds */
 	std::int64_t freed;		   /* by the last run */
 	TimestampTz next_due;	   /* 0: not planned */
-	TimestampTz next_failover; /* when a failover falls due or a silence counts; 0: none in sight */
-	bool monitor_lost;		   /* the servers' silence has been put down to their monitor */
-	char error[error_length];  /* of the last run, empty if it went well */
+	TimestampTz next_failover; /* when a failover or a heartbeat timeout is due; 0: none */
+	/* so many servers are silent that the monitor is assumed to have failed */
+	bool monitor_lost;
+	char error[error_length]; /* of the last run, empty if it went well */
 };
 
 struct DatabaseCounts
 {
-	std::int64_t folded[counters]; /* of backends whose slots others have taken */
+	std::int64_t folded[counters]; /* from backends whose slots have been taken by others */
 	std::int64_t zero[counters];   /* the sums at the last reset */
 	TimestampTz since;
 };
 
-/* All of it guarded by the header's lock, but for what says otherwise. */
+/* Guarded by the header's lock, unless a field says otherwise. */
 struct DatabaseEntry
 {
 	Oid database;
-	bool known; /* it has a status; false: only its counters are in use */
-	bool kept;	/* backends have its address */
+	bool known; /* the status is set; false: only the other fields are in use */
+	/* backends may have the entry's address, so it stays until the database is dropped */
+	bool kept;
 	DatabaseStatus status;
 	DatabaseCounts counts;
-	pg_atomic_uint32 counted; /* Counted, of the last room placed by a count; without a lock */
+	/* Counted, of the last room placed by a count; written without a lock */
+	pg_atomic_uint32 counted;
 	SharedPointer load_cache; /* see shared/load_cache.hpp; 0: none yet */
 };
 
 /*
- * The entry of this database, made at the first call; nullptr if there is no memory for it. Normal code, no lock held.
- * In a transaction callback: what an earlier call has returned.
+ * Returns the entry of this database, made at the first call; nullptr if there is no memory for it.
+ * Normal code, no lock held. In a transaction callback it returns what an earlier call has
+ * returned.
  */
 DatabaseEntry *my_database();
 
-/* Runs f(entry) under the header's lock; false if there is no memory for an entry. Normal code, no lock held. */
+/*
+ * Runs f(entry) under the header's lock. Returns false if there is no memory for an entry. Normal
+ * code, no lock held.
+ */
 template <typename F> bool with_database(Oid database, F f);
 
-/* The entry of a database or nullptr. Under the header's lock. */
+/* Returns the entry of a database, or nullptr. The caller holds the header's lock. */
 DatabaseEntry *find_database(Oid database);
 
-/* The entry in a slot of the directory, nullptr if the slot is free. Under the header's lock. */
+/*
+ * Returns the entry in a slot of the directory, or nullptr if the slot is free. The caller holds
+ * the header's lock.
+ */
 DatabaseEntry *entry_in_slot(int slot);
 
-/* Runs f(entry) for every entry, under the header's lock, where nothing may fail. Normal code, no lock held. */
+/*
+ * Runs f(entry) for every entry under the header's lock. f must not fail. Normal code, no lock
+ * held.
+ */
 template <typename F>
 void
 for_each_database_entry(LWLockMode mode, F f)
@@ -119,7 +132,7 @@ for_each_database_entry(LWLockMode mode, F f)
 	});
 }
 
-/* Lists the databases whose entries satisfy a condition. Normal code, no lock held. */
+/* Returns the databases whose entries satisfy a condition. Normal code, no lock held. */
 template <typename F>
 Array<Oid>
 list_databases(F condition)
@@ -143,20 +156,29 @@ list_databases(F condition)
 	return listed;
 }
 
-/* Frees the entry of a database, if condition(entry) is true under the header's lock. Normal code, no lock held. */
+/*
+ * Frees the entry of a database if condition(entry) holds under the header's lock. Normal code, no
+ * lock held.
+ */
 void free_database(Oid database, bool (*condition)(const DatabaseEntry &));
 
-/* Frees the entries of all databases that are not in pg_database any more. In a transaction, no lock held. */
+/* Frees the entries of all dropped databases. In a transaction, no lock held. */
 void free_dropped_databases();
 
-/* How the load cache of a database is freed, and what it takes: it is built on top of this. To be called at the start. */
+/*
+ * Sets how the load cache of a database is freed and measured; it is built on top of this file.
+ * Called by _PG_init.
+ */
 void set_load_cache_functions(void (*free)(SharedPointer load_cache),
 							  Size (*bytes)(SharedPointer load_cache));
 
-/* The shared memory that a database takes. Under the header's lock. */
+/* Returns the bytes of shared memory that a database takes. The caller holds the header's lock. */
 Size bytes_of(const DatabaseEntry &entry);
 
-/* Makes an entry if there is none; false if there is no memory for it. Normal code, no lock held. */
+/*
+ * Makes an entry if there is none. Returns false if there is no memory for it. Normal code, no lock
+ * held.
+ */
 bool make_database(Oid database);
 
 template <typename F>
@@ -175,7 +197,7 @@ with_database(Oid database, F f)
 	return false;
 }
 
-/* Visits every row of pg_database until visit(row) is false. In a transaction. */
+/* Calls visit(row) for the rows of pg_database until it returns false. In a transaction. */
 template <typename V>
 void
 visit_pg_database(V visit)

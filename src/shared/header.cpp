@@ -12,7 +12,7 @@ namespace
 
 SharedHeader *header = nullptr;
 bool other_layout = false;
-bool unavailable = false; /* for the rest of this process */
+bool unavailable = false; /* until this process ends */
 
 void
 prepare(SharedHeader *fresh)
@@ -27,7 +27,7 @@ prepare(SharedHeader *fresh)
 	fresh->layout = layout_version;
 }
 
-/* The struct in the server's fixed memory; nullptr if that is used up. */
+/* Returns the struct in the server's fixed memory, or nullptr with a WARNING if that is used up. */
 SharedHeader *
 find_or_make()
 {

@@ -1,5 +1,5 @@
 /*
- * launcher_claim.cpp: asks the server for the launcher, and lets the first one have the header.
+ * launcher_claim.cpp: requests the launcher from the server, and admits the first one.
  */
 #include "shared/launcher_claim.hpp"
 
@@ -11,10 +11,10 @@ namespace gxy
 namespace
 {
 
-/* How long to wait with the next try when the server had no slot. */
+/* Time until the next attempt if the server had no slot. */
 constexpr std::int64_t retry_delay = 1000; /* milliseconds */
 
-/* In the postmaster, and so in all its children: the server starts a launcher by itself. */
+/* Set in the postmaster and so in all its children: the server starts the launcher by itself. */
 bool preloaded = false;
 
 LauncherClaim &
@@ -30,7 +30,7 @@ clear_claim()
 	pg_atomic_write_u32(&claim().pid, 0);
 }
 
-/* Whether a launcher is lacking that no process has asked for; without a lock it is a guess. */
+/* Returns whether a launcher must be requested. Without the lock it is a guess. */
 bool
 is_needed()
 {
@@ -38,7 +38,7 @@ is_needed()
 		   (claim().failed_at == 0 || monotonic_milliseconds() - claim().failed_at >= retry_delay);
 }
 
-/* Whether this process is to ask for the launcher now. */
+/* Returns whether this process must request the launcher now. */
 bool
 begin_request()
 {
@@ -75,7 +75,7 @@ note_failure()
 
 extern "C"
 {
-	/* Before the segments are unmapped, and only in the fixed memory. */
+	/* Runs before the segments are unmapped, and uses only the fixed memory. */
 	static void release_claim(int, Datum)
 	{
 		LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
@@ -117,7 +117,7 @@ request_launcher()
 {
 	if (shared_header() == nullptr || pg_atomic_read_u32(&claim().pid) != 0)
 		return;
-	/* The one that the server has been told to start at its start waits for the promotion. */
+	/* The launcher that was registered at the server's start waits for the promotion. */
 	if (IsBinaryUpgrade || (preloaded && RecoveryInProgress()) || !is_needed() || !begin_request())
 		return;
 

@@ -1,12 +1,13 @@
 /*
- * launcher_claim.hpp: that there is one launcher, and never two.
+ * launcher_claim.hpp: makes sure that exactly one launcher runs.
  *
- * A launcher is asked for by CREATE EXTENSION when it commits, and by the first call in any database after the server
- * has started; from then on the server starts it again whenever it ends, also after a crash. On a standby it is
- * asked for likewise, and starts with the promotion. Where the library is preloaded the server has it from the start.
+ * The commit of CREATE EXTENSION requests a launcher, and so does the first call in any database
+ * after the server has started. From then on the server restarts it when it ends, also after a
+ * crash. On a standby it is requested likewise, and starts at the promotion. With the library
+ * preloaded the server starts it by itself.
  *
- * However many have been asked for, by two backends at once or before and after a crash, the first to run claims the
- * header and the others leave, for good.
+ * Two backends may request one at the same time, or before and after a crash. The first launcher
+ * that runs claims the header; the others exit and are not restarted.
  */
 #pragma once
 
@@ -15,38 +16,44 @@
 namespace gxy
 {
 
-/* What every call does: asks for a launcher if there is none. Also in a transaction callback, if the header is known. */
+/*
+ * Requests a launcher if there is none. Every call does this. Also in a transaction callback, if
+ * this process has used the header before. Raises one WARNING if the server has no slot for it.
+ */
 void request_launcher();
 
-/* Has the server start the launcher by itself; to be called while libraries are being preloaded. */
+/* Makes the server start the launcher by itself. Call it while libraries are being preloaded. */
 void register_launcher();
 
-/* Claims the place of the launcher for this process, until it ends; false if another process has it. */
+/*
+ * Makes this process the launcher until it exits. Returns false if another process is the launcher.
+ */
 bool claim_launcher();
 
 /*
- * Gives the place back where no database has the extension any more; true: this process is to end, and the next call
- * for a run asks for another launcher. A launcher that the server has started by itself stays.
+ * Releases the claim if no database has the extension any more. Returns true if so: this process
+ * must exit, and the next call requests another launcher. A launcher that the server has started by
+ * itself stays.
  */
 bool retire_launcher();
 
 enum class LauncherState
 {
-	none,	   /* not asked for */
-	no_slot,   /* max_worker_processes leaves it none */
+	none,	   /* not requested */
+	no_slot,   /* max_worker_processes leaves no slot for it */
 	requested, /* about to start, or waiting for the promotion */
 	running
 };
 
 LauncherState launcher_state();
 
-/* Whether there is one, or the server is about to start it. */
+/* Returns whether a launcher runs or is about to start. */
 bool has_launcher();
 
 /* Wakes the launcher if there is one. */
 void wake_launcher();
 
-/* Since when the server has been open for writing: the first sign of it in this process or another. */
+/* Returns when the server was first seen out of recovery by any process. */
 TimestampTz writable_since();
 
 } // namespace gxy

@@ -9,41 +9,47 @@
  *
  * What a transaction removes counts only for itself until it commits, because it may roll back.
  *
- * A new room is placed by reading these sums, choosing a server, and adding the room to what is in flight, in one step
- * under the cache's lock. So each caller sees every reservation before its own, and any number of concurrent callers
- * spread rooms of equal size as evenly as one caller would.
+ * A new room is placed by reading these sums, choosing a server, and adding the room to what is in
+ * flight, in one step under the cache's lock. So each caller sees every reservation before its own,
+ * and any number of concurrent callers spread rooms of equal size as evenly as one caller would.
  *
  * Why each change of a transaction is in exactly one of the three sums:
  *
- * - It is in flight from when it is recorded until the callback at the end of its transaction, which removes it after an
- *   abort and moves it to committed after a commit.
- * - A count takes S and flips the epoch of "committed" in one step under the lock. Callbacks run after their commit has
- *   become visible. So S sees everything that was moved to committed before the flip; it is in the old epoch, which is
- *   dropped when the count becomes the baseline. For what is moved after the flip, is_in_snapshot() decides: what S sees
- *   goes to the old epoch as well, the rest to the new epoch, which stays.
- * - A transaction that S sees may not have run its callback when the count ends; its changes would be in the baseline and
- *   in flight. So every backend publishes the id of its transaction while it has something in flight, and a count does
- *   not become the baseline while an id is published that S sees. (This lasts microseconds; meanwhile the old sums
- *   hold.) So nothing that S sees is moved to committed afterwards, and while no count runs there is nothing to decide.
- * - The changes of the counting transaction itself are in flight: it counts what S sees without them, and S is kept with
- *   its own id among those in progress.
- * - COMMIT PREPARED calls no callback. A transaction that is prepared puts its changes on a list. Each reader, and each
- *   count that ends, first moves the changes of prepared transactions that have ended by now, under the lock. If there
- *   was no memory for the list, or after a restart, the cache is unusable until a count has read the rows of prepared transactions
- *   from the table.
- * - If there is no memory for a cache, or for the slot of a server, a change is not recorded. The cache is unusable until
- *   a count sees the end of that transaction (record_unreported()).
- * - A TRUNCATE makes the cache unusable in the callback at its commit, before its lock on the table is released; a reader
- *   holds a lock on the table, so it cannot come in between. For the same reason no count can be running then.
+ * - It is in flight from when it is recorded until the callback at the end of its transaction,
+ *   which removes it after an abort and moves it to committed after a commit.
+ * - A count takes S and flips the epoch of "committed" in one step under the lock. Callbacks run
+ *   after their commit has become visible. So S sees everything that was moved to committed before
+ *   the flip; it is in the old epoch, which is dropped when the count becomes the baseline. For
+ *   what is moved after the flip, is_in_snapshot() decides: what S sees goes to the old epoch as
+ *   well, the rest to the new epoch, which stays.
+ * - A transaction that S sees may not have run its callback when the count ends; its changes would
+ *   be in the baseline and in flight. So every backend publishes the id of its transaction while it
+ *   has something in flight, and a count does not become the baseline while an id is published that
+ *   S sees. (This lasts microseconds; meanwhile the old sums hold.) So nothing that S sees is moved
+ *   to committed afterwards, and while no count runs there is nothing to decide.
+ * - The changes of the counting transaction itself are in flight: it counts what S sees without
+ *   them, and S is kept with its own id among those in progress.
+ * - COMMIT PREPARED calls no callback. A transaction that is prepared puts its changes on a list.
+ *   Each reader, and each count that ends, first moves the changes of prepared transactions that
+ *   have ended by now, under the lock. If there was no memory for the list, or after a restart, the
+ *   cache is unusable until a count has read the rows of prepared transactions from the table.
+ * - If there is no memory for a cache, or for the slot of a server, a change is not recorded. The
+ *   cache is unusable until a count sees the end of that transaction (record_unreported()).
+ * - A TRUNCATE makes the cache unusable in the callback at its commit, before its lock on the table
+ *   is released; a reader holds a lock on the table, so it cannot come in between. For the same
+ *   reason no count can be running then.
  *
- * If a count fails, both epochs stay, and the next count merges them before its flip. A backend that exits runs the
- * callbacks of an abort; after one that is killed the server starts shared memory anew.
+ * If a count fails, both epochs stay, and the next count merges them before its flip. A backend
+ * that exits runs the callbacks of an abort; after one that is killed the server starts shared
+ * memory anew.
  *
- * A room with live sessions but no assignment (an orphan) goes where its sessions are. So that the sessions need not be
- * read for each new room, the cache lists orphans: rooms that the last count has found in that state, and rooms that
- * have lost their assignment otherwise than by a cleanup, until a count sees the end of that transaction.
+ * A room with live sessions but no assignment (an orphan) goes where its sessions are. So that the
+ * sessions need not be read for each new room, the cache lists orphans: rooms that the last count
+ * has found in that state, and rooms that have lost their assignment otherwise than by a cleanup,
+ * until a count sees the end of that transaction.
  *
- * The callbacks run where nothing may fail: they allocate nothing, map no memory, and take one lock.
+ * The callbacks run where nothing may fail: they allocate nothing, map no memory, and take one
+ * lock.
  */
 #include "shared/load_cache.hpp"
 
@@ -58,8 +64,8 @@ namespace
 {
 
 /*
- * The changes of the current transaction, one for each server and nest level, so that the list is no longer than servers
- * times levels. In TopMemoryContext; levels never decrease.
+ * The changes of the current transaction, one for each server and nest level, so that the list is
+ * no longer than servers times levels. In TopMemoryContext; levels never decrease.
  */
 Array<LoadDelta> deltas;
 TransactionId transaction = InvalidTransactionId; /* which has something in flight */
@@ -74,7 +80,10 @@ bool callbacks_registered = false;
 LoadDelta reservation;			  /* the last one */
 SharedPointer prepared_block = 0; /* between PRE_PREPARE and PREPARE: for the changes */
 
-/* Called before the shared sums are changed: nothing may fail between that and the entry in the list. */
+/*
+ * Called before the shared sums are changed: nothing may fail between that and the entry in the
+ * list.
+ */
 void
 make_space()
 {

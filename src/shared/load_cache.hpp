@@ -1,10 +1,12 @@
 /*
  * load_cache.hpp: the load of each server in shared memory, so that a new room need not count it.
  *
- * Each database has one, made at its first use. How it works is explained at the head of shared/load_cache.cpp. This is
- * its public header; the other headers shared/load_cache_*.hpp are private to it.
+ * Each database has one, made at its first use. How it works is explained at the head of
+ * shared/load_cache.cpp. This is its public header; the other headers shared/load_cache_*.hpp are
+ * private to it.
  *
- * All functions are for normal code in a transaction, with no lock of the extension's shared memory held.
+ * All functions are for normal code in a transaction, with no lock of the extension's shared memory
+ * held.
  */
 #pragma once
 
@@ -19,26 +21,29 @@ namespace gxy
 struct LoadCache;
 
 /*
- * Returns the load cache of this database, made at the first use; nullptr if there is no memory for it. Raises 55000 if
- * another version of the library is in use on this server. In a transaction callback it returns what an earlier call has
- * returned.
+ * Returns the load cache of this database, made at the first use; nullptr if there is no memory for
+ * it. Raises 55000 if another version of the library is in use on this server. In a transaction
+ * callback it returns what an earlier call has returned.
  */
 LoadCache *load_cache();
 
-/* Returns the slot of a server, given by the hash of its name. Slots are never freed. -1: there is no memory for one. */
+/*
+ * Returns the slot of a server, given by the hash of its name. Slots are never freed. -1: there is
+ * no memory for one.
+ */
 int server_slot(LoadCache *cache, std::uint64_t server);
 
 /*
- * The changes of the current transaction. Every change of an assignment is recorded here before or after it is made, in
- * the same (sub)transaction. A rollback takes it back.
+ * The changes of the current transaction. Every change of an assignment is recorded here before or
+ * after it is made, in the same (sub)transaction. A rollback takes it back.
  */
 
 /* A server gets a room. */
 void record_room_added(std::string_view server, Load load);
 
 /*
- * A server loses rooms. inserter: of the row, if it may have been this transaction; then the change never existed for
- * other transactions.
+ * A server loses rooms. inserter: of the row, if it may have been this transaction; then the change
+ * never existed for other transactions.
  */
 void record_room_removed(std::string_view server, Load load,
 						 TransactionId inserter = InvalidTransactionId);
@@ -49,7 +54,10 @@ void record_orphan(std::string_view room);
 /* The table is emptied as a whole. */
 void record_truncation();
 
-/* Returns whether this transaction has emptied the table: then the load cache does not know what it sees. */
+/*
+ * Returns whether this transaction has emptied the table: then the load cache does not know what it
+ * sees.
+ */
 bool has_truncated();
 
 /*
@@ -78,8 +86,8 @@ struct ReserveRequest
 };
 
 /*
- * Chooses a server by the loads, which it fills into servers, and adds the room to the chosen one, in one step under the cache's
- * lock.
+ * Chooses a server by the loads, which it fills into servers, and adds the room to the chosen one,
+ * in one step under the cache's lock.
  */
 Reserved reserve(LoadCache *cache, const ReserveRequest &request, Server *servers,
 				 Decision *decision);
@@ -88,9 +96,9 @@ Reserved reserve(LoadCache *cache, const ReserveRequest &request, Server *server
 void cancel_reservation();
 
 /*
- * Moves the loads of failed servers to the servers that have claimed their rooms. The load cache counts a room where its
- * row is. users: the member that holds the load in users. claimed_by: by server, the index of the claimant, or its own
- * index; nullptr: there is no claim.
+ * Moves the loads of failed servers to the servers that have claimed their rooms. The load cache
+ * counts a room where its row is. users: the member that holds the load in users. claimed_by: by
+ * server, the index of the claimant, or its own index; nullptr: there is no claim.
  */
 template <typename T>
 void
@@ -107,7 +115,10 @@ hand_over_claimed(T *servers, std::int64_t T::*users, const int *claimed_by, int
 	}
 }
 
-/* Reads the loads of servers. Returns whether there is a usable baseline by this key. *counted_at: 0 if a count is due. */
+/*
+ * Reads the loads of servers. Returns whether there is a usable baseline by this key. *counted_at:
+ * 0 if a count is due.
+ */
 bool read_loads(LoadCache *cache, BaselineKey key, const int *slots, Load *loads, int count,
 				TimestampTz *counted_at);
 
@@ -138,22 +149,31 @@ struct BaselineResult
 		false; /* the counting transaction itself may have written sessions that it has counted */
 };
 
-/* Returns whether there is no baseline by this key younger than max_age (microseconds). A guess, made without a lock. */
+/*
+ * Returns whether there is no baseline by this key younger than max_age (microseconds). A guess,
+ * made without a lock.
+ */
 bool baseline_is_due(const LoadCache *cache, BaselineKey key, std::int64_t max_age);
 
 /*
- * Begins a count, if one is due and no other backend is counting. The caller counts and calls finish_baseline(). An error in
- * between abandons the count.
+ * Begins a count, if one is due and no other backend is counting. The caller counts and calls
+ * finish_baseline(). An error in between abandons the count.
  */
 BaselineCount start_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age);
 
-/* Returns false if a transaction that the count has seen has not reported its end yet: try again after a moment. */
+/*
+ * Returns false if a transaction that the count has seen has not reported its end yet: try again
+ * after a moment.
+ */
 bool finish_baseline(LoadCache *cache, BaselineKey key, const BaselineResult &result);
 
 /* Gives the count up. */
 void cancel_baseline(LoadCache *cache);
 
-/* If there is no usable baseline, waits for the count that another backend is making, at most so long. */
+/*
+ * If there is no usable baseline, waits for the count that another backend is making, at most so
+ * long.
+ */
 void wait_for_baseline(LoadCache *cache, BaselineKey key, int milliseconds);
 
 /*

@@ -1,5 +1,6 @@
 /*
- * load_cache_baseline.cpp: when a count is due, and how it becomes the baseline. See the head of shared/load_cache.cpp.
+ * load_cache_baseline.cpp: when a count is due, and how it becomes the baseline. See the head of
+ * shared/load_cache.cpp.
  */
 #include "shared/load_cache_baseline.hpp"
 
@@ -14,8 +15,9 @@ namespace
 {
 
 /*
- * The next count may begin when the last one is so many times as old as it took: counting then takes at most 1/20 of the
- * time. Callers with another key cannot use the last count at all, so for them it may take 1/2 of the time.
+ * The next count may begin when the last one is so many times as old as it took: counting then
+ * takes at most 1/20 of the time. Callers with another key cannot use the last count at all, so for
+ * them it may take 1/2 of the time.
  */
 constexpr int pause_factor = 20;
 constexpr int other_key_pause_factor = 2;
@@ -39,7 +41,10 @@ end_count(LoadCache *cache)
 	cache->snapshot.in_progress_count = 0;
 }
 
-/* Starts a new epoch. What a count that failed has left in the old one is merged before. The caller holds the lock. */
+/*
+ * Starts a new epoch. What a count that failed has left in the old one is merged before. The caller
+ * holds the lock.
+ */
 void
 flip_epoch(LoadCache *cache)
 {
@@ -53,8 +58,8 @@ flip_epoch(LoadCache *cache)
 }
 
 /*
- * Returns a new table with the orphans that a count has found and space for those of the cache; an empty one if there is
- * no memory. No lock held.
+ * Returns a new table with the orphans that a count has found and space for those of the cache; an
+ * empty one if there is no memory. No lock held.
  */
 Table
 make_orphans(LoadCache *cache, const Array<std::uint64_t> &counted)

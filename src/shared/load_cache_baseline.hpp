@@ -12,8 +12,9 @@ namespace gxy
 /* load_cache.hpp describes baseline_is_due() and wait_for_baseline(). */
 
 /*
- * Begins a count if one is due and none is running. The returned snapshot is registered, or nullptr. Raises what taking
- * a snapshot raises, and has changed nothing then. Normal code, no lock held.
+ * Begins a count if one is due and none is running. The returned snapshot is registered, or
+ * nullptr. Raises what taking a snapshot raises, and has changed nothing then. Normal code, no lock
+ * held.
  */
 BaselineCount begin_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age);
 
@@ -24,7 +25,10 @@ enum class Installed
 	discarded, /* the count was void; another one is due */
 };
 
-/* Makes the running count the baseline. *counted is set to LoadCache::counted, for expire_baseline(). Normal code. */
+/*
+ * Makes the running count the baseline. *counted is set to LoadCache::counted, for
+ * expire_baseline(). Normal code.
+ */
 Installed install_baseline(LoadCache *cache, BaselineKey key, const BaselineResult &result,
 						   std::int64_t *counted);
 
@@ -32,8 +36,8 @@ Installed install_baseline(LoadCache *cache, BaselineKey key, const BaselineResu
 void abandon_baseline(LoadCache *cache);
 
 /*
- * Makes the next count due at once if the baseline is still the given one, which has seen what is being rolled back. Also
- * in a transaction callback.
+ * Makes the next count due at once if the baseline is still the given one, which has seen what is
+ * being rolled back. Also in a transaction callback.
  */
 void expire_baseline(LoadCache *cache, std::int64_t counted);
 

@@ -1,9 +1,11 @@
 /*
- * load_cache_layout.hpp: what a database's load cache holds in shared memory. Private to the load cache.
+ * load_cache_layout.hpp: what a database's load cache holds in shared memory. Private to the load
+ * cache.
  *
- * A transaction callback cannot map a segment. It therefore touches only the LoadCache struct, the slots of servers that
- * its transaction has changed before, and blocks of its own transaction; these keep their addresses. Everything else may
- * move to a larger block while the cache's lock is held exclusively.
+ * A transaction callback cannot map a segment. It therefore touches only the LoadCache struct, the
+ * slots of servers that its transaction has changed before, and blocks of its own transaction;
+ * these keep their addresses. Everything else may move to a larger block while the cache's lock is
+ * held exclusively.
  */
 #pragma once
 
@@ -73,7 +75,10 @@ struct PreparedBlock
 	PreparedDelta deltas[FLEXIBLE_ARRAY_MEMBER];
 };
 
-/* What the running count sees: its snapshot, without what the counting transaction itself has changed. */
+/*
+ * What the running count sees: its snapshot, without what the counting transaction itself has
+ * changed.
+ */
 struct BaselineSnapshot
 {
 	TransactionId oldest_in_progress;
@@ -87,8 +92,9 @@ inline constexpr int first_chunk = 16;
 inline constexpr int max_chunks = 24;
 
 /*
- * Every field but the lock and the condition variable is guarded by the lock. Exception: baseline_is_due() and
- * wait_for_baseline() read usable, counting, key, counted and count_duration without it, as a guess.
+ * Every field but the lock and the condition variable is guarded by the lock. Exception:
+ * baseline_is_due() and wait_for_baseline() read usable, counting, key, counted and count_duration
+ * without it, as a guess.
  */
 struct LoadCache
 {
@@ -110,8 +116,8 @@ struct LoadCache
 	std::int64_t count_begun; /* monotonic microseconds */
 	BaselineSnapshot snapshot;
 	/*
-	 * Which element of ServerSlot::committed new commits are added to. A count flips it when it takes its snapshot; the
-	 * other element is empty unless a count runs or has failed.
+	 * Which element of ServerSlot::committed new commits are added to. A count flips it when it
+	 * takes its snapshot; the other element is empty unless a count runs or has failed.
 	 */
 	int epoch;
 
@@ -141,7 +147,10 @@ assert_locked([[maybe_unused]] const LoadCache *cache)
 	Assert(LWLockHeldByMe(const_cast<LWLock *>(&cache->lock)));
 }
 
-/* A server's slot. The caller holds the lock; a callback may ask only for slots that its transaction has changed. */
+/*
+ * A server's slot. The caller holds the lock; a callback may ask only for slots that its
+ * transaction has changed.
+ */
 inline ServerSlot &
 slot_at(const LoadCache *cache, int slot)
 {
@@ -167,7 +176,9 @@ find_entry(E *entries, int size, K E::*key_of, K key)
 	return entries[at];
 }
 
-/* Frees the blocks of prepared transactions that are no longer needed. Normal code, no lock held. */
+/*
+ * Frees the blocks of prepared transactions that are no longer needed. Normal code, no lock held.
+ */
 void free_unused_blocks(LoadCache *cache);
 
 /* Runs f under the lock, with all segments mapped. Normal code, no lock held. */

@@ -1,5 +1,6 @@
 /*
- * load_cache_settlement.cpp: the changes of transactions that have ended. See the head of shared/load_cache.cpp.
+ * load_cache_settlement.cpp: the changes of transactions that have ended. See the head of
+ * shared/load_cache.cpp.
  */
 #include "shared/load_cache_settlement.hpp"
 
@@ -50,8 +51,8 @@ apply_commit(LoadCache *cache, TransactionId transaction, int slot, Load added, 
 }
 
 /*
- * Returns false if the transaction, which is no longer in progress, is so old that its status has been removed. Otherwise *committed
- * says how it ended.
+ * Returns false if the transaction, which is no longer in progress, is so old that its status has
+ * been removed. Otherwise *committed says how it ended.
  */
 static bool
 has_committed(TransactionId transaction, bool *committed)

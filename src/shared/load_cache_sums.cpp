@@ -1,7 +1,9 @@
 /*
- * load_cache_sums.cpp: the steps that change or read the sums of a load cache. See the head of shared/load_cache.cpp.
+ * load_cache_sums.cpp: the steps that change or read the sums of a load cache. See the head of
+ * shared/load_cache.cpp.
  *
- * The lock is held for a step per server, and while it is held a backend waits only for other short locks.
+ * The lock is held for a step per server, and while it is held a backend waits only for other short
+ * locks.
  */
 #include "shared/load_cache_sums.hpp"
 

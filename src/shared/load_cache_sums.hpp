@@ -1,5 +1,6 @@
 /*
- * load_cache_sums.hpp: the steps that change or read the sums of a load cache, each under its lock. Private to the load cache.
+ * load_cache_sums.hpp: the steps that change or read the sums of a load cache, each under its lock.
+ * Private to the load cache.
  */
 #pragma once
 
@@ -13,8 +14,8 @@ namespace gxy
 void add_in_flight(LoadCache *cache, TransactionId transaction, const LoadDelta &delta);
 
 /*
- * Takes changes back that were rolled back. transaction_ends: this backend has nothing in flight any more. Also in a
- * transaction callback.
+ * Takes changes back that were rolled back. transaction_ends: this backend has nothing in flight
+ * any more. Also in a transaction callback.
  */
 void remove_in_flight(LoadCache *cache, const LoadDelta *deltas, int count, bool transaction_ends);
 
@@ -22,8 +23,9 @@ void remove_in_flight(LoadCache *cache, const LoadDelta *deltas, int count, bool
 void commit_deltas(LoadCache *cache, TransactionId transaction, const LoadDelta *deltas, int count);
 
 /*
- * The current transaction has been prepared: its changes are listed, to be resolved by the next reader after its end.
- * block: by allocate_prepared(), for so many changes; 0: there was no memory. In the transaction's callback.
+ * The current transaction has been prepared: its changes are listed, to be resolved by the next
+ * reader after its end. block: by allocate_prepared(), for so many changes; 0: there was no memory.
+ * In the transaction's callback.
  */
 void prepare_deltas(LoadCache *cache, TransactionId transaction, const LoadDelta *deltas, int count,
 					SharedPointer block);
@@ -35,8 +37,8 @@ void discard_prepared(LoadCache *cache, SharedPointer block);
 void add_orphan(LoadCache *cache, TransactionId transaction, std::uint64_t room);
 
 /*
- * Chooses a server by the sums, which are filled in, and adds the room to what is in flight, in one step. own: the
- * changes of the current transaction. Normal code, no lock held.
+ * Chooses a server by the sums, which are filled in, and adds the room to what is in flight, in one
+ * step. own: the changes of the current transaction. Normal code, no lock held.
  */
 Reserved reserve_in_cache(LoadCache *cache, const ReserveRequest &request,
 						  std::span<const LoadDelta> own, Server *servers, Decision *decision);

@@ -40,7 +40,10 @@ struct PreparedRow
 	Load load;
 };
 
-/* Hash of the pool and the settings that a baseline was counted with. Another key means other numbers. */
+/*
+ * Hash of the pool and the settings that a baseline was counted with. Another key means other
+ * numbers.
+ */
 using BaselineKey = std::uint64_t;
 
 } // namespace gxy

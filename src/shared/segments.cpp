@@ -1,9 +1,10 @@
 /*
- * segments.cpp: a buddy allocator over segments that are made as they are needed.
+ * segments.cpp: a buddy allocator over segments that are made on demand.
  *
- * A segment has a power of two of units, and one byte for each that says what begins there. A free block is split in
- * halves until it is as small as is asked for; a block that is given back is joined with its other half if that is free,
- * and so on. Free blocks of one size form a list through the blocks themselves. All of this under the header's lock.
+ * A segment has a power of two of units, and a mark (one byte) for each unit. A free block is split
+ * into halves until it has the size that is needed. A freed block is merged with its other half
+ * (its buddy) if that is free, and so on. Free blocks of one size form a list through the blocks
+ * themselves. All functions here run under the header's lock, unless they say otherwise.
  */
 #include "shared/segments.hpp"
 
@@ -18,10 +19,13 @@ namespace
 
 constexpr Size unit = 1024;
 constexpr int first_order = 8; /* of the first segment: 256 kB, if that is enough */
-/* After the system had no memory it is not asked again for so long. */
+/* When the system had no memory, it is asked again after so long. */
 constexpr std::int64_t retry_delay = 10 * 1000; /* milliseconds */
 
-/* What the byte of a block's first unit says, plus its order. Of all other units: 0. */
+/*
+ * The mark of a block's first unit is one of these plus the block's order. The marks of all other
+ * units are 0.
+ */
 constexpr std::uint8_t is_free = 64;
 constexpr std::uint8_t is_used = 128;
 
@@ -31,10 +35,10 @@ struct FreeBlock
 	SharedPointer previous;
 };
 
-/* Of this process. */
+/* A segment as this process has mapped it. */
 struct Mapping
 {
-	std::uint8_t *marks; /* a byte a unit */
+	std::uint8_t *marks;
 	char *data;
 };
 Mapping mappings[max_segments];
@@ -111,7 +115,7 @@ unlink_free(SharedPointer block, int order)
 	mark_of(block) = 0;
 }
 
-/* 0 if no free block is large enough. */
+/* Returns a block of this order, or 0 if no free block is large enough. */
 SharedPointer
 take(int order)
 {
@@ -157,7 +161,7 @@ give_back(SharedPointer block, int order)
 	push_free(block, order);
 }
 
-/* Marks, one byte a unit, come first. */
+/* Returns the bytes of a segment's marks, which come before its units. */
 Size
 size_of_marks(Size data)
 {
@@ -173,7 +177,10 @@ remember(std::uint32_t segment, dsm_segment *handle, Size data)
 								.data = start + size_of_marks(data)};
 }
 
-/* The order of the segment to make for a block: as large as all before it, or less if that is all the limit allows; -1. */
+/*
+ * Returns the order of the segment to make for a block: as large as all before it, or as large as
+ * the limit allows; -1 if the limit allows none.
+ */
 int
 next_segment_order(int block_order, Size total, std::uint32_t count)
 {
@@ -189,7 +196,10 @@ next_segment_order(int block_order, Size total, std::uint32_t count)
 	return total + bytes_of(order) > limit ? -1 : order;
 }
 
-/* One WARNING for as long as blocks are refused. */
+/*
+ * The limit has refused a block. Raises one WARNING until a block of this size is available again.
+ * No lock held.
+ */
 void
 note_limit(int order)
 {
@@ -209,6 +219,7 @@ note_limit(int order)
 				 errhint("Raise gxy_balancer.max_shared_memory and reload the configuration.")));
 }
 
+/* The system had no memory. Raises one WARNING until it has some again. No lock held. */
 void
 note_failure()
 {
@@ -225,7 +236,7 @@ note_failure()
 				 errhint("Have a larger /dev/shm.")));
 }
 
-/* Runs f in the transaction there is; the launcher has none most of the time, so one for f then. */
+/* Runs f in the current transaction, or in a new one: the launcher often has none. */
 template <typename F>
 bool
 in_transaction(F f)
@@ -243,8 +254,8 @@ in_transaction(F f)
 }
 
 /*
- * Makes a segment with room for a block. False if there cannot be one. True if there is one, or another process was
- * faster: then the caller tries again.
+ * Makes a segment with space for a block. Returns false if it cannot. Returns true if it has, or if
+ * another process was faster: then the caller tries again. No lock held.
  */
 bool
 add_segment(int block_order)

@@ -1,16 +1,16 @@
 /*
- * segments.hpp: blocks of dynamic shared memory, and the locks under which they are read.
+ * segments.hpp: blocks of dynamic shared memory.
  *
- * A DSA area would do most of this, but its dsa_get_address() maps a segment whenever it meets a new one, which may
- * fail, at a point where nothing may: under a lock, or in a transaction callback. Here the rule is that a process maps
- * all segments there are before it takes a lock, and that a pointer is published under that lock. So under a lock every
- * pointer can be followed, and nothing that fails is done there:
+ * PostgreSQL's DSA areas do not fit: dsa_get_address() maps a segment when a process first meets
+ * it, which may fail, and nothing may fail under a lock or in a transaction callback. Here a
+ * process maps all existing segments before it takes a lock, and a pointer is published only under
+ * that lock. So every pointer found under a lock can be followed:
  *
- *     allocate_shared()       maps, and makes segments; normal code, no lock held
- *     with_lock()             maps, takes the lock, and starts again if a segment was made in between
- *     address_of()            under with_lock(); of a block whose address was taken before: also in callbacks
+ *     allocate_shared()   maps segments and makes new ones; normal code, no lock held
+ *     with_lock()         maps segments, takes the lock, and starts again if one was added
+ *     address_of()        under with_lock(); in a callback only for blocks used before
  *
- * Segments are never given back to the system, their blocks are used again; together they take no more than
+ * Freed blocks are used again. Segments are not returned to the system; together they take at most
  * gxy_balancer.max_shared_memory.
  */
 #pragma once
@@ -20,12 +20,15 @@
 namespace gxy
 {
 
-/* Maps the segments that this process has not mapped yet. May raise an error. No lock may be held. */
+/*
+ * Maps the segments that this process has not mapped yet. May raise an error. Normal code, no lock
+ * held.
+ */
 void map_segments();
 
 bool all_segments_mapped();
 
-/* Where a block is in this process. */
+/* Returns the address of a block in this process. */
 void *address_of(SharedPointer block);
 
 template <typename T>
@@ -35,16 +38,22 @@ shared(SharedPointer block)
 	return static_cast<T *>(address_of(block));
 }
 
-/* A block of at least so many bytes, all zero; 0 if the limit is reached or the system has none. Normal code, no lock held. */
+/*
+ * Allocates a block of at least so many bytes, all zero. Returns 0 if the limit is reached or the
+ * system has no memory; the first time this raises a WARNING. Normal code, no lock held.
+ */
 SharedPointer allocate_shared(Size size);
 
-/* Gives a block back that no process can reach any more; 0 is none. Normal code, no lock held. */
+/*
+ * Frees a block, of which no process has the address any more; 0 is ignored. Normal code, no lock
+ * held.
+ */
 void free_shared(SharedPointer block, Size size);
 
-/* The bytes that a block of this size takes. */
+/* Returns the bytes that a block of this size takes. */
 Size block_size(Size size);
 
-/* Runs f under a lock, all segments mapped. Normal code, no lock held. */
+/* Runs f under a lock, with all segments mapped. f must not fail. Normal code, no lock held. */
 template <typename F>
 auto
 with_lock(LWLock *lock, LWLockMode mode, F f)
@@ -71,7 +80,7 @@ with_lock(LWLock *lock, LWLockMode mode, F f)
 	}
 }
 
-/* Room for count objects of T, which are still zero; see allocate_shared(). */
+/* Allocates a block for count objects of T; see allocate_shared(). */
 template <typename T>
 SharedPointer
 allocate_shared_array(Size count)

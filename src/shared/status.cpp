@@ -1,11 +1,12 @@
 /*
- * status.cpp: counters, and how the worker of each database stands.
+ * status.cpp: counters, and the status of the worker of each database.
  *
- * Counters: a slot per backend, written by its backend alone and without a lock, so that a call costs one addition. What
- * a backend leaves behind counts as it is; the next one in its slot folds it into the totals of the database. A reset
- * does not touch other backends' slots; it remembers the sums as the new zero.
+ * Counters: each backend has a slot that only it writes, without a lock, so that a call costs one
+ * addition. After the backend has exited its slot still counts, until another backend takes it and
+ * adds the values to the database's totals. A reset does not touch the slots; it keeps the current
+ * sums as the new zero.
  *
- * Everything else changes a few times a minute and is kept under the header's lock.
+ * Everything else changes a few times a minute and is guarded by the header's lock.
  */
 #include "shared/status.hpp"
 
@@ -17,7 +18,7 @@ namespace
 {
 
 BackendCounts *mine = nullptr;
-DatabaseEntry *requested_at_commit = nullptr; /* of this transaction */
+DatabaseEntry *requested_at_commit = nullptr; /* for which this transaction requests a run */
 bool listening = false;
 
 LWLock *
@@ -26,7 +27,10 @@ lock()
 	return &shared_header()->lock;
 }
 
-/* Takes this backend's slot, and folds what the last one there has left in it. */
+/*
+ * Takes this backend's slot. Adds what the last backend has left there to the totals of its
+ * database.
+ */
 bool
 claim_slot()
 {
@@ -49,7 +53,9 @@ claim_slot()
 	return true;
 }
 
-/* The sums of a database, its zero not taken away; under the lock. */
+/*
+ * Writes the sums of a database, without subtracting its zero, to sums. The caller holds the lock.
+ */
 void
 add_up(const DatabaseEntry &entry, std::int64_t *sums)
 {
@@ -64,7 +70,7 @@ add_up(const DatabaseEntry &entry, std::int64_t *sums)
 
 extern "C"
 {
-	/* The entry was made before: nothing here may fail. */
+	/* Nothing here may fail; the entry was made before. */
 	static void request_at_commit(XactEvent event, void *)
 	{
 		if (requested_at_commit != nullptr && event == XACT_EVENT_COMMIT)

@@ -1,8 +1,8 @@
 /*
- * status.hpp: what backends, launcher and workers tell each other.
+ * status.hpp: counters, and the status of the workers, which backends, launcher and workers share.
  *
- * Without shared memory (shared/header.hpp says when that is) everything here does nothing, or says so. All of it is for normal
- * code, with no lock held.
+ * All functions are for normal code, with no lock held. Without shared memory (see shared_header())
+ * they do nothing, and those that return something return nothing.
  */
 #pragma once
 
@@ -13,46 +13,46 @@ namespace gxy
 {
 
 /*
- * Counts for this database. Each backend counts in a cache line of its own; the reader adds them up. Counts are of
- * calls, whatever became of their transactions.
+ * Adds to a counter of this database. Each backend has counters in its own cache line; a reader
+ * adds them up. Calls are counted even if their transaction rolls back.
  */
 void count(Counter counter, std::int64_t by = 1);
 
-/* Counts a room that was placed by a count of its own. */
+/* Counts a room that was placed by a count, and keeps the reason. */
 void count_placed_by_count(CountReason reason);
 
 struct Counts
 {
 	std::int64_t value[counters];
-	CountReason counted; /* why the last of those placed_by_count was */
+	CountReason counted; /* of the last room that was placed by a count */
 	TimestampTz since;	 /* when the server's shared memory was made, or the last reset */
 };
 
-/* The sums for this database; std::nullopt without shared memory. */
+/* Returns the sums for this database; std::nullopt without shared memory. */
 std::optional<Counts> read_counts();
 void reset_counts();
 
-/* The status of a database, if it has one. */
+/* Returns the status of a database; std::nullopt if it has none. */
 std::optional<DatabaseStatus> status_of(Oid database);
 
-/* Sets the status of its database, adding it if need be; false if there is no memory for it. */
+/* Sets the status of status.database. Returns false if there is no memory for it. */
 bool put_status(const DatabaseStatus &status);
 
-/* The same, but a call for a run that came in meanwhile stays. */
+/* The same, but a request for a run that has come in meanwhile stays. */
 bool update_status(DatabaseStatus status);
 
-/* Forgets the status, unless a run has been called for. */
+/* Removes the status, unless a run is requested. */
 void drop_status(Oid database);
 
-/* Forgets it in any case. */
+/* Removes the status. */
 void clear_status(Oid database);
 
-/* Calls for a run in a database, which thereby is known to have the extension, and wakes the launcher. */
+/* Requests a run in a database, which has the extension, and wakes the launcher. */
 void request_run(Oid database);
 
 /*
- * The same when this transaction commits. Not if it is prepared: nothing has come about yet. Raises 55000 where another
- * version of the library is in use.
+ * The same when this transaction commits, but not if it is prepared. Raises 55000 if another
+ * version of the library is in use on this server.
  */
 void request_run_at_commit();
 

@@ -144,7 +144,10 @@ public:
 
 	using Change = gxy::Change;
 
-	/* Renews the lease: sets last_used_at, and reported_users if given. Without those a crash may lose it. */
+	/*
+	 * Renews the lease: sets last_used_at, and reported_users if given. Without those a crash may
+	 * lose it.
+	 */
 	Change renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users);
 
 	/* Moves the room to another server: sets server, reason, assigned_at and last_used_at. */

@@ -68,7 +68,9 @@ owner_of_function(Oid function)
 	return owner;
 }
 
-/* Only a superuser can declare a function leakproof: it returns its result and does nothing else. */
+/*
+ * Only a superuser can declare a function leakproof: it returns its result and does nothing else.
+ */
 bool
 is_leaky(Oid function, void *)
 {

@@ -1,26 +1,32 @@
 /*
- * launcher.cpp: decides when which database gets a worker.
+ * launcher.cpp: decides which database gets a worker, and when.
  *
- * Runs in one process (shared/launcher_claim.hpp says who starts it), after recovery, so on a standby only once it is
- * promoted; connected to no database: it holds up no DROP DATABASE and no CREATE DATABASE ... TEMPLATE. It sees pg_database, nothing else, and reaches into a
- * database by starting a worker there (worker/run.cpp), for which it never waits: a worker that starts up may itself be
- * waiting for a template copy to end.
+ * Runs in one process (see shared/launcher_claim.hpp), after recovery, so on a standby only after
+ * its promotion. It is connected to no database, so it delays no DROP DATABASE and no CREATE
+ * DATABASE ... TEMPLATE. It reads pg_database only. For everything else it starts a worker in the
+ * database (worker/run.cpp). It never waits for a worker: one that is starting may be waiting until
+ * a copy of its database has ended.
  *
- * What it knows of a database, and what moves it on:
+ * The states of a database are WorkerState and, without a status, unvisited and visited:
  *
- *     unvisited --- a worker finds the extension -----> waiting
- *     unvisited --- a worker finds none --------------> without      (forgotten but for its OID)
- *     without   --- CREATE EXTENSION commits there, or a backend calls a function -> waiting, due at once
- *     waiting   --- its time has come, a failover is due, or it is called for -> running
- *     running   --- the worker ends well -------------> waiting, due after the interval, or at once if work is left
- *     running   --- it ends with an error, or dies ---> failed, due after a doubling delay
- *     failed    --- its time has come, or a failover is due (put off a little) -> running
- *     any       --- the database is gone -------------> forgotten
- *     any       --- a worker finds no extension ------> without
+ *     unvisited     a worker is started                     -> starting
+ *     visited       CREATE EXTENSION, or a function call    -> waiting, due at once
+ *     waiting       due, a failover is due, or a request    -> starting
+ *     failed        due, or a failover is due               -> starting
+ *     starting      the worker is connected                 -> running
+ *     running       the run succeeds                        -> waiting
+ *     running       the run fails                           -> failed
+ *     starting,
+ *     running       the worker dies                         -> failed
+ *     running       there is no extension                   -> absent -> visited
+ *     any           the database is dropped                 -> removed
  *
- * Databases appear in pg_database; it is read once an interval. Those without the extension cost nothing else after
- * their one visit. Whatever the launcher knows it can find out again, so it may be terminated at any time: the server
- * starts it anew, and it begins with a round of visits.
+ * A waiting database is due after the interval, or at once if work is left; a failed one after a
+ * delay that doubles with every failure.
+ *
+ * pg_database is read once an interval. After its one visit a database without the extension costs
+ * nothing else. The launcher can find out again everything that it knows, so it may be terminated
+ * at any time: the server restarts it, and it visits every database.
  */
 #include "pg/settings.hpp"
 #include "worker/schedule.hpp"
@@ -31,8 +37,9 @@ namespace gxy
 namespace
 {
 
-/* Workers that may run at once. */
+/* Workers that run at the same time. */
 constexpr int max_running = 3;
+/* A worker that starts for longer does not count as running, see count_running(). */
 constexpr TimestampTz startup_patience = 2 * USECS_PER_SEC;
 constexpr TimestampTz retry_delay = 1 * USECS_PER_SEC;
 
@@ -89,7 +96,10 @@ has_ended(const Database &database)
 		   GetBackgroundWorkerPid(database.worker, &pid) == BGWH_STOPPED;
 }
 
-/* Those that are stuck in start-up, waiting for a copy of their database to end, do not count. */
+/*
+ * Returns the number of running workers, without those that have been starting for long: they wait
+ * until a copy of their database has ended.
+ */
 int
 count_running(const Launcher &launcher, TimestampTz now)
 {
@@ -107,7 +117,10 @@ count_running(const Launcher &launcher, TimestampTz now)
 	return running;
 }
 
-/* It is tried again in the next round: another may have lost the extension by then. */
+/*
+ * There is no shared memory for a database's status. It is tried again in the next round, when
+ * there may be some.
+ */
 void
 skip_database(Launcher *launcher, Database *database)
 {
@@ -122,8 +135,8 @@ skip_database(Launcher *launcher, Database *database)
 }
 
 /*
- * A database under visit has a status from the start, so that a worker that died is told from one that found no
- * extension. False if no worker could be had.
+ * Starts a worker. The database gets a status before that, which distinguishes a worker that has
+ * died from one that has found no extension. Returns false if the server has no slot for a worker.
  */
 bool
 run(Launcher *launcher, Database *database, TimestampTz now)
@@ -149,7 +162,7 @@ run(Launcher *launcher, Database *database, TimestampTz now)
 	return false;
 }
 
-/* Nothing waits for longer than was planned, also if the clock has been set back since. */
+/* Reduces times that are too far ahead because the clock has been set back. */
 void
 limit_plans(Launcher *launcher, TimestampTz now)
 {
@@ -159,13 +172,13 @@ limit_plans(Launcher *launcher, TimestampTz now)
 	launcher->no_worker_before = std::min(launcher->no_worker_before, now + retry_delay);
 }
 
-/* Settles what has ended and starts what is due; returns when to look again. */
+/* Records the workers that have ended and starts those that are due. Returns when to look again. */
 TimestampTz
 run_due(Launcher *launcher, TimestampTz now)
 {
 	for (Database &database : launcher->schedule.databases)
 		if (has_ended(database))
-			settle(&database, now);
+			record_worker_end(&database, now);
 	limit_plans(launcher, now);
 
 	TimestampTz wake = launcher->next_round;
@@ -177,10 +190,10 @@ run_due(Launcher *launcher, TimestampTz now)
 
 		if (when > now)
 			return std::min(wake, when);
-		/* One that cannot run yet is tried again soon; the end of another wakes us sooner. */
+		/* Try again soon; the end of a worker wakes the launcher earlier. */
 		if (count_running(*launcher, now) >= max_running || now < launcher->no_worker_before)
 			return std::min(wake, now + retry_delay);
-		/* Else a worker would find out, which is a FATAL in the log. */
+		/* A worker in a dropped database would log a FATAL. */
 		if (launcher->schedule.forget_if_gone(database))
 			continue;
 		if (!run(launcher, database, now))
@@ -188,7 +201,7 @@ run_due(Launcher *launcher, TimestampTz now)
 	}
 }
 
-/* New settings apply at once: an interval that has shrunk from an hour to a second must not be waited out. */
+/* Applies new settings at once: a shorter interval must not wait until a longer one has passed. */
 void
 reload(Launcher *launcher, TimestampTz now)
 {
@@ -203,14 +216,16 @@ begin_round(Launcher *launcher, TimestampTz now)
 {
 	const Array<Database> &databases = launcher->schedule.databases;
 
-	/* One warning for as long as some are left out, round after round. */
+	/* One warning as long as databases are skipped, also over several rounds. */
 	launcher->memory_was_short = std::any_of(databases.begin(), databases.end(),
 											 [](const Database &known) { return known.skipped; });
 	launcher->schedule.reload();
 	launcher->next_round = now + microseconds(setting::cleanup_interval);
 }
 
-/* False if there is none, or it is that of another version of the library. */
+/*
+ * Returns false if there is no shared memory, or if it is that of another version of the library.
+ */
 bool
 find_shared_memory()
 {

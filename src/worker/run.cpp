@@ -1,16 +1,19 @@
 /*
  * run.cpp: one run in one database.
  *
- * Started by the launcher (worker/launcher.cpp), connected to its database for no longer than a run takes, so that nobody who
- * wants to drop, rename or copy the database is held up. A run is a series of short transactions: servers that fell
- * silent are declared, the rooms of failed ones are moved, inactive rooms are freed. Errors end the run, not the
- * server's peace: they are kept in the status that balancer_stats shows, and logged when they differ from the last.
+ * Started by the launcher (worker/launcher.cpp). It is connected to its database only as long as a
+ * run takes, so that it does not delay DROP, ALTER RENAME or a copy of the database. A run is a
+ * series of short transactions: it declares servers unhealthy that have sent no heartbeat, moves
+ * the rooms of failed servers, and frees inactive rooms. An error ends the run. It is kept in the
+ * status that balancer_stats shows, and logged if it differs from the last one.
  *
- * Autovacuum learns of the rows that were freed when the process ends, which tells the cumulative statistics.
+ * The process reports the freed rows to the cumulative statistics when it exits, so autovacuum
+ * learns of them.
  *
- * It runs as the owner of the assignments, restricted (pg/role.hpp). Statements on the other tables run as the owners
- * of those (tables/owner_sql.cpp), and the application's relations are read as theirs (application/source_reader.cpp).
- * So nothing that a role without a superuser's rights can write runs with them.
+ * It runs as the owner of the assignments, restricted (pg/role.hpp). Statements on the other tables
+ * run as their owners (tables/owner_sql.cpp), and the application's relations are read as their
+ * owners (application/source_reader.cpp). So no code of a role that is no superuser runs with a
+ * superuser's rights.
  */
 #include "tables/catalog.hpp"
 #include "rooms/cleanup.hpp"
@@ -19,6 +22,7 @@
 #include "pg/settings.hpp"
 #include "rooms/failover_moves.hpp"
 #include "shared/status.hpp"
+#include "worker/run_outcome.hpp"
 
 namespace gxy
 {
@@ -30,11 +34,11 @@ constexpr int batch_limit = 5000;
 constexpr int time_budget = 1000; /* milliseconds */
 constexpr TimestampTz busy_delay = USECS_PER_SEC / 2;
 /*
- * DROP DATABASE waits five seconds for those who are connected: a run with slow views must not outlast that. Where nobody
- * waits, what one step has used up is not taken from the next one.
+ * DROP DATABASE waits five seconds for connected backends, so a run with slow views must end
+ * before. Unless a session wants the database, each step has this time for itself.
  */
 constexpr TimestampTz longest_run = 4 * USECS_PER_SEC;
-/* One whose application code catches the cancellation is ended as a process, which cannot be caught. */
+/* After that the process exits, because application code may catch the cancellation. */
 constexpr TimestampTz last_resort = 4500 * USECS_PER_SEC / 1000;
 
 TimestampTz step_started = 0;
@@ -49,9 +53,9 @@ installed_extension()
 }
 
 /*
- * DROP EXTENSION locks the extension before any of its tables, so with this lock held, before any other is taken, the two
- * wait for each other one way only. False if the extension is not installed, or was dropped while we waited; whoever
- * created it again has called for another run.
+ * Locks the extension before any of its tables, as DROP EXTENSION does, so that the two cannot
+ * deadlock. Returns false if the extension is not installed, or was dropped during the wait; if it
+ * was created again, that has requested another run.
  */
 bool
 hold_extension()
@@ -72,8 +76,8 @@ hold_extension()
 }
 
 /*
- * Whether somebody wants the database for himself, to drop it or to copy it: then he has locked it already. To be called
- * in a transaction.
+ * Returns whether another session is about to drop or copy the database: it has locked the database
+ * then. Call it in a transaction.
  */
 bool
 database_is_wanted()
@@ -94,7 +98,10 @@ begin_step()
 	enable_timeout_at(last_resort_timeout, step_started + last_resort);
 }
 
-/* Runs f in a transaction, as the owner of the assignments; false if the extension is not installed. */
+/*
+ * Runs f in a transaction as the owner of the assignments. Returns false if the extension is not
+ * installed.
+ */
 template <typename F>
 bool
 in_batch(const char *activity, F f)
@@ -118,7 +125,7 @@ in_batch(const char *activity, F f)
 	return installed;
 }
 
-/* Once an episode, not once a run. */
+/* Warns when the monitor fails, and not again before it has recovered. */
 void
 note_monitor(DatabaseStatus *status, bool lost)
 {
@@ -131,7 +138,7 @@ note_monitor(DatabaseStatus *status, bool lost)
 	status->monitor_lost = lost;
 }
 
-/* What keeps users waiting comes first: servers that fell silent, and failovers that are due. */
+/* The urgent part of a run: servers without heartbeats, and failovers that are due. */
 bool
 watch_and_move(DatabaseStatus *status, Deadline end)
 {
@@ -148,14 +155,17 @@ watch_and_move(DatabaseStatus *status, Deadline end)
 		note_monitor(status, watch.monitor_lost);
 	});
 
-	/* Those with a standby first: they do not depend on what the application says of its sessions. */
+	/* First those with a standby, which do not depend on the application's sessions. */
 	for (Destination destination : {Destination::standby, Destination::policy})
 	{
 		do
 		{
 			CHECK_FOR_INTERRUPTS();
 			installed = installed && in_batch("gxy_balancer: moving rooms", [&] {
-							/* What falls due while rooms are moved is still to come. */
+							/*
+							 * Read before: what becomes due while rooms are moved is left for the
+							 * next batch.
+							 */
 							TimestampTz now = GetCurrentTimestamp();
 							Deadline deadline = Deadline::of_call_starting_now();
 
@@ -163,7 +173,7 @@ watch_and_move(DatabaseStatus *status, Deadline end)
 							sooner(next_failover(pool(deadline), now));
 						});
 		} while (installed && moved.more && !end.passed());
-		/* Somebody has rooms in hand: they are his for a moment, not for ever. */
+		/* Rooms that other transactions have locked are tried again soon. */
 		if (moved.more || moved.busy)
 			sooner(GetCurrentTimestamp() + (moved.more ? 0 : busy_delay));
 	}
@@ -171,7 +181,7 @@ watch_and_move(DatabaseStatus *status, Deadline end)
 	return installed;
 }
 
-/* One look, and then what it found to do, as much of it as there is time for. */
+/* Looks for inactive rooms once, and frees them in batches until the time is over. */
 bool
 free_inactive_rooms(DatabaseStatus *status, char *shortfall, Deadline end)
 {
@@ -209,36 +219,38 @@ run_batches(DatabaseStatus *status, char *shortfall)
 }
 
 /*
- * What people set for their sessions in a database is not meant for the worker: a SERIALIZABLE one would make the
- * application's transactions fail, and one that waits for a synchronous standby would hold up DROP DATABASE.
+ * Overrides settings of the database that are meant for other sessions: a SERIALIZABLE worker would
+ * make the application's transactions fail, and one that waits for a synchronous standby would
+ * delay DROP DATABASE.
  */
 void
-settle_settings()
+override_settings()
 {
 	static const struct
 	{
 		const char *name;
 		const char *value;
-	} settings[] =
-	{ {"lock_timeout", "1s"},
-	  /* If there is a deadlock all the same, the worker is the one to find it, and to give way. */
-	  {"deadlock_timeout", "10ms"},
-	  {"statement_timeout", "0"},
-	  {"idle_in_transaction_session_timeout", "0"},
+	} settings[] = {
+		{"lock_timeout", "1s"},
+		/* In a deadlock the worker is the first to notice, and so the one to be cancelled. */
+		{"deadlock_timeout", "10ms"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
 #if PG_VERSION_NUM >= 170000
-	  {"transaction_timeout", "0"},
+		{"transaction_timeout", "0"},
 #endif
-	  {"default_transaction_isolation", "read committed"},
-	  {"default_transaction_read_only", "off"},
-	  {"default_transaction_deferrable", "off"},
-	  {"synchronous_commit", "local"},
-	  {"search_path", "pg_catalog, pg_temp"} };
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"synchronous_commit", "local"},
+		{"search_path", "pg_catalog, pg_temp"}
+	};
 
 	for (const auto &setting : settings)
 		SetConfigOption(setting.name, setting.value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-/* The database's name, for the log. */
+/* Returns the name of the database, for the log. */
 const char *
 name_database()
 {
@@ -252,61 +264,6 @@ name_database()
 	return name;
 }
 
-/* Logs an error that was caught before. */
-void
-log_error(ErrorData *error)
-{
-	PG_TRY();
-	{
-		ReThrowError(error);
-	}
-	PG_CATCH();
-	{
-		EmitErrorReport();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-}
-
-/* A run that has ended well; shortfall: what it could not write beside the rooms it freed. */
-void
-note_success(DatabaseStatus *status, const char *shortfall, const char *last_error)
-{
-	if (status->failures > 0)
-		ereport(LOG, (errmsg("gxy_balancer: the cleanup works again")));
-	if (*shortfall != '\0' && std::strcmp(shortfall, last_error) != 0)
-		ereport(WARNING, (errmsg_internal("gxy_balancer: %s", shortfall),
-						  errdetail("Inactive rooms are freed all the same.")));
-	status->failures = 0;
-	strlcpy(status->error, shortfall, error_length);
-}
-
-/*
- * Inside PG_CATCH: ends the transaction and keeps the error, with its detail, which is where the error of an attached
- * view is; logs it unless the last run ended with the same.
- */
-void
-note_failure(DatabaseStatus *status, const char *last_error)
-{
-	MemoryContextSwitchTo(TopMemoryContext);
-
-	ErrorData *error = CopyErrorData();
-	const char *told = error->detail == nullptr ? error->message
-												: psprintf("%s: %s", error->message, error->detail);
-	int length = pg_mbcliplen(told, static_cast<int>(std::strlen(told)), error_length - 1);
-
-	disable_timeout(STATEMENT_TIMEOUT, false);
-	AbortCurrentTransaction();
-	FlushErrorState();
-	status->more_work = false;
-	status->state = WorkerState::failed;
-	status->failures++;
-	std::memcpy(status->error, told, length);
-	status->error[length] = '\0';
-	if (std::strcmp(status->error, last_error) != 0)
-		log_error(error);
-}
-
 } // namespace
 
 extern "C"
@@ -318,7 +275,7 @@ extern "C"
 		errcontext("gxy_balancer worker in database \"%s\"", static_cast<const char *>(name));
 	}
 
-	/* A timeout's handler: the same as SIGTERM. */
+	/* Handler of a timeout. The same as SIGTERM. */
 	static void end_by_force()
 	{
 		ended_by_force = true;
@@ -328,8 +285,9 @@ extern "C"
 	}
 
 	/*
-	 * Sees the errors of connecting. A database that was dropped between the launcher's look and now is no error:
-	 * leave as after a run. A database whose folder is missing has the same code, and a path in the detail.
+	 * Called for errors of connecting. A database that was dropped after the launcher has looked is
+	 * no error: exit as after a run. A database whose folder is missing has the same SQLSTATE, but
+	 * a path in the detail.
 	 */
 	static void leave_dropped_database(ErrorData *error)
 	{
@@ -353,7 +311,7 @@ extern "C"
 		emit_log_hook = leave_dropped_database;
 		BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 		emit_log_hook = other_log_hook;
-		settle_settings();
+		override_settings();
 
 		const char *name = name_database();
 		ErrorContextCallback callback = {error_context_stack, name_database_in_log,

@@ -1,8 +1,9 @@
 /*
- * schedule.cpp: the databases there are, and the plan for each.
+ * schedule.cpp: the databases of the server, and the due time of each.
  *
- * pg_database tells which there are; the status in shared memory, which workers and backends write, how each stands
- * (shared/status.hpp). A database without a status is one that has not been visited, or one without the extension.
+ * pg_database lists the databases. The status in shared memory (shared/status.hpp), which workers
+ * and backends write, says how each stands. A database without a status has not been visited, or
+ * has no extension.
  */
 #include "worker/schedule.hpp"
 
@@ -14,10 +15,16 @@ namespace
 {
 
 constexpr TimestampTz longest_delay = 10 * USECS_PER_MINUTE;
-/* For a failover that is due after a run that failed: the delay between cleanups would leave users without a server. */
+/*
+ * The delay after a failed run if a failover is due. The longer delay between cleanups would leave
+ * users without a server.
+ */
 constexpr TimestampTz failover_retry_delay = 2 * USECS_PER_SEC;
 
-/* Visits the databases that people may connect to, until the visitor has seen enough; templates are copied, not used. */
+/*
+ * Calls visit(oid) for the databases that allow connections and are no templates, until it returns
+ * false.
+ */
 template <typename V>
 void
 for_each_database(V visit)
@@ -39,7 +46,7 @@ for_each_database(V visit)
 	MemoryContextSwitchTo(context);
 }
 
-/* The delay doubles with every failure in a row. */
+/* Returns the delay after so many failures in a row: it doubles with each. */
 TimestampTz
 delay_after(int failures)
 {
@@ -50,7 +57,10 @@ delay_after(int failures)
 	return std::max(std::min(delay, longest_delay), microseconds(setting::cleanup_interval));
 }
 
-/* When a database is to get its next worker. */
+/*
+ * Returns when a database gets its next worker; DT_NOBEGIN: at once; DT_NOEND: not before something
+ * changes.
+ */
 TimestampTz
 due(const Database &database)
 {
@@ -84,7 +94,10 @@ Schedule::reload()
 	MemoryContext scratch =
 		AllocSetContextCreate(TopMemoryContext, "gxy_balancer round", ALLOCSET_SMALL_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(scratch);
-	/* In this order: one that gets its status while pg_database is read may be younger than what is seen there. */
+	/*
+	 * First the status, then pg_database: a database that gets its status later may be younger than
+	 * the snapshot.
+	 */
 	Array<Oid> known = list_databases([](const DatabaseEntry &entry) { return entry.known; });
 	Array<Oid> oids;
 
@@ -115,7 +128,10 @@ Schedule::reload()
 	}
 	databases.count = kept;
 	MemoryContextSwitchTo(scratch);
-	/* One that may not be connected to any more is not due. Its backends, should there be any, keep its entry. */
+	/*
+	 * A database that allows no connections is not due. Backends that are still in it keep its
+	 * entry.
+	 */
 	for (Oid oid : known)
 		if (!is_there(oid))
 			clear_status(oid);
@@ -161,7 +177,7 @@ Schedule::is_idle() const
 	});
 }
 
-/* If they came in a fixed order, those at its end might never get a run. */
+/* The first due comes first: in a fixed order the last ones might never get a run. */
 Database *
 Schedule::first_due(TimestampTz *when)
 {
@@ -220,9 +236,9 @@ Schedule::limit_plans(TimestampTz now)
 	}
 }
 
-/* What the worker left in the status tells how it ended. */
+/* The status says how the worker has ended. */
 void
-settle(Database *database, TimestampTz now)
+record_worker_end(Database *database, TimestampTz now)
 {
 	std::optional<DatabaseStatus> status = status_of(database->oid);
 
@@ -243,7 +259,7 @@ settle(Database *database, TimestampTz now)
 			break;
 		case WorkerState::starting:
 		case WorkerState::running:
-			/* It did not live to say. */
+			/* The worker has died before it could write its status. */
 			status->failures++;
 			status->state = WorkerState::failed;
 			strlcpy(status->error, "the worker was terminated", error_length);

@@ -1,5 +1,5 @@
 /*
- * schedule.hpp: what the launcher knows of the server's databases, and when each is due.
+ * schedule.hpp: the databases that the launcher knows, and when each of them gets its next worker.
  */
 #pragma once
 
@@ -13,7 +13,7 @@ struct Database
 {
 	Oid oid = InvalidOid;
 	bool unvisited = true;
-	bool skipped = false; /* in this round, for want of shared memory */
+	bool skipped = false; /* in this round, because there is no shared memory for its status */
 	BackgroundWorkerHandle *worker = nullptr;
 	TimestampTz started = 0;
 };
@@ -22,32 +22,41 @@ struct Schedule
 {
 	Array<Database> databases;
 
-	/* Takes note of new databases, forgets those that are gone; what was left out may be tried again. */
+	/*
+	 * Reads pg_database: adds new databases, removes dropped ones, and admits skipped ones again.
+	 */
 	void reload();
 
-	/* Forgets one that was dropped, or closed, since it was read; true if so. */
+	/*
+	 * Removes a database that was dropped, or closed to connections, since pg_database was read.
+	 * Returns whether it was.
+	 */
 	bool forget_if_gone(Database *database);
 
-	/* Whether backends have called for runs in databases that have been created since it was read. */
+	/*
+	 * Returns whether runs are requested in databases that were created since pg_database was read.
+	 */
 	bool lacks_requested_database() const;
 
-	/* Whether all are visited and no worker runs. */
+	/* Returns whether all databases are visited and no worker runs. */
 	bool is_idle() const;
 
-	/* The database that has been due for longest, and since when; nullptr and DT_NOEND if none ever will be. */
+	/*
+	 * Returns the database that is due first, and *when that is; nullptr and DT_NOEND if none is.
+	 */
 	Database *first_due(TimestampTz *when);
 
-	/* Puts all plans by the settings as they are now. */
+	/* Computes all due times again by the current settings. */
 	void replan() const;
 
-	/* Moves times that lie further ahead than planned, because the clock was set back, to where they would be now. */
+	/* Reduces due times that are too far ahead because the clock was set back. */
 	void limit_plans(TimestampTz now);
 
 	const Database *find(Oid oid) const;
 };
 static_assert(std::is_trivially_destructible_v<Schedule>);
 
-/* Takes note of how a database's worker has ended, and plans the next run. */
-void settle(Database *database, TimestampTz now);
+/* Records how a database's worker has ended, and sets the time of the next run. */
+void record_worker_end(Database *database, TimestampTz now);
 
 } // namespace gxy
