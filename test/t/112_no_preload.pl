@@ -185,7 +185,8 @@ $node->restart;
 my $used = q(SELECT sum(bytes) FROM balancer_memory WHERE what IN ('common', 'database'));
 my $got = q(SELECT sum(bytes) FROM balancer_memory WHERE what <> 'limit');
 
-$node->safe_psql('galaxy', 'SELECT get_or_assign_server(1)');
+# A database's memory is made at its first use, so each of them is used before.
+$node->safe_psql($_, 'SELECT get_or_assign_server(1), release_room(1)') for 'galaxy', map { "galaxy$_" } 1 .. 40;
 set_interval($node, '200ms');
 wait_for_first_run($node, 'galaxy');
 
