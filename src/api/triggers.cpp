@@ -135,8 +135,8 @@ result_of_row_trigger(TriggerData *trigger)
 }
 
 /*
- * Calls f(TriggerData *), the body of a trigger function. Raises 39P01 if it is not called as one of
- * its triggers, which is_expected(event) tells: f relies on the rows that these have.
+ * Calls f(TriggerData *), the body of a trigger function. Raises 39P01 if it is not called as one
+ * of its triggers, which is_expected(event) tells: f relies on the rows that these have.
  */
 template <typename E, typename F>
 Datum
@@ -213,7 +213,7 @@ guard_servers(TriggerData *trigger)
 	if (TRIGGER_FIRED_BY_TRUNCATE(event))
 	{
 		if (TRIGGER_FIRED_BEFORE(event))
-			record_truncation_of_servers();
+			note_truncation_of_servers();
 		else
 			guard_truncation_of_servers();
 		return PointerGetDatum(nullptr);

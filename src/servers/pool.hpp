@@ -151,7 +151,8 @@ struct Pool
 
 /*
  * Returns the current pool. It stays valid until the end of the SQL function or trigger that reads
- * it, in the background worker until the end of the transaction, even if the pool changes. Waits until the deadline for transactions that have locked one of its tables: 55P03.
+ * it, in the background worker until the end of the transaction, even if the pool changes. Waits
+ * until the deadline for transactions that have locked one of its tables: 55P03.
  */
 const Pool &pool(Deadline deadline);
 

@@ -74,8 +74,8 @@ mark_of_query()
 }
 
 /*
- * Reads with a latest snapshot, but the server takes none during a parallel query. room_server() can
- * be called in the leader of one; it gets the pool as the query sees it.
+ * Reads with a latest snapshot, but the server takes none during a parallel query. room_server()
+ * can be called in the leader of one; it gets the pool as the query sees it.
  *
  * The context becomes permanent last, so an error leaves nothing in permanent memory.
  */
