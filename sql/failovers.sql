@@ -80,3 +80,17 @@ SELECT get_or_assign_server(1), get_or_assign_server(2);
 ROLLBACK;
 SELECT get_or_assign_server(1), get_or_assign_server(2), get_or_assign_server(1), get_or_assign_server(2);
 SELECT room_id, reason FROM room_server_assignments ORDER BY 1;
+DELETE FROM room_server_assignments;
+DELETE FROM balancer_failovers;
+
+-- Two failovers of one server, by a restore: the latest counts, in whatever order they are read.
+RESET gxy_balancer.failover_on_call;
+INSERT INTO balancer_servers (name, pool) VALUES ('s1', 'standby'), ('s2', 'standby');
+SET session_replication_role = replica;
+UPDATE balancer_servers SET state = 'offline' WHERE name = 'a';
+RESET session_replication_role;
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'a');
+INSERT INTO balancer_failovers (from_server, to_server, declared_at, due_at, cause) VALUES
+	('a', 's1', now() - interval '1 h', now() - interval '1 h', 'silent'),
+	('a', 's2', now() - interval '2 h', now() - interval '2 h', 'silent');
+SELECT get_or_assign_server(1);

@@ -37,6 +37,30 @@ sub rooms
 		FROM (SELECT gateway_name, count(*) FROM room_server_assignments GROUP BY 1) r(server, n)));
 }
 
+# SQL that holds up the next write of a room until the table gate is empty.
+sub gate
+{
+	return <<'SQL';
+CREATE TABLE gate ();
+CREATE FUNCTION is_open() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE EXISTS (SELECT FROM public.gate) LOOP
+		PERFORM pg_catalog.pg_sleep(0.01);
+	END LOOP;
+	RETURN true;
+END$$;
+ALTER TABLE room_server_assignments ADD CHECK (is_open());
+INSERT INTO gate DEFAULT VALUES;
+SQL
+}
+
+sub wait_for_gate
+{
+	my ($database) = @_;
+	return wait_until($node, 'postgres', qq(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer worker'
+		AND datname = '$database' AND wait_event = 'PgSleep'));
+}
+
 # A server that fails, recovers and fails again: the second failover counts its own rooms.
 create_database($node, 'again');
 $node->safe_psql('again', <<'SQL');
@@ -82,24 +106,52 @@ SQL
 wait_until($node, 'lost', q(SELECT outcome = 'moved' FROM balancer_failovers));
 $node->safe_psql('lost', <<'SQL');
 INSERT INTO room_server_assignments (room_id, gateway_name) SELECT n, 'a' FROM generate_series(1, 501) n;
-CREATE TABLE gate ();
-CREATE FUNCTION is_open() RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-	WHILE EXISTS (SELECT FROM public.gate) LOOP
-		PERFORM pg_catalog.pg_sleep(0.01);
-	END LOOP;
-	RETURN true;
-END$$;
-ALTER TABLE room_server_assignments ADD CHECK (is_open());
-INSERT INTO gate DEFAULT VALUES;
 SQL
+$node->safe_psql('lost', gate());
 set_interval($node, '200ms');
-wait_until($node, 'postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer worker'
-	AND datname = 'lost' AND wait_event = 'PgSleep'));
+wait_for_gate('lost');
 $node->safe_psql('lost', q(SET gxy_balancer.failover_delay = '1h'; SELECT set_server_state('s', 'offline'); DELETE FROM gate));
 wait_until($node, 'lost', q(SELECT count(*) = 0 FROM room_server_assignments WHERE gateway_name = 'a'));
 is(rooms('lost'), 'b:1 s:500', 'no room goes to a standby that has failed during the move');
 set_interval($node, '1h');
+
+# A room is freed while the rooms are being moved: the failover is finished by another run, soon.
+create_database($node, 'freed');
+$node->safe_psql('freed', <<'SQL');
+INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('s', 'standby');
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'a'), ('2', 'a');
+SQL
+$node->safe_psql('freed', gate());
+$node->safe_psql('freed', q(SELECT set_server_state('a', 'offline')));
+wait_for_gate('freed');
+$node->safe_psql('freed', q(DELETE FROM room_server_assignments WHERE room_id = '2'; DELETE FROM gate));
+ok($node->poll_query_until('freed', q(SELECT outcome = 'moved' AND rooms = 1 FROM balancer_failovers)),
+	'a failover is finished although a room was freed meanwhile');
+
+# Rooms that were moved and then freed have been moved all the same.
+create_database($node, 'counted');
+$node->safe_psql('counted', <<'SQL');
+INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('s', 'standby');
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'a'), ('2', 'a'), ('3', 'a');
+SQL
+my $holder = hold($node, 'counted', q(SELECT room_id FROM room_server_assignments WHERE room_id = '3' FOR UPDATE));
+$node->safe_psql('counted', q(SELECT set_server_state('a', 'offline')));
+wait_until($node, 'counted', q(SELECT rooms = 2 FROM balancer_failovers));
+$node->safe_psql('counted', 'SELECT release_room(1), release_room(2)');
+release($holder);
+wait_until($node, 'counted', q(SELECT outcome = 'moved' FROM balancer_failovers));
+is($node->safe_psql('counted', 'SELECT rooms FROM balancer_failovers'), '2', 'the history does not forget rooms that were moved');
+
+# Nowhere to go: the worker tries again at its interval, not all the time.
+create_database($node, 'stuck');
+$node->safe_psql('stuck', <<'SQL');
+INSERT INTO balancer_servers (name) VALUES ('a');
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'a');
+SELECT set_server_state('a', 'offline');
+SQL
+ok($node->poll_query_until('stuck', q(SELECT worker = 'idle' AND last_run > (SELECT due_at FROM balancer_failovers)
+	AND next_due > now() + interval '10 min' FROM balancer_stats)), 'a failover without a server to go to is not tried all the time');
+is($node->safe_psql('stuck', 'SELECT outcome FROM balancer_failovers'), 'pending', 'and stays pending');
 
 # Rooms are restored before the pool: they are not stranded.
 create_database($node, 'restored');
