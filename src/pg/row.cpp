@@ -6,20 +6,11 @@
 namespace gxy
 {
 
-/* Makes a palloc'd copy only if the value is compressed or stored out of line. */
 std::string_view
-Row::text_in(Datum value)
+Row::detoasted_text(Datum value)
 {
 	return view_of(reinterpret_cast<::text *>(
 		pg_detoast_datum_packed(reinterpret_cast<varlena *>(DatumGetPointer(value)))));
-}
-
-std::optional<std::string_view>
-Row::text(int column) const
-{
-	std::optional<Datum> found = value(column, TEXTOID);
-
-	return found ? std::optional<std::string_view>(text_in(*found)) : std::nullopt;
 }
 
 std::optional<std::string_view>

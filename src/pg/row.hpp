@@ -51,7 +51,16 @@ private:
 			return std::nullopt;
 		return values[column - 1];
 	}
-	static std::string_view text_in(Datum value);
+	/* Makes a palloc'd copy only if the value is compressed or stored out of line. */
+	static std::string_view text_in(Datum value)
+	{
+		const varlena *stored = reinterpret_cast<const varlena *>(DatumGetPointer(value));
+
+		if (VARATT_IS_1B(stored) && !VARATT_IS_1B_E(stored))
+			return {VARDATA_1B(stored), VARSIZE_1B(stored) - VARHDRSZ_SHORT};
+		return detoasted_text(value);
+	}
+	static std::string_view detoasted_text(Datum value);
 	[[noreturn]] void report_altered_column(int column, Oid type) const;
 
 	TupleDesc descriptor;
@@ -76,6 +85,14 @@ private:
 	bool nulls[MaxHeapAttributeNumber];
 };
 static_assert(std::is_trivially_destructible_v<TupleRow>);
+
+inline std::optional<std::string_view>
+Row::text(int column) const
+{
+	std::optional<Datum> found = value(column, TEXTOID);
+
+	return found ? std::optional<std::string_view>(text_in(*found)) : std::nullopt;
+}
 
 inline std::optional<bool>
 Row::boolean(int column) const

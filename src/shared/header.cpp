@@ -7,10 +7,12 @@
 
 namespace gxy
 {
+
+SharedHeader *known_header = nullptr;
+
 namespace
 {
 
-SharedHeader *header = nullptr;
 bool other_layout = false;
 bool unavailable = false; /* until this process ends */
 
@@ -75,10 +77,10 @@ reserve_header()
 }
 
 SharedHeader *
-shared_header()
+find_header()
 {
-	if (header != nullptr || unavailable)
-		return header;
+	if (unavailable)
+		return nullptr;
 	if (!IsTransactionState() || IsInParallelMode())
 		return nullptr;
 
@@ -92,8 +94,8 @@ shared_header()
 		return nullptr;
 	}
 	LWLockRegisterTranche(found->tranche, "gxy_balancer");
-	header = found;
-	return header;
+	known_header = found;
+	return found;
 }
 
 bool

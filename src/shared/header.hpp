@@ -101,7 +101,17 @@ static_assert(sizeof(SharedHeader) <= header_size);
  * with another layout has made it. Normal code: the first call in a backend takes a lock and may
  * run a subtransaction. Outside of a transaction it returns what an earlier call has found.
  */
-SharedHeader *shared_header();
+inline SharedHeader *shared_header();
+
+/* What shared_header() has found in this process. */
+extern SharedHeader *known_header;
+SharedHeader *find_header();
+
+inline SharedHeader *
+shared_header()
+{
+	return known_header != nullptr ? known_header : find_header();
+}
 
 /* Reserves the header's memory at server start. Call it while libraries are being preloaded. */
 void reserve_header();
