@@ -162,7 +162,7 @@ clean:
 endif
 
 .PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists check-rows \
-	check-version check-vpath check-bench check-format format dist help
+	check-version check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -242,6 +242,9 @@ check-vpath: all
 check-bench:
 	test/bench/check_test
 
+check-style:
+	test/check-style
+
 check-format:
 	$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
 
@@ -292,6 +295,7 @@ help:
 	@echo 'make check-version    META.json and CHANGELOG.md agree with the control file'
 	@echo 'make check-vpath      an out-of-tree build gives the same files'
 	@echo 'make check-bench      the judge of the benchmarks catches what is wrong in results made by hand'
+	@echo 'make check-style      files, functions and lines are short enough, and comments have none of the unclear words'
 	@echo 'make check-format     clang-format agrees; make format: have it its way'
 	@echo 'make reference        writes the lists of doc/reference.md from the catalog; make check-reference: whether they differ'
 	@echo 'make dist             the archive for PGXN'

@@ -120,7 +120,10 @@ count_rooms(std::string_view server, Deadline deadline)
 
 	if (number < 0)
 		return 0;
-	/* After an error the next statement may have the same number: nothing is refused by an old count. */
+	/*
+	 * After an error the next statement may have the same command id, so an old count is not enough
+	 * to refuse a removal.
+	 */
 	if (census.command != command || census.pool != current.number || census.rooms[number] > 0)
 		take_census(current, command, deadline);
 	return census.rooms[number];
