@@ -25,6 +25,30 @@ undo_in_flight(LoadCache *cache, const LoadDelta *deltas, int count)
 			slot_at(cache, deltas[i].slot).in_flight += -deltas[i].added;
 }
 
+/*
+ * Returns what this transaction has removed from each slot of the request, indexed by slot; nullptr
+ * if nothing. Computed before the lock is taken, because a transaction may have changed thousands
+ * of servers.
+ */
+const Load *
+removed_by_slot(const ReserveRequest &request, std::span<const LoadDelta> own)
+{
+	auto removes = [](const LoadDelta &delta) {
+		return delta.slot >= 0 && (delta.removed.rooms != 0 || delta.removed.users != 0);
+	};
+
+	if (request.server_count == 0 || std::none_of(own.begin(), own.end(), removes))
+		return nullptr;
+
+	int size = 1 + *std::max_element(request.slots, request.slots + request.server_count);
+	Load *removed = static_cast<Load *>(palloc0(sizeof(Load) * static_cast<Size>(size)));
+
+	for (const LoadDelta &delta : own)
+		if (removes(delta) && delta.slot < size)
+			removed[delta.slot] += delta.removed;
+	return removed;
+}
+
 } // namespace
 
 int
@@ -150,6 +174,7 @@ Reserved
 reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<const LoadDelta> own,
 				 Server *servers, Decision *decision)
 {
+	const Load *removed = removed_by_slot(request, own);
 	TransactionId transaction = GetTopTransactionId();
 
 	return locked(cache, [&] {
@@ -162,9 +187,8 @@ reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<cons
 		{
 			Load sum = slot_at(cache, request.slots[i]).sum();
 
-			for (const LoadDelta &delta : own)
-				if (delta.slot == request.slots[i])
-					sum += delta.removed;
+			if (removed != nullptr)
+				sum += removed[request.slots[i]];
 			servers[i].rooms = std::max<std::int64_t>(sum.rooms, 0);
 			servers[i].load = request.rules->metric == LoadMetric::rooms
 								  ? servers[i].rooms * request.rules->avg_room_occupancy
