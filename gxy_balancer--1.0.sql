@@ -148,7 +148,7 @@ REVOKE ALL ON balancer_room_sizes FROM PUBLIC;
 COMMENT ON TABLE balancer_room_sizes IS 'sizes of rooms on earlier occasions (an occasion is the life of one assignment): the users expected in a new assignment if the caller gives no number';
 COMMENT ON COLUMN balancer_room_sizes.room_id IS 'the room';
 COMMENT ON COLUMN balancer_room_sizes.size IS 'weighted mean of the peaks of its occasions before the latest, recent ones weighing more';
-COMMENT ON COLUMN balancer_room_sizes.occasions IS 'how many those were';
+COMMENT ON COLUMN balancer_room_sizes.occasions IS 'how many occasions size is the mean of';
 COMMENT ON COLUMN balancer_room_sizes.peak IS 'most users that a cleanup saw in it at once on the latest occasion';
 COMMENT ON COLUMN balancer_room_sizes.assigned_at IS 'which assignment the latest occasion belongs to';
 COMMENT ON COLUMN balancer_room_sizes.opened_at IS 'when users were first seen on the latest occasion';
@@ -192,11 +192,11 @@ COMMENT ON TABLE balancer_failovers IS 'servers that went offline and the failov
 COMMENT ON COLUMN balancer_failovers.from_server IS 'the server that went offline';
 COMMENT ON COLUMN balancer_failovers.to_server IS 'the standby that takes its rooms; NULL: none was free, the policy spreads them';
 COMMENT ON COLUMN balancer_failovers.declared_at IS 'when it went offline';
-COMMENT ON COLUMN balancer_failovers.due_at IS 'from when its rooms are elsewhere: gxy_balancer.failover_delay later';
+COMMENT ON COLUMN balancer_failovers.due_at IS 'from this time on its rooms are on other servers; gxy_balancer.failover_delay after declared_at';
 COMMENT ON COLUMN balancer_failovers.cause IS 'set offline by an operator, reported unhealthy, or silent (no heartbeats)';
 COMMENT ON COLUMN balancer_failovers.rooms IS 'rooms moved so far';
 COMMENT ON COLUMN balancer_failovers.outcome IS 'pending; moved to the standby; spread by the policy; cancelled: it came back before the delay was over, and no room was moved; interrupted: it came back before all rooms were moved';
-COMMENT ON COLUMN balancer_failovers.finished_at IS 'when the last room was moved, or the failover called off';
+COMMENT ON COLUMN balancer_failovers.finished_at IS 'when the last room was moved, or when the failover was cancelled';
 COMMENT ON COLUMN balancer_failovers.recovered_at IS 'when the server came back, or left the pool';
 COMMENT ON COLUMN balancer_failovers.on_call IS 'callers get the new server of a room from declared_at on, see gxy_balancer.failover_on_call';
 SELECT pg_catalog.pg_extension_config_dump('balancer_failovers', '');
@@ -269,14 +269,14 @@ ALTER TABLE balancer_failovers ENABLE ALWAYS TRIGGER _forget_backend_copies;
 CREATE TRIGGER _forget_backend_copies AFTER DELETE ON balancer_health
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies;
-CREATE TRIGGER _forget_backend_copies_at_bad_news AFTER INSERT ON balancer_health
+CREATE TRIGGER _forget_backend_copies_if_unhealthy AFTER INSERT ON balancer_health
 	FOR EACH ROW WHEN (NOT new.healthy)
 	EXECUTE FUNCTION _forget_backend_copies();
-ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_at_bad_news;
-CREATE TRIGGER _forget_backend_copies_at_news AFTER UPDATE ON balancer_health
+ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_if_unhealthy;
+CREATE TRIGGER _forget_backend_copies_if_changed AFTER UPDATE ON balancer_health
 	FOR EACH ROW WHEN (old.healthy <> new.healthy OR old.server <> new.server)
 	EXECUTE FUNCTION _forget_backend_copies();
-ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_at_news;
+ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_if_changed;
 
 /*
  * Not at INSERT: a restore of an offline server also restores its failover. The worker finds failovers that these triggers
@@ -287,7 +287,7 @@ CREATE FUNCTION _reconcile_failovers() RETURNS trigger
 REVOKE ALL ON FUNCTION _reconcile_failovers() FROM PUBLIC;
 COMMENT ON FUNCTION _reconcile_failovers() IS 'declares and ends failovers when servers change their state or leave the pool, and tells listeners of it';
 
-CREATE TRIGGER _lock_fleet BEFORE UPDATE OF state, name OR DELETE OR TRUNCATE ON balancer_servers
+CREATE TRIGGER _lock_server_states BEFORE UPDATE OF state, name OR DELETE OR TRUNCATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _reconcile_failovers();
 CREATE TRIGGER _reconcile_failovers AFTER UPDATE OR DELETE OR TRUNCATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _reconcile_failovers();
@@ -328,12 +328,12 @@ COMMENT ON FUNCTION get_or_assign_server(bigint, text, int) IS 'the server of a 
 CREATE FUNCTION touch_room(room text, users int DEFAULT NULL) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_touch_room';
 REVOKE ALL ON FUNCTION touch_room(text, int) FROM PUBLIC;
-COMMENT ON FUNCTION touch_room(text, int) IS 'renews the lease of a room, false if it has none; users: how many are in it, where no sessions are attached';
+COMMENT ON FUNCTION touch_room(text, int) IS 'renews the lease of a room; returns false if it has no assignment; users: how many are in it, for services without attached sessions';
 
 CREATE FUNCTION touch_room(room bigint, users int DEFAULT NULL) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_touch_room_bigint';
 REVOKE ALL ON FUNCTION touch_room(bigint, int) FROM PUBLIC;
-COMMENT ON FUNCTION touch_room(bigint, int) IS 'renews the lease of a room, false if it has none; users: how many are in it, where no sessions are attached';
+COMMENT ON FUNCTION touch_room(bigint, int) IS 'renews the lease of a room; returns false if it has no assignment; users: how many are in it, for services without attached sessions';
 
 CREATE FUNCTION room_server(room text) RETURNS text
 	LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'gxy_room_server';
@@ -348,12 +348,12 @@ COMMENT ON FUNCTION room_server(bigint) IS 'the server of a room or NULL; for li
 CREATE FUNCTION release_room(room text) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_release_room';
 REVOKE ALL ON FUNCTION release_room(text) FROM PUBLIC;
-COMMENT ON FUNCTION release_room(text) IS 'frees a room now, also if it is occupied; false if it has no assignment';
+COMMENT ON FUNCTION release_room(text) IS 'frees a room now, also if users are in it; returns false if it has no assignment';
 
 CREATE FUNCTION release_room(room bigint) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_release_room_bigint';
 REVOKE ALL ON FUNCTION release_room(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION release_room(bigint) IS 'frees a room now, also if it is occupied; false if it has no assignment';
+COMMENT ON FUNCTION release_room(bigint) IS 'frees a room now, also if users are in it; returns false if it has no assignment';
 
 CREATE FUNCTION clean_inactive_assignments(grace interval DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_clean_inactive_assignments';
@@ -377,7 +377,7 @@ COMMENT ON FUNCTION attach_rooms(regclass) IS 'names the relation of rooms that 
 CREATE FUNCTION init_servers(names text DEFAULT NULL) RETURNS int
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_init_servers';
 REVOKE ALL ON FUNCTION init_servers(text) FROM PUBLIC;
-COMMENT ON FUNCTION init_servers(text) IS 'writes the pool: comma-separated names, or gxy_balancer.default_servers; how many were not there yet';
+COMMENT ON FUNCTION init_servers(text) IS 'writes the pool: comma-separated names, or gxy_balancer.default_servers; returns how many names it added';
 
 CREATE FUNCTION server_state(server text) RETURNS text
 	LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_state';
@@ -397,37 +397,37 @@ COMMENT ON FUNCTION server_heartbeat(text, boolean) IS 'reports the health of a 
 CREATE FUNCTION pin_room(room text, server text, expected_users int DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room';
 REVOKE ALL ON FUNCTION pin_room(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION pin_room(text, text, int) IS 'sends the room to a server when it is next assigned; where it is now';
+COMMENT ON FUNCTION pin_room(text, text, int) IS 'the next assignment of the room is to this server; returns the server that the room is on now, NULL if none';
 
 CREATE FUNCTION unpin_room(room text) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_unpin_room';
 REVOKE ALL ON FUNCTION unpin_room(text) FROM PUBLIC;
-COMMENT ON FUNCTION unpin_room(text) IS 'takes the pin of a room away; false if it had none';
+COMMENT ON FUNCTION unpin_room(text) IS 'removes the pin of a room; returns false if it has none';
 
 CREATE FUNCTION move_room(room text, server text) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_move_room';
 REVOKE ALL ON FUNCTION move_room(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION move_room(text, text) IS 'moves a room, which splits it until its users reconnect; where it is now, NULL if it has no assignment';
+COMMENT ON FUNCTION move_room(text, text) IS 'moves a room, which splits it until its users reconnect; returns the server that it is on then, NULL if it has no assignment';
 
 CREATE FUNCTION pin_room(room bigint, server text, expected_users int DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room_bigint';
 REVOKE ALL ON FUNCTION pin_room(bigint, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION pin_room(bigint, text, int) IS 'sends the room to a server when it is next assigned; where it is now';
+COMMENT ON FUNCTION pin_room(bigint, text, int) IS 'the next assignment of the room is to this server; returns the server that the room is on now, NULL if none';
 
 CREATE FUNCTION unpin_room(room bigint) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_unpin_room_bigint';
 REVOKE ALL ON FUNCTION unpin_room(bigint) FROM PUBLIC;
-COMMENT ON FUNCTION unpin_room(bigint) IS 'takes the pin of a room away; false if it had none';
+COMMENT ON FUNCTION unpin_room(bigint) IS 'removes the pin of a room; returns false if it has none';
 
 CREATE FUNCTION move_room(room bigint, server text) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_move_room_bigint';
 REVOKE ALL ON FUNCTION move_room(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION move_room(bigint, text) IS 'moves a room, which splits it until its users reconnect; where it is now, NULL if it has no assignment';
+COMMENT ON FUNCTION move_room(bigint, text) IS 'moves a room, which splits it until its users reconnect; returns the server that it is on then, NULL if it has no assignment';
 
 CREATE FUNCTION evacuate_server(server text, target text DEFAULT NULL, max_rooms int DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_evacuate_server';
 REVOKE ALL ON FUNCTION evacuate_server(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION evacuate_server(text, text, int) IS 'moves the rooms of a server, largest first: to the target, or spread by the policy; without max_rooms it sets the server draining first; how many';
+COMMENT ON FUNCTION evacuate_server(text, text, int) IS 'moves the rooms of a server, largest first: to the target, or spread by the policy; without max_rooms it sets the server draining first; returns how many it moved';
 
 CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
@@ -471,7 +471,7 @@ CREATE FUNCTION _check_load_cache(OUT server text, OUT usable boolean, OUT cache
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_check_load_cache';
 REVOKE ALL ON FUNCTION _check_load_cache() FROM PUBLIC;
-COMMENT ON FUNCTION _check_load_cache() IS 'compares what shared memory says each server carries (see gxy_balancer.load_max_age) with a count made now; no rows where there is no memory for it';
+COMMENT ON FUNCTION _check_load_cache() IS 'compares the load cache (see gxy_balancer.load_max_age) with a count made now, by server; no rows if there is no memory for the cache';
 
 /*
  * The view uses operators of mixed types, for which pg_catalog has no exact match. The extension's schema may have one, so
@@ -487,7 +487,7 @@ CREATE VIEW @extschema@.balancer_load AS
 	FROM @extschema@._server_loads() l;
 SET LOCAL search_path = @extschema@, pg_temp;
 REVOKE ALL ON balancer_load FROM PUBLIC;
-COMMENT ON VIEW balancer_load IS 'what each server carries, counted now, also servers outside of the pool that still have rooms; \watch 1 on it is the operator''s console';
+COMMENT ON VIEW balancer_load IS 'the load of each server, counted now, also of servers outside of the pool that still have rooms; \watch 1 on it is the operator''s console';
 COMMENT ON COLUMN balancer_load.server IS 'the server';
 COMMENT ON COLUMN balancer_load.state IS 'the state in force';
 COMMENT ON COLUMN balancer_load.pool IS 'primary, standby or reserved; NULL for a server that is not in the pool';
@@ -498,7 +498,7 @@ COMMENT ON COLUMN balancer_load.expected IS 'users still expected in its rooms b
 COMMENT ON COLUMN balancer_load.load IS 'what placement compares: by default users there plus users expected';
 COMMENT ON COLUMN balancer_load.capacity IS 'in users';
 COMMENT ON COLUMN balancer_load.percent IS '100 x load / capacity';
-COMMENT ON COLUMN balancer_load.bar IS 'the same as a bar of 6; > at its end: over capacity';
+COMMENT ON COLUMN balancer_load.bar IS 'percent as a bar of six characters; the last is > if load is above capacity';
 COMMENT ON COLUMN balancer_load.cause IS 'why it is in this state, what a failover has to do with it (whose rooms it takes, or where its own go), and why users are unknown';
 
 CREATE VIEW balancer_rooms AS
@@ -548,13 +548,13 @@ COMMENT ON COLUMN balancer_stats.refused IS 'calls that found no server and rais
 COMMENT ON COLUMN balancer_stats.since IS 'when counting started: at the server''s start or the last reset';
 COMMENT ON COLUMN balancer_stats.worker IS 'the background worker: idle, running, backing off and why, starting, standby, or no launcher';
 COMMENT ON COLUMN balancer_stats.last_run IS 'when its last run in this database began';
-COMMENT ON COLUMN balancer_stats.last_run_duration IS 'how long that took';
-COMMENT ON COLUMN balancer_stats.last_run_freed IS 'how many rooms it freed';
-COMMENT ON COLUMN balancer_stats.last_error IS 'why it failed, if it did, or what it could not write beside the rooms it freed';
+COMMENT ON COLUMN balancer_stats.last_run_duration IS 'the duration of the last run';
+COMMENT ON COLUMN balancer_stats.last_run_freed IS 'how many rooms the last run freed';
+COMMENT ON COLUMN balancer_stats.last_error IS 'why the last run failed, or what it could not write although it freed rooms; NULL: neither';
 COMMENT ON COLUMN balancer_stats.next_due IS 'when the next run is due';
-COMMENT ON COLUMN balancer_stats.placed_by_cache IS 'rooms placed by what the load cache in shared memory knows';
+COMMENT ON COLUMN balancer_stats.placed_by_cache IS 'rooms placed by the load cache in shared memory';
 COMMENT ON COLUMN balancer_stats.placed_by_count IS 'rooms placed by a count of all rooms and sessions made for each of them, which is slower';
-COMMENT ON COLUMN balancer_stats.counted_because IS 'why the last of these was not placed by the load cache';
+COMMENT ON COLUMN balancer_stats.counted_because IS 'why the last room of placed_by_count was not placed by the load cache';
 COMMENT ON COLUMN balancer_stats.shared_memory IS 'why shared memory is missing, so that rooms are placed by counting; NULL: there is enough';
 
 CREATE FUNCTION _memory(OUT what text, OUT database text, OUT bytes bigint)
@@ -569,7 +569,7 @@ REVOKE ALL ON balancer_memory FROM PUBLIC;
 COMMENT ON VIEW balancer_memory IS 'the shared memory that the extension uses, of all databases of the server';
 COMMENT ON COLUMN balancer_memory.what IS 'database: of one database; common: of all; free: kept for use; limit: gxy_balancer.max_shared_memory';
 COMMENT ON COLUMN balancer_memory.database IS 'the database';
-COMMENT ON COLUMN balancer_memory.bytes IS 'how much';
+COMMENT ON COLUMN balancer_memory.bytes IS 'the size';
 
 CREATE FUNCTION reset_balancer_stats() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_reset_stats';
