@@ -294,6 +294,17 @@ backend_number()
 #endif
 }
 
+/* Returns whether this process is a background worker. */
+inline bool
+is_background_worker()
+{
+#if PG_VERSION_NUM >= 170000
+	return AmBackgroundWorkerProcess();
+#else
+	return IsBackgroundWorker;
+#endif
+}
+
 /* Returns the oldest transaction whose outcome pg_xact still has. Hold XactTruncationLock. */
 inline TransactionId
 oldest_known_transaction()

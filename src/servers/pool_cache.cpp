@@ -126,7 +126,7 @@ retire(Copy *old)
 										   ALLOCSET_SMALL_SIZES);
 	MemoryContextSetParent(old->context, old_copies);
 	/* The worker calls functions of the extension without as_call(). */
-	has_old_copies = !IsBackgroundWorker;
+	has_old_copies = !compat::is_background_worker();
 }
 
 enum class Pins
