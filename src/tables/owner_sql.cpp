@@ -167,9 +167,12 @@ checked_owner_of(Oid id)
 							   RelationGetRelationName(table)),
 						errdetail_internal("%s", obstacle),
 						errhint("Take away what was added to the table.")));
-	if (table->trigdesc != nullptr)
-		for (const Trigger &trigger :
-			 std::span(table->trigdesc->triggers, table->trigdesc->numtriggers))
+	/*
+	 * A copy, because the checks read catalogs. That may rebuild the relcache entry, which frees
+	 * its triggers, whenever another transaction has changed the table.
+	 */
+	if (const TriggerDesc *triggers = CopyTriggerDesc(table->trigdesc); triggers != nullptr)
+		for (const Trigger &trigger : std::span(triggers->triggers, triggers->numtriggers))
 			check_trigger(table, trigger);
 	table_close(table, NoLock);
 	return owner;
