@@ -140,7 +140,7 @@ prepare_deltas(LoadCache *cache, TransactionId transaction, const LoadDelta *del
 			shared<PreparedBlock>(block)->count = count;
 			add_prepared_block(cache, block);
 		}
-		else
+		else if (count > 0)
 		{
 			undo_in_flight(cache, deltas, count);
 			forget_prepared(cache);
