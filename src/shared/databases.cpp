@@ -106,6 +106,7 @@ find_or_enter(Oid database, Preparation *preparation)
 
 	entry->database = database;
 	entry->counts.since = shared_header()->started;
+	entry->last_unreported = shared_header()->last_unreported;
 	*find_slot(slots(), directory().size, database) =
 		Slot{.database = database, .entry = std::exchange(preparation->entry, 0)};
 	directory().count++;

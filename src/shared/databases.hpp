@@ -93,6 +93,11 @@ struct DatabaseEntry
 	/* Counted, of the last room placed by a count; written without a lock */
 	pg_atomic_uint32 counted;
 	SharedPointer load_cache; /* see shared/load_cache.hpp; 0: none yet */
+	/*
+	 * The latest transaction with a change that the load cache was not told of, see
+	 * record_unreported(). With its epoch: an idle database may keep it past a wraparound.
+	 */
+	FullTransactionId last_unreported;
 };
 
 /*

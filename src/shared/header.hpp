@@ -84,11 +84,8 @@ struct SharedHeader
 	Directory directory;
 	LauncherClaim launcher;
 	SharedPointer backends; /* see shared/backends.hpp; 0: none yet */
-	/*
-	 * The latest transaction with a change that a load cache was not told of, see
-	 * record_unreported().
-	 */
-	TransactionId last_unreported;
+	/* Like DatabaseEntry::last_unreported, for databases without an entry; a new entry copies it. */
+	FullTransactionId last_unreported;
 };
 
 /* The same in every layout version, because ShmemInitStruct() raises an error for another size. */

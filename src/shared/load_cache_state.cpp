@@ -169,19 +169,34 @@ free_unused_blocks(LoadCache *cache)
 					  }));
 }
 
+/* Returns the id with its epoch. The transaction is not older than half of all ids. */
+static FullTransactionId
+full_id(TransactionId transaction)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+	std::uint32_t epoch = EpochFromFullTransactionId(next);
+
+	if (transaction > XidFromFullTransactionId(next))
+		epoch--;
+	return FullTransactionIdFromEpochAndXid(epoch, transaction);
+}
+
 void
 record_unreported(TransactionId transaction)
 {
 	if (shared_header() == nullptr)
 		return;
 
-	/* Another backend may have made the cache in the meantime, and a baseline. */
-	SharedPointer cache = with_lock(&shared_header()->lock, LW_EXCLUSIVE, [transaction] {
-		TransactionId &last = shared_header()->last_unreported;
-		const DatabaseEntry *entry = find_database(MyDatabaseId);
+	FullTransactionId id = full_id(transaction);
 
-		if (!TransactionIdIsValid(last) || TransactionIdPrecedes(last, transaction))
-			last = transaction;
+	/* Another backend may have made the cache in the meantime, and a baseline. */
+	SharedPointer cache = with_lock(&shared_header()->lock, LW_EXCLUSIVE, [id] {
+		DatabaseEntry *entry = find_database(MyDatabaseId);
+		FullTransactionId &last =
+			entry != nullptr ? entry->last_unreported : shared_header()->last_unreported;
+
+		if (FullTransactionIdPrecedes(last, id))
+			last = id;
 		return entry != nullptr ? entry->load_cache : 0;
 	});
 
@@ -193,14 +208,11 @@ record_unreported(TransactionId transaction)
 bool
 all_reported_before(TransactionId oldest_in_progress)
 {
-	TransactionId &last = shared_header()->last_unreported;
+	FullTransactionId oldest = full_id(oldest_in_progress);
 	bool all;
 
-	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
-	/* Cleared, so that it is never compared with a transaction id after a wraparound. */
-	if (TransactionIdIsValid(last) && TransactionIdPrecedes(last, oldest_in_progress))
-		last = InvalidTransactionId;
-	all = !TransactionIdIsValid(last);
+	LWLockAcquire(&shared_header()->lock, LW_SHARED);
+	all = FullTransactionIdPrecedes(my_database()->last_unreported, oldest);
 	LWLockRelease(&shared_header()->lock);
 	return all;
 }

@@ -714,6 +714,8 @@ $node->poll_query_until('postgres', q{SELECT get_or_assign_server(nextval('rooms
 sql(q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 10)});
 is(sql('SELECT shared_memory IS NULL FROM balancer_stats'), 't', 'with a higher limit there is memory');
 is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'but no count is of use while a change that was not told is open');
+is($node->safe_psql('other2', q{SELECT get_or_assign_server('beside') <> ''; SELECT bool_and(usable) FROM _check_load_cache()}), "t\nt",
+	'which does not concern the other databases');
 $open_change->query_safe('COMMIT');
 sql(q{SELECT get_or_assign_server(nextval('rooms'))});
 agrees('when it has ended');
