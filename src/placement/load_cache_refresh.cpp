@@ -145,13 +145,20 @@ slots_of(LoadCache *cache, const Pool &pool)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
+		int slot = 0;
+
 		known_copy = 0;
 		known.count = 0;
 		for (const PoolServer &server : pool.servers)
-			known.push(server_slot(cache, server.hash));
+		{
+			slot = server_slot(cache, server.hash);
+			if (slot < 0)
+				break;
+			known.push(slot);
+		}
 		MemoryContextSwitchTo(caller);
 		/* There may be memory the next time. */
-		if (std::find(known.begin(), known.end(), -1) != known.end())
+		if (slot < 0)
 			return nullptr;
 		known_copy = pool.number;
 	}
