@@ -28,7 +28,8 @@ constexpr int install_attempts = 1000;
 
 /*
  * Reads the rows of prepared transactions. Their slots are looked up after the scan, which holds
- * page locks.
+ * page pins. What they remove is not subtracted in advance: their commit makes the cache unusable,
+ * as the commit of a TRUNCATE does.
  */
 void
 read_prepared_rows(const BaselineCount &count, const PlacementRequest &request,
@@ -37,7 +38,10 @@ read_prepared_rows(const BaselineCount &count, const PlacementRequest &request,
 {
 	Array<PreparedRow> rows;
 	Array<std::string_view> servers;
+	TransactionId remover = InvalidTransactionId;
 
+	if (max_prepared_xacts == 0)
+		return;
 	assignments.for_each_prepared_row(
 		count.snapshot, [&](const Assignment &row, TransactionId transaction) {
 			rows.push(PreparedRow{.transaction = transaction,
@@ -53,6 +57,12 @@ read_prepared_rows(const BaselineCount &count, const PlacementRequest &request,
 		else
 			result->is_incomplete = true;
 	}
+	/* Neighbouring rows mostly have the same remover. */
+	assignments.for_each_prepared_removal(count.snapshot, [&](TransactionId transaction) {
+		if (transaction != remover)
+			result->prepared.push(PreparedRow{.transaction = transaction, .slot = -1, .load = {}});
+		remover = transaction;
+	});
 }
 
 BaselineResult

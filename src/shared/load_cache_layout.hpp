@@ -61,7 +61,7 @@ struct Orphan
 struct PreparedDelta
 {
 	TransactionId transaction;
-	int slot; /* -1: the transaction has emptied the table */
+	int slot; /* -1: its commit makes the cache unusable */
 	Load added;
 	Load removed;
 };

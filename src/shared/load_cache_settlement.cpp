@@ -175,7 +175,8 @@ add_prepared_rows(LoadCache *cache, const Array<PreparedRow> &rows, SharedPointe
 
 		block->deltas[block->count++] = PreparedDelta{
 			.transaction = row.transaction, .slot = row.slot, .added = row.load, .removed = {}};
-		slot_at(cache, row.slot).in_flight += row.load;
+		if (row.slot >= 0)
+			slot_at(cache, row.slot).in_flight += row.load;
 	}
 	if (pointer != 0)
 		add_prepared_block(cache, pointer);

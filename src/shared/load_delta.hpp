@@ -36,7 +36,7 @@ struct LoadDelta
 struct PreparedRow
 {
 	TransactionId transaction;
-	int slot; /* of its server */
+	int slot; /* of its server; -1: the transaction has removed or moved a room */
 	Load load;
 };
 

@@ -88,6 +88,9 @@ first_inserter(HeapTuple tuple)
  */
 Assignment assignment_of(HeapTuple tuple, TupleDesc descriptor);
 
+/* Returns whether a (sub)transaction, which the snapshot sees in progress, is prepared now. */
+bool is_prepared(TransactionId transaction, Snapshot snapshot);
+
 /*
  * The table, opened, and its key index. close() closes both; after an error the end of the
  * transaction does.
@@ -194,9 +197,15 @@ public:
 
 	/*
 	 * Calls visit(const Assignment &, TransactionId) for every row that a prepared transaction,
-	 * which the snapshot sees in progress, has inserted.
+	 * which the snapshot sees in progress, has inserted or moved to another server.
 	 */
 	template <typename F> void for_each_prepared_row(Snapshot snapshot, F visit) const;
+
+	/*
+	 * Calls visit(TransactionId) for every row that the snapshot sees and a prepared transaction
+	 * has deleted or replaced.
+	 */
+	template <typename F> void for_each_prepared_removal(Snapshot snapshot, F visit) const;
 
 private:
 	Assignments(Relation heap, LOCKMODE mode, Deadline deadline)
@@ -206,9 +215,9 @@ private:
 
 	enum class Rows
 	{
-		seen,	   /* seen by the snapshot */
-		of_others, /* as seen without this transaction's changes */
-		prepared   /* inserted by prepared transactions that the snapshot sees in progress */
+		seen,			  /* seen by the snapshot */
+		of_others,		  /* as seen without this transaction's changes */
+		prepared_removals /* seen, and deleted or replaced by a prepared transaction */
 	};
 	static bool is_one_of(Rows rows, HeapTuple tuple, Snapshot snapshot, Buffer buffer);
 
@@ -276,12 +285,31 @@ template <typename F>
 void
 Assignments::for_each_prepared_row(Snapshot snapshot, F visit) const
 {
-	scan(
-		snapshot, Rows::prepared,
-		[](void *context, const Assignment &row, HeapTuple tuple) {
-			TransactionId inserter = HeapTupleHeaderGetXmin(tuple->t_data);
+	auto visit_if_prepared = [snapshot, &visit](const Assignment &row, HeapTuple tuple) {
+		TransactionId writer = HeapTupleHeaderGetXmin(tuple->t_data);
 
-			(*static_cast<F *>(context))(row, SubTransGetTopmostTransaction(inserter));
+		if (is_prepared(writer, snapshot))
+			visit(row, SubTransGetTopmostTransaction(writer));
+	};
+
+	scan_in_flight(
+		snapshot,
+		[](void *context, const Assignment &row, HeapTuple tuple) {
+			(*static_cast<decltype(visit_if_prepared) *>(context))(row, tuple);
+		},
+		&visit_if_prepared);
+}
+
+template <typename F>
+void
+Assignments::for_each_prepared_removal(Snapshot snapshot, F visit) const
+{
+	scan(
+		snapshot, Rows::prepared_removals,
+		[](void *context, const Assignment &, HeapTuple tuple) {
+			TransactionId remover = HeapTupleHeaderGetUpdateXid(tuple->t_data);
+
+			(*static_cast<F *>(context))(SubTransGetTopmostTransaction(remover));
 		},
 		&visit);
 }

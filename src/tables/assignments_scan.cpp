@@ -23,30 +23,24 @@ assignment_of(HeapTuple tuple, TupleDesc descriptor)
 					  .reported_users = row.integer(assignments_reported_users)};
 }
 
-namespace
-{
-
-/*
- * Returns true if a row has been deleted by the transaction that inserted it or by one that has
- * committed.
- */
 bool
-is_deleted(HeapTuple tuple)
+is_prepared(TransactionId transaction, Snapshot snapshot)
 {
-	HeapTupleHeader header = tuple->t_data;
-
-	if (header->t_infomask & HEAP_XMAX_INVALID || HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
-		!ItemPointerEquals(&header->t_ctid, &tuple->t_self))
+	if (!TransactionIdIsNormal(transaction) || !XidInMVCCSnapshot(transaction, snapshot) ||
+		!TransactionIdIsInProgress(transaction))
 		return false;
 
-	TransactionId deleter = HeapTupleHeaderGetUpdateXid(header);
+	TransactionId top = SubTransGetTopmostTransaction(transaction);
 
-	/* A deletion by another transaction in progress may still be rolled back. */
-	return TransactionIdIsValid(deleter) && !TransactionIdDidAbort(deleter) &&
-		   (TransactionIdDidCommit(deleter) ||
-			SubTransGetTopmostTransaction(deleter) ==
-				SubTransGetTopmostTransaction(HeapTupleHeaderGetXmin(header)));
+	/*
+	 * The order matters: if no backend has the transaction and it is still in progress afterwards,
+	 * it is prepared.
+	 */
+	return BackendXidGetPid(top) == 0 && TransactionIdIsInProgress(top);
 }
+
+namespace
+{
 
 /* Returns whether the snapshot would see a row version if this transaction had changed nothing. */
 bool
@@ -71,27 +65,16 @@ is_seen_by_others(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
 	return HeapTupleSatisfiesVisibility(&undone, snapshot, buffer);
 }
 
-/*
- * Returns whether a row was inserted by a prepared transaction that the snapshot sees in progress.
- */
+/* Returns whether the snapshot sees a row that a prepared transaction has deleted or replaced. */
 bool
-is_prepared_insertion(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
+is_prepared_removal(HeapTuple tuple, Snapshot snapshot, Buffer buffer)
 {
 	HeapTupleHeader header = tuple->t_data;
-	TransactionId inserter = HeapTupleHeaderGetXmin(header);
 
-	if (!TransactionIdIsNormal(inserter) || header->t_infomask & HEAP_UPDATED ||
-		HeapTupleHeaderXminCommitted(header) ||
-		HeapTupleSatisfiesVisibility(tuple, snapshot, buffer) ||
-		!TransactionIdIsInProgress(inserter))
-		return false;
-	inserter = SubTransGetTopmostTransaction(inserter);
-	/*
-	 * The order matters: if no backend has the transaction and it is still in progress afterwards,
-	 * it is prepared.
-	 */
-	return BackendXidGetPid(inserter) == 0 && TransactionIdIsInProgress(inserter) &&
-		   !is_deleted(tuple);
+	return !(header->t_infomask & HEAP_XMAX_INVALID) &&
+		   !HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+		   is_prepared(HeapTupleHeaderGetUpdateXid(header), snapshot) &&
+		   HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
 }
 
 } // namespace
@@ -103,8 +86,8 @@ Assignments::is_one_of(Rows rows, HeapTuple tuple, Snapshot snapshot, Buffer buf
 	{
 		case Rows::of_others:
 			return is_seen_by_others(tuple, snapshot, buffer);
-		case Rows::prepared:
-			return is_prepared_insertion(tuple, snapshot, buffer);
+		case Rows::prepared_removals:
+			return is_prepared_removal(tuple, snapshot, buffer);
 		default:
 			return HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
 	}

@@ -232,6 +232,10 @@ sql("ROLLBACK PREPARED 'undone'");
 agrees('ROLLBACK PREPARED');
 prepare('survivor', 'SELECT get_or_assign_server(34)', 'SAVEPOINT a', 'SELECT get_or_assign_server(35), get_or_assign_server(36)');
 prepare('loser', 'SELECT get_or_assign_server(37), get_or_assign_server(38)');
+sql(q{SELECT get_or_assign_server('removed'), get_or_assign_server('moved'), get_or_assign_server('kept')});
+prepare('removal', q{DELETE FROM room_server_assignments WHERE room_id = 'removed'});
+prepare('move', q{UPDATE room_server_assignments SET gateway_name = 'gxy3' WHERE room_id = 'moved'});
+prepare('undone removal', q{DELETE FROM room_server_assignments WHERE room_id = 'kept'});
 $node->restart;
 is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'a restart forgets the load cache');
 prepare('told', "INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('told', 'gxy1')");
@@ -243,6 +247,18 @@ sql("ROLLBACK PREPARED 'loser'");
 agrees('ROLLBACK PREPARED after a restart');
 sql("COMMIT PREPARED 'told'");
 agrees('COMMIT PREPARED of what the load cache was told after the restart');
+for my $gid ('removal', 'move')
+{
+	sql("COMMIT PREPARED '$gid'");
+	# The first caller meets the end of that transaction, the second counts again.
+	sql(q{SELECT get_or_assign_server(nextval('rooms'))}) for 1 .. 2;
+	agrees("COMMIT PREPARED of a $gid from before the restart");
+}
+sql("ROLLBACK PREPARED 'undone removal'");
+agrees('ROLLBACK PREPARED of a removal from before the restart');
+prepare('nothing', 'INSERT INTO marks DEFAULT VALUES', 'SAVEPOINT a', q{SELECT get_or_assign_server(nextval('rooms'))}, 'ROLLBACK TO a');
+agrees('a prepared transaction whose rooms were rolled back before');
+sql("COMMIT PREPARED 'nothing'");
 
 #
 # The application's own statements
