@@ -60,13 +60,13 @@ SessionIndexTables::number_of_room(const SessionRow &row)
 		return none;
 
 	bool fresh;
-	std::uint64_t name = name_hash(row.room);
+	std::uint64_t hash = name_hash(row.room);
 
-	if (last_room != none && rooms[last_room].name == name)
+	if (last_room != none && rooms[last_room].hash == hash)
 		return last_room;
-	last_room = room_numbers.number(name, &fresh);
+	last_room = room_numbers.number(hash, &fresh);
 	if (fresh)
-		rooms.push(OccupiedRoom{.name = name});
+		rooms.push(OccupiedRoom{.hash = hash});
 	return last_room;
 }
 

@@ -29,7 +29,7 @@ struct Session
 
 struct OccupiedRoom
 {
-	std::uint64_t name;		  /* name_hash() of the room */
+	std::uint64_t hash;		  /* name_hash() of the room */
 	std::int64_t users = 0;	  /* distinct users */
 	int first_session = none; /* head of the list over next_of_room */
 };

@@ -155,7 +155,7 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 		return;
 	for (int room = 0; room < tables->rooms.count; room++)
 		if (server_of_room[room] == UserCount::unassigned)
-			unassigned_rooms.push(tables->rooms[room].name);
+			unassigned_rooms.push(tables->rooms[room].hash);
 }
 
 ServerLoads

@@ -4,10 +4,12 @@
  * A room is freed when it has no live session and its lease has expired. The background worker and
  * clean_inactive_assignments() run this.
  *
- * 1. Cleanup::look() scans the rooms once and the sessions once, without row locks. 2. Idle rooms
- * are deleted in batches, each in a subtransaction. 3. The sessions are read again after each
- * batch. If a session has entered a room of the batch, the subtransaction is rolled back and the
- * batch runs again without that room.
+ * - Cleanup::look() scans the rooms once and the sessions once, without row locks.
+ *
+ * - Idle rooms are deleted in batches, each in a subtransaction.
+ *
+ * - The sessions are read again after each batch. If a session has entered a room of the batch, the
+ *   subtransaction is rolled back and the batch runs again without that room.
  *
  * So every deletion is older than the read of the sessions that justifies it. Rows that other
  * transactions have locked are skipped. After the last batch only the rows that were freed are
@@ -84,11 +86,11 @@ for_each_session(const Attachment &attached, const HashInterner &rooms, const Ha
 template <typename F>
 void
 visit_if_same_room(const Assignments &assignments, BlockNumber end, ItemPointer tid,
-				   std::uint64_t name, F visit)
+				   std::uint64_t hash, F visit)
 {
 	if (ItemPointerGetBlockNumber(tid) < end)
-		(void) assignments.look_at(tid, [name, &visit](const Assignment &row) {
-			if (name_hash(row.room) == name)
+		(void) assignments.look_at(tid, [hash, &visit](const Assignment &row) {
+			if (name_hash(row.room) == hash)
 				visit(row);
 		});
 }
@@ -106,15 +108,15 @@ Cleanup::scan_rooms(const Assignments &assignments, bool attached, SizeSampler *
 	numbers.prepare();
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
 		std::int64_t unused = elapsed(row.leased_from(), now);
-		Room room = {.name = name_hash(row.room), .tid = *tid, .used = false, .room_sample = none};
+		Room room = {.hash = name_hash(row.room), .tid = *tid, .used = false, .room_sample = none};
 		bool fresh;
 
-		room.room_sample = sampler->track_room(row.room, room.name, row.assigned_at);
+		room.room_sample = sampler->track_room(row.room, room.hash, row.assigned_at);
 		if (room.room_sample != none && !attached)
 			sampler->note_users(room.room_sample, row.reported_users.value_or(0));
 		if (room.room_sample == none && unused < std::min(grace, renewal))
 			return;
-		if (numbers.number(room.name, &fresh) != rooms.count)
+		if (numbers.number(room.hash, &fresh) != rooms.count)
 			return;
 		if (unused >= grace)
 			idle.push(rooms.count);
@@ -125,7 +127,7 @@ Cleanup::scan_rooms(const Assignments &assignments, bool attached, SizeSampler *
 	UnregisterSnapshot(snapshot);
 	filter.prepare(rooms.count);
 	for (const Room &room : rooms)
-		filter.add(room.name);
+		filter.add(room.hash);
 }
 
 /* Several sessions of one user in a room count as one user. */
@@ -149,7 +151,7 @@ Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadlin
 			MemoryContext executor = MemoryContextSwitchTo(context);
 
 			if (row.user_known)
-				(void) presences.number(hash_combine64(room.name, name_hash(row.user)), &fresh);
+				(void) presences.number(hash_combine64(room.hash, name_hash(row.user)), &fresh);
 			if (fresh)
 				sampler->note_users(room.room_sample, 1);
 			MemoryContextSwitchTo(executor);
@@ -235,7 +237,7 @@ Cleanup::free_rooms(const Batch &batch)
 		CHECK_FOR_INTERRUPTS();
 		if (room.used)
 			continue;
-		visit_if_same_room(assignments, end, &room.tid, room.name, [&](const Assignment &row) {
+		visit_if_same_room(assignments, end, &room.tid, room.hash, [&](const Assignment &row) {
 			still_idle = elapsed(row.leased_from(), now) >= grace;
 			server = freed_loads.number(row.server);
 			load = load_of(row, rules, now).users;
@@ -257,8 +259,9 @@ Cleanup::free_rooms(const Batch &batch)
 }
 
 /*
- * Frees a batch. Keeps the deletions and returns true if no session is in its rooms afterwards;
- * otherwise rolls them back and returns false.
+ * Frees a batch. Keeps the deletions and returns true if no session has entered one of the freed
+ * rooms meanwhile; otherwise rolls them back and returns false. Rooms already marked as used were
+ * not freed, so more marks after the second read mean that a session has entered.
  */
 bool
 Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
@@ -283,6 +286,7 @@ Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
 	return keep;
 }
 
+/* Renews the next leases that are due. Skips rows that have changed, or that are locked. */
 void
 Cleanup::renew_batch()
 {
@@ -302,7 +306,7 @@ Cleanup::renew_batch()
 		bool same = false;
 
 		CHECK_FOR_INTERRUPTS();
-		visit_if_same_room(assignments, last, &room.tid, room.name,
+		visit_if_same_room(assignments, last, &room.tid, room.hash,
 						   [&same](const Assignment &) { same = true; });
 		if (same)
 			(void) assignments.renew(&room.tid, now, std::nullopt);
@@ -330,7 +334,7 @@ Cleanup::renew_leases()
 	note_shortfall("the leases of rooms in use could not be renewed", failure);
 }
 
-/* Keeps only the first shortfall. */
+/* Records what could not be written, and why. Nothing without a reason; the first one stays. */
 void
 Cleanup::note_shortfall(const char *what, const char *why)
 {

@@ -20,8 +20,8 @@ class Cleanup
 {
 public:
 	/*
-	 * grace: microseconds without use after which a room is idle. Also updates the learned room
-	 * sizes.
+	 * Scans, and writes the learned room sizes. grace: microseconds without use after which a room
+	 * is idle.
 	 */
 	static Cleanup look(std::int64_t grace);
 
@@ -44,10 +44,10 @@ public:
 private:
 	struct Room
 	{
-		std::uint64_t name; /* hash of the name */
+		std::uint64_t hash; /* name_hash() of the room */
 		ItemPointerData tid;
 		bool used;
-		int room_sample;
+		int room_sample; /* number in the SizeSampler; none: its users are not counted */
 	};
 
 	struct Batch

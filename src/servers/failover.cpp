@@ -24,13 +24,13 @@ namespace
 {
 
 bool
-is_missing(const PoolServer &server)
+needs_failover(const PoolServer &server)
 {
 	return server.state == ServerState::offline && !server.failover.active;
 }
 
 bool
-is_over(const PoolServer &server)
+has_recovered(const PoolServer &server)
 {
 	return server.state != ServerState::offline && server.failover.active;
 }
@@ -48,12 +48,12 @@ has_lost_its_standby(const Pool &pool, const PoolServer &server)
 bool
 is_reconciled(const Pool &pool)
 {
-	return pool.orphans.count == 0 && std::none_of(pool.servers.begin(), pool.servers.end(),
-												   [&pool](const PoolServer &server) {
-													   return is_missing(server) ||
-															  is_over(server) ||
-															  has_lost_its_standby(pool, server);
-												   });
+	return pool.stray_failovers.count == 0 &&
+		   std::none_of(pool.servers.begin(), pool.servers.end(),
+						[&pool](const PoolServer &server) {
+							return needs_failover(server) || has_recovered(server) ||
+								   has_lost_its_standby(pool, server);
+						});
 }
 
 /* Which standbys are taken, and which failed servers still have rooms. */
@@ -118,13 +118,13 @@ struct FreeStandbys
 FreeStandbys
 free_standbys(const Pool &pool, const Occupancy &occupancy)
 {
-	FreeStandbys free;
+	FreeStandbys standbys;
 
 	for (int i = 0; i < pool.servers.count; i++)
 		if (pool.servers[i].pool == ServerPool::standby &&
 			pool.servers[i].state == ServerState::online && !occupancy.taken[i])
-			free.servers.push(i);
-	std::sort(free.servers.begin(), free.servers.end(), [&pool](int a, int b) {
+			standbys.servers.push(i);
+	std::sort(standbys.servers.begin(), standbys.servers.end(), [&pool](int a, int b) {
 		const PoolServer &left = pool.servers[a];
 		const PoolServer &right = pool.servers[b];
 
@@ -132,7 +132,7 @@ free_standbys(const Pool &pool, const Occupancy &occupancy)
 			   : left.position != right.position ? left.position < right.position
 												 : left.name < right.name;
 	});
-	return free;
+	return standbys;
 }
 
 std::string_view
@@ -149,6 +149,7 @@ struct Declarations
 	Array<std::string_view> causes;
 };
 
+/* Writes the rows of the failovers and notifies listeners. */
 void
 declare(const Declarations &declared, Deadline deadline)
 {
@@ -205,16 +206,16 @@ list_endings(const Pool &pool)
 
 	found.numbers.prepare();
 	for (const PoolServer &server : pool.servers)
-		if (is_over(server))
+		if (has_recovered(server))
 			add(server.name, server.failover);
 	/* Half of a restored dump may be there: the failovers, and no pool yet. */
-	for (const Orphan &orphan : pool.orphans)
+	for (const StrayFailover &stray : pool.stray_failovers)
 		if (pool.written)
-			add(orphan.server, orphan.failover);
+			add(stray.server, stray.failover);
 	return found;
 }
 
-/* Looks at what callers and the worker have moved. */
+/* Sets the moved and left counts: how many rooms callers and the worker have moved, or not yet. */
 void
 count_rooms(Endings *endings, Deadline deadline)
 {
@@ -234,7 +235,7 @@ count_rooms(Endings *endings, Deadline deadline)
 	assignments.close();
 }
 
-/* What a failover that the worker has not finished has come to. */
+/* Returns the outcome of a failover that ends before the worker has finished it. */
 std::string_view
 outcome_of(const Endings::Ending &ending, TimestampTz now)
 {
@@ -245,6 +246,7 @@ outcome_of(const Endings::Ending &ending, TimestampTz now)
 	return ending.failover.target.empty() ? "spread" : "moved";
 }
 
+/* Marks failovers as ended, with their outcomes, and notifies listeners. */
 void
 end_failovers(Endings endings, Deadline deadline)
 {
@@ -275,6 +277,7 @@ end_failovers(Endings endings, Deadline deadline)
 		Notification("failover_ended", deadline).add("server", server).send();
 }
 
+/* Changes the target of a failover and notifies listeners. Empty: its rooms are spread. */
 void
 redirect(const PoolServer &server, std::string_view target, Deadline deadline)
 {
@@ -290,13 +293,14 @@ redirect(const PoolServer &server, std::string_view target, Deadline deadline)
 }
 
 /*
- * Claims standbys for failed servers. If a standby has failed, its own rooms and the rooms it was
- * to take go to the same new standby.
+ * Declares the failovers that are missing, each to a free standby, and redirects those that have
+ * lost their standby. If a standby has failed, its own rooms and the rooms it was to take go to the
+ * same new standby. The caller holds the lock on server states.
  */
 void
-find_standbys(const Pool &pool, const char *cause, Deadline deadline)
+declare_failovers(const Pool &pool, const char *cause, Deadline deadline)
 {
-	FreeStandbys free =
+	FreeStandbys standbys =
 		free_standbys(pool, look_at_standbys(pool, GetCurrentTimestamp(), deadline));
 	int *target_of =
 		static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(pool.servers.count + 1)));
@@ -307,9 +311,9 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 		const PoolServer &server = pool.servers[i];
 
 		target_of[i] = server.failover.standby;
-		if (is_missing(server))
+		if (needs_failover(server))
 		{
-			target_of[i] = free.claim();
+			target_of[i] = standbys.claim();
 			declared.servers.push(server.name);
 			declared.targets.push(name_or_none(pool, target_of[i]));
 			declared.causes.push(server.wanted == ServerState::offline ? "set offline" : cause);
@@ -321,7 +325,7 @@ find_standbys(const Pool &pool, const char *cause, Deadline deadline)
 		{
 			int lost = server.failover.standby;
 			bool failed = lost >= 0 && pool.servers[lost].state == ServerState::offline;
-			int target = failed ? target_of[lost] : free.claim();
+			int target = failed ? target_of[lost] : standbys.claim();
 
 			redirect(server, name_or_none(pool, target), deadline);
 		}
@@ -378,7 +382,7 @@ reconcile_failovers(const char *cause, Deadline deadline)
 	const Pool &current = pool(deadline);
 
 	end_failovers(list_endings(current), deadline);
-	find_standbys(current, cause, deadline);
+	declare_failovers(current, cause, deadline);
 	request_run_at_commit();
 }
 

@@ -58,7 +58,7 @@ struct Failover
 };
 
 /* An active failover of a server that is not in the pool. */
-struct Orphan
+struct StrayFailover
 {
 	std::string_view server;
 	Failover failover;
@@ -118,7 +118,7 @@ struct Pool
 	bool has_failovers = false; /* active ones of servers in the pool */
 	Array<int>
 		claimants; /* servers with an active failover that has a standby in the pool, by standby */
-	Array<Orphan> orphans;
+	Array<StrayFailover> stray_failovers;
 	bool has_doubles = false; /* servers with more than one active failover, by a restore */
 
 	/*

@@ -231,7 +231,7 @@ read_failovers(Pool *pool, Snapshot snapshot)
 
 		if (at < 0)
 		{
-			pool->orphans.push(Orphan{.server = copy_of(server), .failover = read});
+			pool->stray_failovers.push(StrayFailover{.server = copy_of(server), .failover = read});
 			return;
 		}
 

@@ -39,9 +39,9 @@ enum class CountReason : std::uint32_t
 {
 	no_reason,	/* no room was */
 	setting,	/* load_max_age is 0 */
-	emptied,	/* its transaction has emptied the table */
+	emptied,	/* its transaction has truncated the assignments */
 	no_memory,	/* for the load cache, or for a server's slot */
-	no_baseline /* none was of use by the time */
+	no_baseline /* no count for the pool and the settings in force was ready in time */
 };
 
 /* The state of a database's worker. */
@@ -51,7 +51,7 @@ enum class WorkerState : std::uint8_t
 	starting, /* a process was requested; it may wait until a copy of its database has ended */
 	running,
 	failed, /* the last run failed; the next run is delayed */
-	absent	/* the last run found no extension */
+	absent	/* the last run found no extension; the launcher then drops the status */
 };
 
 inline constexpr int error_length = 256;
@@ -85,7 +85,7 @@ struct DatabaseCounts
 struct DatabaseEntry
 {
 	Oid database;
-	bool known; /* the status is set; false: only the other fields are in use */
+	bool has_status; /* false: no worker has been there yet, or it has found no extension */
 	/* backends may have the entry's address, so it stays until the database is dropped */
 	bool kept;
 	DatabaseStatus status;

@@ -159,7 +159,8 @@ retire_launcher()
 		return false;
 	return with_lock(&shared_header()->lock, LW_EXCLUSIVE, [] {
 		for (int slot = 0; slot < shared_header()->directory.size; slot++)
-			if (const DatabaseEntry *entry = entry_in_slot(slot); entry != nullptr && entry->known)
+			if (const DatabaseEntry *entry = entry_in_slot(slot);
+				entry != nullptr && entry->has_status)
 				return false;
 		clear_claim();
 		claim().requested = false;

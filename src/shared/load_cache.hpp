@@ -48,7 +48,7 @@ void record_room_added(std::string_view server, Load load);
 void record_room_removed(std::string_view server, Load load,
 						 TransactionId inserter = InvalidTransactionId);
 
-/* A room that may have live sessions loses its assignment. */
+/* A room that may have live sessions loses its assignment: it becomes an orphan. */
 void record_orphan(std::string_view room);
 
 /* The table is emptied as a whole. */

@@ -76,7 +76,7 @@ extern "C"
 		if (requested_at_commit != nullptr && event == XACT_EVENT_COMMIT)
 		{
 			LWLockAcquire(lock(), LW_EXCLUSIVE);
-			requested_at_commit->known = true;
+			requested_at_commit->has_status = true;
 			requested_at_commit->status.database = MyDatabaseId;
 			requested_at_commit->status.run_requested = true;
 			wake_launcher();
@@ -147,21 +147,21 @@ status_of(Oid database)
 	return with_lock(lock(), LW_SHARED, [database]() -> std::optional<DatabaseStatus> {
 		const DatabaseEntry *entry = find_database(database);
 
-		if (entry == nullptr || !entry->known)
+		if (entry == nullptr || !entry->has_status)
 			return std::nullopt;
 		return entry->status;
 	});
 }
 
 static bool
-write_status(const DatabaseStatus &status, bool keep_call)
+write_status(const DatabaseStatus &status, bool keep_request)
 {
-	return with_database(status.database, [&status, keep_call](DatabaseEntry *entry) {
-		bool run_requested = keep_call && entry->known && entry->status.run_requested;
+	return with_database(status.database, [&status, keep_request](DatabaseEntry *entry) {
+		bool run_requested = keep_request && entry->has_status && entry->status.run_requested;
 
 		entry->status = status;
 		entry->status.run_requested = status.run_requested || run_requested;
-		entry->known = true;
+		entry->has_status = true;
 	});
 }
 
@@ -179,17 +179,18 @@ update_status(DatabaseStatus status)
 }
 
 static void
-forget_status(Oid database, bool if_called_for)
+forget_status(Oid database, bool even_if_requested)
 {
 	with_lock(lock(), LW_EXCLUSIVE, [=] {
 		DatabaseEntry *entry = find_database(database);
 
-		if (entry == nullptr || (entry->status.run_requested && !if_called_for))
+		if (entry == nullptr || (entry->status.run_requested && !even_if_requested))
 			return;
-		entry->known = false;
+		entry->has_status = false;
 		entry->status = DatabaseStatus();
 	});
-	free_database(database, [](const DatabaseEntry &entry) { return !entry.kept && !entry.known; });
+	free_database(database,
+				  [](const DatabaseEntry &entry) { return !entry.kept && !entry.has_status; });
 }
 
 void
@@ -208,7 +209,7 @@ void
 request_run(Oid database)
 {
 	bool noted = with_database(database, [database](DatabaseEntry *entry) {
-		entry->known = true;
+		entry->has_status = true;
 		entry->status.database = database;
 		entry->status.run_requested = true;
 		wake_launcher();

@@ -211,7 +211,8 @@ public:
 
 private:
 	/*
-	 * Points tuple to the version at tid and locks its page. Returns false if there is no version.
+	 * Locks the page of tid in share mode and points tuple to the version there. Returns false if
+	 * there is none; the page is locked then, too.
 	 */
 	bool lock(ItemPointer tid)
 	{

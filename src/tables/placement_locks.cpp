@@ -68,12 +68,14 @@ release(const LOCKTAG &tag, LOCKMODE mode)
 }
 
 /*
+ * Tries for up to 20 ms to take the placement lock without queueing for it. Returns whether it has.
+ *
  * The lock manager grants a lock to the backend that has waited longest. If that backend must first
  * wait for a processor, all others wait too. Trying for a while before queueing gives the lock to a
  * backend that is running.
  */
 bool
-try_placement_lock(LOCKMODE mode, Deadline deadline)
+poll_placement_lock(LOCKMODE mode, Deadline deadline)
 {
 	constexpr int attempts = 100;
 	constexpr long pause = 200; /* microseconds */
@@ -200,7 +202,7 @@ keep_placement_lock(Deadline deadline)
 void
 wait_for_placement_lock(const RoomKey &room, LOCKMODE mode, Deadline deadline)
 {
-	if (try_placement_lock(mode, deadline))
+	if (poll_placement_lock(mode, deadline))
 		return;
 
 	LOCKTAG tag = placement_lock_tag();
@@ -240,7 +242,7 @@ RoomWaits::lock_placement(LOCKMODE mode)
 {
 	LOCKTAG tag = placement_lock_tag();
 
-	if (try_placement_lock(mode, until))
+	if (poll_placement_lock(mode, until))
 		return true;
 	if (timed_out)
 		raise_timeout(*room);

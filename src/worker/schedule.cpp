@@ -98,7 +98,7 @@ Schedule::reload()
 	 * First the status, then pg_database: a database that gets its status later may be younger than
 	 * the snapshot.
 	 */
-	Array<Oid> known = list_databases([](const DatabaseEntry &entry) { return entry.known; });
+	Array<Oid> known = list_databases([](const DatabaseEntry &entry) { return entry.has_status; });
 	Array<Oid> oids;
 
 	for_each_database([&oids](Oid oid) {
@@ -161,7 +161,7 @@ bool
 Schedule::lacks_requested_database() const
 {
 	Array<Oid> run_requested = list_databases(
-		[](const DatabaseEntry &entry) { return entry.known && entry.status.run_requested; });
+		[](const DatabaseEntry &entry) { return entry.has_status && entry.status.run_requested; });
 	bool lacks = std::any_of(run_requested.begin(), run_requested.end(),
 							 [this](Oid oid) { return find(oid) == nullptr; });
 
