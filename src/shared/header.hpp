@@ -84,7 +84,7 @@ struct SharedHeader
 	Directory directory;
 	LauncherClaim launcher;
 	SharedPointer backends; /* see shared/backends.hpp; 0: none yet */
-	/* Like DatabaseEntry::last_unreported, for databases without an entry; a new entry copies it. */
+	/* As in DatabaseEntry, for databases that have no entry; a new entry copies it. */
 	FullTransactionId last_unreported;
 };
 
