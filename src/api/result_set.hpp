@@ -34,8 +34,8 @@ in_brief(const ReadFailure &failure)
 }
 
 /*
- * One result row. Call add() for each column in order, then put(). At most 24 columns. The function
- * has called InitMaterializedSRF().
+ * One result row. Call add() for each column in order, then put(). The function has called
+ * InitMaterializedSRF().
  */
 class Row
 {
@@ -43,6 +43,8 @@ public:
 	explicit Row(FunctionCallInfo fcinfo)
 		: result(reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo))
 	{
+		if (result->setDesc->natts > most_columns)
+			elog(ERROR, "more than %d columns", most_columns);
 	}
 
 	void add(Datum value)
@@ -76,15 +78,18 @@ public:
 	/* Stores the row and starts the next one. */
 	void put()
 	{
+		Assert(count == result->setDesc->natts);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 		count = 0;
 	}
 
 private:
+	static constexpr int most_columns = 32;
+
 	ReturnSetInfo *result;
 	int count = 0;
-	Datum values[24];
-	bool nulls[24];
+	Datum values[most_columns];
+	bool nulls[most_columns];
 };
 static_assert(std::is_trivially_destructible_v<Row>);
 
