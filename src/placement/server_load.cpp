@@ -67,7 +67,7 @@ public:
 
 	static constexpr int unassigned = -2;
 
-	bool found_homeless() const { return homeless; }
+	bool found_unassigned() const { return any_unassigned; }
 
 private:
 	void add(const Session &session)
@@ -78,7 +78,7 @@ private:
 		if (server == unassigned)
 		{
 			server = named;
-			homeless = true;
+			any_unassigned = true;
 		}
 		if (server >= 0 && last_user[server] != user)
 		{
@@ -99,7 +99,7 @@ private:
 	int *last_user;
 	int *last_connected;
 	int user = 0;
-	bool homeless = false;
+	bool any_unassigned = false;
 };
 static_assert(std::is_trivially_destructible_v<UserCount>);
 
@@ -148,7 +148,7 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 		UserCount users(tables, server_of_room, server_of_gateway, std::max(servers, 1), loads);
 
 		users.run();
-		has_homeless = users.found_homeless();
+		has_unassigned = users.found_unassigned();
 		without_servers = !tables->has_servers;
 	}
 	if (tables == nullptr || !for_cache)

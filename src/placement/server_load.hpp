@@ -56,7 +56,7 @@ public:
 	 * Returns true if sessions without an assignment count on the server that they name, and the
 	 * index lacks these names. The loads are unusable then.
 	 */
-	bool lacks_servers() const { return without_servers && has_homeless; }
+	bool lacks_servers() const { return without_servers && has_unassigned; }
 
 	/* Hashes of the rooms that have live sessions but no counted assignment. */
 	const Array<std::uint64_t> &unassigned() const { return unassigned_rooms; }
@@ -77,7 +77,7 @@ private:
 
 	ServerLoad *loads = nullptr;
 	/* there are sessions without a room, or of rooms without an assignment */
-	bool has_homeless = false;
+	bool has_unassigned = false;
 	bool without_servers = false;		   /* the index lacks the servers that sessions name */
 	Array<std::uint64_t> unassigned_rooms; /* hashes, for the load cache */
 };
