@@ -130,6 +130,20 @@ CREATE OR REPLACE TRIGGER called BEFORE INSERT OR UPDATE ON balancer_pins FOR EA
 	WHEN (set_config('search_path', 'other', false) IS NULL) EXECUTE FUNCTION audit();
 RESET ROLE;
 CALL pg_temp.refused($$SELECT pin_room('q', 'gxy3')$$);
+-- JSON_ARRAY (PostgreSQL 16) calls a cast to json.
+SET ROLE regress_gxy_other;
+CREATE TYPE other.letter AS ENUM ('a');
+CREATE FUNCTION other.as_json(other.letter) RETURNS json LANGUAGE sql AS
+	$$SELECT json_build_array(spied.note('balancer_pins', 'cast'))$$;
+CREATE CAST (other.letter AS json) WITH FUNCTION other.as_json(other.letter);
+DO $do$
+BEGIN
+	EXECUTE format('CREATE OR REPLACE TRIGGER called BEFORE INSERT OR UPDATE ON balancer_pins FOR EACH ROW
+		WHEN (%s(%L::other.letter) IS NOT NULL) EXECUTE FUNCTION audit()',
+		CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'other.as_json' ELSE 'json_array' END, 'a');
+END$do$;
+RESET ROLE;
+CALL pg_temp.refused($$SELECT pin_room('q', 'gxy3')$$);
 SET ROLE regress_gxy_other;
 CREATE OR REPLACE TRIGGER called BEFORE INSERT OR UPDATE ON balancer_pins FOR EACH ROW EXECUTE FUNCTION audit('other.pins');
 RESET ROLE;

@@ -77,7 +77,11 @@ is_leaky(Oid function, void *)
 	return !get_func_leakproof(function);
 }
 
-/* Returns true if an expression may do more than compute its value. */
+/*
+ * Returns true if an expression may do more than compute its value. Only listed nodes are trusted,
+ * because others call functions that check_functions_in_node() does not see. Example: JSON_ARRAY()
+ * calls a cast to json, which any owner of a type can create.
+ */
 bool
 has_side_effects(Node *node, void *context)
 {
@@ -87,15 +91,30 @@ has_side_effects(Node *node, void *context)
 		return true;
 	switch (nodeTag(node))
 	{
-		/* These call functions that check_functions_in_node() does not see. */
-		case T_CoerceToDomain:
-		case T_MinMaxExpr:
-		case T_NextValueExpr:
-		case T_SubLink:
-		case T_XmlExpr:
-			return true;
-		default:
+		case T_ArrayExpr:
+		case T_BoolExpr:
+		case T_BooleanTest:
+		case T_CaseExpr:
+		case T_CaseTestExpr:
+		case T_CaseWhen:
+		case T_CoalesceExpr:
+		case T_CollateExpr:
+		case T_Const:
+		case T_DistinctExpr:
+		case T_FieldSelect:
+		case T_FuncExpr:
+		case T_List:
+		case T_NullIfExpr:
+		case T_NullTest:
+		case T_OpExpr:
+		case T_RelabelType:
+		case T_RowCompareExpr:
+		case T_RowExpr:
+		case T_ScalarArrayOpExpr:
+		case T_Var:
 			return compat::walk_expression(node, has_side_effects, context);
+		default:
+			return true;
 	}
 }
 
