@@ -239,7 +239,7 @@ ALTER TABLE balancer_sources ENABLE ALWAYS TRIGGER _forget_backend_copies;
 CREATE FUNCTION _note_pool_written() RETURNS trigger
 	LANGUAGE c AS 'MODULE_PATHNAME', 'gxy_note_pool_written';
 REVOKE ALL ON FUNCTION _note_pool_written() FROM PUBLIC;
-COMMENT ON FUNCTION _note_pool_written() IS 'notes in _pool_written that balancer_servers has had a row';
+COMMENT ON FUNCTION _note_pool_written() IS 'notes in _pool_written that balancer_servers has had a row, and warns of rooms on servers that its first rows leave out';
 
 CREATE TRIGGER _note_pool_written AFTER INSERT OR DELETE ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _note_pool_written();

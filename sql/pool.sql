@@ -122,6 +122,19 @@ CALL pg_temp.refused($$INSERT INTO balancer_servers (name) VALUES (E'a\tb')$$);
 SELECT string_agg(name, ' ' ORDER BY position) FROM balancer_servers;
 ROLLBACK;
 
+-- The first row takes the place of default_servers: a warning if rooms are on servers it leaves out.
+BEGIN;
+SELECT count(get_or_assign_server(i)) FROM generate_series(1, 12) i;
+SAVEPOINT one_row;
+INSERT INTO balancer_servers (name) VALUES ('gxy13');
+SELECT init_servers();
+ROLLBACK TO one_row;
+SELECT init_servers('gxy1,gxy2,gxy3,gxy4,gxy5,gxy6,gxy7,gxy8,gxy9,gxy10,gxy11');
+INSERT INTO balancer_servers (name) VALUES ('gxy13');
+ROLLBACK TO one_row;
+INSERT INTO balancer_servers (name) SELECT 'gxy' || i FROM generate_series(1, 13) i;
+ROLLBACK;
+
 -- If a server has the largest position, the next ones get the same.
 BEGIN;
 INSERT INTO balancer_servers (name, position) VALUES ('last', 2147483647), ('first', -2147483648);

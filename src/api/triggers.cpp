@@ -291,8 +291,9 @@ extern "C"
 	PG_FUNCTION_INFO_V1(gxy_note_pool_written);
 	Datum gxy_note_pool_written(PG_FUNCTION_ARGS)
 	{
-		return gxy::as_trigger(fcinfo, gxy::is_after_row, [](TriggerData *) {
-			gxy::note_pool_written();
+		return gxy::as_trigger(fcinfo, gxy::is_after_row, [](TriggerData *trigger) {
+			if (gxy::note_pool_written() && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+				gxy::warn_of_rooms_left_out();
 			return PointerGetDatum(nullptr);
 		});
 	}

@@ -208,10 +208,10 @@ int write_servers(const char *names, Deadline deadline);
 void write_pool_if_unwritten(Deadline deadline);
 
 /*
- * Records, as the owner of the tables, that the pool has been written. Called by triggers on
- * balancer_servers.
+ * Records, as the owner of the tables, that the pool has been written. Returns false if that was
+ * recorded before. Called by triggers on balancer_servers.
  */
-void note_pool_written();
+bool note_pool_written();
 
 /*
  * The server calls it when a relation has changed (0: any), and when default_servers has changed.

@@ -248,7 +248,7 @@ read_failovers(Pool *pool, Snapshot snapshot)
 
 } // namespace
 
-void
+bool
 note_pool_written()
 {
 	Deadline deadline = Deadline::of_call_starting_now();
@@ -260,6 +260,7 @@ note_pool_written()
 	if (!noted)
 		(void) run_as_owner(&Relations::pool_written, deadline, "INSERT INTO %s DEFAULT VALUES",
 							{});
+	return !noted;
 }
 
 void

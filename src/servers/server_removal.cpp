@@ -304,4 +304,32 @@ guard_truncation_of_servers()
 			guard_server_with_pins(pin.server);
 }
 
+void
+warn_of_rooms_left_out()
+{
+	Deadline deadline = Deadline::of_call_starting_now();
+
+	CommandCounterIncrement();
+
+	const Pool &current = pool(deadline);
+	std::int64_t rooms = 0;
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	assignments.for_each_room(
+		snapshot, [&](const Assignment &row) { rooms += current.find(row.server) < 0 ? 1 : 0; });
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	if (rooms == 0)
+		return;
+	ereport(WARNING,
+			(errmsg_plural("%lld room is on a server that is not in the pool, and moves",
+						   "%lld rooms are on servers that are not in the pool, and move",
+						   static_cast<unsigned long>(rooms), static_cast<long long>(rooms)),
+			 errdetail("The rows of balancer_servers are the pool from now on, those of "
+					   "gxy_balancer.default_servers are not in it any more."),
+			 errhint("To keep them, roll back, or SELECT init_servers() now, which adds "
+					 "them.")));
+}
+
 } // namespace gxy

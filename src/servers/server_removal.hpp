@@ -27,4 +27,10 @@ void note_truncation_of_servers();
  */
 void guard_truncation_of_servers();
 
+/*
+ * Called after balancer_servers has got its first rows, which take the place of the default pool.
+ * Raises a WARNING if there are rooms on servers that are not among them.
+ */
+void warn_of_rooms_left_out();
+
 } // namespace gxy
