@@ -546,7 +546,7 @@ COMMENT ON COLUMN balancer_stats.moved IS 'rooms moved';
 COMMENT ON COLUMN balancer_stats.freed IS 'rooms freed by cleanups';
 COMMENT ON COLUMN balancer_stats.refused IS 'calls that found no server and raised an error';
 COMMENT ON COLUMN balancer_stats.since IS 'when counting started: at the server''s start or the last reset';
-COMMENT ON COLUMN balancer_stats.worker IS 'the background worker: idle, running, backing off and why, starting, standby, or no launcher';
+COMMENT ON COLUMN balancer_stats.worker IS 'the background worker: idle, running, backing off and why, starting, standby, no launcher or no worker slot (max_worker_processes)';
 COMMENT ON COLUMN balancer_stats.last_run IS 'when its last run in this database began';
 COMMENT ON COLUMN balancer_stats.last_run_duration IS 'the duration of the last run';
 COMMENT ON COLUMN balancer_stats.last_run_freed IS 'how many rooms the last run freed';

@@ -42,7 +42,7 @@ movement(bool by_load, bool loads_known, const char *to)
 	if (by_load && !loads_known)
 		return "rooms stay";
 	/* A standby does not know whether the primary has a worker, so it assumes one. */
-	if (has_launcher() || RecoveryInProgress())
+	if (has_workers() || RecoveryInProgress())
 		return psprintf("rooms are moving%s", to);
 	return psprintf("rooms move%s when called for (no worker)", to);
 }
@@ -307,6 +307,8 @@ worker_in_words(const std::optional<DatabaseStatus> &status)
 
 	if (status && (status->state == WorkerState::running || status->state == WorkerState::starting))
 		return "running";
+	if (launcher == LauncherState::running_without_workers)
+		return "no worker slot";
 	if (launcher != LauncherState::running && RecoveryInProgress())
 		return "standby";
 	if (launcher == LauncherState::requested)
@@ -340,6 +342,9 @@ in_words(CountReason reason)
 void
 report_stats(FunctionCallInfo fcinfo)
 {
+	/* Like every call: a server that is only looked at after a restart has a launcher, too. */
+	request_launcher();
+
 	std::optional<Counts> counts = read_counts();
 	std::optional<DatabaseStatus> status = status_of(MyDatabaseId);
 	bool has_run = status && status->last_start != 0;

@@ -67,7 +67,8 @@ struct LauncherClaim
 	Latch *latch;	/* of that process */
 	bool requested; /* the server is to start one, and to start it again should it end */
 	/*
-	 * When max_worker_processes left no slot for it, monotonic milliseconds; 0: not since one ran.
+	 * When max_worker_processes left no slot for it, or for a worker that it was to start,
+	 * monotonic milliseconds; 0: not since one was started.
 	 */
 	std::int64_t failed_at;
 };

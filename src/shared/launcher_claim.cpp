@@ -27,6 +27,7 @@ void
 clear_claim()
 {
 	claim().latch = nullptr;
+	claim().failed_at = 0;
 	pg_atomic_write_u32(&claim().pid, 0);
 }
 
@@ -177,7 +178,8 @@ launcher_state()
 		return state;
 	LWLockAcquire(&shared_header()->lock, LW_SHARED);
 	if (pg_atomic_read_u32(&claim().pid) != 0)
-		state = LauncherState::running;
+		state = claim().failed_at == 0 ? LauncherState::running
+									   : LauncherState::running_without_workers;
 	else if (claim().requested)
 		state = LauncherState::requested;
 	else if (claim().failed_at != 0)
@@ -186,8 +188,16 @@ launcher_state()
 	return state;
 }
 
+void
+note_worker_slot(bool found)
+{
+	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
+	claim().failed_at = found ? 0 : monotonic_milliseconds();
+	LWLockRelease(&shared_header()->lock);
+}
+
 bool
-has_launcher()
+has_workers()
 {
 	LauncherState state = launcher_state();
 

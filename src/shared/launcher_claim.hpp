@@ -42,13 +42,17 @@ enum class LauncherState
 	none,	   /* not requested */
 	no_slot,   /* max_worker_processes leaves no slot for it */
 	requested, /* about to start, or waiting for the promotion */
-	running
+	running,
+	running_without_workers /* max_worker_processes leaves no slot for its workers */
 };
 
 LauncherState launcher_state();
 
-/* Returns whether a launcher runs or is about to start. */
-bool has_launcher();
+/* Called by the launcher when the server had a slot for a worker, or had none. */
+void note_worker_slot(bool found);
+
+/* Returns whether databases get workers, or are about to. */
+bool has_workers();
 
 /* Wakes the launcher if there is one. */
 void wake_launcher();

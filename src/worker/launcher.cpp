@@ -75,14 +75,19 @@ start_worker(Launcher *launcher, Database *database, TimestampTz now)
 	if (registered)
 	{
 		database->started = now;
+		if (launcher->slots_were_short)
+			note_worker_slot(true);
 		launcher->slots_were_short = false;
 		return;
 	}
 	database->worker = nullptr;
 	launcher->no_worker_before = now + retry_delay;
+	note_worker_slot(false);
 	if (!launcher->slots_were_short)
 		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						  errmsg("gxy_balancer: no background worker slot is free, will retry"),
+						  errmsg("gxy_balancer: no background worker slot is free for a worker"),
+						  errdetail("Until there is one, inactive rooms are not freed; the "
+									"launcher tries again every second."),
 						  errhint("Raise max_worker_processes.")));
 	launcher->slots_were_short = true;
 }

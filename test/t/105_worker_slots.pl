@@ -51,10 +51,13 @@ wait_until($node, 'postgres', "SELECT clock_timestamp() > timestamptz '$since' +
 is(count_in_log($node, $log_before, $warning), 1, 'once');
 rooms_are($node, 'galaxy', 'idle') or die 'there is a slot';
 
+is($node->safe_psql('galaxy', 'SELECT worker FROM balancer_stats'), 'no worker slot', 'balancer_stats tells');
+
 release($holder);
 $query->quit;
 ok(rooms_are($node, 'galaxy'), 'the rooms are freed when there is a slot');
 is(count_complaints($node, $log_before), 1, 'and there is nothing else to complain of');
+ok(wait_until($node, 'galaxy', q(SELECT worker IN ('idle', 'running') FROM balancer_stats)), 'nor in balancer_stats');
 
 # The server had no slot for the launcher itself, so the launcher cannot log anything. Another place
 # has to report it.

@@ -112,6 +112,10 @@ ok(launchers_are($node, 1), 'the first call starts it, also one that only looks'
 overdue($node, 'galaxy40', 'idle');
 ok(rooms_are($node, 'galaxy40', 1 .. 12), 'and it finds all databases by itself');
 
+$node->restart;
+isnt($node->safe_psql('galaxy7', 'SELECT worker FROM balancer_stats'), 'no launcher', 'balancer_stats does not say that it has no slot');
+ok(launchers_are($node, 1), 'and is a call that starts it');
+
 #
 # A standby: with its promotion
 #
