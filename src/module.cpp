@@ -1,14 +1,16 @@
 /*
  * module.cpp: what happens when the server loads the library.
  */
-#include "shared/load_cache.hpp"
-#include "shared/databases.hpp"
-#include "tables/catalog.hpp"
+#include "application/source_query.hpp"
+#include "pg/compat.hpp"
 #include "pg/new_rows.hpp"
 #include "pg/settings.hpp"
 #include "servers/pool.hpp"
-#include "application/source_reader.hpp"
+#include "shared/databases.hpp"
+#include "shared/header.hpp"
 #include "shared/launcher_claim.hpp"
+#include "shared/load_cache.hpp"
+#include "tables/catalog.hpp"
 
 extern "C"
 {

@@ -3,6 +3,9 @@
  */
 #include "api/arguments.hpp"
 
+#include "pg/settings.hpp"
+#include "servers/pool.hpp"
+
 namespace gxy
 {
 

@@ -6,7 +6,8 @@
  */
 #pragma once
 
-#include "servers/pool.hpp"
+#include "pg/compat.hpp"
+#include "policy/placement_policy.hpp"
 #include "tables/assignments.hpp"
 
 namespace gxy

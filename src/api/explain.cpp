@@ -6,8 +6,16 @@
  */
 #include "api/explain.hpp"
 
-#include "rooms/relocation.hpp"
 #include "api/result_set.hpp"
+#include "application/source_reader.hpp"
+#include "pg/array.hpp"
+#include "pg/lock_timeout.hpp"
+#include "pg/settings.hpp"
+#include "placement/candidates.hpp"
+#include "policy/placement_policy.hpp"
+#include "rooms/relocation.hpp"
+#include "servers/pool.hpp"
+#include "tables/locks.hpp"
 
 namespace gxy
 {

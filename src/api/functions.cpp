@@ -6,15 +6,22 @@
  * both come from one template.
  */
 #include "api/arguments.hpp"
-#include "rooms/cleanup.hpp"
 #include "api/explain.hpp"
 #include "api/install.hpp"
-#include "application/attach.hpp"
-#include "rooms/operator_actions.hpp"
-#include "servers/server_state.hpp"
 #include "api/memory_view.hpp"
 #include "api/views.hpp"
+#include "application/attach.hpp"
+#include "application/source_columns.hpp"
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
+#include "pg/settings.hpp"
+#include "rooms/cleanup.hpp"
+#include "rooms/lease.hpp"
+#include "rooms/operator_actions.hpp"
+#include "servers/pool.hpp"
+#include "servers/server_state.hpp"
 #include "shared/status.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

@@ -3,6 +3,7 @@
  */
 #include "api/install.hpp"
 
+#include "pg/compat.hpp"
 #include "pg/settings.hpp"
 
 namespace gxy

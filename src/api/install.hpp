@@ -3,8 +3,6 @@
  */
 #pragma once
 
-#include "pg/compat.hpp"
-
 namespace gxy
 {
 

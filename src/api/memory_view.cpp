@@ -4,8 +4,11 @@
 #include "api/memory_view.hpp"
 
 #include "api/result_set.hpp"
+#include "pg/array.hpp"
 #include "pg/settings.hpp"
-#include "shared/status.hpp"
+#include "shared/databases.hpp"
+#include "shared/header.hpp"
+#include "shared/segments.hpp"
 
 namespace gxy
 {

@@ -3,7 +3,9 @@
  */
 #pragma once
 
+#include "application/source_query.hpp"
 #include "application/source_reader.hpp"
+#include "pg/compat.hpp"
 
 namespace gxy
 {

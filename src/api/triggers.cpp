@@ -6,13 +6,20 @@
  * state, and pass the application's own changes of assignments to the load cache. The extension's
  * own writes to assignments fire no triggers (pg/heap_access.hpp).
  */
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 #include "pg/row.hpp"
+#include "pg/settings.hpp"
+#include "placement/server_load.hpp"
+#include "policy/placement_policy.hpp"
+#include "servers/failover.hpp"
+#include "servers/pool.hpp"
+#include "servers/server_removal.hpp"
+#include "servers/server_state.hpp"
+#include "shared/load_cache.hpp"
+#include "tables/assignments.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
-#include "servers/server_state.hpp"
-#include "servers/server_removal.hpp"
-#include "placement/server_load.hpp"
-#include "shared/load_cache.hpp"
 #include "tables/owner_sql.hpp"
 
 namespace gxy

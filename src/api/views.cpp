@@ -6,10 +6,26 @@
  */
 #include "api/views.hpp"
 
-#include "placement/load_cache_refresh.hpp"
 #include "api/memory_view.hpp"
 #include "api/result_set.hpp"
+#include "application/session_index.hpp"
+#include "application/source_query.hpp"
+#include "application/source_reader.hpp"
+#include "pg/array.hpp"
+#include "pg/interner.hpp"
+#include "pg/lock_timeout.hpp"
+#include "pg/settings.hpp"
+#include "placement/load_cache_refresh.hpp"
+#include "placement/server_load.hpp"
+#include "policy/placement_policy.hpp"
+#include "servers/pool.hpp"
+#include "shared/databases.hpp"
+#include "shared/launcher_claim.hpp"
+#include "shared/load_cache.hpp"
+#include "shared/load_delta.hpp"
 #include "shared/status.hpp"
+#include "tables/assignments.hpp"
+#include "tables/locks.hpp"
 
 namespace gxy
 {

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "rooms/lease.hpp"
+#include "pg/compat.hpp"
 
 namespace gxy
 {

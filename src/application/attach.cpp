@@ -10,7 +10,13 @@
  */
 #include "application/attach.hpp"
 
+#include "application/source_query.hpp"
+#include "application/source_reader.hpp"
+#include "pg/lock_timeout.hpp"
+#include "servers/pool.hpp"
 #include "servers/server_state.hpp"
+#include "tables/assignments.hpp"
+#include "tables/catalog.hpp"
 #include "tables/owner_sql.hpp"
 
 namespace gxy

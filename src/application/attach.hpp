@@ -3,7 +3,8 @@
  */
 #pragma once
 
-#include "application/source_reader.hpp"
+#include "application/source_columns.hpp"
+#include "pg/compat.hpp"
 
 namespace gxy
 {

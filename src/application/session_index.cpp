@@ -7,6 +7,8 @@
  */
 #include "application/session_index.hpp"
 
+#include "pg/settings.hpp"
+
 namespace gxy
 {
 

@@ -7,8 +7,13 @@
  */
 #pragma once
 
-#include "pg/interner.hpp"
+#include "application/source_query.hpp"
 #include "application/source_reader.hpp"
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "pg/interner.hpp"
+#include "pg/lock_timeout.hpp"
+#include "servers/pool.hpp"
 
 namespace gxy
 {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "application/source_columns.hpp"
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 #include "pg/role.hpp"
 #include "servers/pool.hpp"
 

@@ -6,7 +6,9 @@
  */
 #include "application/source_reader.hpp"
 
+#include "application/source_columns.hpp"
 #include "pg/row.hpp"
+#include "pg/settings.hpp"
 #include "pg/subtransaction.hpp"
 
 namespace gxy

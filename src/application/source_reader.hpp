@@ -7,7 +7,10 @@
 #pragma once
 
 #include "application/source_query.hpp"
-#include "tables/locks.hpp"
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
+#include "servers/pool.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

@@ -22,6 +22,7 @@
 #include <type_traits>
 #include <utility>
 
+// IWYU pragma: begin_exports
 extern "C"
 {
 #include "postgres.h"
@@ -42,11 +43,11 @@ extern "C"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -110,6 +111,7 @@ extern "C"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 }
+// IWYU pragma: end_exports
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "gxy_balancer is built for PostgreSQL 15 to 18"

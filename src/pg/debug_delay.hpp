@@ -7,8 +7,6 @@
  */
 #pragma once
 
-#include "pg/compat.hpp"
-
 namespace gxy
 {
 

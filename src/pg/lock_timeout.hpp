@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "pg/monotonic_clock.hpp"
 #include "pg/settings.hpp"
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "pg/array.hpp"
+#include "pg/compat.hpp"
 
 namespace gxy
 {

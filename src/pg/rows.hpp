@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "pg/heap_access.hpp"
 #include "pg/row.hpp"
 

@@ -6,10 +6,11 @@
  * cleanup_interval, each setting can be set for a session, role or database, so that one PostgreSQL
  * server can hold several services. Times are stored in milliseconds; SET accepts any unit.
  */
-#include <cstdlib>
-
 #include "pg/settings.hpp"
 
+#include <cstdlib>
+
+#include "pg/compat.hpp"
 #include "pg/debug_delay.hpp"
 
 namespace gxy

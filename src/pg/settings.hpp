@@ -5,7 +5,9 @@
  */
 #pragma once
 
-#include "pg/compat.hpp"
+#include <cstdint>
+#include <string_view>
+
 #include "policy/placement_policy.hpp"
 
 namespace gxy

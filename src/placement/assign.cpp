@@ -8,9 +8,20 @@
  */
 #include "placement/assign.hpp"
 
+#include "application/session_index.hpp"
+#include "application/source_query.hpp"
+#include "pg/array.hpp"
 #include "pg/debug_delay.hpp"
 #include "placement/load_cache_refresh.hpp"
+#include "placement/server_load.hpp"
+#include "policy/placement_policy.hpp"
+#include "servers/pool.hpp"
+#include "shared/databases.hpp"
+#include "shared/load_cache.hpp"
+#include "shared/load_delta.hpp"
 #include "shared/status.hpp"
+#include "tables/assignments_insert.hpp"
+#include "tables/locks.hpp"
 
 namespace gxy
 {

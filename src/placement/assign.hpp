@@ -3,7 +3,9 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "placement/candidates.hpp"
+#include "tables/assignments.hpp"
 #include "tables/placement_locks.hpp"
 
 namespace gxy

@@ -3,6 +3,11 @@
  */
 #include "placement/candidates.hpp"
 
+#include "application/source_reader.hpp"
+#include "pg/array.hpp"
+#include "pg/settings.hpp"
+#include "placement/server_load.hpp"
+#include "policy/room_size_model.hpp"
 #include "servers/heartbeats.hpp"
 #include "tables/room_sizes.hpp"
 

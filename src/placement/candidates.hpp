@@ -6,7 +6,13 @@
  */
 #pragma once
 
-#include "placement/server_load.hpp"
+#include "application/session_index.hpp"
+#include "application/source_query.hpp"
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
+#include "policy/placement_policy.hpp"
+#include "servers/pool.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

@@ -7,7 +7,13 @@
  */
 #include "placement/load_cache_refresh.hpp"
 
+#include "application/session_index.hpp"
+#include "application/source_query.hpp"
+#include "pg/array.hpp"
 #include "pg/debug_delay.hpp"
+#include "pg/settings.hpp"
+#include "placement/server_load.hpp"
+#include "shared/header.hpp"
 #include "tables/catalog.hpp"
 
 namespace gxy

@@ -4,9 +4,14 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "placement/candidates.hpp"
+#include "policy/placement_policy.hpp"
+#include "servers/pool.hpp"
+#include "shared/databases.hpp"
 #include "shared/load_cache.hpp"
-#include "shared/status.hpp"
+#include "shared/load_delta.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

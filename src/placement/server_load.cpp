@@ -5,6 +5,8 @@
  */
 #include "placement/server_load.hpp"
 
+#include "pg/interner.hpp"
+#include "pg/settings.hpp"
 #include "policy/time_arithmetic.hpp"
 
 namespace gxy

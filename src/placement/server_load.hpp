@@ -9,7 +9,11 @@
 #pragma once
 
 #include "application/session_index.hpp"
-#include "shared/load_cache.hpp"
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "policy/placement_policy.hpp"
+#include "servers/pool.hpp"
+#include "shared/load_delta.hpp"
 #include "tables/assignments.hpp"
 
 namespace gxy

@@ -29,14 +29,21 @@
  */
 #include "rooms/cleanup.hpp"
 
-#include "tables/catalog.hpp"
 #include "application/session_index.hpp"
+#include "application/source_query.hpp"
+#include "application/source_reader.hpp"
 #include "pg/debug_delay.hpp"
+#include "pg/heap_access.hpp"
+#include "pg/settings.hpp"
 #include "pg/subtransaction.hpp"
-#include "placement/candidates.hpp"
-#include "rooms/freed_loads.hpp"
+#include "placement/server_load.hpp"
+#include "policy/placement_policy.hpp"
 #include "policy/time_arithmetic.hpp"
+#include "rooms/freed_loads.hpp"
 #include "servers/server_state.hpp"
+#include "shared/load_delta.hpp"
+#include "shared/status.hpp"
+#include "tables/locks.hpp"
 
 namespace gxy
 {

@@ -3,9 +3,14 @@
  */
 #pragma once
 
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "pg/interner.hpp"
+#include "pg/lock_timeout.hpp"
 #include "rooms/size_sampler.hpp"
 #include "servers/pool.hpp"
-#include "shared/status.hpp"
+#include "shared/databases.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

@@ -7,8 +7,11 @@
  */
 #include "rooms/failover_moves.hpp"
 
+#include "pg/array.hpp"
 #include "servers/failover.hpp"
+#include "tables/assignments.hpp"
 #include "tables/catalog.hpp"
+#include "tables/locks.hpp"
 #include "tables/notification.hpp"
 #include "tables/owner_sql.hpp"
 

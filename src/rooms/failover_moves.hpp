@@ -3,7 +3,10 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 #include "rooms/relocation.hpp"
+#include "servers/pool.hpp"
 
 namespace gxy
 {

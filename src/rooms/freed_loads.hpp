@@ -3,8 +3,14 @@
  */
 #pragma once
 
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+#include "pg/array.hpp"
 #include "pg/interner.hpp"
 #include "shared/load_cache.hpp"
+#include "shared/load_delta.hpp"
 
 namespace gxy
 {

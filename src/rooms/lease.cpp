@@ -14,14 +14,24 @@
  */
 #include "rooms/lease.hpp"
 
-#include "placement/assign.hpp"
-#include "tables/catalog.hpp"
-#include "tables/placement_locks.hpp"
+#include "pg/array.hpp"
 #include "pg/debug_delay.hpp"
-#include "rooms/relocation.hpp"
-#include "servers/pool_under_lock.hpp"
-#include "shared/status.hpp"
+#include "pg/heap_access.hpp"
+#include "pg/lock_timeout.hpp"
+#include "pg/settings.hpp"
+#include "placement/assign.hpp"
+#include "placement/candidates.hpp"
+#include "placement/server_load.hpp"
 #include "policy/time_arithmetic.hpp"
+#include "rooms/relocation.hpp"
+#include "servers/pool.hpp"
+#include "servers/pool_under_lock.hpp"
+#include "shared/databases.hpp"
+#include "shared/load_cache.hpp"
+#include "shared/status.hpp"
+#include "tables/catalog.hpp"
+#include "tables/locks.hpp"
+#include "tables/placement_locks.hpp"
 
 namespace gxy
 {

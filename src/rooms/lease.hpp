@@ -3,7 +3,8 @@
  */
 #pragma once
 
-#include "placement/candidates.hpp"
+#include "pg/compat.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

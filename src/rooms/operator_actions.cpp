@@ -6,13 +6,23 @@
  */
 #include "rooms/operator_actions.hpp"
 
-#include "tables/catalog.hpp"
-#include "tables/notification.hpp"
+#include "application/session_index.hpp"
+#include "application/source_query.hpp"
+#include "pg/array.hpp"
+#include "pg/heap_access.hpp"
+#include "pg/lock_timeout.hpp"
+#include "pg/settings.hpp"
+#include "policy/placement_policy.hpp"
+#include "rooms/lease.hpp"
+#include "rooms/relocation.hpp"
+#include "servers/pool.hpp"
 #include "servers/pool_under_lock.hpp"
 #include "servers/server_state.hpp"
-#include "rooms/relocation.hpp"
-#include "shared/status.hpp"
+#include "tables/catalog.hpp"
+#include "tables/locks.hpp"
+#include "tables/notification.hpp"
 #include "tables/owner_sql.hpp"
+#include "tables/placement_locks.hpp"
 
 namespace gxy
 {

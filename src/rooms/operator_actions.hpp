@@ -3,7 +3,8 @@
  */
 #pragma once
 
-#include "rooms/lease.hpp"
+#include "pg/compat.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

@@ -10,7 +10,10 @@
 #include "rooms/relocation.hpp"
 
 #include "pg/debug_delay.hpp"
+#include "pg/settings.hpp"
+#include "placement/server_load.hpp"
 #include "servers/pool_under_lock.hpp"
+#include "shared/databases.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/status.hpp"
 #include "tables/placement_locks.hpp"

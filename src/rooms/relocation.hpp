@@ -3,7 +3,15 @@
  */
 #pragma once
 
+#include "application/session_index.hpp"
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "pg/heap_access.hpp"
+#include "pg/lock_timeout.hpp"
 #include "placement/candidates.hpp"
+#include "policy/placement_policy.hpp"
+#include "servers/pool.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

@@ -14,6 +14,9 @@
  */
 #include "rooms/size_sampler.hpp"
 
+#include "pg/settings.hpp"
+#include "policy/room_size_model.hpp"
+
 namespace gxy
 {
 

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
 #include "pg/interner.hpp"
 #include "tables/room_sizes.hpp"
 

@@ -12,11 +12,18 @@
  */
 #include "servers/failover.hpp"
 
-#include "tables/catalog.hpp"
-#include "tables/notification.hpp"
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "pg/interner.hpp"
+#include "pg/settings.hpp"
+#include "policy/placement_policy.hpp"
+#include "policy/time_arithmetic.hpp"
+#include "servers/pool.hpp"
 #include "shared/status.hpp"
-#include "tables/owner_sql.hpp"
+#include "tables/catalog.hpp"
 #include "tables/locks.hpp"
+#include "tables/notification.hpp"
+#include "tables/owner_sql.hpp"
 
 namespace gxy
 {

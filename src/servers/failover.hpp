@@ -3,7 +3,9 @@
  */
 #pragma once
 
-#include "servers/pool.hpp"
+#include <string_view>
+
+#include "pg/lock_timeout.hpp"
 #include "tables/assignments.hpp"
 
 namespace gxy

@@ -7,10 +7,14 @@
  */
 #include "servers/heartbeats.hpp"
 
+#include "pg/row.hpp"
+#include "pg/rows.hpp"
+#include "pg/settings.hpp"
+#include "policy/time_arithmetic.hpp"
+#include "shared/launcher_claim.hpp"
+#include "shared/status.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
-#include "pg/rows.hpp"
-#include "shared/status.hpp"
 
 namespace gxy
 {

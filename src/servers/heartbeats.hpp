@@ -3,8 +3,11 @@
  */
 #pragma once
 
-#include "servers/pool.hpp"
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 #include "policy/failure_detector.hpp"
+#include "servers/pool.hpp"
 
 namespace gxy
 {

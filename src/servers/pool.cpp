@@ -3,6 +3,7 @@
  */
 #include "servers/pool.hpp"
 
+#include "pg/settings.hpp"
 #include "policy/time_arithmetic.hpp"
 #include "tables/catalog.hpp"
 

@@ -4,8 +4,9 @@
 #pragma once
 
 #include "pg/array.hpp"
-#include "pg/lock_timeout.hpp"
+#include "pg/compat.hpp"
 #include "pg/interner.hpp"
+#include "pg/lock_timeout.hpp"
 #include "policy/placement_policy.hpp"
 #include "policy/time_arithmetic.hpp"
 

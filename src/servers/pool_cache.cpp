@@ -10,8 +10,13 @@
  * when the next SQL function or trigger begins, if none is in progress, or at the end of the
  * transaction.
  */
-#include "tables/catalog.hpp"
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
+#include "pg/settings.hpp"
+#include "servers/pool.hpp"
 #include "servers/pool_tables.hpp"
+#include "tables/catalog.hpp"
 #include "tables/owner_sql.hpp"
 
 namespace gxy

@@ -3,10 +3,15 @@
  */
 #include "servers/pool_tables.hpp"
 
+#include "pg/array.hpp"
+#include "pg/interner.hpp"
+#include "pg/lock_timeout.hpp"
+#include "pg/row.hpp"
+#include "pg/rows.hpp"
+#include "pg/settings.hpp"
+#include "policy/placement_policy.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
-#include "pg/settings.hpp"
-#include "pg/rows.hpp"
 #include "tables/owner_sql.hpp"
 
 namespace gxy

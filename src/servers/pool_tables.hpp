@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "servers/pool.hpp"
 
 namespace gxy

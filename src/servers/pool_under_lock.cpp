@@ -7,6 +7,9 @@
  */
 #include "servers/pool_under_lock.hpp"
 
+#include "tables/locks.hpp"
+#include "tables/placement_locks.hpp"
+
 namespace gxy
 {
 

@@ -8,8 +8,10 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 #include "servers/pool.hpp"
-#include "tables/placement_locks.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

@@ -13,8 +13,14 @@
  */
 #include "servers/server_removal.hpp"
 
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "pg/interner.hpp"
+#include "pg/lock_timeout.hpp"
 #include "servers/pool.hpp"
+#include "tables/assignments.hpp"
 #include "tables/catalog.hpp"
+#include "tables/locks.hpp"
 #include "tables/placement_locks.hpp"
 
 namespace gxy

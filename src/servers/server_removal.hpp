@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "pg/compat.hpp"
+#include <string_view>
 
 namespace gxy
 {

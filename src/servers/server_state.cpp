@@ -8,11 +8,16 @@
  */
 #include "servers/server_state.hpp"
 
+#include "pg/array.hpp"
+#include "pg/settings.hpp"
+#include "policy/failure_detector.hpp"
+#include "policy/time_arithmetic.hpp"
+#include "servers/failover.hpp"
+#include "servers/heartbeats.hpp"
+#include "shared/status.hpp"
 #include "tables/catalog.hpp"
 #include "tables/notification.hpp"
-#include "shared/status.hpp"
 #include "tables/owner_sql.hpp"
-#include "policy/time_arithmetic.hpp"
 
 namespace gxy
 {

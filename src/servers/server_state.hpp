@@ -3,8 +3,10 @@
  */
 #pragma once
 
-#include "servers/failover.hpp"
-#include "servers/heartbeats.hpp"
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
+#include "policy/placement_policy.hpp"
+#include "servers/pool.hpp"
 
 namespace gxy
 {

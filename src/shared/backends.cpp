@@ -3,6 +3,9 @@
  */
 #include "shared/backends.hpp"
 
+#include "shared/header.hpp"
+#include "shared/segments.hpp"
+
 namespace gxy
 {
 namespace

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "shared/databases.hpp"
 
 namespace gxy

@@ -8,6 +8,8 @@
 #pragma once
 
 #include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "shared/header.hpp"
 #include "shared/segments.hpp"
 
 namespace gxy

@@ -5,6 +5,8 @@
 
 #include "pg/monotonic_clock.hpp"
 #include "shared/databases.hpp"
+#include "shared/header.hpp"
+#include "shared/segments.hpp"
 
 namespace gxy
 {

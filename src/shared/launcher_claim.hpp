@@ -11,7 +11,7 @@
  */
 #pragma once
 
-#include "shared/header.hpp"
+#include "pg/compat.hpp"
 
 namespace gxy
 {

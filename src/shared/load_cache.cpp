@@ -55,6 +55,7 @@
 
 #include "pg/debug_delay.hpp"
 #include "shared/load_cache_baseline.hpp"
+#include "shared/load_cache_layout.hpp"
 #include "shared/load_cache_state.hpp"
 #include "shared/load_cache_sums.hpp"
 

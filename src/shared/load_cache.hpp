@@ -11,9 +11,10 @@
 #pragma once
 
 #include "pg/array.hpp"
+#include "pg/compat.hpp"
 #include "policy/placement_policy.hpp"
+#include "shared/header.hpp"
 #include "shared/load_delta.hpp"
-#include "shared/segments.hpp"
 
 namespace gxy
 {

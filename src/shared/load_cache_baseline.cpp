@@ -4,7 +4,10 @@
  */
 #include "shared/load_cache_baseline.hpp"
 
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
 #include "pg/monotonic_clock.hpp"
+#include "shared/header.hpp"
 #include "shared/load_cache_orphans.hpp"
 #include "shared/load_cache_settlement.hpp"
 #include "shared/load_cache_state.hpp"

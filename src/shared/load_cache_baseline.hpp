@@ -3,8 +3,11 @@
  */
 #pragma once
 
+#include <cstdint>
+
 #include "shared/load_cache.hpp"
 #include "shared/load_cache_layout.hpp"
+#include "shared/load_delta.hpp"
 
 namespace gxy
 {

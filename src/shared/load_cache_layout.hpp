@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
+#include "shared/header.hpp"
 #include "shared/load_delta.hpp"
 #include "shared/segments.hpp"
 

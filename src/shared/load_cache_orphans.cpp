@@ -3,7 +3,9 @@
  */
 #include "shared/load_cache_orphans.hpp"
 
+#include "shared/header.hpp"
 #include "shared/load_cache_settlement.hpp"
+#include "shared/segments.hpp"
 
 namespace gxy
 {

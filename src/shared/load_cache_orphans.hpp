@@ -12,6 +12,7 @@
 #pragma once
 
 #include "pg/array.hpp"
+#include "pg/compat.hpp"
 #include "shared/load_cache_layout.hpp"
 
 namespace gxy

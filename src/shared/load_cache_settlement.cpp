@@ -5,6 +5,7 @@
 #include "shared/load_cache_settlement.hpp"
 
 #include "shared/load_cache_state.hpp"
+#include "shared/segments.hpp"
 
 namespace gxy
 {

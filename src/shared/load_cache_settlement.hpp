@@ -5,7 +5,10 @@
 #pragma once
 
 #include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "shared/header.hpp"
 #include "shared/load_cache_layout.hpp"
+#include "shared/load_delta.hpp"
 
 namespace gxy
 {

@@ -3,6 +3,8 @@
  */
 #include "shared/load_cache_state.hpp"
 
+#include "shared/backends.hpp"
+#include "shared/databases.hpp"
 #include "shared/load_cache.hpp"
 
 namespace gxy

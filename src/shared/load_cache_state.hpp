@@ -4,9 +4,10 @@
  */
 #pragma once
 
-#include "shared/backends.hpp"
-#include "shared/databases.hpp"
+#include "pg/compat.hpp"
+#include "shared/header.hpp"
 #include "shared/load_cache_layout.hpp"
+#include "shared/segments.hpp"
 
 namespace gxy
 {

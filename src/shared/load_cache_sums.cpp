@@ -10,6 +10,7 @@
 #include "shared/load_cache_orphans.hpp"
 #include "shared/load_cache_settlement.hpp"
 #include "shared/load_cache_state.hpp"
+#include "shared/segments.hpp"
 
 namespace gxy
 {

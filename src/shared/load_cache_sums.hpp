@@ -4,8 +4,12 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
+#include "policy/placement_policy.hpp"
+#include "shared/header.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/load_cache_layout.hpp"
+#include "shared/load_delta.hpp"
 
 namespace gxy
 {

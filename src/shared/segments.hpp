@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "shared/header.hpp"
 
 namespace gxy

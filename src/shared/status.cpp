@@ -11,6 +11,9 @@
 #include "shared/status.hpp"
 
 #include "shared/backends.hpp"
+#include "shared/header.hpp"
+#include "shared/launcher_claim.hpp"
+#include "shared/segments.hpp"
 
 namespace gxy
 {

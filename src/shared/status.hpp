@@ -6,8 +6,8 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "shared/databases.hpp"
-#include "shared/launcher_claim.hpp"
 
 namespace gxy
 {

@@ -7,9 +7,10 @@
  */
 #pragma once
 
-#include "pg/array.hpp"
-#include "pg/lock_timeout.hpp"
+#include "pg/compat.hpp"
 #include "pg/heap_access.hpp"
+#include "pg/lock_timeout.hpp"
+#include "pg/settings.hpp"
 
 namespace gxy
 {

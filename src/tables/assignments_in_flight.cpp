@@ -21,6 +21,9 @@
  *
  * A row in flight costs about as much as any other row, and the scan uses no index.
  */
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "pg/heap_access.hpp"
 #include "tables/assignments.hpp"
 
 namespace gxy

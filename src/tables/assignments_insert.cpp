@@ -7,7 +7,7 @@
  */
 #include "tables/assignments_insert.hpp"
 
-#include "tables/catalog.hpp"
+#include "pg/heap_access.hpp"
 #include "tables/columns.hpp"
 #include "tables/owner_code.hpp"
 

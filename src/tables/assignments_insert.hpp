@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "pg/new_rows.hpp"
 #include "tables/assignments.hpp"
 

@@ -1,9 +1,10 @@
 /*
  * assignments_scan.cpp: scans all assignments that a snapshot sees, in one of several ways.
  */
-#include "tables/assignments.hpp"
-
+#include "pg/compat.hpp"
+#include "pg/heap_access.hpp"
 #include "pg/row.hpp"
+#include "tables/assignments.hpp"
 #include "tables/columns.hpp"
 
 namespace gxy

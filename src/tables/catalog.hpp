@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "pg/lock_timeout.hpp"
 
 namespace gxy

@@ -3,8 +3,6 @@
  */
 #include "tables/locks.hpp"
 
-#include "tables/catalog.hpp"
-
 namespace gxy
 {
 

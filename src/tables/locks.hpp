@@ -3,7 +3,9 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "pg/lock_timeout.hpp"
+#include "tables/assignments.hpp"
 #include "tables/assignments_insert.hpp"
 
 namespace gxy

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "pg/compat.hpp"
 #include "pg/role.hpp"
 
 namespace gxy

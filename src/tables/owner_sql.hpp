@@ -5,6 +5,8 @@
 
 #include <initializer_list>
 
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 #include "tables/catalog.hpp"
 
 namespace gxy

@@ -10,6 +10,7 @@
 #include "pg/role.hpp"
 #include "pg/subtransaction.hpp"
 #include "tables/catalog.hpp"
+#include "tables/locks.hpp"
 
 namespace gxy
 {

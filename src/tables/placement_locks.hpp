@@ -17,7 +17,10 @@
  */
 #pragma once
 
-#include "tables/locks.hpp"
+#include "pg/compat.hpp"
+#include "pg/heap_access.hpp"
+#include "pg/lock_timeout.hpp"
+#include "tables/assignments.hpp"
 
 namespace gxy
 {

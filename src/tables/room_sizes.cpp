@@ -4,6 +4,7 @@
 #include "tables/room_sizes.hpp"
 
 #include "pg/row.hpp"
+#include "pg/settings.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
 

@@ -7,8 +7,10 @@
  */
 #pragma once
 
-#include "policy/room_size_model.hpp"
+#include "pg/compat.hpp"
+#include "pg/heap_access.hpp"
 #include "pg/new_rows.hpp"
+#include "policy/room_size_model.hpp"
 #include "tables/assignments.hpp"
 #include "tables/columns.hpp"
 #include "tables/owner_code.hpp"

@@ -28,9 +28,14 @@
  * nothing else. The launcher can find out again everything that it knows, so it may be terminated
  * at any time: the server restarts it, and it visits every database.
  */
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
 #include "pg/settings.hpp"
-#include "worker/schedule.hpp"
+#include "shared/databases.hpp"
+#include "shared/header.hpp"
+#include "shared/launcher_claim.hpp"
 #include "shared/status.hpp"
+#include "worker/schedule.hpp"
 
 namespace gxy
 {

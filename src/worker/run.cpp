@@ -15,13 +15,19 @@
  * owners (application/source_reader.cpp). So no code of a role that is no superuser runs with a
  * superuser's rights.
  */
-#include "tables/catalog.hpp"
-#include "rooms/cleanup.hpp"
-#include "servers/server_state.hpp"
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 #include "pg/role.hpp"
 #include "pg/settings.hpp"
+#include "rooms/cleanup.hpp"
 #include "rooms/failover_moves.hpp"
+#include "rooms/relocation.hpp"
+#include "servers/pool.hpp"
+#include "servers/server_state.hpp"
+#include "shared/databases.hpp"
+#include "shared/header.hpp"
 #include "shared/status.hpp"
+#include "tables/catalog.hpp"
 #include "worker/run_outcome.hpp"
 
 namespace gxy

@@ -3,6 +3,8 @@
  */
 #include "worker/run_outcome.hpp"
 
+#include "pg/compat.hpp"
+
 namespace gxy
 {
 

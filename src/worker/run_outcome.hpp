@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "shared/status.hpp"
+#include "shared/databases.hpp"
 
 namespace gxy
 {

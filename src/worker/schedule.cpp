@@ -8,6 +8,8 @@
 #include "worker/schedule.hpp"
 
 #include "pg/settings.hpp"
+#include "shared/databases.hpp"
+#include "shared/status.hpp"
 
 namespace gxy
 {

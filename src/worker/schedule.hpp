@@ -4,7 +4,7 @@
 #pragma once
 
 #include "pg/array.hpp"
-#include "shared/status.hpp"
+#include "pg/compat.hpp"
 
 namespace gxy
 {

@@ -3,8 +3,8 @@
  */
 #pragma once
 
-#include "policy/room_size_model.hpp"
 #include "policy/placement_policy.hpp"
+#include "policy/room_size_model.hpp"
 #include "trace.hpp"
 
 namespace sim
