@@ -21,8 +21,7 @@ struct SessionReceiver
 {
 	DestReceiver receiver; /* must be first: the server casts the pointer */
 	SourceColumns columns;
-	SessionVisitor visit;
-	void *context;
+	FunctionRef<const SessionRow &> visit;
 };
 
 ParamListInfo
@@ -124,7 +123,7 @@ extern "C"
 		session.user_known = user.has_value();
 		session.user = user.value_or("");
 		session.gateway = row.text(3).value_or("");
-		receiver->visit(receiver->context, session);
+		receiver->visit(session);
 		return true;
 	}
 
@@ -133,13 +132,13 @@ extern "C"
 }
 
 void
-read_sessions_with(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
-				   Deadline deadline, SessionVisitor visit, void *context)
+read_sessions(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
+			  Deadline deadline, FunctionRef<const SessionRow &> visit)
 {
 	PreparedSource &source = prepare_source(Source::sessions, sessions, deadline);
 
 	read_as_owner(Source::sessions, sessions, source.owner, deadline, [&] {
-		SessionReceiver receiver = {};
+		SessionReceiver receiver = {.receiver = {}, .columns = source.columns, .visit = visit};
 		SPIExecuteOptions options = {};
 
 		receiver.receiver.receiveSlot = receive_session;
@@ -147,9 +146,6 @@ read_sessions_with(const Attachment &sessions, SessionColumns wanted, TimestampT
 		receiver.receiver.rShutdown = end_sessions;
 		receiver.receiver.rDestroy = end_sessions;
 		receiver.receiver.mydest = DestNone;
-		receiver.columns = source.columns;
-		receiver.visit = visit;
-		receiver.context = context;
 		options.params = one_parameter(source.parameter_type, TimestampTzGetDatum(alive_since));
 		options.read_only = true;
 		options.dest = &receiver.receiver;
@@ -195,10 +191,10 @@ look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
 }
 
 std::optional<ReadFailure>
-try_reading_with(void (*read)(void *context), void *context)
+try_reading(FunctionRef<> f)
 {
-	ErrorData *error = try_in_subtransaction([read, context] {
-		read(context);
+	ErrorData *error = try_in_subtransaction([f] {
+		f();
 		return true;
 	});
 

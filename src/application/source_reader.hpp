@@ -8,6 +8,7 @@
 
 #include "application/source_query.hpp"
 #include "pg/compat.hpp"
+#include "pg/function_ref.hpp"
 #include "pg/lock_timeout.hpp"
 #include "servers/pool.hpp"
 #include "tables/assignments.hpp"
@@ -26,14 +27,13 @@ struct SessionRow
 };
 
 /*
- * Calls visit(const SessionRow &) for every session with last_seen_at NULL or not before
- * alive_since. visit runs inside the executor, so it must switch to another memory context for
- * what it keeps. Raises 55000 if the relation is missing, lacks a column, or its code fails; 55P03
- * if a lock wait reaches the deadline.
+ * Calls visit(row) for every session with last_seen_at NULL or not before alive_since. visit runs
+ * inside the executor, so it must switch to another memory context for what it keeps. Raises 55000
+ * if the relation is missing, lacks a column, or its code fails; 55P03 if a lock wait reaches the
+ * deadline.
  */
-template <typename F>
 void read_sessions(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
-				   Deadline deadline, F visit);
+				   Deadline deadline, FunctionRef<const SessionRow &> visit);
 
 struct RoomFacts
 {
@@ -57,29 +57,6 @@ struct ReadFailure
  * deadlock or a serialization failure. f must not write. Memory that f allocates in the current
  * memory context stays allocated.
  */
-template <typename F> std::optional<ReadFailure> try_reading(F f);
-
-using SessionVisitor = void (*)(void *context, const SessionRow &row);
-void read_sessions_with(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
-						Deadline deadline, SessionVisitor visit, void *context);
-
-template <typename F>
-void
-read_sessions(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
-			  Deadline deadline, F visit)
-{
-	read_sessions_with(
-		sessions, wanted, alive_since, deadline,
-		[](void *context, const SessionRow &row) { (*static_cast<F *>(context))(row); }, &visit);
-}
-
-std::optional<ReadFailure> try_reading_with(void (*read)(void *context), void *context);
-
-template <typename F>
-std::optional<ReadFailure>
-try_reading(F f)
-{
-	return try_reading_with([](void *context) { (*static_cast<F *>(context))(); }, &f);
-}
+std::optional<ReadFailure> try_reading(FunctionRef<> f);
 
 } // namespace gxy

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "pg/compat.hpp"
+#include "pg/function_ref.hpp"
 #include "pg/heap_access.hpp"
 #include "pg/lock_timeout.hpp"
 #include "pg/settings.hpp"
@@ -222,12 +223,12 @@ private:
 	};
 	static bool is_one_of(Rows rows, HeapTuple tuple, Snapshot snapshot, Buffer buffer);
 
-	using RowVisitor = void (*)(void *context, const Assignment &row, HeapTuple tuple);
+	using RowVisitor = FunctionRef<const Assignment &, HeapTuple>;
 
 	std::optional<Found> find_by_key(const RoomKey &room, std::uint64_t hash, bool *absent) const;
 	Change lock_row(ItemPointer tid, LockWaitPolicy policy);
-	void scan(Snapshot snapshot, Rows rows, RowVisitor visit, void *context) const;
-	void scan_in_flight(Snapshot snapshot, RowVisitor visit, void *context) const;
+	void scan(Snapshot snapshot, Rows rows, RowVisitor visit) const;
+	void scan_in_flight(Snapshot snapshot, RowVisitor visit) const;
 
 	Relation heap;
 	mutable Relation key = nullptr;
@@ -254,65 +255,43 @@ template <typename F>
 void
 Assignments::for_each_room(Snapshot snapshot, F visit) const
 {
-	scan_in_flight(
-		snapshot,
-		[](void *context, const Assignment &row, HeapTuple) { (*static_cast<F *>(context))(row); },
-		&visit);
+	scan_in_flight(snapshot, [&visit](const Assignment &row, HeapTuple) { visit(row); });
 }
 
 template <typename F>
 void
 Assignments::for_each_row(Snapshot snapshot, F visit) const
 {
-	scan(
-		snapshot, Rows::seen,
-		[](void *context, const Assignment &row, HeapTuple tuple) {
-			(*static_cast<F *>(context))(row, &tuple->t_self);
-		},
-		&visit);
+	scan(snapshot, Rows::seen,
+		 [&visit](const Assignment &row, HeapTuple tuple) { visit(row, &tuple->t_self); });
 }
 
 template <typename F>
 void
 Assignments::for_each_row_of_others(Snapshot snapshot, F visit) const
 {
-	scan(
-		snapshot, Rows::of_others,
-		[](void *context, const Assignment &row, HeapTuple) { (*static_cast<F *>(context))(row); },
-		&visit);
+	scan(snapshot, Rows::of_others, [&visit](const Assignment &row, HeapTuple) { visit(row); });
 }
 
 template <typename F>
 void
 Assignments::for_each_prepared_row(Snapshot snapshot, F visit) const
 {
-	auto visit_if_prepared = [snapshot, &visit](const Assignment &row, HeapTuple tuple) {
+	scan_in_flight(snapshot, [snapshot, &visit](const Assignment &row, HeapTuple tuple) {
 		TransactionId writer = HeapTupleHeaderGetXmin(tuple->t_data);
 
 		if (is_prepared(writer, snapshot))
 			visit(row, SubTransGetTopmostTransaction(writer));
-	};
-
-	scan_in_flight(
-		snapshot,
-		[](void *context, const Assignment &row, HeapTuple tuple) {
-			(*static_cast<decltype(visit_if_prepared) *>(context))(row, tuple);
-		},
-		&visit_if_prepared);
+	});
 }
 
 template <typename F>
 void
 Assignments::for_each_prepared_removal(Snapshot snapshot, F visit) const
 {
-	scan(
-		snapshot, Rows::prepared_removals,
-		[](void *context, const Assignment &, HeapTuple tuple) {
-			TransactionId remover = HeapTupleHeaderGetUpdateXid(tuple->t_data);
-
-			(*static_cast<F *>(context))(SubTransGetTopmostTransaction(remover));
-		},
-		&visit);
+	scan(snapshot, Rows::prepared_removals, [&visit](const Assignment &, HeapTuple tuple) {
+		visit(SubTransGetTopmostTransaction(HeapTupleHeaderGetUpdateXid(tuple->t_data)));
+	});
 }
 
 } // namespace gxy

@@ -350,12 +350,11 @@ static_assert(std::is_trivially_destructible_v<InFlightScan>);
 } // namespace
 
 void
-Assignments::scan_in_flight(Snapshot snapshot, RowVisitor visit, void *context) const
+Assignments::scan_in_flight(Snapshot snapshot, RowVisitor visit) const
 {
 	InFlightScan scan(heap, snapshot);
 
-	scan.run(
-		[visit, context](const Assignment &row, HeapTuple tuple) { visit(context, row, tuple); });
+	scan.run(visit);
 }
 
 } // namespace gxy

@@ -95,7 +95,7 @@ Assignments::is_one_of(Rows rows, HeapTuple tuple, Snapshot snapshot, Buffer buf
 }
 
 void
-Assignments::scan(Snapshot snapshot, Rows rows, RowVisitor visit, void *context) const
+Assignments::scan(Snapshot snapshot, Rows rows, RowVisitor visit) const
 {
 	TupleDesc descriptor = RelationGetDescr(heap);
 
@@ -106,8 +106,8 @@ Assignments::scan(Snapshot snapshot, Rows rows, RowVisitor visit, void *context)
 
 			return wanted ? std::optional<bool>(true) : std::nullopt;
 		},
-		[visit, context, descriptor](HeapTuple tuple, bool) {
-			visit(context, assignment_of(tuple, descriptor), tuple);
+		[visit, descriptor](HeapTuple tuple, bool) {
+			visit(assignment_of(tuple, descriptor), tuple);
 		});
 }
 
