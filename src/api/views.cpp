@@ -260,10 +260,7 @@ report_load_cache(FunctionCallInfo fcinfo)
 		row.add(loads[i].rooms);
 		row.add(cached[i].users);
 		row.add(loads[i].users + loads[i].expected);
-		if (counted_at != 0)
-			row.add(TimestampTzGetDatum(counted_at));
-		else
-			row.add_null();
+		row.add_if(counted_at != 0, counted_at);
 		row.put();
 	}
 }
@@ -369,25 +366,15 @@ report_stats(FunctionCallInfo fcinfo)
 	InitMaterializedSRF(fcinfo, 0);
 
 	Row row(fcinfo);
-	auto add_time = [&row](bool known, TimestampTz time) {
-		if (known)
-			row.add(TimestampTzGetDatum(time));
-		else
-			row.add_null();
-	};
-
 	auto add_count = [&row, &counts](Counter counter) {
-		if (counts)
-			row.add(counts->value[static_cast<int>(counter)]);
-		else
-			row.add_null();
+		row.add_if(counts.has_value(), counts ? counts->value[static_cast<int>(counter)] : 0);
 	};
 
 	for (int i = 0; i <= static_cast<int>(Counter::refused); i++)
 		add_count(static_cast<Counter>(i));
-	add_time(counts.has_value(), counts ? counts->since : 0);
+	row.add_if(counts.has_value(), counts ? counts->since : 0);
 	row.add(worker_in_words(status));
-	add_time(has_run, has_run ? status->last_start : 0);
+	row.add_if(has_run, has_run ? status->last_start : 0);
 	if (has_run)
 	{
 		Interval *duration = static_cast<Interval *>(palloc0(sizeof(Interval)));
@@ -400,7 +387,7 @@ report_stats(FunctionCallInfo fcinfo)
 	else
 		for (int i = 0; i < 3; i++)
 			row.add_null();
-	add_time(status && status->next_due != 0, status ? status->next_due : 0);
+	row.add_if(status && status->next_due != 0, status ? status->next_due : 0);
 	add_count(Counter::placed_by_cache);
 	add_count(Counter::placed_by_count);
 	row.add_optional(counts ? in_words(counts->counted) : "");

@@ -101,7 +101,9 @@ renew(Assignments *assignments, Found *found, TimestampTz now, std::optional<int
 	Change change =
 		assignments->renew(&found->tid, now, users != found->reported_users ? users : std::nullopt);
 
-	if (change != Change::done)
+	if (change == Change::done)
+		count(Counter::renewed);
+	else
 		UnlockRelationOid(table, RowExclusiveLock);
 	return change;
 }
@@ -180,11 +182,9 @@ reassign(const RoomKey &room, std::string_view from, Deadline deadline)
 	if (!ConditionalLockRelationOid(relations().assignments, RowExclusiveLock))
 		return false;
 
-	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context =
-		AllocSetContextCreate(caller, "gxy_balancer move", ALLOCSET_DEFAULT_SIZES);
-
-	MemoryContextSwitchTo(context);
+		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer move", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
 
 	debug_pause();
 
@@ -247,10 +247,7 @@ renew_expired(Assignments *assignments, const RoomKey &room, std::optional<Found
 			blocker->holder = (*found)->deleter;
 	}
 	if (change == Change::done)
-	{
-		count(Counter::renewed);
 		*found = assignments->find(room);
-	}
 	return change == Change::outdated || !*found ? LookupResult::again : LookupResult::answered;
 }
 
@@ -290,13 +287,8 @@ look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *wait
 		is_due(*found, now, users))
 	{
 		debug_pause();
-
-		Change change = renew(&assignments, &*found, now, users);
-
-		if (change == Change::outdated)
+		if (renew(&assignments, &*found, now, users) == Change::outdated)
 			result = LookupResult::again;
-		if (change == Change::done)
-			count(Counter::renewed);
 	}
 	/* The caller may have to wait next. Nothing was read or written that needs the lock. */
 	if (result == LookupResult::absent || result == LookupResult::again)
