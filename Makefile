@@ -161,7 +161,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -219,6 +219,10 @@ check-objects: all
 
 check-includes:
 	test/check-includes
+
+# Takes more than a minute of processor time.
+check-unused-includes:
+	PG_CONFIG='$(PG_CONFIG)' test/check-unused-includes
 
 check-rows:
 	test/check-rows
@@ -290,6 +294,7 @@ help:
 	@echo 'make unit             tests of the placement policy and of the learning rule alone'
 	@echo 'make check-objects    the built objects need no C++ runtime'
 	@echo 'make check-includes   includes point one way along the list of units'
+	@echo 'make check-unused-includes   every file includes each header of ours that it uses, and no other'
 	@echo 'make check-rows       columns of rows are read with a check of the null flag and the type'
 	@echo 'make check-lists      every source and test is listed in the Makefile'
 	@echo 'make check-version    META.json and CHANGELOG.md agree with the control file'
