@@ -30,7 +30,7 @@ UPDATE balancer_health SET healthy = false, since = last_heartbeat + interval '1
 SELECT server, state, cause FROM balancer_load WHERE state = 'offline';
 
 -- A failover that is due: the rows stay until the worker or a call moves them. Which of the two the
--- view names depends on the preload.
+-- view names depends on whether there is a launcher.
 UPDATE balancer_failovers SET due_at = now();
 SELECT server, rooms, cause ~ 'rooms (are moving|move) to spare' AS leave,
 	cause ~ 'stands in for gxy3' AS stands_in

@@ -2,7 +2,7 @@
  * install: the objects that CREATE EXTENSION makes. The extension works in any schema, after its
  * schema is renamed, and after DROP and CREATE in a session that has used it before.
  */
--- Whether there is a notice depends on the server's shared_preload_libraries.
+-- The notice of the default pool is not tested here.
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS gxy_balancer;
 CREATE EXTENSION gxy_balancer;
@@ -63,7 +63,7 @@ WHERE NOT EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig));
 -- The script itself writes no rows, or a restore would insert them twice.
 SELECT count(*) AS servers FROM balancer_servers;
 
--- The counters are returned, preloaded or not.
+-- The counters are returned.
 SELECT count(*) FROM balancer_stats;
 SELECT reset_balancer_stats();
 

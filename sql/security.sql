@@ -294,7 +294,7 @@ SELECT pg_temp.outcome('SET gxy_balancer.cleanup_interval = ''1h''');
 \c -
 SET ROLE regress_gxy_api;
 -- Before the library is loaded any role may set a placeholder of the same name; it is discarded on
--- load. Preloaded, it is refused at once.
+-- load. With the library loaded it is refused at once.
 SET client_min_messages = error;
 DO $$
 BEGIN
