@@ -719,6 +719,8 @@ my $open_change = session($node);
 my (undef, undef, $warning) = attempt($node, q{SELECT count(get_or_assign_server(i)) FROM generate_series(2, 40) i});
 
 is(sql('SELECT shared_memory FROM balancer_stats'), 'gxy_balancer.max_shared_memory is used up', 'balancer_stats says that memory is short');
+is(sql('SELECT placed_by_cache, placed_by_count > 0, counted_because FROM balancer_stats'),
+	'0|t|there was no shared memory for the load cache', 'and that rooms are placed by counting for that reason');
 my @warnings = slurp_file($node->logfile, $before) =~ /WARNING:  gxy_balancer: gxy_balancer.max_shared_memory is used up/g;
 is(scalar @warnings, 1, 'and one WARNING has said it');
 is(sql('SELECT max(rooms), min(rooms) FROM balancer_load WHERE rooms > 0'), '1|1', 'rooms are placed as evenly as ever');
@@ -730,6 +732,7 @@ $node->poll_query_until('postgres', q{SELECT get_or_assign_server(nextval('rooms
 sql(q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 10)});
 is(sql('SELECT shared_memory IS NULL FROM balancer_stats'), 't', 'with a higher limit there is memory');
 is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'but no count is of use while a change that was not told is open');
+is(sql('SELECT counted_because FROM balancer_stats'), 'no count by these settings was ready', 'and balancer_stats says so');
 is($node->safe_psql('other2', q{SELECT get_or_assign_server('beside') <> ''; SELECT bool_and(usable) FROM _check_load_cache()}), "t\nt",
 	'which does not concern the other databases');
 $open_change->query_safe('COMMIT');

@@ -127,6 +127,21 @@ is(counts_in('galaxy'), 'sticky=1', 'and the counting goes on');
 $second->quit;
 is(counts_in('galaxy'), 'sticky=1', 'also when that backend has ended');
 
+# How rooms were placed, and why not by the load cache. (009_load_cache.pl and 115_no_memory.pl have the other reasons.)
+my $placed = q(SELECT placed_by_cache, placed_by_count, counted_because FROM balancer_stats);
+
+$node->safe_psql('galaxy', q(UPDATE balancer_servers SET state = 'online'; SELECT reset_balancer_stats()));
+is($node->safe_psql('galaxy', $placed), '0|0|', 'after a reset no room has been placed');
+$node->safe_psql('galaxy', q(SELECT get_or_assign_server('cached 1'); SELECT get_or_assign_server('cached 2')));
+is($node->safe_psql('galaxy', $placed), '2|0|', 'rooms placed by the load cache');
+$node->safe_psql('galaxy', q(SET gxy_balancer.load_max_age = 0; SELECT get_or_assign_server('counted')));
+is($node->safe_psql('galaxy', $placed), '2|1|gxy_balancer.load_max_age is 0', 'one placed by a count, as the session wants it');
+$node->safe_psql('galaxy', q(BEGIN; TRUNCATE room_server_assignments; SELECT get_or_assign_server('full'); COMMIT));
+is($node->safe_psql('galaxy', $placed), '2|2|the transaction had emptied the table', 'one after a TRUNCATE');
+$node->safe_psql('galaxy', q(SELECT get_or_assign_server('full')));
+is($node->safe_psql('galaxy', $placed), '2|2|the transaction had emptied the table', 'a sticky call places nothing');
+is($node->safe_psql('other', q(SELECT counted_because FROM balancer_stats)), '', 'other databases have reasons of their own');
+
 # The extension is dropped, the worker notices, and it is created again. No old counts come back,
 # although a backend that had counted before the last reset is still running.
 my $third = $node->background_psql('galaxy');
