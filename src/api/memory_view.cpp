@@ -34,21 +34,9 @@ put(Row *row, const char *what, const char *database, std::int64_t bytes)
 Array<Usage>
 usage_by_database()
 {
-	Array<Usage> usage;
-	bool fits;
-
-	do
-	{
-		usage.count = 0;
-		usage.reserve(shared_header()->directory.count + 16);
-		fits = true;
-		for_each_database_entry(LW_SHARED, [&](DatabaseEntry *entry) {
-			fits = fits && usage.count < usage.space;
-			if (fits)
-				usage.push({entry->database, static_cast<std::int64_t>(bytes_of(*entry))});
-		});
-	} while (!fits);
-	return usage;
+	return collect_from_databases<Usage>([](const DatabaseEntry &entry) {
+		return std::optional<Usage>({entry.database, static_cast<std::int64_t>(bytes_of(entry))});
+	});
 }
 
 } // namespace

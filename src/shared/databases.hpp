@@ -139,28 +139,43 @@ for_each_database_entry(LWLockMode mode, F f)
 	});
 }
 
+/*
+ * Returns what item_of(entry) makes of the entries, without those of which it makes std::nullopt.
+ * item_of must not fail. Normal code, no lock held.
+ */
+template <typename T, typename F>
+Array<T>
+collect_from_databases(F item_of)
+{
+	Array<T> items;
+	bool fits;
+
+	do
+	{
+		items.count = 0;
+		items.reserve(shared_header()->directory.count + 16);
+		fits = true;
+		for_each_database_entry(LW_SHARED, [&](DatabaseEntry *entry) {
+			std::optional<T> item = item_of(*entry);
+
+			if (!item)
+				return;
+			fits = fits && items.count < items.space;
+			if (fits)
+				items.push(*item);
+		});
+	} while (!fits);
+	return items;
+}
+
 /* Returns the databases whose entries satisfy a condition. Normal code, no lock held. */
 template <typename F>
 Array<Oid>
 list_databases(F condition)
 {
-	Array<Oid> listed;
-	bool fits;
-
-	do
-	{
-		listed.count = 0;
-		listed.reserve(shared_header()->directory.count + 16);
-		fits = true;
-		for_each_database_entry(LW_SHARED, [&](DatabaseEntry *entry) {
-			if (!condition(*entry))
-				return;
-			fits = fits && listed.count < listed.space;
-			if (fits)
-				listed.push(entry->database);
-		});
-	} while (!fits);
-	return listed;
+	return collect_from_databases<Oid>([&condition](const DatabaseEntry &entry) {
+		return condition(entry) ? std::optional<Oid>(entry.database) : std::nullopt;
+	});
 }
 
 /*
