@@ -14,6 +14,7 @@ use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $launchers = q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'gxy_balancer launcher');
 my $node = PostgreSQL::Test::Cluster->new('killed');
@@ -93,6 +94,18 @@ sub wait_until_started
 	return;
 }
 
+sub wait_for
+{
+	my ($condition) = @_;
+
+	for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return if $condition->();
+		usleep(100_000);
+	}
+	die 'waited for too long';
+}
+
 sub kill_process
 {
 	my ($pid) = @_;
@@ -106,13 +119,13 @@ answers_outlive('a backend', sub {
 	kill_process($node->safe_psql('postgres', q(SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'client')));
 });
 answers_outlive('the postmaster', sub {
+	my $postmaster = slurp_file($node->data_dir . '/postmaster.pid') =~ s/\n.*//sr;
+
 	$node->kill9;
+	# Until it is gone, start() takes it for a server that runs, and ends the test.
+	wait_for(sub { !kill 0, $postmaster });
 	# The old backends notice by themselves, and keep a new server from starting until they have.
-	for (1 .. $PostgreSQL::Test::Utils::timeout_default)
-	{
-		last if $node->start(fail_ok => 1);
-		sleep 1;
-	}
+	wait_for(sub { $node->start(fail_ok => 1) });
 });
 
 $node->stop;
