@@ -17,8 +17,14 @@ figures_of(const Playback &run)
 	std::vector<double> ratios;
 	Figures figures;
 
+	std::int64_t users = 0;
+	std::int64_t crowded = 0;
 	for (const Sample &sample : run.samples)
+	{
 		peak = std::max(peak, sample.users);
+		users += sample.users;
+		crowded += sample.crowded;
+	}
 	for (const Sample &sample : run.samples)
 	{
 		if (2 * sample.users < peak)
@@ -28,6 +34,8 @@ figures_of(const Playback &run)
 		figures.over += static_cast<double>(sample.over);
 	}
 	figures.moved = static_cast<double>(run.moved);
+	if (users > 0)
+		figures.crowded = 100 * static_cast<double>(crowded) / static_cast<double>(users);
 	if (ratios.empty())
 		return figures;
 

@@ -8,7 +8,10 @@
 namespace sim
 {
 
-/* Of one run, over its busy hours: when at least half as many users are present as at the peak. */
+/*
+ * Of one run. All but the last two are over its busy hours: when at least half as many users are
+ * present as at the peak.
+ */
 struct Figures
 {
 	double mean = 0; /* of busiest/mean */
@@ -16,6 +19,11 @@ struct Figures
 	double worst = 0;
 	double over = 0; /* users over capacity, mean */
 	double moved = 0;
+	/*
+	 * Percent of all measured user-minutes that are spent on a server with more users than 110% of
+	 * its capacity.
+	 */
+	double crowded = 0;
 };
 
 Figures figures_of(const Playback &run);

@@ -38,9 +38,9 @@ number_of(const Study &study, const char *name)
 
 /* Printed only where a server fails or is full. */
 std::string
-unless_none(const Estimate &estimate)
+unless_none(const Estimate &estimate, int decimals)
 {
-	return estimate.mean == 0 ? "" : formatted("%.1f", estimate.mean);
+	return estimate.mean == 0 ? "" : formatted("%.*f", decimals, estimate.mean);
 }
 
 bool
@@ -61,19 +61,20 @@ print_table(const Study &study, const Findings &findings, std::ostream &out)
 					 study.seeds);
 	for (std::size_t i = 0; i < findings.size(); i++)
 	{
-		out << formatted("\n%s: %s\n%-26s %6s %6s %7s %7s %8s %7s\n", study.scenarios[i].name,
+		out << formatted("\n%s: %s\n%-26s %6s %6s %7s %7s %8s %7s %7s\n", study.scenarios[i].name,
 						 study.scenarios[i].what, "", "mean", "+-", "p99", "worst", "over cap",
-						 "moved");
+						 "% >110%", "moved");
 		for (std::size_t j = 0; j < findings[i].size(); j++)
 		{
 			const auto &figures = findings[i][j];
 			const Estimate mean = over_seeds(figures, &Figures::mean);
-			out << formatted("%-26s %6.3f %6.3f %7.3f %7.3f %8s %7s\n",
+			out << formatted("%-26s %6.3f %6.3f %7.3f %7.3f %8s %7s %7s\n",
 							 study.contenders[j].name.c_str(), mean.mean, mean.half,
 							 over_seeds(figures, &Figures::p99).mean,
 							 over_seeds(figures, &Figures::worst).mean,
-							 unless_none(over_seeds(figures, &Figures::over)).c_str(),
-							 unless_none(over_seeds(figures, &Figures::moved)).c_str());
+							 unless_none(over_seeds(figures, &Figures::over), 1).c_str(),
+							 unless_none(over_seeds(figures, &Figures::crowded), 2).c_str(),
+							 unless_none(over_seeds(figures, &Figures::moved), 1).c_str());
 		}
 	}
 }

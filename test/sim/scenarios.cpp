@@ -41,6 +41,9 @@ constexpr Arrivals awaited = {.ask_spread = 60,
 							  .host_early = 9 * 60};
 constexpr double lateness = 5 * 60; /* seconds, mean: of latecomers */
 
+/* How full the servers of a region are, on average, when most users are present. */
+constexpr double share_at_peak = 0.7;
+
 struct Shape
 {
 	int rooms = 480;
@@ -62,6 +65,8 @@ struct Shape
 	double slot_distance = 30 * 60; /* seconds */
 	Time day_length = 4 * hour;
 	Arrivals arrivals = late;
+	/* users that fill each server; 0: sized to the trace, see share_at_peak */
+	std::int64_t capacity = 0;
 };
 
 Time
@@ -76,7 +81,7 @@ public:
 	Author(const char *name, std::uint64_t seed, const Shape &shape) : shape(shape), dice(seed, 1)
 	{
 		trace.name = name;
-		trace.servers = equal_servers(shape.servers, 400);
+		trace.servers = equal_servers(shape.servers, shape.capacity);
 		trace.measure_from = (shape.days - shape.measured_days) * shape.day_length;
 		for (int i = 0; i < shape.rooms; i++)
 			add_room(i);
@@ -96,6 +101,8 @@ public:
 	Trace finish()
 	{
 		arrange(&trace);
+		if (shape.capacity == 0)
+			size_servers(&trace, share_at_peak);
 		return std::move(trace);
 	}
 
@@ -346,7 +353,8 @@ replay_trace(std::uint64_t seed)
 				   .measured_days = 1,
 				   .length = 15 * 60,
 				   .trail = 120,
-				   .day_length = 55 * minute})
+				   .day_length = 55 * minute,
+				   .capacity = 400}) /* that of test/sim/replay's servers */
 		.finish();
 }
 

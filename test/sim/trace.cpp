@@ -124,6 +124,37 @@ equal_servers(int count, std::int64_t capacity)
 	return servers;
 }
 
+void
+size_servers(Trace *trace, double share_at_peak)
+{
+	struct Group
+	{
+		std::int64_t users = 0, peak = 0, servers = 0;
+	};
+	std::map<std::string, Group> groups;
+
+	for (const TraceServer &server : trace->servers)
+		groups[server.region].servers += server.present;
+	for (const Event &event : trace->events)
+	{
+		if (!is_presence(event.kind))
+			continue;
+		const auto own = groups.find(trace->rooms[static_cast<std::size_t>(event.room)].region);
+		Group &group = own != groups.end() ? own->second : groups[""];
+		group.users += event.kind == Kind::join ? 1 : -1;
+		if (event.at >= trace->measure_from)
+			group.peak = std::max(group.peak, group.users);
+	}
+	for (TraceServer &server : trace->servers)
+	{
+		const Group &group = groups[server.region];
+		const double needed = static_cast<double>(group.peak) / share_at_peak;
+		server.capacity = std::max<std::int64_t>(
+			1,
+			std::llround(needed / static_cast<double>(std::max<std::int64_t>(1, group.servers))));
+	}
+}
+
 bool
 read_csv(std::istream &in, Time ask_before, Trace *trace, std::string *complaint)
 {

@@ -72,6 +72,13 @@ void arrange(Trace *trace);
 std::vector<TraceServer> equal_servers(int count, std::int64_t capacity);
 
 /*
+ * Gives all servers of a region one capacity, so that the users present at the region's peak within
+ * the measured time are this share of the capacity of its servers that are present from the start.
+ * Servers without a region are a group too. Requires arrange().
+ */
+void size_servers(Trace *trace, double share_at_peak);
+
+/*
  * Reads lines "time,room,user,what": time in seconds or as YYYY-MM-DD HH:MM:SS, what is join or
  * leave, or ask if the log has it; otherwise a user asks ask_before ahead of the join. Lines that
  * start with # and a header line are skipped. Returns false, and sets the complaint, if a line is

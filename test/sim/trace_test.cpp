@@ -91,6 +91,39 @@ TEST(Csv, WhatIsWrittenReadsTheSame)
 		}());
 }
 
+TEST(Scenarios, CapacityMakesEachRegionAsFullAtItsPeak)
+{
+	Trace trace;
+
+	/*
+	 * By hand: 7 users of the region on two of its servers, and 14 others on one; a second one
+	 * comes later. There were more users before the measured time.
+	 */
+	trace.servers = {{.name = "a", .region = "IL"},
+					 {.name = "b", .region = "IL"},
+					 {.name = "c"},
+					 {.name = "d", .present = false}};
+	trace.rooms = {{.name = "1", .region = "IL"}, {.name = "2"}, {.name = "3", .region = "none"}};
+	const auto fill = [&](int room, int users, Time from) {
+		for (int i = 0; i < users; i++, trace.users++)
+		{
+			trace.events.push_back({from, Kind::join, room, trace.users});
+			trace.events.push_back({from + minute, Kind::leave, room, trace.users});
+		}
+	};
+	fill(0, 70, 0);
+	fill(0, 7, hour);
+	fill(1, 10, hour);
+	fill(2, 4, hour + second);
+	trace.measure_from = hour;
+	arrange(&trace);
+	size_servers(&trace, 0.7);
+	EXPECT_EQ(trace.servers[0].capacity, 5);
+	EXPECT_EQ(trace.servers[1].capacity, 5);
+	EXPECT_EQ(trace.servers[2].capacity, 20);
+	EXPECT_EQ(trace.servers[3].capacity, 20);
+}
+
 TEST(Csv, WithoutAsksAUserAsksBeforeHeJoins)
 {
 	std::istringstream in("time,room,user,what\n# a comment\n"

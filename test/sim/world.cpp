@@ -262,6 +262,8 @@ World::sample(Time now)
 		group.servers++;
 		taken.users += machines[i].users;
 		taken.over += std::max<std::int64_t>(0, machines[i].users - trace.servers[i].capacity);
+		if (10 * machines[i].users > 11 * trace.servers[i].capacity)
+			taken.crowded += machines[i].users;
 	}
 	if (taken.users == 0)
 		return;

@@ -20,7 +20,8 @@ struct Sample
 	Time at = 0;
 	double ratio = 1; /* busiest/mean; with regions, the mean over them by users */
 	std::int64_t users = 0;
-	std::int64_t over = 0; /* users over capacity */
+	std::int64_t over = 0;	  /* users over capacity */
+	std::int64_t crowded = 0; /* users on servers with more users than 110% of capacity */
 };
 
 /* The most users of each meeting, by room. */

@@ -53,7 +53,23 @@ TEST(World, TheFiguresOfATraceMadeByHand)
 	EXPECT_DOUBLE_EQ(figures.p99, 2);
 	EXPECT_DOUBLE_EQ(figures.worst, 2);
 	EXPECT_DOUBLE_EQ(figures.over, 20);
+	EXPECT_DOUBLE_EQ(figures.crowded, 100 * 60 / 90.0);
 	EXPECT_EQ(run.peaks[0].at(0), 60);
+}
+
+TEST(Figures, AServerIsCrowdedAbove110PercentOfItsCapacity)
+{
+	Trace trace = with_servers(2);
+
+	/* 44 of 40 for ten minutes, then 45; the ten on the other server are in all the time. */
+	fill(&trace, 0, 44, 0, 20 * minute);
+	fill(&trace, 1, 10, 1, 20 * minute);
+	fill(&trace, 0, 1, 10 * minute, 20 * minute);
+	trace.measure_from = 30 * second; /* samples: 10 with 44, 10 with 45 users */
+	arrange(&trace);
+
+	const Figures figures = figures_of(World(trace, in_turn, nullptr, 1).run());
+	EXPECT_DOUBLE_EQ(figures.crowded, 100 * 450.0 / (540 + 550));
 }
 
 TEST(World, NoUserIsLostOrInvented)
