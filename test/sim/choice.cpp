@@ -3,6 +3,7 @@
  * the others as their documentation describes it. All of them keep rooms of a region on that
  * region's servers.
  */
+#include "peers.hpp"
 #include "world.hpp"
 
 #include <algorithm>
@@ -92,6 +93,86 @@ World::takers(int room) const
 	return own.empty() ? general : own;
 }
 
+/* What a peer does at each of its polls. */
+void
+World::poll(Time now)
+{
+	poll_due = now + poll_interval(contender.method);
+	for (std::size_t i = 0; i < machines.size(); i++)
+	{
+		Machine &machine = machines[i];
+		const std::int64_t capacity = trace.servers[i].capacity;
+		if (contender.method == Method::b3lb)
+			machine.polled = b3lb_load(machine.users, machine.rooms, capacity);
+		else if (contender.method == Method::jicofo)
+			machine.polled = jicofo_stress(machine.users, 0, capacity);
+		else
+			machine.polled = 0;
+	}
+	for (int number : assigned)
+	{
+		const Room &room = rooms[static_cast<std::size_t>(number)];
+		const std::int64_t active = static_cast<std::int64_t>(room.users.size());
+		double &polled = machines[static_cast<std::size_t>(room.server)].polled;
+		if (contender.method == Method::scalelite)
+			polled += scalelite_load(active, now - room.assigned_at);
+		else if (contender.method == Method::bbblb)
+			polled += bbblb_load(active, now - room.assigned_at);
+	}
+}
+
+/* Users are sent to a server: they asked for its room, or the room has moved there. */
+void
+World::send(int server, std::int64_t users, Time now)
+{
+	Machine &machine = machines[static_cast<std::size_t>(server)];
+
+	machine.polled += load_of_joining(contender.method) * static_cast<double>(users);
+	if (contender.method == Method::jicofo)
+		machine.added.push_back({now, users});
+}
+
+/* The users whom Jicofo still adds to what the server reports. */
+std::int64_t
+World::recently_added(Machine *machine, Time now)
+{
+	std::int64_t users = 0;
+
+	std::erase_if(machine->added, [&](const Added &one) { return one.at <= now - jicofo_ramp_up; });
+	for (const Added &one : machine->added)
+		users += one.users;
+	return users;
+}
+
+/* The server with the least load for a peer; B3LB takes one of those with the least at random. */
+int
+World::by_poll(const std::vector<int> &open, Time now)
+{
+	std::vector<int> best;
+	double least = 0;
+
+	for (int server : open)
+	{
+		const auto index = static_cast<std::size_t>(server);
+		const double load =
+			machines[index].polled +
+			jicofo_stress(0, recently_added(&machines[index], now), trace.servers[index].capacity);
+		if (best.empty() || load < least)
+		{
+			best.clear();
+			least = load;
+		}
+		if (load == least)
+			best.push_back(server);
+	}
+	const int server =
+		contender.method == Method::b3lb
+			? best[static_cast<std::size_t>(dice.below(static_cast<int>(best.size())))]
+			: best.front();
+	machines[static_cast<std::size_t>(server)].polled += load_of_creation(contender.method);
+	return server;
+}
+
 int
 World::choose(int room, Time now)
 {
@@ -111,11 +192,10 @@ World::choose(int room, Time now)
 		case Method::users_only:
 			return least([](const Machine &machine) { return machine.users; });
 		case Method::scalelite:
-		{
-			const int server = least([](const Machine &machine) { return machine.polled; });
-			machines[static_cast<std::size_t>(server)].polled++;
-			return server;
-		}
+		case Method::bbblb:
+		case Method::b3lb:
+		case Method::jicofo:
+			return by_poll(open, now);
 		case Method::two_choices:
 		{
 			const int a = open[static_cast<std::size_t>(dice.below(count))];

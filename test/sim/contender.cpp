@@ -35,6 +35,9 @@ contenders()
 		{.name = "rooms x 10", .expectation = Expectation::constant, .rules = rooms, .peer = true},
 		{.name = "distinct users only", .method = Method::users_only, .peer = true},
 		{.name = "Scalelite", .method = Method::scalelite, .peer = true},
+		{.name = "BBBLB", .method = Method::bbblb, .peer = true},
+		{.name = "B3LB", .method = Method::b3lb, .peer = true},
+		{.name = "Jicofo", .method = Method::jicofo, .peer = true, .best_at_first = true},
 		{.name = "two choices", .method = Method::two_choices, .peer = true},
 		{.name = "round robin", .method = Method::round_robin, .peer = true},
 	};

@@ -14,8 +14,10 @@ enum class Method : std::uint8_t
 {
 	ours,		/* decide() and room_load(), as linked into the extension */
 	users_only, /* fewest distinct users in sessions, then by position */
-	/* at least 15 users for 15 minutes, polled each minute; until then a new room counts 1 */
-	scalelite,
+	scalelite,	/* this and the next three: peers.hpp */
+	bbblb,
+	b3lb,
+	jicofo,
 	two_choices, /* the one with fewer users of two random servers */
 	round_robin
 };
@@ -35,7 +37,8 @@ struct Contender
 	Expectation expectation = Expectation::learned;
 	gxy::Rules rules = {};
 	gxy::SizeModelRules learning = {};
-	bool peer = false; /* a policy that the default has to beat */
+	bool peer = false;			/* a policy that the default has to beat */
+	bool best_at_first = false; /* a peer that beats the default while no room has a history */
 };
 
 /* The settings as the extension ships them. */

@@ -14,8 +14,9 @@ void print_table(const Study &study, const Findings &findings, std::ostream &out
 
 /*
  * Prints "ok" or "not ok" lines: with learned sizes, the extension's default is at least as good as
- * each peer and within 3% of the oracle, in each scenario with a history. True if there is at least
- * one line, and all are ok.
+ * each peer, and in each scenario with a history within 3% of the oracle. A peer that doc/balance.md
+ * says is better without a history (best_at_first) has to be. True if all lines are ok and at least
+ * one compares with a peer.
  */
 bool print_verdicts(const Study &study, const Findings &findings, std::ostream &out);
 

@@ -3,8 +3,9 @@
  */
 #include "world.hpp"
 
+#include "peers.hpp"
+
 #include <algorithm>
-#include <limits>
 #include <map>
 
 namespace sim
@@ -12,8 +13,6 @@ namespace sim
 
 namespace
 {
-
-constexpr Time never = std::numeric_limits<Time>::max();
 
 template <typename T>
 auto &
@@ -31,7 +30,8 @@ round_up(Time value, Time unit)
 } // namespace
 
 World::World(const Trace &trace, const Contender &contender, const Peaks *peaks, std::uint64_t seed)
-	: trace(trace), contender(contender), known(peaks), dice(seed, 4), rooms(trace.rooms.size()),
+	: trace(trace), contender(contender), known(peaks), dice(seed, 4),
+	  polls(poll_interval(contender.method)), rooms(trace.rooms.size()),
 	  machines(trace.servers.size())
 {
 	for (std::size_t i = 0; i < machines.size(); i++)
@@ -40,6 +40,8 @@ World::World(const Trace &trace, const Contender &contender, const Peaks *peaks,
 		machines[i].presence.resize(static_cast<std::size_t>(trace.users));
 	}
 	result.peaks.resize(rooms.size());
+	if (polls > 0)
+		poll_due = 0;
 	sample_due = trace.measure_from;
 }
 
@@ -51,7 +53,7 @@ World::next_stop(Time now) const
 	Time stop = event;
 
 	if (!assigned.empty())
-		stop = std::min({stop, worker_due, std::max(sample_due, now)});
+		stop = std::min({stop, worker_due, poll_due, std::max(sample_due, now)});
 	for (const Failover &failover : failovers)
 		stop = std::min(stop, failover.due);
 	return stop;
@@ -73,12 +75,16 @@ World::run_until(Time end)
 		if (assigned.empty())
 		{
 			worker_due = std::max(worker_due, round_up(now, worker_interval));
+			if (polls > 0)
+				poll_due = std::max(poll_due, round_up(now, polls));
 			sample_due = std::max(sample_due, round_up(now, trace.sample_interval));
 		}
 		if (sample_due <= now)
 			sample(now);
 		if (worker_due <= now)
 			work(now);
+		if (poll_due <= now)
+			poll(now);
 		while (!failovers.empty() && failovers.front().due <= now)
 		{
 			move_rooms(failovers.front().server, now);
@@ -98,7 +104,8 @@ World::take(const Event &event)
 	switch (event.kind)
 	{
 		case Kind::ask:
-			return ask(event.room, event.at);
+			ask(event.room, event.at);
+			return send(at(rooms, event.room).server, 1, event.at);
 		case Kind::join:
 			return join(event);
 		case Kind::leave:
@@ -199,6 +206,7 @@ World::move_rooms(int server, Time now)
 		at(machines, server).rooms--;
 		at(machines, target).rooms++;
 		assignment.server = target;
+		send(target, static_cast<std::int64_t>(assignment.users.size()), now);
 		result.moved++;
 	}
 }
@@ -220,25 +228,6 @@ World::work(Time now)
 		free_room(number);
 		return true;
 	});
-	poll(now);
-}
-
-/* The state of its servers that Scalelite uses until the next minute. */
-void
-World::poll(Time now)
-{
-	constexpr std::int64_t floor = 15;
-	constexpr Time buffer = 15 * minute;
-
-	for (Machine &machine : machines)
-		machine.polled = 0;
-	for (int number : assigned)
-	{
-		const Room &room = at(rooms, number);
-		const std::int64_t active = static_cast<std::int64_t>(room.users.size());
-		at(machines, room.server).polled +=
-			now - room.assigned_at < buffer ? std::max(active, floor) : active;
-	}
 }
 
 void

@@ -11,6 +11,8 @@
 #include "contender.hpp"
 #include "dice.hpp"
 
+#include <limits>
+
 namespace sim
 {
 
@@ -50,6 +52,8 @@ public:
 	static constexpr Time failover_delay = 5 * second;
 
 private:
+	static constexpr Time never = std::numeric_limits<Time>::max();
+
 	struct Room
 	{
 		int server = -1;
@@ -60,6 +64,12 @@ private:
 		gxy::RoomHistory history = {};
 	};
 
+	struct Added
+	{
+		Time at;
+		std::int64_t users;
+	};
+
 	struct Machine
 	{
 		bool up = true;
@@ -67,7 +77,8 @@ private:
 		std::vector<std::uint16_t> presence = {};
 		std::int64_t users = 0;
 		std::int64_t rooms = 0;
-		std::int64_t polled = 0;
+		double polled = 0;			   /* the load by which a peer chooses */
+		std::vector<Added> added = {}; /* users of the last 20 seconds, for Jicofo */
 	};
 
 	struct Failover
@@ -88,12 +99,15 @@ private:
 	void move_rooms(int server, Time now);
 	void work(Time now);
 	void poll(Time now);
+	void send(int server, std::int64_t users, Time now);
 	void sample(Time now);
 	Time next_stop(Time now) const;
 
 	std::int64_t expected(int room) const;
 	int choose(int room, Time now);
 	int ours(int room, Time now);
+	int by_poll(const std::vector<int> &open, Time now);
+	static std::int64_t recently_added(Machine *machine, Time now);
 	std::vector<gxy::Server> counted(int room, Time now) const;
 	std::vector<int> takers(int room) const;
 	gxy::RoomUse use_of(const Room &room, Time now) const;
@@ -103,12 +117,14 @@ private:
 	const Contender &contender;
 	const Peaks *known;
 	Dice dice;
+	const Time polls; /* between two polls of a peer; 0: it is none */
 	std::vector<Room> rooms;
 	std::vector<int> assigned;
 	std::vector<Machine> machines;
 	std::vector<Failover> failovers;
 	std::size_t turn = 0;
 	Time worker_due = 0;
+	Time poll_due = never;
 	Time sample_due = 0;
 	std::size_t next = 0; /* index of the next event */
 	Playback result;

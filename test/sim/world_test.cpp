@@ -1,6 +1,7 @@
 /* The world: its rules, and figures that can be checked by hand. */
 #include <gtest/gtest.h>
 
+#include "peers.hpp"
 #include "report.hpp"
 
 #include <sstream>
@@ -183,6 +184,91 @@ TEST(World, RoomsOfARegionStayOnItsServers)
 	EXPECT_DOUBLE_EQ(World(trace, by_learning, nullptr, 1).run().samples.back().ratio, 40 / 30.0);
 }
 
+TEST(Peers, LoadsComputedByHand)
+{
+	/* 15 until 15 minutes are over. */
+	EXPECT_DOUBLE_EQ(scalelite_load(3, 15 * minute - 1), 15);
+	EXPECT_DOUBLE_EQ(scalelite_load(16, 0), 16);
+	EXPECT_DOUBLE_EQ(scalelite_load(3, 15 * minute), 3);
+
+	/* A seat: 1 + 0.5 + 0.05. 5 + 4 x 1.55, and of 20 seats 20, 5 and none: 31, 7.75 and 0 more. */
+	EXPECT_DOUBLE_EQ(bbblb_load(4, 0), 42.2);
+	EXPECT_DOUBLE_EQ(bbblb_load(4, 22 * minute + 30 * second), 18.95);
+	EXPECT_DOUBLE_EQ(bbblb_load(4, 30 * minute), 11.2);
+	EXPECT_DOUBLE_EQ(bbblb_load(4, 2 * hour), 11.2);
+	EXPECT_DOUBLE_EQ(load_of_creation(Method::bbblb), 40);
+
+	/* CPU at a half: 1/2 + 1/4 + 1/8 + 1/16 + 1/32 = 0.96875, of 5000 / 6: 807.3; 50 + 60 more. */
+	EXPECT_DOUBLE_EQ(b3lb_load(50, 2, 100), 917);
+	EXPECT_DOUBLE_EQ(b3lb_load(0, 1, 100), 30);
+	EXPECT_DOUBLE_EQ(b3lb_load(200, 0, 100), 200 + 4166); /* the CPU has no more than 100% */
+
+	EXPECT_DOUBLE_EQ(jicofo_stress(40, 10, 200), 0.25);
+}
+
+constexpr Method polling[] = {Method::scalelite, Method::bbblb, Method::b3lb, Method::jicofo};
+
+double
+last_ratio(const Trace &trace, Method method)
+{
+	const Contender contender = {.name = "peer", .method = method};
+
+	return World(trace, contender, nullptr, 1).run().samples.back().ratio;
+}
+
+TEST(Peers, RoomsCreatedBetweenTwoPollsAreSpread)
+{
+	for (Method method : polling)
+	{
+		Trace trace = with_servers(3);
+
+		for (int room = 0; room < 3; room++)
+		{
+			trace.events.push_back({room * second, Kind::ask, room, 0});
+			fill(&trace, room, 5, 80 * second, hour);
+		}
+		trace.measure_from = 2 * minute;
+		arrange(&trace);
+		EXPECT_DOUBLE_EQ(last_ratio(trace, method), 1) << static_cast<int>(method);
+	}
+}
+
+TEST(Peers, APollTellsThemHowManyUsersThereAre)
+{
+	for (Method method : polling)
+	{
+		Trace trace = with_servers(2);
+
+		/* 30 users on one server; both later rooms go to the other one. */
+		fill(&trace, 0, 30, 0, hour);
+		fill(&trace, 1, 10, 61 * second, hour);
+		fill(&trace, 2, 10, 62 * second, hour);
+		arrange(&trace);
+		EXPECT_DOUBLE_EQ(last_ratio(trace, method), 30 / 25.0) << static_cast<int>(method);
+	}
+}
+
+TEST(Peers, JicofoAddsParticipantsForTwentySeconds)
+{
+	for (const auto &[pause, ratio] : {std::pair{2 * second, 1.5}, {21 * second, 2.0}})
+	{
+		Trace trace = with_servers(2);
+
+		/*
+		 * 30 users ask for a room, and 10 for another. None has joined when they ask: the other
+		 * server is the second one for 20 seconds, and then again the first.
+		 */
+		for (int user = 0; user < 30; user++)
+			trace.events.push_back({0, Kind::ask, 0, user});
+		trace.events.push_back({pause, Kind::ask, 1, 30});
+		fill(&trace, 0, 30, minute, hour);
+		fill(&trace, 1, 10, minute, hour);
+		trace.measure_from = 2 * minute;
+		arrange(&trace);
+		EXPECT_DOUBLE_EQ(last_ratio(trace, Method::jicofo), ratio);
+	}
+}
+
 TEST(Figures, TheIntervalOfAFewNumbers)
 {
 	const Estimate three = estimate({1, 2, 3});
@@ -193,36 +279,49 @@ TEST(Figures, TheIntervalOfAFewNumbers)
 	EXPECT_EQ(estimate({}).mean, 0);
 }
 
+/* Of one trace with a history and one without; "first" is the mean of a peer that is better there. */
+Findings
+made_up(const Study &study, double ours, double oracle, double peers, double first)
+{
+	Findings made(2);
+
+	for (std::size_t i = 0; i < made.size(); i++)
+		for (const Contender &contender : study.contenders)
+		{
+			const bool better = i == 1 && contender.best_at_first;
+			const double mean = contender.name == default_name	? ours
+								: contender.name == oracle_name ? oracle
+								: better						? first
+																: peers;
+			made[i].push_back({{.mean = mean}, {.mean = mean}});
+		}
+	return made;
+}
+
 TEST(Verdicts, ADefaultThatLosesToAPeerOrStraysFromTheOracleIsNotOk)
 {
 	const Study study{.scenarios = {*scenario_named("rush-late"), *scenario_named("no-history")},
 					  .contenders = contenders()};
-	const auto findings = [&](double ours, double oracle, double peers) {
-		Findings made(2);
-		for (auto &scenario : made)
-			for (const Contender &contender : study.contenders)
-			{
-				const double mean = contender.name == default_name	? ours
-									: contender.name == oracle_name ? oracle
-																	: peers;
-				scenario.push_back({{.mean = mean}, {.mean = mean}});
-			}
-		return made;
+	const auto verdicts = [&](double ours, double oracle, double peers, double first) {
+		std::ostringstream out;
+		return print_verdicts(study, made_up(study, ours, oracle, peers, first), out);
 	};
-	std::ostringstream out;
 
-	EXPECT_TRUE(print_verdicts(study, findings(1.2, 1.2, 1.2), out));
-	EXPECT_TRUE(print_verdicts(study, findings(1.22, 1.2, 1.3), out));
-	EXPECT_EQ(out.str().find("no-history"), std::string::npos);
-	EXPECT_FALSE(print_verdicts(study, findings(1.3, 1.3, 1.2), out));
-	EXPECT_FALSE(print_verdicts(study, findings(1.3, 1.2, 1.4), out));
+	EXPECT_TRUE(verdicts(1.2, 1.2, 1.2, 1.1));
+	EXPECT_TRUE(verdicts(1.22, 1.2, 1.3, 1.1));
+	EXPECT_FALSE(verdicts(1.3, 1.3, 1.2, 1.1));
+	EXPECT_FALSE(verdicts(1.3, 1.2, 1.4, 1.1));
+	/* What the documentation says of the first day has to be so. */
+	EXPECT_FALSE(verdicts(1.2, 1.2, 1.3, 1.2));
 }
 
 TEST(Verdicts, NoneIsNotOk)
 {
-	const Study study{.scenarios = {*scenario_named("no-history")}, .contenders = contenders()};
+	Study study{.scenarios = {*scenario_named("no-history")}, .contenders = contenders()};
 	std::ostringstream out;
 
+	std::erase_if(study.contenders, [](const Contender &one) { return one.peer; });
+	study.seeds = 1;
 	EXPECT_FALSE(print_verdicts(study, carry_out(study), out));
 }
 
