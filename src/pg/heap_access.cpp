@@ -28,6 +28,38 @@ change_of(TM_Result result)
 	}
 }
 
+IndexLocks
+IndexLocks::try_all(Relation table)
+{
+	IndexLocks locks;
+
+	locks.indexes = RelationGetIndexList(table);
+	while (!locks.complete() &&
+		   ConditionalLockRelationOid(list_nth_oid(locks.indexes, locks.count), RowExclusiveLock))
+		locks.count++;
+	return locks;
+}
+
+IndexLocks
+IndexLocks::wait_for_all(Relation table, Deadline deadline)
+{
+	IndexLocks locks;
+
+	locks.indexes = RelationGetIndexList(table);
+	for (; !locks.complete(); locks.count++)
+		lock_relation(list_nth_oid(locks.indexes, locks.count), RowExclusiveLock, deadline);
+	return locks;
+}
+
+void
+IndexLocks::release()
+{
+	for (int i = 0; i < count; i++)
+		UnlockRelationOid(list_nth_oid(indexes, i), RowExclusiveLock);
+	list_free(indexes);
+	*this = IndexLocks();
+}
+
 static ResultRelInfo *
 target_of(Relation heap)
 {
@@ -88,9 +120,9 @@ update_row(Relation heap, ItemPointer tid, TupleTableSlot *row)
  * Constraints are code of the table's owner, and may write as well: whatever that is, it is not
  * expendable.
  */
-Change
-change_columns(Relation heap, ItemPointer tid, std::span<const int> columns, const Datum *values,
-			   Durability durability)
+static Change
+change_columns_of_row(Relation heap, ItemPointer tid, std::span<const int> columns,
+					  const Datum *values, Durability durability)
 {
 	TupleTableSlot *old_row = table_slot_create(heap, nullptr);
 	TM_FailureData failure;
@@ -118,6 +150,19 @@ change_columns(Relation heap, ItemPointer tid, std::span<const int> columns, con
 		CommandCounterIncrement();
 	}
 	ExecDropSingleTupleTableSlot(old_row);
+	return change;
+}
+
+Change
+change_columns(Relation heap, ItemPointer tid, std::span<const int> columns, const Datum *values,
+			   Durability durability)
+{
+	IndexLocks locks = IndexLocks::try_all(heap);
+	Change change = Change::busy;
+
+	if (locks.complete())
+		change = change_columns_of_row(heap, tid, columns, values, durability);
+	locks.release();
 	return change;
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 
 namespace gxy
 {
@@ -18,11 +19,32 @@ namespace gxy
 enum class Change
 {
 	done,
-	busy,	 /* another transaction in progress has locked or changed the row; did not wait */
+	/* another transaction has locked or changed the row, or locked an index; did not wait */
+	busy,
 	outdated /* the row was deleted or updated: read it again */
 };
 
 Change change_of(TM_Result result);
+
+/*
+ * Locks on the indexes of a table. A change of a row opens every index, and would wait for a
+ * transaction that has locked one, with ALTER INDEX ... SET TABLESPACE for example.
+ */
+class IndexLocks
+{
+public:
+	/* Locks as many indexes as it can without waiting. */
+	static IndexLocks try_all(Relation table);
+	/* Raises 55P03 at the deadline. */
+	static IndexLocks wait_for_all(Relation table, Deadline deadline);
+
+	bool complete() const { return count == list_length(indexes); }
+	void release();
+
+private:
+	List *indexes = nullptr;
+	int count = 0; /* the first of them are locked */
+};
 
 /*
  * Whether a crash may lose a change although its transaction has committed: see
@@ -36,9 +58,9 @@ enum class Durability
 
 /*
  * Updates some columns of a row (numbered from 1, new values not NULL) and inserts the index
- * entries that the new version needs. Does not wait: returns busy if another transaction has
- * locked the row. Raises 23514 if a CHECK constraint on one of the columns fails. The rest of the
- * transaction sees the change.
+ * entries that the new version needs. Does not wait: returns busy if another transaction has locked
+ * the row or an index. Raises 23514 if a CHECK constraint on one of the columns fails. The rest of
+ * the transaction sees the change.
  */
 Change change_columns(Relation heap, ItemPointer tid, std::span<const int> columns,
 					  const Datum *values, Durability durability = Durability::required);

@@ -3,6 +3,8 @@
  */
 #include "tables/locks.hpp"
 
+#include "pg/heap_access.hpp"
+
 namespace gxy
 {
 
@@ -18,10 +20,10 @@ open_assignments(LOCKMODE mode, Deadline deadline)
 Insertion
 prepare_insertion(const Assignments &assignments, Deadline deadline)
 {
-	int level = begin_lock_timeout(deadline);
+	IndexLocks locks = IndexLocks::wait_for_all(assignments.table(), deadline);
 	Insertion insertion = Insertion::prepare(assignments);
 
-	end_lock_timeout(level);
+	locks.release();
 	return insertion;
 }
 
@@ -33,6 +35,8 @@ wait_for_row(Assignments *assignments, ItemPointer tid, const RoomKey &room, Dea
 	wait_or_report(
 		deadline, [assignments, tid, &change] { change = assignments->lock_row(tid); },
 		[&room] { raise_timeout(room); });
+	/* The change that follows may have been refused because of an index, not of the row. */
+	IndexLocks::wait_for_all(assignments->table(), deadline).release();
 	return change;
 }
 

@@ -46,6 +46,9 @@ END $$;
 SQL
 }
 $node->safe_psql('postgres', <<'SQL');
+SET allow_in_place_tablespaces = on;
+CREATE TABLESPACE elsewhere LOCATION '';
+CREATE INDEX ON room_server_assignments (gateway_name);
 INSERT INTO balancer_servers (name) VALUES ('gxy1'), ('gxy2'), ('gxy3');
 SELECT server_heartbeat('gxy1'), server_heartbeat('gxy3');
 INSERT INTO balancer_pins (room_id, server) VALUES ('2', 'gxy1');
@@ -81,6 +84,7 @@ my %rows = (
 	'rooms are being freed' => q(SELECT clean_inactive_assignments('0')),
 	'sessions are being attached' => q(UPDATE balancer_sources SET schema_name = 'public' WHERE source = 'sessions'),
 	'rooms are being attached' => q(SELECT attach_rooms('rooms')),
+	'another index is being moved' => q(ALTER INDEX room_server_assignments_gateway_name_idx SET TABLESPACE elsewhere),
 	'events have another number' => q(ALTER SEQUENCE balancer_events RESTART 1000));
 
 my %obstacles = (%rows, map { ("$_ is locked" => "LOCK TABLE $_") } split /\n/, $node->safe_psql('postgres', <<'SQL'));
