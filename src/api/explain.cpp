@@ -215,7 +215,8 @@ predict(const PlacementRequest &request, const Assignments &assignments)
 		move.region = row->region;
 		move.leaving = row->server;
 		prediction.load_failure = try_reading([&prediction, &request] {
-			prediction.input = gather_input_for_move(request.now, request.deadline);
+			prediction.input =
+				gather_input_for_move(pool(request.deadline), request.now, request.deadline);
 		});
 		prediction.size_failure = prediction.load_failure;
 		if (prediction.is_known())

@@ -12,7 +12,6 @@
 #include "application/source_query.hpp"
 #include "application/source_reader.hpp"
 #include "pg/array.hpp"
-#include "pg/interner.hpp"
 #include "pg/lock_timeout.hpp"
 #include "pg/settings.hpp"
 #include "placement/load_cache_refresh.hpp"
@@ -115,37 +114,6 @@ cause_of(const Pool &pool, int index, int targets, bool loads_known, TimestampTz
 	return cause.data;
 }
 
-/*
- * Returns the pool followed by the servers that are not in it but have rooms. They get the state
- * offline, as placement treats them.
- */
-Pool
-with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot snapshot)
-{
-	Pool extended = pool;
-	bool fresh;
-
-	extended.servers = Array<PoolServer>();
-	extended.numbers.prepare();
-	for (const PoolServer &server : pool.servers)
-	{
-		(void) extended.numbers.number(server.name, &fresh);
-		extended.servers.push(server);
-	}
-	assignments.for_each_room(snapshot, [&extended, &fresh](const Assignment &row) {
-		if (extended.numbers.number(row.server, &fresh) < extended.servers.count)
-			return;
-
-		PoolServer outside;
-
-		outside.name = copy_of(row.server);
-		outside.position = INT_MAX;
-		outside.state = ServerState::offline;
-		extended.servers.push(outside);
-	});
-	return extended;
-}
-
 } // namespace
 
 /*
@@ -187,25 +155,11 @@ report_server_loads(FunctionCallInfo fcinfo)
 			SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 	});
 	ServerLoads loads = count_now(current, session_index, rules, now, deadline, &shown);
-	int count = shown.servers.count;
 	int targets = count_targets(shown);
-	int *order = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(count + 1)));
-
-	for (int i = 0; i < count; i++)
-		order[i] = i;
-	std::sort(order, order + count, [&shown](int a, int b) {
-		const PoolServer &left = shown.servers[a];
-		const PoolServer &right = shown.servers[b];
-
-		return left.position != right.position ? left.position < right.position
-											   : left.name < right.name;
-	});
-
 	Row row(fcinfo);
 
-	for (int rank = 0; rank < count; rank++)
+	for (int i : shown.in_order())
 	{
-		int i = order[rank];
 		const PoolServer &server = shown.servers[i];
 		const ServerLoad &load = loads[i];
 		bool in_pool = i < current.servers.count;

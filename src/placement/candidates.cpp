@@ -71,11 +71,11 @@ gather_input(const PlacementRequest &request)
 }
 
 PlacementInput
-gather_input_for_move(TimestampTz now, Deadline deadline)
+gather_input_for_move(const Pool &pool, TimestampTz now, Deadline deadline)
 {
 	PlacementInput input;
 
-	input.pool = &pool(deadline);
+	input.pool = &pool;
 	input.rules = current_rules();
 	/*
 	 * Order and capacity apply to new rooms; these rooms must leave their server, so any online

@@ -69,9 +69,10 @@ struct PlacementInput
 PlacementInput gather_input(const PlacementRequest &request);
 
 /*
- * The same for rooms that leave their server, with the sessions. Any online server may take them.
+ * The same for rooms that leave their server, with the sessions. Any online server of this pool may
+ * take them.
  */
-PlacementInput gather_input_for_move(TimestampTz now, Deadline deadline);
+PlacementInput gather_input_for_move(const Pool &pool, TimestampTz now, Deadline deadline);
 
 /* Reads the sessions into the input. */
 void index_sessions(const PlacementRequest &request, PlacementInput *input,

@@ -163,13 +163,19 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 ServerLoads
 ServerLoads::count(const Assignments &assignments, const Pool &pool,
 				   const SessionIndex &session_index, const Rules &rules, Snapshot snapshot,
-				   TimestampTz now)
+				   TimestampTz now, const PlannedMoves *planned)
 {
 	ServerLoads result;
 
-	result.count_with(pool, session_index, rules, now, false, [&assignments, snapshot](auto visit) {
-		assignments.for_each_room(snapshot, visit);
-	});
+	result.count_with(
+		pool, session_index, rules, now, false, [&assignments, snapshot, planned](auto visit) {
+			assignments.for_each_room(snapshot, [planned, &visit](const Assignment &row) {
+				if (planned != nullptr)
+					visit(planned->after(row));
+				else
+					visit(row);
+			});
+		});
 	return result;
 }
 
@@ -184,6 +190,33 @@ ServerLoads::count_for_cache(const Assignments &assignments, const Pool &pool,
 		assignments.for_each_row_of_others(snapshot, visit);
 	});
 	return result;
+}
+
+Pool
+with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot snapshot)
+{
+	Pool extended = pool;
+	bool fresh;
+
+	extended.servers = Array<PoolServer>();
+	extended.numbers.prepare();
+	for (const PoolServer &server : pool.servers)
+	{
+		(void) extended.numbers.number(server.name, &fresh);
+		extended.servers.push(server);
+	}
+	assignments.for_each_room(snapshot, [&extended, &fresh](const Assignment &row) {
+		if (extended.numbers.number(row.server, &fresh) < extended.servers.count)
+			return;
+
+		PoolServer outside;
+
+		outside.name = copy_of(row.server);
+		outside.position = INT_MAX;
+		outside.state = ServerState::offline;
+		extended.servers.push(outside);
+	});
+	return extended;
 }
 
 Load

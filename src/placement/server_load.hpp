@@ -11,6 +11,7 @@
 #include "application/session_index.hpp"
 #include "pg/array.hpp"
 #include "pg/compat.hpp"
+#include "placement/planned_moves.hpp"
 #include "policy/placement_policy.hpp"
 #include "servers/pool.hpp"
 #include "shared/load_delta.hpp"
@@ -41,11 +42,12 @@ public:
 	/*
 	 * Counts the rooms that the snapshot sees or that transactions in progress have inserted. The
 	 * snapshot is a latest one, registered or active. The result is exact as long as the placement
-	 * lock is held.
+	 * lock is held. planned: rooms count as if these moves were done.
 	 */
 	static ServerLoads count(const Assignments &assignments, const Pool &pool,
 							 const SessionIndex &session_index, const Rules &rules,
-							 Snapshot snapshot, TimestampTz now);
+							 Snapshot snapshot, TimestampTz now,
+							 const PlannedMoves *planned = nullptr);
 
 	/*
 	 * Counts the rooms that the snapshot would see without this transaction's changes: the baseline
@@ -85,6 +87,12 @@ private:
 	bool without_servers = false;		   /* the index lacks the servers that sessions name */
 	Array<std::uint64_t> unassigned_rooms; /* hashes, for the load cache */
 };
+
+/*
+ * Returns the pool followed by the servers that are not in it but have rooms. They get the state
+ * offline, as placement treats them.
+ */
+Pool with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot snapshot);
 
 /* Returns what is known about the use of an assigned room. */
 RoomUse room_use(const Assignment &row, const Pool &pool, const SessionIndex &session_index,

@@ -8,6 +8,8 @@
 #include "rooms/failover_moves.hpp"
 
 #include "pg/array.hpp"
+#include "placement/candidates.hpp"
+#include "placement/planned_moves.hpp"
 #include "servers/failover.hpp"
 #include "tables/assignments.hpp"
 #include "tables/catalog.hpp"
@@ -57,7 +59,7 @@ origin_of(const Pool &pool, const Assignment &row)
 
 DueRooms
 find_due(const Assignments &assignments, const Pool &pool, Destination destination, int limit,
-		 TimestampTz now)
+		 TimestampTz now, const MovePlan *plan)
 {
 	Size size = sizeof(std::int64_t) * static_cast<Size>(pool.servers.count + 1);
 	DueRooms due;
@@ -65,7 +67,8 @@ find_due(const Assignments &assignments, const Pool &pool, Destination destinati
 
 	due.rooms = static_cast<std::int64_t *>(palloc0(size));
 	due.left = static_cast<std::int64_t *>(palloc0(size));
-	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer) {
+	assignments.for_each_row(snapshot, [&](const Assignment &written, ItemPointer) {
+		Assignment row = plan != nullptr ? plan->moves.after(written) : written;
 		RoomLocation where = pool.locate(row.server, row.assigned_at, now, Viewpoint::worker);
 		int named = pool.find(row.server);
 		int origin = origin_of(pool, row);
@@ -165,11 +168,11 @@ add(MoveResult *sum, const MoveResult &part)
 /* Carries out the failover of one server. target: empty if the policy chooses. */
 MoveResult
 carry_out_one(Assignments *assignments, const PoolServer &server, std::string_view target,
-			  const DueRooms &due, int index, Deadline deadline)
+			  const DueRooms &due, int index, Deadline deadline, MovePlan *plan)
 {
 	MoveResult moved;
 
-	if (server.failover.active && !hold_failover(server, deadline))
+	if (plan == nullptr && server.failover.active && !hold_failover(server, deadline))
 	{
 		moved.busy = true;
 		return moved;
@@ -177,7 +180,10 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 	moved = move_rooms(
 		assignments,
 		due.left[index] > 0 ? rooms_of(due.rooms_to_move, server.name) : Array<Assignment>(),
-		MoveTarget{.target = target, .why = "failover", .still_open = is_still_claimed}, deadline);
+		MoveTarget{.target = target, .why = "failover", .still_open = is_still_claimed}, deadline,
+		plan);
+	if (plan != nullptr)
+		return moved;
 	/* If other transactions have freed or moved some of the rooms, the next run finds out. */
 	moved.busy = moved.busy || (moved.rooms < due.left[index] && !moved.stuck && !due.more);
 	if (server.failover.active && (server.failover.pending || moved.rooms > 0))
@@ -202,16 +208,18 @@ next_failover(const Pool &pool, TimestampTz now)
 }
 
 MoveResult
-carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadline deadline)
+carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadline deadline,
+					MovePlan *plan)
 {
-	const Pool &current = pool(deadline);
+	const Pool &current = plan != nullptr ? *plan->input.pool : pool(deadline);
 
 	/* The usual case: no failover is in force, so the rooms need not be read. */
 	if (destination == Destination::standby && !has_claim_in_force(current, now))
 		return MoveResult();
 
-	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
-	DueRooms due = find_due(assignments, current, destination, limit, now);
+	Assignments assignments =
+		open_assignments(plan != nullptr ? AccessShareLock : RowExclusiveLock, deadline);
+	DueRooms due = find_due(assignments, current, destination, limit, now, plan);
 	Array<Assignment> outside;
 	int noted = 0;
 	MoveResult moved;
@@ -228,22 +236,37 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 			due.more = true;
 			break;
 		}
-		if ((ours && server.failover.pending) || due.left[i] > 0)
+		if ((ours && server.failover.pending && plan == nullptr) || due.left[i] > 0)
 		{
 			noted++;
 			add(&moved, carry_out_one(&assignments, server,
 									  where.moved ? server.failover.target : std::string_view(),
-									  due, i, deadline));
+									  due, i, deadline, plan));
 		}
 	}
 	for (const Assignment &room : due.rooms_to_move)
 		if (current.find(room.server) < 0)
 			outside.push(room);
-	add(&moved, move_rooms(&assignments, outside, MoveTarget{.why = "failover"}, deadline));
+	add(&moved, move_rooms(&assignments, outside, MoveTarget{.why = "failover"}, deadline, plan));
 	assignments.close();
 	/* If no room of a full batch could move, the next batch would be the same rooms: stop. */
 	moved.more = due.more && (moved.rooms > 0 || (noted == most_noted && !moved.busy));
 	return moved;
+}
+
+void
+plan_due_failovers(MovePlan *plan, TimestampTz at, Deadline deadline)
+{
+	for (Destination destination : {Destination::standby, Destination::policy})
+	{
+		MoveResult moved;
+
+		do
+		{
+			CHECK_FOR_INTERRUPTS();
+			moved = carry_out_failovers(destination, failover_batch, at, deadline, plan);
+		} while (moved.more && moved.rooms > 0);
+	}
 }
 
 } // namespace gxy

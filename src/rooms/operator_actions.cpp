@@ -12,6 +12,7 @@
 #include "pg/heap_access.hpp"
 #include "pg/lock_timeout.hpp"
 #include "pg/settings.hpp"
+#include "placement/candidates.hpp"
 #include "policy/placement_policy.hpp"
 #include "rooms/lease.hpp"
 #include "rooms/relocation.hpp"
@@ -60,12 +61,10 @@ answer_for(const Pool &pool, const Found &found)
 
 /* Returns the rooms of a server in the order in which they are to be moved, at most max_rooms. */
 Array<Assignment>
-rooms_to_evacuate(const Assignments &assignments, const Pool &pool, std::string_view server,
-				  std::optional<int> max_rooms, Deadline deadline)
+rooms_to_evacuate(const Assignments &assignments, const Pool &pool,
+				  const SessionIndex &session_index, std::string_view server,
+				  std::optional<int> max_rooms, TimestampTz now)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	SessionIndex session_index =
-		SessionIndex::build(pool.sessions, SessionColumns::with_servers, now, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Array<Assignment> rooms;
 
@@ -183,6 +182,24 @@ move_room(const RoomKey &room, std::string_view server)
 	return answer;
 }
 
+MoveResult
+evacuate_rooms(Assignments *assignments, std::string_view server, std::string_view target,
+			   std::optional<int> max_rooms, Deadline deadline, MovePlan *plan)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	const Pool &current = plan != nullptr ? *plan->input.pool : pool(deadline);
+	SessionIndex session_index =
+		plan != nullptr
+			? plan->input.session_index
+			: SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
+
+	return move_rooms(
+		assignments,
+		rooms_to_evacuate(*assignments, current, session_index, server, max_rooms, now),
+		MoveTarget{.target = target, .why = "evacuated", .still_open = still_usable}, deadline,
+		plan);
+}
+
 std::int64_t
 evacuate(std::string_view server, std::string_view target, std::optional<int> max_rooms)
 {
@@ -206,11 +223,7 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 	MemoryContextSwitchTo(context);
 
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
-	Array<Assignment> rooms =
-		rooms_to_evacuate(assignments, pool(deadline), server, max_rooms, deadline);
-	MoveResult moved = move_rooms(
-		&assignments, rooms,
-		MoveTarget{.target = target, .why = "evacuated", .still_open = still_usable}, deadline);
+	MoveResult moved = evacuate_rooms(&assignments, server, target, max_rooms, deadline);
 
 	assignments.close();
 	if (moved.stuck)

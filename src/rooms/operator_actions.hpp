@@ -4,6 +4,8 @@
 #pragma once
 
 #include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
+#include "rooms/relocation.hpp"
 #include "tables/assignments.hpp"
 
 namespace gxy
@@ -25,6 +27,14 @@ bool unpin_room(const RoomKey &room);
  * not in the pool, 55000 for one that is offline.
  */
 text *move_room(const RoomKey &room, std::string_view server);
+
+/*
+ * Moves the rooms of a server as evacuate() does, or plans the moves, without setting its state.
+ * Needs the table locked ROW EXCLUSIVE, for a plan ACCESS SHARE.
+ */
+MoveResult evacuate_rooms(Assignments *assignments, std::string_view server,
+						  std::string_view target, std::optional<int> max_rooms, Deadline deadline,
+						  MovePlan *plan = nullptr);
 
 /*
  * Moves the rooms of a server, largest first, at most max_rooms of them. target: the new server, or

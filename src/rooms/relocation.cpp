@@ -64,10 +64,21 @@ struct Spread
 	Server *servers;
 };
 
+/* Moves a room, or adds the move to the plan if there is one. */
+Change
+move_or_plan(Assignments *assignments, const Assignment &room, std::string_view to, const char *why,
+			 MovePlan *plan)
+{
+	if (plan == nullptr)
+		return move_row(assignments, room, to, why);
+	plan->moves.add(room.room, to);
+	return Change::done;
+}
+
 /* Moves one room to the server that the policy chooses. The caller holds the placement lock. */
 void
 spread_room(Assignments *assignments, Spread *spread, const Assignment &room, const char *why,
-			TimestampTz now, Deadline deadline, MoveResult *moved)
+			TimestampTz now, Deadline deadline, MovePlan *plan, MoveResult *moved)
 {
 	const Pool &pool = *spread->input.pool;
 	RoomKey key;
@@ -99,40 +110,55 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 		return;
 	}
 
-	Change change = move_row(assignments, room, spread->servers[decision.server].name, why);
+	Change change =
+		move_or_plan(assignments, room, spread->servers[decision.server].name, why, plan);
 
 	if (change == Change::done)
 		spread->loads.add(decision.server, load);
 	note(moved, change);
 }
 
-void
-spread_batch(Assignments *assignments, Assignment *rooms, int count, const char *why,
-			 Deadline deadline, MoveResult *moved)
+/* Sorts the rooms and reads the input by which they are placed. Takes no lock for a plan. */
+PlacementInput
+begin_batch(Assignment *rooms, int count, TimestampTz now, Deadline deadline, const MovePlan *plan)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	PlacementInput input;
 	RoomKey first;
-	Spread spread;
 
 	first.set(rooms[0].room);
 	do
 	{
-		spread.input = gather_input_for_move(now, deadline);
-		sort_for_moving(rooms, count, *spread.input.pool, spread.input.session_index,
-						spread.input.rules, now);
-	} while (!lock_placement_with(*spread.input.pool, first, placing_by_count, deadline));
+		input =
+			plan != nullptr ? plan->input : gather_input_for_move(pool(deadline), now, deadline);
+		sort_for_moving(rooms, count, *input.pool, input.session_index, input.rules, now);
+	} while (plan == nullptr &&
+			 !lock_placement_with(*input.pool, first, placing_by_count, deadline));
+	return input;
+}
+
+void
+spread_batch(Assignments *assignments, Assignment *rooms, int count, const char *why,
+			 Deadline deadline, MovePlan *plan, MoveResult *moved)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Spread spread;
+
+	spread.input = begin_batch(rooms, count, now, deadline, plan);
 	spread.servers = static_cast<Server *>(
 		palloc(sizeof(Server) * static_cast<Size>(spread.input.pool->servers.count + 1)));
 
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	spread.loads = ServerLoads::count(*assignments, *spread.input.pool, spread.input.session_index,
-									  spread.input.rules, snapshot, now);
+									  spread.input.rules, snapshot, now,
+									  plan != nullptr ? &plan->moves : nullptr);
 	UnregisterSnapshot(snapshot);
-	debug_pause();
+	if (plan == nullptr)
+		debug_pause();
 	for (int i = 0; i < count; i++)
-		spread_room(assignments, &spread, rooms[i], why, now, deadline, moved);
-	release_placement_lock(placing_by_count);
+		spread_room(assignments, &spread, rooms[i], why, now, deadline, plan, moved);
+	if (plan == nullptr)
+		release_placement_lock(placing_by_count);
 }
 
 /*
@@ -219,7 +245,7 @@ sort_for_moving(Assignment *rooms, int count, const Pool &pool, const SessionInd
 
 MoveResult
 move_rooms(Assignments *assignments, Array<Assignment> rooms, const MoveTarget &destination,
-		   Deadline deadline)
+		   Deadline deadline, MovePlan *plan)
 {
 	MoveResult moved;
 
@@ -230,17 +256,20 @@ move_rooms(Assignments *assignments, Array<Assignment> rooms, const MoveTarget &
 		CHECK_FOR_INTERRUPTS();
 		if (destination.target.empty())
 		{
-			spread_batch(assignments, rooms.items + next, size, destination.why, deadline, &moved);
+			spread_batch(assignments, rooms.items + next, size, destination.why, deadline, plan,
+						 &moved);
 			continue;
 		}
-		if (!lock_placement_for_move(destination, rooms[next], deadline))
+		if (plan == nullptr && !lock_placement_for_move(destination, rooms[next], deadline))
 		{
 			moved.busy = true;
 			break;
 		}
 		for (int i = next; i < next + size; i++)
-			note(&moved, move_row(assignments, rooms[i], destination.target, destination.why));
-		release_placement_lock(placing_by_cache);
+			note(&moved,
+				 move_or_plan(assignments, rooms[i], destination.target, destination.why, plan));
+		if (plan == nullptr)
+			release_placement_lock(placing_by_cache);
 	}
 	return moved;
 }

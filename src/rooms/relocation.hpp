@@ -9,6 +9,7 @@
 #include "pg/heap_access.hpp"
 #include "pg/lock_timeout.hpp"
 #include "placement/candidates.hpp"
+#include "placement/planned_moves.hpp"
 #include "policy/placement_policy.hpp"
 #include "servers/pool.hpp"
 #include "tables/assignments.hpp"
@@ -47,12 +48,24 @@ struct MoveTarget
 };
 
 /*
+ * Moves that are planned instead of done. The functions that move rooms then take the decisions
+ * that they would take, by the plan's input and as if the moves planned so far were done, but take
+ * no placement lock and write nothing.
+ */
+struct MovePlan
+{
+	PlacementInput input; /* its pool may be one that does not exist */
+	PlannedMoves moves;
+};
+static_assert(std::is_trivially_destructible_v<MovePlan>);
+
+/*
  * Moves rooms. Skips a room that is no longer on the server that its row named, and one whose row
  * another transaction has locked. If the policy chooses, each batch of the array is sorted in
- * place.
+ * place. If there is a plan, adds the moves to it.
  */
 MoveResult move_rooms(Assignments *assignments, Array<Assignment> rooms,
-					  const MoveTarget &destination, Deadline deadline);
+					  const MoveTarget &destination, Deadline deadline, MovePlan *plan = nullptr);
 
 /* Sets the expected users of a room that is moved to those it has now, at least 1. */
 void expect_current_users(PlacementInput *input, const Assignment &row, TimestampTz now);

@@ -27,6 +27,39 @@ PoolServer::fit(std::string_view caller_region) const
 	return RegionFit::foreign;
 }
 
+Server
+plain_server(const PoolServer &server)
+{
+	return Server{.name = server.name,
+				  .position = server.position,
+				  .priority = server.priority,
+				  .capacity = server.capacity,
+				  .load = 0,
+				  .rooms = 0,
+				  .room_sessions = 0,
+				  .pool = server.pool,
+				  .state = server.state,
+				  .region = RegionFit::general,
+				  .pinned = false};
+}
+
+std::span<const int>
+Pool::in_order() const
+{
+	Array<int> order;
+
+	for (int i = 0; i < servers.count; i++)
+		order.push(i);
+	std::sort(order.begin(), order.end(), [this](int a, int b) {
+		const PoolServer &left = servers[a];
+		const PoolServer &right = servers[b];
+
+		return left.position != right.position ? left.position < right.position
+											   : left.name < right.name;
+	});
+	return order.span();
+}
+
 std::span<const std::string_view>
 Pool::written_names() const
 {

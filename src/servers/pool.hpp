@@ -87,6 +87,9 @@ struct PoolServer
 	RegionFit fit(std::string_view caller_region) const; /* "": none */
 };
 
+/* The server for the policy, without what depends on a room. capacity 0: default_capacity. */
+Server plain_server(const PoolServer &server);
+
 /* Where the room of a row is. */
 struct RoomLocation
 {
@@ -139,6 +142,8 @@ struct Pool
 
 	/* Returns the indexes of the servers whose failovers have claimed a standby. */
 	std::span<const int> claims_on(int standby) const;
+	/* Returns the indexes of the servers in the order of position and name. */
+	std::span<const int> in_order() const;
 	/* Returns the names in balancer_servers: none while it is empty. */
 	std::span<const std::string_view> written_names() const;
 

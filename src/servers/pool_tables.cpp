@@ -138,17 +138,7 @@ list_plain_servers(Pool *pool)
 	for (const PoolServer &server : pool->servers)
 		pool->servers_digest += digest_of(server);
 	for (const PoolServer &server : pool->servers)
-		pool->plain.push(Server{.name = server.name,
-								.position = server.position,
-								.priority = server.priority,
-								.capacity = server.capacity,
-								.load = 0,
-								.rooms = 0,
-								.room_sessions = 0,
-								.pool = server.pool,
-								.state = server.state,
-								.region = RegionFit::general,
-								.pinned = false});
+		pool->plain.push(plain_server(server));
 }
 
 void

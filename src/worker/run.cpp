@@ -35,8 +35,6 @@ namespace gxy
 namespace
 {
 
-/* Rooms that one transaction moves. */
-constexpr int batch_limit = 5000;
 constexpr int time_budget = 1000; /* milliseconds */
 constexpr TimestampTz busy_delay = USECS_PER_SEC / 2;
 /*
@@ -175,7 +173,7 @@ watch_and_move(DatabaseStatus *status, Deadline end)
 							TimestampTz now = GetCurrentTimestamp();
 							Deadline deadline = Deadline::of_call_starting_now();
 
-							moved = carry_out_failovers(destination, batch_limit, now, deadline);
+							moved = carry_out_failovers(destination, failover_batch, now, deadline);
 							sooner(next_failover(pool(deadline), now));
 						});
 		} while (installed && moved.more && !end.passed());
