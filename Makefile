@@ -30,6 +30,7 @@ REGRESS = \
 	owners \
 	search_path \
 	explain \
+	what_if \
 	app_dml \
 	altered_tables \
 	reentry \

@@ -429,6 +429,14 @@ CREATE FUNCTION evacuate_server(server text, target text DEFAULT NULL, max_rooms
 REVOKE ALL ON FUNCTION evacuate_server(text, text, int) FROM PUBLIC;
 COMMENT ON FUNCTION evacuate_server(text, text, int) IS 'moves the rooms of a server, largest first: to the target, or spread by the policy; without max_rooms it sets the server draining first; returns how many it moved';
 
+CREATE FUNCTION what_if(server text, state text, OUT server text, OUT state text, OUT capacity int,
+		OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric,
+		OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_what_if';
+REVOKE ALL ON FUNCTION what_if(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION what_if(text, text) IS 'the load of each server before and after a server fails (offline), is set draining and evacuated (draining), or comes back (online), by the code that would move the rooms; changes nothing';
+
 CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
 		OUT load bigint, OUT capacity int, OUT expected int, OUT expected_from text, OUT score numeric, OUT rooms bigint,
@@ -576,7 +584,8 @@ CREATE FUNCTION reset_balancer_stats() RETURNS void
 REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
-GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _memory(), _check_load_cache() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _memory(), _check_load_cache(), what_if(text, text)
+	TO pg_monitor;
 GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
 	balancer_rooms, balancer_stats, balancer_memory TO pg_monitor;
 

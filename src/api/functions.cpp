@@ -10,6 +10,7 @@
 #include "api/install.hpp"
 #include "api/memory_view.hpp"
 #include "api/views.hpp"
+#include "api/what_if.hpp"
 #include "application/attach.hpp"
 #include "application/source_columns.hpp"
 #include "pg/compat.hpp"
@@ -142,6 +143,15 @@ call_evacuate_server(FunctionCallInfo fcinfo)
 						errmsg("max_rooms must not be negative"), errhint("NULL: all rooms.")));
 	PG_RETURN_INT64(evacuate(
 		server, target, PG_ARGISNULL(2) ? std::nullopt : std::optional<int>(PG_GETARG_INT32(2))));
+}
+
+Datum
+call_what_if(FunctionCallInfo fcinfo)
+{
+	std::string_view server = name_argument(fcinfo, 0, "server");
+
+	report_what_if(fcinfo, server, state_argument(fcinfo, 1));
+	return Datum(0);
 }
 
 Datum
@@ -285,6 +295,7 @@ extern "C"
 	SQL_FUNCTION(clean_inactive_assignments)
 	SQL_FUNCTION(evacuate_server)
 	SQL_FUNCTION(set_server_state)
+	SQL_FUNCTION(what_if)
 	SQL_FUNCTION(server_state)
 	SQL_FUNCTION(server_heartbeat)
 	SQL_FUNCTION(attach_sessions)

@@ -38,6 +38,10 @@ CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel)
 	('move_room', 'room bigint, server text', 'text', 'volatile', 'u'),
 	('evacuate_server', 'server text, target text DEFAULT NULL::text, max_rooms integer DEFAULT NULL::integer',
 		'bigint', 'volatile', 'u'),
+	('what_if', 'server text, state text, OUT server text, OUT state text, OUT capacity integer, '
+		|| 'OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, '
+		|| 'OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text',
+		'SETOF record', 'volatile', 'u'),
 	('explain_assignment', 'room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
 		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
 		|| 'OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '

@@ -133,10 +133,11 @@ sub check_grants
 	my %expected = (
 		app => [ qw(get_or_assign_server touch_room room_server) ],
 		monitor => [ qw(server_heartbeat server_state) ],
-		grafana => [],
+		grafana => [qw(what_if)],
 		operator => [
 			qw(release_room clean_inactive_assignments explain_assignment init_servers server_state set_server_state
-			  server_heartbeat evacuate_server move_room pin_room unpin_room attach_sessions attach_rooms reset_balancer_stats)
+			  server_heartbeat evacuate_server move_room pin_room unpin_room attach_sessions attach_rooms
+			  reset_balancer_stats what_if)
 		]);
 	my $may_call = q(SELECT DISTINCT p.proname FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
 		WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gxy_balancer')
@@ -161,6 +162,7 @@ sub check_grants
 		[ 'monitor', q(SELECT server_heartbeat('gxy2'), server_state('gxy2')) ],
 		[ 'grafana', 'SELECT * FROM balancer_load, balancer_rooms, balancer_stats, balancer_failovers, balancer_health' ],
 		[ 'grafana', 'SELECT * FROM balancer_servers, balancer_pins, balancer_room_sizes' ],
+		[ 'grafana', q(SELECT * FROM what_if('gxy2', 'offline')) ],
 		[ 'operator', q(SELECT set_server_state('gxy2', 'draining'), set_server_state('gxy2', 'online')) ],
 		# A false alarm of a monitor: setting the server online does not clear it.
 		[ 'operator', q(SELECT server_heartbeat('gxy2', false), set_server_state('gxy2', 'online'), server_heartbeat('gxy2')) ],
