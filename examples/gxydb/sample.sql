@@ -62,17 +62,18 @@ ORDER BY e.i;
 
 /*
  * Users in rooms now. The k-th largest of 320 rooms has 220 / k^0.8 users and is on server k modulo
- * 12. One user in 25 has a second device in the room, which is a session but no second user.
+ * 12. One user in 25 has a second device in the room, which is a second connection but no second user.
  * Clients report every 30 seconds; a client that came less than that ago has not reported yet.
  */
 INSERT INTO public.sessions (user_id, room_id, gateway_id, gateway_session, gateway_handle, gateway_feed, display,
 	camera, user_agent, ip_address, created_at, updated_at)
-SELECT 1 + p.nth * 7 % 7600, 2001 + p.k * 37 % 2900, 1 + p.k % 12, 5000000 + p.nth, 6000000 + p.nth, 7000000 + p.nth,
+SELECT 1 + p.nth * 7 % 7600, 2001 + p.k * 37 % 2900, 1 + p.k % 12, 5000000 + p.nth, 6000000 + p.nth,
+	7000000 + 2 * p.nth + p.device,
 	'User ' || (1 + p.nth * 7 % 7600), p.nth % 3 <> 0, 'Mozilla/5.0 (X11; Linux x86_64) Chrome/120.0',
 	inet '10.1.0.0' + p.nth, now() - p.minutes * interval '1 minute' - p.nth % 20 * interval '1 second',
 	CASE WHEN p.minutes > 0 THEN now() - p.nth % 30 * interval '1 second' END
 FROM (
-	SELECT h.k, h.nth, h.minutes
+	SELECT h.k, h.nth, h.minutes, device
 	FROM (
 		SELECT k, person, row_number() OVER (ORDER BY k, person)::int AS nth, (k * 11 + person * 7) % 90 AS minutes
 		FROM generate_series(1, 320) k, generate_series(1, ceil(220 / power(k, 0.8))::int) person
@@ -93,14 +94,23 @@ FROM (
 	FROM generate_series(1, 50) i
 ) d;
 
+/*
+ * Two composites of four rooms each, the largest eight, on the servers where they were when an
+ * operator put them together.
+ */
+INSERT INTO public.composites (id, name) SELECT i, 'q' || i FROM generate_series(1, 2) i;
+INSERT INTO public.composites_rooms (composite_id, room_id, gateway_id, position)
+SELECT 1 + (k - 1) / 4, 2001 + k * 37 % 2900, 1 + k % 12, 1 + (k - 1) % 4 FROM generate_series(1, 8) k;
+
 /* And 25 users who are connected but in no room. */
 INSERT INTO public.sessions (user_id, display, created_at, updated_at)
 SELECT 7800 + i, 'User ' || (7800 + i), now() - interval '5 minutes', now() - i * interval '1 second'
 FROM generate_series(1, 25) i;
 
-SELECT setval('public.gateways_id_seq', 12), setval('public.users_id_seq', 8000), setval('public.rooms_id_seq', 3000)
+SELECT setval('public.gateways_id_seq', 12), setval('public.users_id_seq', 8000), setval('public.rooms_id_seq', 3000),
+	setval('public.composites_id_seq', 2)
 \g /dev/null
 COMMIT;
 
 /* Index-only scans need the visibility map, and the planner its statistics. */
-VACUUM (ANALYZE) public.gateways, public.rooms, public.users, public.sessions;
+VACUUM (ANALYZE) public.gateways, public.rooms, public.users, public.sessions, public.composites, public.composites_rooms;

@@ -45,6 +45,8 @@ CREATE TABLE IF NOT EXISTS public.rooms (
 	name varchar(64) NOT NULL,
 	default_gateway_id bigint NOT NULL REFERENCES public.gateways,
 	gateway_uid varchar(255) NOT NULL UNIQUE,
+	region varchar(16),
+	extra jsonb,
 	disabled boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz,
@@ -55,6 +57,7 @@ CREATE TABLE IF NOT EXISTS public.users (
 	id bigserial PRIMARY KEY,
 	accounts_id varchar(36) NOT NULL UNIQUE,
 	email varchar(255),
+	username varchar(255),
 	disabled boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz,
@@ -74,11 +77,15 @@ CREATE TABLE IF NOT EXISTS public.sessions (
 	gateway_session bigint,
 	gateway_handle bigint,
 	gateway_feed varchar(255),
+	gateway_handle_textroom bigint,
 	display varchar(255),
 	camera boolean NOT NULL DEFAULT false,
 	question boolean NOT NULL DEFAULT false,
+	self_test boolean NOT NULL DEFAULT false,
+	sound_test boolean NOT NULL DEFAULT false,
 	user_agent varchar(1024),
 	ip_address inet,
+	extra jsonb,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz,
 	removed_at timestamptz
@@ -86,8 +93,26 @@ CREATE TABLE IF NOT EXISTS public.sessions (
 CREATE INDEX IF NOT EXISTS sessions_user_id_idx ON public.sessions (user_id);
 CREATE INDEX IF NOT EXISTS sessions_room_id_idx ON public.sessions (room_id, created_at);
 
+/*
+ * Composites show several rooms at once. gateway_id is where a room was when the composite was put
+ * together: a failover or a move makes it wrong.
+ */
+CREATE TABLE IF NOT EXISTS public.composites (
+	id bigserial PRIMARY KEY,
+	name varchar(16) NOT NULL UNIQUE,
+	description varchar(255)
+);
+CREATE TABLE IF NOT EXISTS public.composites_rooms (
+	composite_id bigint NOT NULL REFERENCES public.composites,
+	room_id varchar(255) NOT NULL REFERENCES public.rooms (gateway_uid),
+	gateway_id bigint NOT NULL REFERENCES public.gateways,
+	position integer NOT NULL DEFAULT 0,
+	PRIMARY KEY (composite_id, room_id, gateway_id, position)
+);
+
 /* What the API does by itself: it reads everything, and writes sessions. */
-GRANT SELECT ON public.gateways, public.rooms, public.users, public.sessions TO gxydb_api;
+GRANT SELECT ON public.gateways, public.rooms, public.users, public.sessions, public.composites,
+	public.composites_rooms TO gxydb_api;
 GRANT INSERT, UPDATE ON public.sessions TO gxydb_api;
 GRANT USAGE ON SEQUENCE public.sessions_id_seq TO gxydb_api;
 

@@ -22,5 +22,6 @@ SELECT coalesce((SELECT indisvalid FROM pg_catalog.pg_index
 
 BEGIN;
 \ir migrations/3_balancer_views.up.sql
+\ir migrations/4_answers.up.sql
 COMMIT;
 RESET client_min_messages;

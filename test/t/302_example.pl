@@ -1,12 +1,15 @@
 # examples/gxydb: the files can run repeatedly, in psql and as a migration tool sends them, with
 # other names, over an index whose build was interrupted, up and down. The index leaves the renewals
-# of a session heap-only.
+# of a session heap-only. The answers about rooms and composites name the server where a room is,
+# after a failover too. Sessions count by user or by connection.
 
 use strict;
 use warnings FATAL => 'all';
 
 use lib 'test/t';
 use GxyBalancer;
+use JSON::PP;
+use List::Util qw(min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -103,6 +106,109 @@ is($node->safe_psql('other', q(SELECT has_function_privilege('api', 'get_or_assi
 is(migrate('3_balancer_views.up.sql', 'other', %names), '', 'and up');
 is(migrate('1_live_sessions_index.down.sql', 'other'), '', 'the index, down');
 is(index_definition('other'), '', 'it is gone');
+
+is(migrate('4_answers.up.sql', 'other', %names), '', 'the answers, as a migration');
+is(migrate('4_answers.up.sql', 'other', %names), '', 'and again');
+is(migrate('4_answers.down.sql', 'other', %names), '', 'down');
+is($node->safe_psql('other', q(SELECT to_regclass('room_answers'), to_regclass('composite_answers'), to_regclass('room_users'))),
+	'||', 'nothing of them is left');
+
+# The sample service. No cleanup: nothing but the calls below changes an assignment.
+$node->safe_psql('postgres', q(CREATE DATABASE service; ALTER DATABASE service SET gxy_balancer.load_max_age = 0;
+	ALTER DATABASE service SET gxy_balancer.failover_delay = 0));
+psql_file("$example/schema.sql", 'service');
+psql_file("$example/sample.sql", 'service');
+$node->safe_psql('service', 'CREATE EXTENSION gxy_balancer; SELECT init_servers()');
+psql_file("$example/views.sql", 'service');
+
+sub service
+{
+	my ($sql) = @_;
+
+	return $node->safe_psql('service', $sql);
+}
+
+sub answer
+{
+	my ($query) = @_;
+
+	return decode_json(service("SET ROLE gxydb_api; $query"));
+}
+
+my $rooms = q(SELECT coalesce(jsonb_agg(answer ORDER BY first_session_at), '[]') FROM room_answers WHERE first_session_at IS NOT NULL);
+my $qids = q(SELECT coalesce(jsonb_object_agg(name, answer), '{}') FROM composite_answers);
+
+is(service('SELECT count(*) FROM (SELECT get_or_assign_server(room_id) FROM (SELECT DISTINCT room_id FROM live_sessions) r) s'),
+	360, 'every room in use has a server');
+
+# The shape of the answers.
+my $in_use = answer($rooms);
+is(scalar @$in_use, 360, '/rooms has the rooms in use');
+is(join(' ', sort keys %{ $in_use->[0] }), 'description extra janus num_users questions region room users', 'with their keys');
+is(join(' ', sort keys %{ $in_use->[0]{users}[0] }),
+	'camera display email extra group handle id ip janus name question rfid role room self_test session sound_test system'
+	  . ' textroom_handle timestamp username', 'and those of a user');
+my @first = map { min(map { $_->{timestamp} } @{ $_->{users} }) } @$in_use;
+is_deeply(\@first, [ sort { $a <=> $b } @first ], 'in the order of their first sessions');
+cmp_ok($first[0], '<', $first[-1], 'which differ');
+my %users = map { split /\|/ } split /\n/, service('SELECT room_id, count(DISTINCT user_id) FROM live_sessions GROUP BY 1');
+is_deeply({ map { $_->{room} => $_->{num_users} } @$in_use }, \%users, 'num_users counts users');
+is_deeply({ map { $_->{room} => scalar @{ $_->{users} } } @$in_use }, \%users, 'and they are listed');
+my ($listed) = grep { $_->{room} eq '2038' } @$in_use;
+is_deeply(answer(q(SELECT answer FROM room_answers WHERE room_id = '2038')), $listed, '/room/{id} is one of them');
+is(service(q(SELECT count(*) FROM room_answers WHERE room_id IN ('4999', '4905', '1'))), 0, 'no disabled, removed or unknown room');
+my $empty = answer(q(SELECT answer FROM room_answers WHERE room_id = '2002'));
+is("$empty->{num_users} $empty->{janus}", '0 gxy3', 'a room without users and assignment has its default server');
+
+# A user with two devices is listed once, with the session that reported last.
+my $pair = service(q(SELECT room_id || ' ' || user_id FROM live_sessions GROUP BY room_id, user_id HAVING count(*) = 2 ORDER BY 1 LIMIT 1));
+my ($room, $user) = split / /, $pair;
+service("UPDATE sessions SET display = 'latest', updated_at = now() WHERE id = (SELECT min(id) FROM sessions
+	WHERE removed_at IS NULL AND room_id = '$room' AND user_id = $user)");
+is(service("SELECT string_agg(u->>'display', ' ') FROM room_answers, jsonb_array_elements(answer->'users') u
+	WHERE room_id = '$room' AND u->>'id' = (SELECT accounts_id FROM users WHERE id = $user)"), 'latest', 'a user is listed once');
+
+# Composites: the server that is stored, until it fails.
+my $composites = answer($qids);
+is(join(' ', sort keys %$composites), 'q1 q2', '/qids has both composites');
+is(join(' ', map { "$_->{queue}:$_->{room}:$_->{janus}" } @{ $composites->{q1}{vquad} }), '1:2038:gxy2 2:2075:gxy3 3:2112:gxy4 4:2149:gxy5',
+	'with their rooms in order');
+is_deeply($composites->{q1}{vquad}[0], { %$listed, queue => 1, users => answer(q(SELECT answer->'users' FROM room_answers WHERE room_id = '2038')) },
+	'each as /rooms has it');
+service(q(INSERT INTO balancer_servers (name, position, pool) VALUES ('gxy13', 13, 'standby')));
+service(q(SELECT set_server_state('gxy3', 'offline')));
+is(service(q(SELECT g.name FROM composites_rooms m JOIN gateways g ON g.id = m.gateway_id WHERE m.room_id = '2075')), 'gxy3',
+	'the service stores the dead server');
+is(answer($qids)->{q1}{vquad}[1]{janus}, 'gxy13', '/qids names the standby');
+is(answer(q(SELECT answer FROM room_answers WHERE room_id = '2075'))->{janus}, 'gxy13', 'so does /room/{id}');
+is(scalar(grep { $_->{janus} eq 'gxy3' } @{ answer($rooms) }), 0, 'and no room in /rooms is on the dead server');
+is(service(q(SELECT get_or_assign_server('2075'))), 'gxy13', 'which is where a caller is sent');
+service(q(DELETE FROM room_server_assignments WHERE room_id = '2297'));
+is(answer($qids)->{q2}{vquad}[3]{janus}, 'gxy9', 'a room without an assignment has the stored server');
+service(q(UPDATE rooms SET disabled = true WHERE gateway_uid = '2297'));
+is(scalar @{ answer($qids)->{q2}{vquad} }, 3, 'a disabled room is left out');
+
+# By user and by connection: what the servers then carry, and what a count reads.
+sub counted
+{
+	my $pages = service(q(EXPLAIN (ANALYZE, BUFFERS) SELECT get_or_assign_server('4001'); DELETE FROM room_server_assignments
+		WHERE room_id = '4001'; EXPLAIN (ANALYZE, BUFFERS) SELECT get_or_assign_server('4001')));
+	my (@read) = $pages =~ /shared hit=(\d+)/g;
+
+	service(q(DELETE FROM room_server_assignments WHERE room_id = '4001'));
+	return (service('SELECT sum(users) FROM balancer_load'), $read[-1]);
+}
+
+service('VACUUM ANALYZE sessions');
+my ($people, $pages) = counted();
+service(q(SELECT attach_sessions('live_connections')));
+my ($connections, $more_pages) = counted();
+is($people, service('SELECT count(DISTINCT (room_id, user_id)) FROM live_sessions WHERE last_seen_at > now() - interval \'90 s\''),
+	'live_sessions counts users');
+is($connections, service('SELECT count(*) FROM live_sessions WHERE last_seen_at > now() - interval \'90 s\''),
+	'live_connections counts connections');
+cmp_ok($connections / $people, '>', 1.03, "which are more: $people users, $connections connections");
+cmp_ok($more_pages, '<=', 1.1 * $pages, "a count reads $pages pages for users, $more_pages for connections");
 
 $node->stop;
 done_testing();

@@ -1,0 +1,1 @@
+DROP VIEW IF EXISTS public.composite_answers, public.room_answers, public.room_users;
