@@ -201,6 +201,25 @@ COMMENT ON COLUMN balancer_failovers.recovered_at IS 'when the server came back,
 COMMENT ON COLUMN balancer_failovers.on_call IS 'callers get the new server of a room from declared_at on, see gxy_balancer.failover_on_call';
 SELECT pg_catalog.pg_extension_config_dump('balancer_failovers', '');
 
+/*
+ * Calls for rooms send no NOTIFY, so a call that moves a room leaves a row here. The worker deletes it in the transaction
+ * that sends the notification. The key has a time, because a room may be moved again before the worker runs.
+ */
+CREATE TABLE _moved_on_call (
+	room_id text CHECK (octet_length(room_id) BETWEEN 1 AND 255),
+	from_server text NOT NULL CHECK (octet_length(from_server) BETWEEN 1 AND 255),
+	to_server text NOT NULL CHECK (octet_length(to_server) BETWEEN 1 AND 255),
+	moved_at timestamptz DEFAULT clock_timestamp(),
+	PRIMARY KEY (room_id, moved_at)
+) USING heap;
+REVOKE ALL ON _moved_on_call FROM PUBLIC;
+COMMENT ON TABLE _moved_on_call IS 'rooms of failed servers that calls have moved, until the worker tells listeners of them';
+COMMENT ON COLUMN _moved_on_call.room_id IS 'the room';
+COMMENT ON COLUMN _moved_on_call.from_server IS 'the server that it was on';
+COMMENT ON COLUMN _moved_on_call.to_server IS 'the server that it is on since';
+COMMENT ON COLUMN _moved_on_call.moved_at IS 'when it was moved';
+SELECT pg_catalog.pg_extension_config_dump('_moved_on_call', '');
+
 CREATE SEQUENCE balancer_events;
 REVOKE ALL ON SEQUENCE balancer_events FROM PUBLIC;
 COMMENT ON SEQUENCE balancer_events IS 'numbers the notifications of channel gxy_balancer';

@@ -10,6 +10,7 @@
 #include "pg/array.hpp"
 #include "placement/candidates.hpp"
 #include "placement/planned_moves.hpp"
+#include "rooms/move_events.hpp"
 #include "servers/failover.hpp"
 #include "tables/assignments.hpp"
 #include "tables/catalog.hpp"
@@ -180,10 +181,11 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 	moved = move_rooms(
 		assignments,
 		due.left[index] > 0 ? rooms_of(due.rooms_to_move, server.name) : Array<Assignment>(),
-		MoveTarget{.target = target, .why = "failover", .still_open = is_still_claimed}, deadline,
+		MoveTarget{.target = target, .why = why_failover, .still_open = is_still_claimed}, deadline,
 		plan);
 	if (plan != nullptr)
 		return moved;
+	announce_moves(moved.moves, why_failover, deadline);
 	/* If other transactions have freed or moved some of the rooms, the next run finds out. */
 	moved.busy = moved.busy || (moved.rooms < due.left[index] && !moved.stuck && !due.more);
 	if (server.failover.active && (server.failover.pending || moved.rooms > 0))
@@ -247,7 +249,12 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 	for (const Assignment &room : due.rooms_to_move)
 		if (current.find(room.server) < 0)
 			outside.push(room);
-	add(&moved, move_rooms(&assignments, outside, MoveTarget{.why = "failover"}, deadline, plan));
+
+	MoveResult moved_outside =
+		move_rooms(&assignments, outside, MoveTarget{.why = why_failover}, deadline, plan);
+
+	announce_moves(moved_outside.moves, why_failover, deadline);
+	add(&moved, moved_outside);
 	assignments.close();
 	/* If no room of a full batch could move, the next batch would be the same rooms: stop. */
 	moved.more = due.more && (moved.rooms > 0 || (noted == most_noted && !moved.busy));

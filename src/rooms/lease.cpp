@@ -23,13 +23,11 @@
 #include "placement/candidates.hpp"
 #include "placement/server_load.hpp"
 #include "policy/time_arithmetic.hpp"
-#include "rooms/relocation.hpp"
+#include "rooms/moves_on_call.hpp"
 #include "servers/pool.hpp"
-#include "servers/pool_under_lock.hpp"
 #include "shared/databases.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/status.hpp"
-#include "tables/catalog.hpp"
 #include "tables/locks.hpp"
 #include "tables/placement_locks.hpp"
 
@@ -138,7 +136,8 @@ enum class LookupResult
  * other transaction: if one has locked the pool's tables, the row is the answer.
  */
 LookupResult
-route(Assignments *assignments, Found *found, TimestampTz now, text **server)
+route(Assignments *assignments, const RoomKey &room, Found *found, TimestampTz now,
+	  Deadline deadline, text **server)
 {
 	const Pool *current = pool_without_waiting();
 	std::string_view named = view_of(found->server);
@@ -158,55 +157,13 @@ route(Assignments *assignments, Found *found, TimestampTz now, text **server)
 	 * Writing in a SERIALIZABLE transaction risks a serialization failure. The worker rewrites the
 	 * row later.
 	 */
-	if (!may_write() || IsolationIsSerializable() ||
-		!ConditionalLockRelationOid(RelationGetRelid(assignments->table()), RowExclusiveLock) ||
-		!try_lock_placement_with(*current, placing_by_cache))
+	if (!may_write() || IsolationIsSerializable())
 		return LookupResult::answered;
-	debug_pause();
 
 	Change change =
-		relocate_row(assignments, found, view_of(*server), reason_of_move("failover", named));
+		move_to_claimant(assignments, room, found, *current, view_of(*server), deadline);
 
-	release_placement_lock(placing_by_cache);
 	return change == Change::outdated ? LookupResult::again : LookupResult::answered;
-}
-
-/*
- * Moves a stranded room to a server that the policy chooses, unless it has moved since it was read.
- * Returns true if the call is to look up the room again; false if the room stays, because another
- * transaction has locked its row or no server can take it.
- */
-bool
-reassign(const RoomKey &room, std::string_view from, Deadline deadline)
-{
-	if (!ConditionalLockRelationOid(relations().assignments, RowExclusiveLock))
-		return false;
-
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer move", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(context);
-
-	debug_pause();
-
-	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
-	std::optional<Found> found = assignments.find(room);
-	std::optional<Assignment> row = found ? assignments.read(&found->tid) : std::nullopt;
-	bool look_up_again = true;
-
-	if (row && row->server == from)
-	{
-		Array<Assignment> rooms;
-
-		rooms.push(*row);
-
-		MoveResult moved = move_rooms(&assignments, rooms, MoveTarget{.why = "failover"}, deadline);
-
-		look_up_again = !moved.busy && !moved.stuck;
-	}
-	assignments.close();
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(context);
-	return look_up_again;
 }
 
 /* A transaction that must end before the call can be answered. */
@@ -282,7 +239,7 @@ look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *wait
 		return LookupResult::again;
 	}
 	if (result == LookupResult::answered && server != nullptr)
-		result = route(&assignments, &*found, now, server);
+		result = route(&assignments, room, &*found, now, waits->deadline(), server);
 	if (result == LookupResult::answered && !is_expired && may_write() &&
 		is_due(*found, now, users))
 	{

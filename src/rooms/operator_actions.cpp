@@ -15,6 +15,7 @@
 #include "placement/candidates.hpp"
 #include "policy/placement_policy.hpp"
 #include "rooms/lease.hpp"
+#include "rooms/move_events.hpp"
 #include "rooms/relocation.hpp"
 #include "servers/pool.hpp"
 #include "servers/pool_under_lock.hpp"
@@ -77,6 +78,16 @@ rooms_to_evacuate(const Assignments &assignments, const Pool &pool,
 	if (max_rooms)
 		rooms.count = std::min(rooms.count, *max_rooms);
 	return rooms;
+}
+
+/* Tells listeners of one room that an operator has moved. */
+void
+announce_move(const RoomMove &move, Deadline deadline)
+{
+	Array<RoomMove> moves;
+
+	moves.push(move);
+	announce_moves(moves, why_moved, deadline);
 }
 
 /*
@@ -166,7 +177,7 @@ move_room(const RoomKey &room, std::string_view server)
 		lock_placement_on(server, room, deadline);
 
 		Change change =
-			relocate_row(&assignments, &*found, server, reason_of_move("moved", before));
+			relocate_row(&assignments, &*found, server, reason_of_move(why_moved, before));
 
 		release_placement_lock(placing_by_cache);
 		if (change != Change::done)
@@ -176,6 +187,7 @@ move_room(const RoomKey &room, std::string_view server)
 			.add("server", before)
 			.add("target", server)
 			.send();
+		announce_move({.room = room.view(), .from = before, .to = server}, deadline);
 		break;
 	}
 	assignments.close();
@@ -196,7 +208,7 @@ evacuate_rooms(Assignments *assignments, std::string_view server, std::string_vi
 	return move_rooms(
 		assignments,
 		rooms_to_evacuate(*assignments, current, session_index, server, max_rooms, now),
-		MoveTarget{.target = target, .why = "evacuated", .still_open = still_usable}, deadline,
+		MoveTarget{.target = target, .why = why_evacuated, .still_open = still_usable}, deadline,
 		plan);
 }
 
@@ -232,6 +244,7 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 				 errmsg("no server can take the rooms of server \"%s\"", copy_of(server).data()),
 				 errdetail("No other server of the pool is online."),
 				 errhint("Set one online, or name a target that is draining.")));
+	announce_moves(moved.moves, why_evacuated, deadline);
 	if (moved.rooms > 0)
 		Notification("evacuation", deadline)
 			.add("server", server)

@@ -49,11 +49,23 @@ move_row(Assignments *assignments, const Assignment &row, std::string_view to, c
 	return Change::busy;
 }
 
-void
-note(MoveResult *moved, Change change)
+/*
+ * Moves a room, and adds what has become of it to the result. If there is a plan, adds the move to
+ * that instead.
+ */
+Change
+move_and_note(Assignments *assignments, const Assignment &row, std::string_view to, const char *why,
+			  MovePlan *plan, MoveResult *moved)
 {
+	Change change = plan != nullptr ? Change::done : move_row(assignments, row, to, why);
+
+	if (plan != nullptr)
+		plan->moves.add(row.room, to);
+	else if (change == Change::done)
+		moved->moves.push({.room = row.room, .from = row.server, .to = to});
 	moved->rooms += change == Change::done ? 1 : 0;
 	moved->busy = moved->busy || change == Change::busy;
+	return change;
 }
 
 /* What a batch needs. The input is read before the placement lock is taken. */
@@ -63,17 +75,6 @@ struct Spread
 	ServerLoads loads;
 	Server *servers;
 };
-
-/* Moves a room, or adds the move to the plan if there is one. */
-Change
-move_or_plan(Assignments *assignments, const Assignment &room, std::string_view to, const char *why,
-			 MovePlan *plan)
-{
-	if (plan == nullptr)
-		return move_row(assignments, room, to, why);
-	plan->moves.add(room.room, to);
-	return Change::done;
-}
 
 /* Moves one room to the server that the policy chooses. The caller holds the placement lock. */
 void
@@ -110,12 +111,9 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 		return;
 	}
 
-	Change change =
-		move_or_plan(assignments, room, spread->servers[decision.server].name, why, plan);
-
-	if (change == Change::done)
+	if (move_and_note(assignments, room, pool.servers[decision.server].name, why, plan, moved) ==
+		Change::done)
 		spread->loads.add(decision.server, load);
-	note(moved, change);
 }
 
 /* Sorts the rooms and reads the input by which they are placed. Takes no lock for a plan. */
@@ -266,8 +264,8 @@ move_rooms(Assignments *assignments, Array<Assignment> rooms, const MoveTarget &
 			break;
 		}
 		for (int i = next; i < next + size; i++)
-			note(&moved,
-				 move_or_plan(assignments, rooms[i], destination.target, destination.why, plan));
+			(void) move_and_note(assignments, rooms[i], destination.target, destination.why, plan,
+								 &moved);
 		if (plan == nullptr)
 			release_placement_lock(placing_by_cache);
 	}

@@ -11,6 +11,7 @@
 #include "placement/candidates.hpp"
 #include "placement/planned_moves.hpp"
 #include "policy/placement_policy.hpp"
+#include "rooms/move_events.hpp"
 #include "servers/pool.hpp"
 #include "tables/assignments.hpp"
 
@@ -20,9 +21,10 @@ namespace gxy
 struct MoveResult
 {
 	std::int64_t rooms = 0;
-	bool busy = false;	/* other transactions have locked some rooms */
-	bool stuck = false; /* no server could take some rooms */
-	bool more = false;	/* the limit was reached */
+	Array<RoomMove> moves; /* of these rooms, for listeners: the caller announces them */
+	bool busy = false;	   /* other transactions have locked some rooms */
+	bool stuck = false;	   /* no server could take some rooms */
+	bool more = false;	   /* the limit was reached */
 };
 
 /* The most rooms that are moved while the placement lock is held once. */
@@ -38,7 +40,7 @@ void sort_for_moving(Assignment *rooms, int count, const Pool &pool,
 struct MoveTarget
 {
 	std::string_view target = {}; /* empty: the policy chooses for each room */
-	const char *why;			  /* "failover", "evacuated" */
+	const char *why;			  /* one of rooms/move_events.hpp */
 	/*
 	 * Returns whether the room may still go to the target, by the pool as it is after a wait. If
 	 * false the move ends; the function may raise an error instead. Not called if the policy

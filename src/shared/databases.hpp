@@ -71,6 +71,8 @@ struct DatabaseStatus
 	std::int64_t freed;		   /* by the last run */
 	TimestampTz next_due;	   /* 0: not planned */
 	TimestampTz next_failover; /* when a failover or a heartbeat timeout is due; 0: none */
+	/* when the worker is to tell listeners of rooms that calls have moved; 0: none. Set by calls */
+	TimestampTz next_announcement;
 	/* so many servers are silent that the monitor is assumed to have failed */
 	bool monitor_lost;
 	char error[error_length]; /* of the last run, empty if it went well */

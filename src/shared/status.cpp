@@ -22,6 +22,9 @@ namespace
 
 BackendCounts *mine = nullptr;
 DatabaseEntry *requested_at_commit = nullptr; /* for which this transaction requests a run */
+/* Whether at once; otherwise within announcement_delay. */
+bool requested_at_once = false;
+constexpr TimestampTz announcement_delay = USECS_PER_SEC / 2;
 bool listening = false;
 
 LWLock *
@@ -81,13 +84,20 @@ extern "C"
 			LWLockAcquire(lock(), LW_EXCLUSIVE);
 			requested_at_commit->has_status = true;
 			requested_at_commit->status.database = MyDatabaseId;
-			requested_at_commit->status.run_requested = true;
+			if (requested_at_once)
+				requested_at_commit->status.run_requested = true;
+			else if (requested_at_commit->status.next_announcement == 0)
+				requested_at_commit->status.next_announcement =
+					GetCurrentTimestamp() + announcement_delay;
 			wake_launcher();
 			LWLockRelease(lock());
 			request_launcher();
 		}
 		if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		{
 			requested_at_commit = nullptr;
+			requested_at_once = false;
+		}
 	}
 }
 
@@ -157,13 +167,17 @@ status_of(Oid database)
 }
 
 static bool
-write_status(const DatabaseStatus &status, bool keep_request)
+write_status(const DatabaseStatus &status, bool keep_requests)
 {
-	return with_database(status.database, [&status, keep_request](DatabaseEntry *entry) {
-		bool run_requested = keep_request && entry->has_status && entry->status.run_requested;
+	return with_database(status.database, [&status, keep_requests](DatabaseEntry *entry) {
+		bool keep = keep_requests && entry->has_status;
+		bool run_requested = keep && entry->status.run_requested;
+		TimestampTz next_announcement =
+			keep ? entry->status.next_announcement : status.next_announcement;
 
 		entry->status = status;
 		entry->status.run_requested = status.run_requested || run_requested;
+		entry->status.next_announcement = next_announcement;
 		entry->has_status = true;
 	});
 }
@@ -222,8 +236,8 @@ request_run(Oid database)
 		request_launcher();
 }
 
-void
-request_run_at_commit()
+static void
+request_at_next_commit(bool at_once)
 {
 	check_layout();
 
@@ -235,6 +249,19 @@ request_run_at_commit()
 		RegisterXactCallback(request_at_commit, nullptr);
 	listening = true;
 	requested_at_commit = entry;
+	requested_at_once = requested_at_once || at_once;
+}
+
+void
+request_run_at_commit()
+{
+	request_at_next_commit(true);
+}
+
+void
+request_announcement_at_commit()
+{
+	request_at_next_commit(false);
 }
 
 } // namespace gxy

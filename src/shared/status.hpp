@@ -38,7 +38,7 @@ std::optional<DatabaseStatus> status_of(Oid database);
 /* Sets the status of status.database. Returns false if there is no memory for it. */
 bool put_status(const DatabaseStatus &status);
 
-/* The same, but a request for a run that has come in meanwhile stays. */
+/* The same, but requests for a run that have come in meanwhile stay. */
 bool update_status(DatabaseStatus status);
 
 /* Removes the status, unless a run is requested. */
@@ -55,5 +55,11 @@ void request_run(Oid database);
  * version of the library is in use on this server.
  */
 void request_run_at_commit();
+
+/*
+ * The same for a run within half a second, so that many transactions request one run. For the
+ * notifications of rooms/move_events.hpp.
+ */
+void request_announcement_at_commit();
 
 } // namespace gxy

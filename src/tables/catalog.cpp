@@ -61,6 +61,10 @@ constexpr Column failovers_columns[] = {{"from_server", TEXTOID, true},
 										{"finished_at", TIMESTAMPTZOID, false},
 										{"recovered_at", TIMESTAMPTZOID, false},
 										{"on_call", BOOLOID, true}};
+constexpr Column moved_on_call_columns[] = {{"room_id", TEXTOID, true},
+											{"from_server", TEXTOID, true},
+											{"to_server", TEXTOID, true},
+											{"moved_at", TIMESTAMPTZOID, true}};
 
 Relations known;
 bool valid = false;
@@ -252,6 +256,7 @@ relations()
 	found.room_sizes = find_table(extension, schema, "balancer_room_sizes");
 	found.health = find_table(extension, schema, "balancer_health");
 	found.failovers = find_table(extension, schema, "balancer_failovers");
+	found.moved_on_call = find_table(extension, schema, "_moved_on_call");
 	found.events = find_table(extension, schema, "balancer_events", true);
 
 	found.assignments_key = primary_key_of(found.assignments);
@@ -263,6 +268,7 @@ relations()
 	check_columns(found.room_sizes, room_sizes_columns);
 	check_columns(found.health, health_columns);
 	check_columns(found.failovers, failovers_columns);
+	check_columns(found.moved_on_call, moved_on_call_columns);
 	/*
 	 * CREATE DATABASE from a template and COMMIT PREPARED do not tell the launcher that the
 	 * extension exists.
@@ -332,7 +338,8 @@ invalidate_relations(Oid relation)
 			 relation == known.pool_written || relation == known.pins ||
 			 relation == known.sources || relation == known.room_sizes ||
 			 relation == known.room_sizes_key || relation == known.health ||
-			 relation == known.failovers || relation == known.events)
+			 relation == known.failovers || relation == known.moved_on_call ||
+			 relation == known.events)
 		valid = false;
 }
 

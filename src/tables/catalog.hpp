@@ -22,6 +22,7 @@ struct Relations
 	Oid room_sizes_key; /* its primary key index */
 	Oid health;
 	Oid failovers;
+	Oid moved_on_call;
 	Oid events;				  /* the sequence that numbers notifications */
 	std::uint64_t generation; /* changes with every change of the relations; starts at 1 */
 };

@@ -80,4 +80,12 @@ enum FailoversColumn
 	failovers_on_call
 };
 
+enum MovedOnCallColumn
+{
+	moved_on_call_room = 1,
+	moved_on_call_from,
+	moved_on_call_to,
+	moved_on_call_at
+};
+
 } // namespace gxy

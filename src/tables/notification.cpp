@@ -3,8 +3,9 @@
  *
  * Each payload has a sequence number. Without it the server would drop a payload that equals
  * another of the same transaction; with it a listener that reconnects can tell that it has missed
- * some. Names have at most 255 bytes, so a payload stays below the server's limit of 8,000 bytes
- * even if every character is escaped.
+ * some. Names have at most 255 bytes, and JSON writes a byte as at most 6, so a payload without a
+ * list stays below the server's limit of 8,000 bytes even if every character is escaped. append()
+ * checks the limit.
  */
 #include "tables/notification.hpp"
 
@@ -12,6 +13,13 @@
 
 namespace gxy
 {
+namespace
+{
+
+/* Of a payload, with the zero byte at its end. The server has the same constant in async.c. */
+constexpr int longest_payload = BLCKSZ - NAMEDATALEN - 128;
+
+} // namespace
 
 Notification::Notification(const char *kind, Deadline deadline)
 {
@@ -63,11 +71,43 @@ Notification::add_name(const char *key, std::string_view value)
 	return *this;
 }
 
+Notification &
+Notification::add_list(const char *key)
+{
+	begin(key);
+	appendStringInfoChar(&payload, '[');
+	has_list = true;
+	return *this;
+}
+
+bool
+Notification::append(std::string_view text)
+{
+	int before = payload.len;
+	char *copy = const_cast<char *>(copy_of(text).data());
+
+	if (has_elements)
+		appendStringInfoString(&payload, ", ");
+	escape_json(&payload, copy);
+	pfree(copy);
+	if (payload.len + static_cast<int>(sizeof("]}")) > longest_payload)
+	{
+		payload.len = before;
+		payload.data[before] = '\0';
+		return false;
+	}
+	has_elements = true;
+	return true;
+}
+
 void
 Notification::send()
 {
+	if (has_list)
+		appendStringInfoChar(&payload, ']');
 	appendStringInfoChar(&payload, '}');
 	Async_Notify("gxy_balancer", payload.data);
+	pfree(payload.data);
 }
 
 } // namespace gxy

@@ -24,12 +24,22 @@ public:
 	Notification &add_time(const char *key, TimestampTz value);
 	/* An empty name becomes null. */
 	Notification &add_name(const char *key, std::string_view value);
+
+	/* Adds an empty array of texts as the last key. */
+	Notification &add_list(const char *key);
+	/*
+	 * Adds a text of at most 255 bytes to that array. Returns false, without the text, if the
+	 * payload would become too long; there is space for at least three.
+	 */
+	bool append(std::string_view text);
 	void send();
 
 private:
 	void begin(const char *key);
 
 	StringInfoData payload;
+	bool has_list = false;
+	bool has_elements = false; /* of the list */
 };
 static_assert(std::is_trivially_destructible_v<Notification>);
 

@@ -157,6 +157,7 @@ run(Launcher *launcher, Database *database, TimestampTz now)
 	status.database = database->oid;
 	status.state = WorkerState::starting;
 	status.run_requested = false;
+	status.next_announcement = 0;
 	if (!put_status(status))
 	{
 		skip_database(launcher, database);

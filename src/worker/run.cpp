@@ -21,6 +21,7 @@
 #include "pg/settings.hpp"
 #include "rooms/cleanup.hpp"
 #include "rooms/failover_moves.hpp"
+#include "rooms/move_events.hpp"
 #include "rooms/relocation.hpp"
 #include "servers/pool.hpp"
 #include "servers/server_state.hpp"
@@ -142,6 +143,25 @@ note_monitor(DatabaseStatus *status, bool lost)
 	status->monitor_lost = lost;
 }
 
+/*
+ * Tells listeners which rooms calls have moved. Returns false if the extension is not installed.
+ */
+bool
+tell_moves_on_call()
+{
+	bool installed;
+	bool more = false;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		installed = in_batch("gxy_balancer: telling which rooms have moved", [&more] {
+			more = announce_moves_on_call(failover_batch, Deadline::of_call_starting_now());
+		});
+	} while (installed && more);
+	return installed;
+}
+
 /* The urgent part of a run: servers without heartbeats, and failovers that are due. */
 bool
 watch_and_move(DatabaseStatus *status, Deadline end)
@@ -152,12 +172,13 @@ watch_and_move(DatabaseStatus *status, Deadline end)
 		if (time != 0 && (next == 0 || time < next))
 			next = time;
 	};
-	bool installed = in_batch("gxy_balancer: looking after the servers", [&] {
-		Watch watch = watch_servers(Deadline::of_call_starting_now());
+	bool installed =
+		tell_moves_on_call() && in_batch("gxy_balancer: looking after the servers", [&] {
+			Watch watch = watch_servers(Deadline::of_call_starting_now());
 
-		sooner(watch.next);
-		note_monitor(status, watch.monitor_lost);
-	});
+			sooner(watch.next);
+			note_monitor(status, watch.monitor_lost);
+		});
 
 	/* First those with a standby, which do not depend on the application's sessions. */
 	for (Destination destination : {Destination::standby, Destination::policy})

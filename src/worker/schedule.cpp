@@ -72,10 +72,15 @@ due(const Database &database)
 		return DT_NOEND;
 	if (status && status->run_requested)
 		return DT_NOBEGIN;
-	if (status && status->next_failover != 0)
-		return std::min(status->next_due, status->next_failover);
 	if (status)
-		return status->next_due;
+	{
+		TimestampTz when = status->next_due;
+
+		for (TimestampTz earlier : {status->next_failover, status->next_announcement})
+			if (earlier != 0)
+				when = std::min(when, earlier);
+		return when;
+	}
 	return database.unvisited && !database.skipped ? DT_NOBEGIN : DT_NOEND;
 }
 

@@ -37,7 +37,8 @@ my %row = (
 	balancer_failovers => {
 		from_server => q{'gxy3'}, to_server => q{'gxy4'}, declared_at => q{'2001-01-01'}, due_at => q{'2001-01-01'},
 		cause => q{'silent'}, rooms => 1, outcome => q{'moved'}, finished_at => 'now()', recovered_at => 'now()',
-		on_call => 'false' });
+		on_call => 'false' },
+	_moved_on_call => { room_id => q{'new'}, from_server => q{'gxy1'}, to_server => q{'gxy2'}, moved_at => 'now()' });
 
 # A value of a type other than the column's.
 my %other = (text => 'bigint', integer => 'text', bigint => 'text', real => 'text', boolean => 'text',
@@ -119,6 +120,10 @@ sub statements_for
 sub null_cases
 {
 	my ($node, $table, $column, $not_null) = @_;
+	my %values = %{ $row{$table} };
+	# The worker deletes its rows.
+	my @row = $table =~ /^_moved/
+	  ? "INSERT INTO $table (" . join(', ', sort keys %values) . ') VALUES (' . join(', ', map { $values{$_} } sort keys %values) . ')' : ();
 	my @cases;
 
 	for my $role ('operator', 'postgres')
@@ -129,7 +134,7 @@ sub null_cases
 			my $may = $node->safe_psql('postgres', "SELECT has_table_privilege('$role', '$table', '$command')") eq 't';
 			my $expected = !$may ? '42501' : $not_null eq 't' ? '23502' : '00000';
 
-			push @cases, { name => "$role: $command of NULL in $table.$column", ddl => ["SET LOCAL ROLE $role"],
+			push @cases, { name => "$role: $command of NULL in $table.$column", ddl => [ @row, "SET LOCAL ROLE $role" ],
 				statements => [$statement], allowed => [$expected] };
 		}
 	}

@@ -53,7 +53,9 @@ is(told(qq(SELECT set_server_state(E'quo"te\\\\back', 'draining'))),
 	'names are escaped');
 is(told(q(SELECT move_room(1, 'b') FROM move_room(1, 'a'); SELECT evacuate_server('b', 'a') > 0)),
 	q({"room": "1", "event": "room_moved", "server": "a", "target": "b"}
+{"why": "moved", "event": "rooms_moved", "rooms": ["1"], "server": "a", "target": "b"}
 {"was": "online", "event": "server_state", "state": "draining", "server": "b", "wanted": "draining"}
+{"why": "evacuated", "event": "rooms_moved", "rooms": ["1", "2"], "server": "b", "target": "a"}
 {"event": "evacuation", "rooms": ) . $node->safe_psql('postgres', q(SELECT count(*) FROM room_server_assignments WHERE reason = 'evacuated from b'))
 	  . q(, "server": "b", "target": "a"}), 'moves and evacuations');
 $node->safe_psql('postgres', q(SELECT set_server_state('b', 'online')));
