@@ -36,6 +36,8 @@ REGRESS = \
 	reentry \
 	odd_times \
 	server_state \
+	measured \
+	recovery \
 	failovers \
 	console \
 	room_sizes
@@ -90,6 +92,7 @@ LOAD_CACHE = \
 	load-cache-cleanup \
 	load-cache-count \
 	load-cache-exact \
+	load-cache-measured \
 	load-cache-same-room \
 	load-cache-transactions
 

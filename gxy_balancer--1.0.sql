@@ -161,7 +161,10 @@ CREATE TABLE balancer_health (
 	healthy boolean NOT NULL,
 	since timestamptz NOT NULL,
 	last_heartbeat timestamptz NOT NULL,
-	counts_from timestamptz NOT NULL
+	counts_from timestamptz NOT NULL,
+	load real CHECK (load BETWEEN real '0' AND real '1000'),
+	load_at timestamptz,
+	recovered_at timestamptz
 ) USING heap WITH (fillfactor = 50);
 REVOKE ALL ON balancer_health FROM PUBLIC;
 COMMENT ON TABLE balancer_health IS 'what monitors reported of each server with server_heartbeat()';
@@ -170,6 +173,9 @@ COMMENT ON COLUMN balancer_health.healthy IS 'as last reported; false: it counts
 COMMENT ON COLUMN balancer_health.since IS 'since when it has been healthy, or not';
 COMMENT ON COLUMN balancer_health.last_heartbeat IS 'when it was last reported, to a second or so';
 COMMENT ON COLUMN balancer_health.counts_from IS 'gxy_balancer.heartbeat_timeout is counted from here: the last heartbeat, or the restart of the monitor';
+COMMENT ON COLUMN balancer_health.load IS 'the share of its capacity in use as last measured (1: all of it), to a second or so; NULL: never';
+COMMENT ON COLUMN balancer_health.load_at IS 'when load was reported';
+COMMENT ON COLUMN balancer_health.recovered_at IS 'when it was first reported healthy after it was last unhealthy: gxy_balancer.recovery_delay is counted from here; NULL: it has never recovered';
 SELECT pg_catalog.pg_extension_config_dump('balancer_health', '');
 
 /* The key has a time, not a number, and there is no unique index on active failovers, so that a restore does not fail. */
@@ -289,11 +295,12 @@ CREATE TRIGGER _forget_backend_copies AFTER DELETE ON balancer_health
 	FOR EACH ROW EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies;
 CREATE TRIGGER _forget_backend_copies_if_unhealthy AFTER INSERT ON balancer_health
-	FOR EACH ROW WHEN (NOT new.healthy)
+	FOR EACH ROW WHEN (NOT new.healthy OR new.recovered_at IS NOT NULL)
 	EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_if_unhealthy;
 CREATE TRIGGER _forget_backend_copies_if_changed AFTER UPDATE ON balancer_health
-	FOR EACH ROW WHEN (old.healthy <> new.healthy OR old.server <> new.server)
+	FOR EACH ROW WHEN (old.healthy <> new.healthy OR old.server <> new.server
+		OR old.recovered_at IS DISTINCT FROM new.recovered_at)
 	EXECUTE FUNCTION _forget_backend_copies();
 ALTER TABLE balancer_health ENABLE ALWAYS TRIGGER _forget_backend_copies_if_changed;
 
@@ -408,10 +415,10 @@ CREATE FUNCTION set_server_state(server text, state text) RETURNS text
 REVOKE ALL ON FUNCTION set_server_state(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION set_server_state(text, text) IS 'sets the state of a server: online, draining or offline; returns the state in force afterwards';
 
-CREATE FUNCTION server_heartbeat(server text, healthy boolean DEFAULT true) RETURNS boolean
+CREATE FUNCTION server_heartbeat(server text, healthy boolean DEFAULT true, load real DEFAULT NULL) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_heartbeat';
-REVOKE ALL ON FUNCTION server_heartbeat(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION server_heartbeat(text, boolean) IS 'reports the health of a server; returns true if its health changed, false for a server not in the pool';
+REVOKE ALL ON FUNCTION server_heartbeat(text, boolean, real) FROM PUBLIC;
+COMMENT ON FUNCTION server_heartbeat(text, boolean, real) IS 'reports the health of a server; returns true if its health changed, false for a server not in the pool; load: the share of its capacity in use as the server measures it (1: all of it), NULL: no news';
 
 CREATE FUNCTION pin_room(room text, server text, expected_users int DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room';
@@ -459,7 +466,8 @@ COMMENT ON FUNCTION what_if(text, text) IS 'the load of each server before and a
 CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
 		OUT load bigint, OUT capacity int, OUT expected int, OUT expected_from text, OUT score numeric, OUT rooms bigint,
-		OUT room_sessions bigint, OUT priority int, OUT state text, OUT pool text, OUT regions text[])
+		OUT room_sessions bigint, OUT priority int, OUT state text, OUT pool text, OUT regions text[],
+		OUT score_from text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment';
 REVOKE ALL ON FUNCTION explain_assignment(text, text, int) FROM PUBLIC;
@@ -468,7 +476,8 @@ COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_s
 CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
 		OUT load bigint, OUT capacity int, OUT expected int, OUT expected_from text, OUT score numeric, OUT rooms bigint,
-		OUT room_sessions bigint, OUT priority int, OUT state text, OUT pool text, OUT regions text[])
+		OUT room_sessions bigint, OUT priority int, OUT state text, OUT pool text, OUT regions text[],
+		OUT score_from text)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment_bigint';
 REVOKE ALL ON FUNCTION explain_assignment(bigint, text, int) FROM PUBLIC;
@@ -479,7 +488,8 @@ COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign
 --
 
 CREATE FUNCTION _server_loads(OUT server text, OUT state text, OUT pool text, OUT rooms bigint, OUT users bigint,
-		OUT connected bigint, OUT expected bigint, OUT load bigint, OUT capacity int, OUT cause text)
+		OUT connected bigint, OUT expected bigint, OUT load bigint, OUT capacity int, OUT cause text,
+		OUT measured numeric)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_loads';
 REVOKE ALL ON FUNCTION _server_loads() FROM PUBLIC;
@@ -510,7 +520,7 @@ CREATE VIEW @extschema@.balancer_load AS
 		round(100.0 * l.load / l.capacity, 1) AS percent,
 		CASE WHEN l.load <= l.capacity THEN rpad(repeat('#', ((6 * l.load + l.capacity - 1) / l.capacity)::int), 6, '.')
 			WHEN l.load > l.capacity THEN '#####>' END AS bar,
-		l.cause
+		l.cause, l.measured
 	FROM @extschema@._server_loads() l;
 SET LOCAL search_path = @extschema@, pg_temp;
 REVOKE ALL ON balancer_load FROM PUBLIC;
@@ -527,6 +537,7 @@ COMMENT ON COLUMN balancer_load.capacity IS 'in users';
 COMMENT ON COLUMN balancer_load.percent IS '100 x load / capacity';
 COMMENT ON COLUMN balancer_load.bar IS 'percent as a bar of six characters; the last is > if load is above capacity';
 COMMENT ON COLUMN balancer_load.cause IS 'why it is in this state, what a failover has to do with it (whose rooms it takes, or where its own go), and why users are unknown';
+COMMENT ON COLUMN balancer_load.measured IS '100 x the share of its capacity in use that server_heartbeat() last reported; NULL: no report of it is fresh';
 
 CREATE VIEW balancer_rooms AS
 	SELECT r.room_id, r.server, r.users, r.users_elsewhere, r.expected_users, r.pinned, r.reason, r.assigned_at,

@@ -22,6 +22,7 @@ SELECT get_or_assign_server('r' || i, NULL, 20) FROM generate_series(1, 6) i;
 INSERT INTO app_sessions SELECT 'r1', i, CASE WHEN i < 5 THEN 'gxy1' ELSE 'gxy2' END FROM generate_series(1, 6) i;
 SELECT * FROM balancer_load;
 SET gxy_balancer.failover_delay = '1h';
+SET gxy_balancer.recovery_delay = 0;
 SELECT set_server_state('gxy2', 'draining'), server_heartbeat('gxy3', false), set_server_state('gxy1', 'offline');
 SELECT server, state, pool, rooms, cause FROM balancer_load;
 SELECT set_server_state('gxy3', 'draining');

@@ -67,7 +67,7 @@ GRANT EXECUTE ON FUNCTION trapped.get_or_assign_server(text, text, int), trapped
 	trapped.touch_room(text, int), trapped.touch_room(bigint, int), trapped.room_server(text), trapped.room_server(bigint)
 	TO regress_gxy_app;
 GRANT SELECT ON trapped.room_server_assignments TO regress_gxy_app;
-GRANT EXECUTE ON FUNCTION trapped.server_heartbeat(text, boolean), trapped.server_state(text) TO regress_gxy_monitor;
+GRANT EXECUTE ON FUNCTION trapped.server_heartbeat(text, boolean, real), trapped.server_state(text) TO regress_gxy_monitor;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA trapped TO regress_gxy_operator;
 GRANT SELECT, INSERT, UPDATE, DELETE ON trapped.balancer_servers, trapped.balancer_pins, trapped.balancer_room_sizes
 	TO regress_gxy_operator;
@@ -77,7 +77,7 @@ GRANT pg_monitor TO regress_gxy_operator;
 CREATE TABLE given (name text, value text);
 INSERT INTO given VALUES ('room', '7'), ('region', 'IL'), ('expected_users', '5'), ('users', '3'), ('server', 'gxy1'),
 	('target', 'gxy2'), ('max_rooms', '1'), ('grace', '0'), ('names', 'gxy1,gxy5'), ('state', 'draining'),
-	('healthy', 'true'), ('relation', 'app.live');
+	('healthy', 'true'), ('load', '0.5'), ('relation', 'app.live');
 CREATE TABLE calls (name text, statement text);
 INSERT INTO calls
 SELECT p.oid::regprocedure::text, format('SELECT * FROM trapped.%I(%s)', p.proname, string_agg(

@@ -9,6 +9,7 @@
 \i :helpers
 SET gxy_balancer.failover_delay = '1h';
 SET gxy_balancer.avg_room_occupancy = 10;
+SET gxy_balancer.recovery_delay = 0;
 CREATE VIEW pg_temp.failovers AS
 	SELECT from_server AS "from", to_server AS "to", due_at - declared_at AS delay, cause, rooms, outcome,
 		finished_at IS NOT NULL AS finished, recovered_at IS NOT NULL AS recovered

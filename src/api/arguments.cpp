@@ -54,6 +54,26 @@ users_argument(FunctionCallInfo fcinfo, int number, const char *name, int least)
 	return users;
 }
 
+std::optional<float>
+share_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	constexpr int most = 1000;
+
+	if (PG_ARGISNULL(number))
+		return std::nullopt;
+
+	float share = PG_GETARG_FLOAT4(number);
+
+	/* Also if it is not a number. */
+	if (!(share >= 0 && share <= most))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be between 0 and %d", name, most), errdetail("It is %g.", share),
+				 errhint("It is the share of the capacity in use: 0.5 is half of it. Pass NULL if "
+						 "it is not known.")));
+	return share;
+}
+
 std::string_view
 region_argument(FunctionCallInfo fcinfo, int number)
 {

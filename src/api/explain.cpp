@@ -25,8 +25,14 @@ namespace
 Datum
 score_of(const Server &server)
 {
-	Datum score = DirectFunctionCall2(numeric_div, NumericGetDatum(int64_to_numeric(server.load)),
-									  NumericGetDatum(int64_to_numeric(server.capacity)));
+	auto share_of = [](std::int64_t part, std::int64_t whole) {
+		return DirectFunctionCall2(numeric_div, NumericGetDatum(int64_to_numeric(part)),
+								   NumericGetDatum(int64_to_numeric(whole)));
+	};
+	Datum score = is_measured_fuller(server)
+					  ? DirectFunctionCall2(numeric_add, share_of(server.measured, full_measure),
+											share_of(server.awaited, server.capacity))
+					  : share_of(server.load, server.capacity);
 
 	return DirectFunctionCall2(numeric_round, score, Int32GetDatum(4));
 }
@@ -57,6 +63,16 @@ array_of(const Array<std::string_view> &names)
 		construct_array(elements, names.count, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+/* Returns how full a server is with the room, such as "12 + 10 of 400". */
+const char *
+fullness_in_words(const Server &server, const PoolFacts &pool_facts, const char *relation)
+{
+	return psprintf("%lld%s + %lld %s %lld", static_cast<long long>(users_in_force(server)),
+					is_measured_fuller(server) ? " measured" : "",
+					static_cast<long long>(pool_facts.addition), relation,
+					static_cast<long long>(server.capacity));
+}
+
 /* Returns the reason for the tier of a server that was not chosen. */
 const char *
 standing_in_words(const Server &server, const PoolServer &known, const Verdict &verdict,
@@ -75,17 +91,18 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 				return psprintf("empty, and the room is larger than any server: %lld > %lld",
 								static_cast<long long>(pool_facts.addition),
 								static_cast<long long>(server.capacity));
-			return psprintf("has room: %lld + %lld of %lld", static_cast<long long>(server.load),
-							static_cast<long long>(pool_facts.addition),
-							static_cast<long long>(server.capacity));
+			return psprintf("%s: %s",
+							server.held_back ? "back from an outage, leaves this room to others"
+											 : "has room",
+							fullness_in_words(server, pool_facts, "of"));
 		case Standing::over_capacity:
-			return psprintf("at capacity: %lld + %lld > %lld", static_cast<long long>(server.load),
-							static_cast<long long>(pool_facts.addition),
-							static_cast<long long>(server.capacity));
+			return psprintf("at capacity: %s", fullness_in_words(server, pool_facts, ">"));
 		case Standing::elsewhere:
 			return server.pool == ServerPool::standby
 					   ? "standby"
 					   : psprintf("reserved for %s", list_of(known.regions));
+		case Standing::recovering:
+			return psprintf("recovering until %s", time_of_day(known.recovering_until()));
 		case Standing::draining:
 			return "draining";
 		case Standing::offline:
@@ -150,6 +167,7 @@ add_numbers(Row *row, const Server &server, const PoolServer &known, const Predi
 		row->add(array_of(known.regions));
 	else
 		row->add_null();
+	row->add_if(!prediction.load_failure, is_measured_fuller(server) ? "measured" : "counted");
 }
 
 /* Adds the row of a room's server that is not in the pool, of which little is known. */
@@ -164,6 +182,7 @@ add_outside(Row *row, const Prediction &prediction)
 	for (int i = 0; i < 8; i++)
 		row->add_null();
 	row->add(name_of(ServerState::offline));
+	row->add_null();
 	row->add_null();
 	row->add_null();
 	row->put();

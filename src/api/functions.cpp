@@ -179,7 +179,7 @@ call_server_heartbeat(FunctionCallInfo fcinfo)
 
 	if (PG_ARGISNULL(1))
 		report_null("healthy");
-	PG_RETURN_BOOL(heartbeat(server, PG_GETARG_BOOL(1)));
+	PG_RETURN_BOOL(heartbeat(server, PG_GETARG_BOOL(1), share_argument(fcinfo, 2, "load")));
 }
 
 Datum

@@ -10,6 +10,20 @@
 namespace gxy
 {
 
+/* Returns the time of day of a time in the session's time zone, such as 14:05:09. */
+inline const char *
+time_of_day(TimestampTz time)
+{
+	pg_tm parts;
+	fsec_t fraction;
+	int zone;
+
+	if (TIMESTAMP_NOT_FINITE(time) ||
+		timestamp2tm(time, &zone, &parts, &fraction, nullptr, nullptr) != 0)
+		return timestamptz_to_str(time);
+	return psprintf("%02d:%02d:%02d", parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
 /* Returns "message: detail" of a failure, for a text column. */
 inline const char *
 in_words(const ReadFailure &failure)

@@ -8,6 +8,7 @@
 
 #include "api/memory_view.hpp"
 #include "api/result_set.hpp"
+#include "api/server_causes.hpp"
 #include "application/session_index.hpp"
 #include "application/source_query.hpp"
 #include "application/source_reader.hpp"
@@ -16,7 +17,9 @@
 #include "pg/settings.hpp"
 #include "placement/load_cache_refresh.hpp"
 #include "placement/server_load.hpp"
+#include "policy/failure_detector.hpp"
 #include "policy/placement_policy.hpp"
+#include "servers/heartbeats.hpp"
 #include "servers/pool.hpp"
 #include "shared/databases.hpp"
 #include "shared/launcher_claim.hpp"
@@ -28,93 +31,6 @@
 
 namespace gxy
 {
-namespace
-{
-
-/* Returns the number of servers to which a failover may move rooms. */
-int
-count_targets(const Pool &pool)
-{
-	return static_cast<int>(
-		std::count_if(pool.servers.begin(), pool.servers.end(), [](const PoolServer &server) {
-			return server.state == ServerState::online && server.pool != ServerPool::reserved;
-		}));
-}
-
-void
-add_part(StringInfo text, const char *part)
-{
-	appendStringInfo(text, "%s%s", text->len > 0 ? "; " : "", part);
-}
-
-/*
- * Says where the rooms of a failed server go now, and who moves them. by_load: the loads decide
- * where. Without a worker, calls move them one by one.
- */
-const char *
-movement(bool by_load, bool loads_known, const char *to)
-{
-	if (by_load && !loads_known)
-		return "rooms stay";
-	/* A standby does not know whether the primary has a worker, so it assumes one. */
-	if (has_workers() || RecoveryInProgress())
-		return psprintf("rooms are moving%s", to);
-	return psprintf("rooms move%s when called for (no worker)", to);
-}
-
-/* The same for a server of the pool, also before its failover is due. */
-const char *
-plan_for_rooms(const Pool &pool, int index, int targets, bool loads_known, TimestampTz now)
-{
-	const Failover &failover = pool.servers[index].failover;
-	const char *to =
-		failover.target.empty() ? "" : psprintf(" to %s", copy_of(failover.target).data());
-
-	if (targets == 0)
-		return "rooms stay, no other server is online";
-	if (!failover.counts(now, Viewpoint::worker))
-		return failover.on_call ? psprintf("rooms move%s when called for, others later", to)
-								: psprintf("rooms will move%s", to);
-	return movement(
-		pool.locate(pool.servers[index].name, DT_NOEND, now, Viewpoint::worker).stranded,
-		loads_known, to);
-}
-
-/* Why a server outside of the pool is offline. If the pool is written its rooms move. */
-const char *
-cause_outside(const Pool &pool, int targets, bool loads_known)
-{
-	return targets == 0 || !pool.written
-			   ? "not in the pool"
-			   : psprintf("not in the pool; %s", movement(true, loads_known, ""));
-}
-
-/* Returns why a server is in its state and which failovers concern it; empty if none of both. */
-const char *
-cause_of(const Pool &pool, int index, int targets, bool loads_known, TimestampTz now)
-{
-	const PoolServer &server = pool.servers[index];
-	StringInfoData cause;
-
-	initStringInfo(&cause);
-	if (pool.is_default)
-		add_part(&cause, "default pool");
-	if (server.wanted != ServerState::online)
-		add_part(&cause, psprintf("set %s", name_of(server.wanted)));
-	if (!server.healthy)
-		add_part(&cause, server.silent ? "silent" : "reported unhealthy");
-	if (server.failover.active && server.failover.pending)
-		add_part(&cause, plan_for_rooms(pool, index, targets, loads_known, now));
-	for (int claimant : pool.claims_on(index))
-		add_part(&cause, psprintf("%s for %s",
-								  pool.servers[claimant].failover.counts(now, Viewpoint::caller)
-									  ? "stands in"
-									  : "will stand in",
-								  copy_of(pool.servers[claimant].name).data()));
-	return cause.data;
-}
-
-} // namespace
 
 /*
  * Counts the loads of the pool's servers. If extended is not nullptr, sets it to the pool with
@@ -138,6 +54,17 @@ count_now(const Pool &pool, const SessionIndex &session_index, const Rules &rule
 	return loads;
 }
 
+/* Returns a measurement in percent, with one decimal. */
+static Datum
+percent_of(const Measurement &measurement)
+{
+	Datum percent =
+		DirectFunctionCall2(numeric_div, NumericGetDatum(int64_to_numeric(measurement.load)),
+							NumericGetDatum(int64_to_numeric(full_measure / 100)));
+
+	return DirectFunctionCall2(numeric_round, percent, Int32GetDatum(1));
+}
+
 void
 report_server_loads(FunctionCallInfo fcinfo)
 {
@@ -154,6 +81,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 		session_index =
 			SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 	});
+	const Measurement *measurements = read_measurements(current, deadline);
 	ServerLoads loads = count_now(current, session_index, rules, now, deadline, &shown);
 	int targets = count_targets(shown);
 	Row row(fcinfo);
@@ -179,6 +107,10 @@ report_server_loads(FunctionCallInfo fcinfo)
 		row.add_if(!failure, load.load(rules));
 		row.add_if(in_pool, server.capacity_in_force());
 		row.add_optional(cause);
+		if (in_pool && is_fresh(measurements[i], now, measured_lifetime()))
+			row.add(percent_of(measurements[i]));
+		else
+			row.add_null();
 		row.put();
 	}
 }

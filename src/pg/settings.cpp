@@ -31,6 +31,7 @@ int max_shared_memory;
 int failover_delay;
 bool failover_on_call;
 int heartbeat_timeout;
+int recovery_delay;
 } // namespace setting
 
 namespace
@@ -199,6 +200,41 @@ current_rules()
 				 .join_window = microseconds(join_window)};
 }
 
+std::int64_t
+measured_lifetime()
+{
+	return microseconds(setting::heartbeat_timeout > 0 ? setting::heartbeat_timeout : 30 * 1000);
+}
+
+static void
+define_times_of_failovers()
+{
+	/* A server that restarts within seconds keeps its rooms, and its users reconnect to it. */
+	define_milliseconds("gxy_balancer.failover_delay",
+						"How long a server is offline before its rooms are moved.",
+						&setting::failover_delay, 5 * 1000, 0);
+
+	/*
+	 * A user who is sent to a server that is offline cannot join; one who is sent elsewhere may
+	 * split the room.
+	 */
+	DefineCustomBoolVariable(
+		"gxy_balancer.failover_on_call",
+		"Whether callers get a room's new server at once, not after failover_delay.",
+		"As it was when the failover was declared.", &setting::failover_on_call, false, PGC_SUSET,
+		0, nullptr, nullptr, nullptr);
+
+	/* A monitor on the same machine stops together with the server, so missing heartbeats count. */
+	define_milliseconds("gxy_balancer.heartbeat_timeout",
+						"A server not heard of for longer is unhealthy; 0: never.",
+						&setting::heartbeat_timeout, 0, 0);
+
+	/* A server that comes and goes is empty each time, and would draw every new room each time. */
+	define_milliseconds("gxy_balancer.recovery_delay",
+						"How long a server is healthy again before it takes new rooms; 0: at once.",
+						&setting::recovery_delay, 10 * 1000, 0);
+}
+
 static void
 define_times()
 {
@@ -235,26 +271,6 @@ define_times()
 		"gxy_balancer.load_max_age",
 		"How old a count of the load may be that new rooms are placed by; 0 counts for each.",
 		&setting::load_max_age, 1000, 0);
-
-	/* A server that restarts within seconds keeps its rooms, and its users reconnect to it. */
-	define_milliseconds("gxy_balancer.failover_delay",
-						"How long a server is offline before its rooms are moved.",
-						&setting::failover_delay, 5 * 1000, 0);
-
-	/*
-	 * A user who is sent to a server that is offline cannot join; one who is sent elsewhere may
-	 * split the room.
-	 */
-	DefineCustomBoolVariable(
-		"gxy_balancer.failover_on_call",
-		"Whether callers get a room's new server at once, not after failover_delay.",
-		"As it was when the failover was declared.", &setting::failover_on_call, false, PGC_SUSET,
-		0, nullptr, nullptr, nullptr);
-
-	/* A monitor on the same machine stops together with the server, so missing heartbeats count. */
-	define_milliseconds("gxy_balancer.heartbeat_timeout",
-						"A server not heard of for longer is unhealthy; 0: never.",
-						&setting::heartbeat_timeout, 0, 0);
 
 	/* A minute suffices for a grace of 90 s. PGC_SIGHUP: one launcher serves all databases. */
 	DefineCustomIntVariable("gxy_balancer.cleanup_interval",
@@ -321,6 +337,7 @@ define_settings(void (*servers_changed)())
 							PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
 
 	define_times();
+	define_times_of_failovers();
 	define_debug_delay();
 	MarkGUCPrefixReserved("gxy_balancer");
 }

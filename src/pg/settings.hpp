@@ -33,6 +33,7 @@ extern int max_shared_memory; /* kilobytes */
 extern int failover_delay;
 extern bool failover_on_call;
 extern int heartbeat_timeout; /* 0: missing heartbeats are ignored */
+extern int recovery_delay;	  /* 0: a server that is healthy again takes new rooms at once */
 } // namespace setting
 
 /* Defines all settings. servers_changed is called before default_servers changes. */
@@ -47,6 +48,12 @@ microseconds(int milliseconds)
 {
 	return static_cast<std::int64_t>(milliseconds) * 1000;
 }
+
+/*
+ * How long a measured load counts, in microseconds: heartbeat_timeout, or 30 s if that is 0. By
+ * then the server counts as silent, or its monitor no longer measures.
+ */
+std::int64_t measured_lifetime();
 
 /* Iterates over a comma-separated list of names and trims white space. A blank list has no name. */
 class NameList

@@ -86,6 +86,7 @@ gather_input_for_move(const Pool &pool, TimestampTz now, Deadline deadline)
 	input.session_index =
 		SessionIndex::build(input.pool->sessions, SessionColumns::with_servers, now, deadline);
 	input.silent = silent_servers(*input.pool, now, deadline);
+	input.measurements = read_measurements(*input.pool, deadline);
 	return input;
 }
 
@@ -94,6 +95,24 @@ index_sessions(const PlacementRequest &request, PlacementInput *input, SessionCo
 {
 	input->session_index =
 		SessionIndex::build(input->pool->sessions, wanted, request.now, request.deadline);
+	input->measurements = read_measurements(*input->pool, request.deadline);
+}
+
+/* Sets which servers are back from an outage, and which of these leave the room to others. */
+static void
+describe_recoveries(const Pool &pool, std::string_view room, TimestampTz now, Server *servers)
+{
+	bool any_returns = false;
+
+	if (elapsed(pool.last_recovery, now) > microseconds(setting::recovery_delay) + return_time)
+		return;
+	for (int i = 0; i < pool.servers.count; i++)
+	{
+		servers[i].recovery = pool.servers[i].recovery(now);
+		any_returns = any_returns || servers[i].recovery == Recovery::returning;
+	}
+	if (any_returns)
+		hold_back_returning(servers, pool.servers.count, name_hash(room));
 }
 
 /*
@@ -119,10 +138,14 @@ describe_servers(const PlacementRequest &request, const PlacementInput &input, S
 			servers[i].state = ServerState::offline;
 	for (int i = 0; i < count && pool.has_regions; i++)
 		servers[i].region = pool.servers[i].fit(request.region);
+	for (int i = 0; i < count && input.measurements != nullptr; i++)
+		if (is_fresh(input.measurements[i], request.now, measured_lifetime()))
+			servers[i].measured = input.measurements[i].load;
 	if (pinned >= 0)
 		servers[pinned].pinned = true;
 	if (leaving >= 0)
 		servers[leaving].state = ServerState::offline;
+	describe_recoveries(pool, room, request.now, servers);
 	if (!request.leaving.empty() || input.session_index.users_in(room) == 0)
 		return;
 	for (int i = 0; i < count; i++)
@@ -151,11 +174,7 @@ count_servers(const PlacementRequest &request, const PlacementInput &input,
 
 	Server *servers = list_servers(request, input);
 
-	for (int i = 0; i < input.pool->servers.count; i++)
-	{
-		servers[i].load = loads[i].load(input.rules);
-		servers[i].rooms = loads[i].rooms;
-	}
+	loads.fill_in(servers, input.pool->servers.count, input.rules);
 	return servers;
 }
 
@@ -184,6 +203,8 @@ reason_of(const Decision &decision, const Server &server, const PlacementRequest
 		case Standing::elsewhere:
 			return server.pool == ServerPool::standby ? "standby, no other server online"
 													  : "other region, no other server online";
+		case Standing::recovering:
+			return "recovering, no other server online";
 		case Standing::draining:
 			return "draining, no server online";
 		case Standing::offline:

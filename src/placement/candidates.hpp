@@ -10,6 +10,7 @@
 #include "application/source_query.hpp"
 #include "pg/compat.hpp"
 #include "pg/lock_timeout.hpp"
+#include "policy/failure_detector.hpp"
 #include "policy/placement_policy.hpp"
 #include "servers/pool.hpp"
 #include "tables/assignments.hpp"
@@ -54,6 +55,8 @@ struct PlacementInput
 	int occasions = 0; /* occasions behind a learned size */
 	/* by server: no heartbeat for heartbeat_timeout; nullptr: none */
 	const bool *silent = nullptr;
+	/* by server; nullptr: read with the sessions, or filled in by the load cache */
+	const Measurement *measurements = nullptr;
 
 	/* Returns the users that the policy expects in the room. */
 	std::int64_t expected() const
@@ -74,7 +77,7 @@ PlacementInput gather_input(const PlacementRequest &request);
  */
 PlacementInput gather_input_for_move(const Pool &pool, TimestampTz now, Deadline deadline);
 
-/* Reads the sessions into the input. */
+/* Reads the sessions and the measured loads into the input. */
 void index_sessions(const PlacementRequest &request, PlacementInput *input,
 					SessionColumns wanted = SessionColumns::with_servers);
 

@@ -13,6 +13,8 @@
 #include "pg/debug_delay.hpp"
 #include "pg/settings.hpp"
 #include "placement/server_load.hpp"
+#include "policy/failure_detector.hpp"
+#include "servers/heartbeats.hpp"
 #include "shared/header.hpp"
 #include "tables/catalog.hpp"
 
@@ -71,6 +73,22 @@ read_prepared_rows(const BaselineCount &count, const PlacementRequest &request,
 	});
 }
 
+/*
+ * Stores the measurements of the rows: a restart has lost those in shared memory. Not in a
+ * transaction that has written: its own rows may be rolled back.
+ */
+void
+restore_measurements(const Pool &pool, const PoolLoadCache &cache, Deadline deadline)
+{
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		return;
+
+	const Measurement *measurements = read_measurements(pool, deadline);
+
+	for (int i = 0; i < pool.servers.count; i++)
+		restore_measurement(cache.cache, relations().health, cache.slots[i], measurements[i]);
+}
+
 BaselineResult
 count_all(const BaselineCount &count, const PlacementRequest &request, const PlacementInput &input,
 		  const Assignments &assignments, const PoolLoadCache &cache)
@@ -90,9 +108,11 @@ count_all(const BaselineCount &count, const PlacementRequest &request, const Pla
 	for (int i = 0; i < pool.servers.count; i++)
 		result.servers.push(BaselineServer{
 			.slot = cache.slots[i],
-			.load = {.users = loads[i].users + loads[i].expected, .rooms = loads[i].rooms}});
+			.load = {.users = loads[i].users + loads[i].expected, .rooms = loads[i].rooms},
+			.present = loads[i].users});
 	result.orphans = loads.unassigned();
 	result.has_sessions = pool.sessions.exists();
+	restore_measurements(pool, cache, request.deadline);
 	if (count.wants_prepared)
 		read_prepared_rows(count, request, input, assignments, cache.cache, &result);
 	return result;
@@ -258,6 +278,9 @@ reserve(const PoolLoadCache &cache, const PlacementRequest &request, const Place
 								  .room = name_hash(request.room->view()),
 								  .room_examined = examined,
 								  .expected = input.expected(),
+								  .now = request.now,
+								  .measurement_table = relations().health,
+								  .measured_lifetime = measured_lifetime(),
 								  .load = load,
 								  .rules = &input.rules,
 								  .server_count = input.pool->servers.count,

@@ -219,6 +219,17 @@ with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot 
 	return extended;
 }
 
+void
+ServerLoads::fill_in(Server *servers, int count, const Rules &rules) const
+{
+	for (int i = 0; i < count; i++)
+	{
+		servers[i].load = loads[i].load(rules);
+		servers[i].rooms = loads[i].rooms;
+		servers[i].awaited = loads[i].expected;
+	}
+}
+
 Load
 load_of(const RoomUse &use, const Rules &rules)
 {

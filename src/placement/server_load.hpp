@@ -69,6 +69,9 @@ public:
 
 	const ServerLoad &operator[](int server) const { return loads[server]; }
 
+	/* Fills in what the policy compares; servers are in the pool's order. */
+	void fill_in(Server *servers, int count, const Rules &rules) const;
+
 	/* Adds a room that was placed after the count. */
 	void add(int server, std::int64_t room_load)
 	{

@@ -6,6 +6,8 @@
  */
 #include "policy/failure_detector.hpp"
 
+#include <cmath>
+
 #include "policy/time_arithmetic.hpp"
 
 namespace gxy
@@ -15,6 +17,20 @@ bool
 is_silent(const HeartbeatReport &report, std::int64_t now, std::int64_t timeout)
 {
 	return report.healthy && elapsed(report.counts_from, now) > timeout;
+}
+
+std::int64_t
+in_millionths(float share)
+{
+	return static_cast<std::int64_t>(std::llround(static_cast<double>(share) * 1e6));
+}
+
+bool
+is_fresh(const Measurement &measurement, std::int64_t now, std::int64_t lifetime)
+{
+	const std::int64_t age = elapsed(measurement.at, now);
+
+	return measurement.at != 0 && age <= lifetime && age >= -lifetime;
 }
 
 HeartbeatSummary

@@ -24,6 +24,22 @@ struct HeartbeatReport
 	bool healthy = true;
 };
 
+/* A server's load as its monitor has measured it. */
+struct Measurement
+{
+	std::int64_t load = 0; /* share of its capacity in use, in millionths */
+	std::int64_t at = 0;   /* 0: none */
+};
+
+/* Converts a reported share, 0 to 1000, to millionths. */
+std::int64_t in_millionths(float share);
+
+/*
+ * Whether a measurement still counts, lifetime microseconds from its time. One that is further
+ * ahead than that was made before the clock was set back.
+ */
+bool is_fresh(const Measurement &measurement, std::int64_t now, std::int64_t lifetime);
+
 struct HeartbeatSummary
 {
 	int reporting = 0; /* servers that are healthy, or sent a heartbeat within the timeout */

@@ -16,7 +16,7 @@ namespace gxy
 namespace
 {
 
-/* 12 digits of load times 9 of capacity are more than 64 bits hold. */
+/* 12 digits of load, 6 of millionths and 9 of capacity are more than 64 bits hold. */
 using Wide = __int128;
 
 using Order = std::strong_ordering;
@@ -25,7 +25,26 @@ bool
 takes_new_rooms(const Server &server)
 {
 	return server.state == ServerState::online && server.pool == ServerPool::primary &&
-		   server.region != RegionFit::foreign;
+		   server.region != RegionFit::foreign && server.recovery != Recovery::recovering;
+}
+
+/*
+ * How many users the measurement stands for, and those still awaited, in millionths of a user; 0 if
+ * there is none.
+ */
+Wide
+measured_users(const Server &server)
+{
+	if (server.measured == 0)
+		return 0;
+	return Wide{server.measured} * server.capacity + Wide{server.awaited} * full_measure;
+}
+
+/* Users by load or by measurement, whichever is more, in millionths of a user. */
+Wide
+users_of(const Server &server)
+{
+	return std::max(Wide{server.load} * full_measure, measured_users(server));
 }
 
 Standing
@@ -44,6 +63,8 @@ standing_of(const Server &server, bool fits)
 		return Standing::offline;
 	if (server.state == ServerState::draining)
 		return Standing::draining;
+	if (server.recovery == Recovery::recovering)
+		return Standing::recovering;
 	if (!takes_new_rooms(server))
 		return Standing::elsewhere;
 	if (!fits)
@@ -59,11 +80,11 @@ by_position(const Server &a, const Server &b)
 	return a.name <=> b.name;
 }
 
-/* By load/capacity, as exact fractions: rounded, unequal servers could tie. */
+/* By users/capacity, as exact fractions: rounded, unequal servers could tie. */
 Order
 by_load(const Server &a, const Server &b)
 {
-	if (const Order order = Wide{a.load} * b.capacity <=> Wide{b.load} * a.capacity; order != 0)
+	if (const Order order = users_of(a) * b.capacity <=> users_of(b) * a.capacity; order != 0)
 		return order;
 	if (const Order order = a.rooms <=> b.rooms; order != 0)
 		return order;
@@ -116,11 +137,16 @@ compare(const Server &a, const Verdict &va, const Server &b, const Verdict &vb, 
 			break;
 		case Standing::own_region:
 		case Standing::general:
+			if (const Order order = a.held_back <=> b.held_back; order != 0)
+				return order;
 			return by_preference(a, b, strategy);
 		case Standing::over_capacity:
+			if (const Order order = a.held_back <=> b.held_back; order != 0)
+				return order;
 			/* Priority and sequence apply only to servers that have room. */
 			return by_load(a, b);
 		case Standing::elsewhere:
+		case Standing::recovering:
 		case Standing::draining:
 		case Standing::offline:
 			return by_last_resort(a, va, b, vb, strategy);
@@ -131,7 +157,84 @@ compare(const Server &a, const Verdict &va, const Server &b, const Verdict &vb, 
 	return by_position(a, b);
 }
 
+/* Spreads the bits of a number over all bits: the finalizer of SplitMix64. */
+std::uint64_t
+mix(std::uint64_t bits)
+{
+	bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9U;
+	bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebU;
+	return bits ^ (bits >> 31);
+}
+
+/* The server's number for this room, for a choice by the highest number. */
+std::uint64_t
+number_for(const Server &server, std::uint64_t room)
+{
+	std::uint64_t number = room;
+
+	for (const char c : server.name)
+		number = mix(number + static_cast<unsigned char>(c) + 1);
+	return number;
+}
+
+void
+hold_back(Server *servers, int count, RegionFit region, std::uint64_t room)
+{
+	std::uint64_t takers = 0;
+	std::uint64_t returning = 0;
+	Server *chosen = nullptr;
+	std::uint64_t highest = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		Server &server = servers[i];
+		if (!takes_new_rooms(server) || server.region != region)
+			continue;
+		takers++;
+		if (server.recovery != Recovery::returning)
+			continue;
+		returning++;
+		server.held_back = true;
+		const std::uint64_t number = number_for(server, room);
+		if (chosen == nullptr || number > highest ||
+			(number == highest && by_position(server, *chosen) < 0))
+		{
+			chosen = &server;
+			highest = number;
+		}
+	}
+	if (chosen != nullptr && mix(room) % takers < returning)
+		chosen->held_back = false;
+}
+
 } // namespace
+
+Recovery
+recovery_after(std::int64_t age, std::int64_t delay)
+{
+	if (delay <= 0 || age < -delay || age >= delay + return_time)
+		return Recovery::none;
+	return age < delay ? Recovery::recovering : Recovery::returning;
+}
+
+bool
+is_measured_fuller(const Server &server)
+{
+	return measured_users(server) > Wide{server.load} * full_measure;
+}
+
+std::int64_t
+users_in_force(const Server &server)
+{
+	return static_cast<std::int64_t>((users_of(server) + full_measure - 1) / full_measure);
+}
+
+void
+hold_back_returning(Server *servers, int count, std::uint64_t room)
+{
+	for (const RegionFit region : {RegionFit::own, RegionFit::general})
+		hold_back(servers, count, region, room);
+}
 
 int
 tier(Standing standing)
@@ -148,6 +251,7 @@ tier(Standing standing)
 		case Standing::over_capacity:
 			return 3;
 		case Standing::elsewhere:
+		case Standing::recovering:
 			return 4;
 		case Standing::draining:
 			return 5;
@@ -178,8 +282,10 @@ Verdict
 judge(const Server &server, const PoolFacts &pool_facts)
 {
 	/* Subtracted, not added, so that no load can overflow the sum. */
-	const bool below_capacity = server.load <= server.capacity - pool_facts.addition;
-	const bool fits = below_capacity || (pool_facts.outsized && server.load == 0);
+	const bool below_capacity =
+		users_of(server) <= Wide{server.capacity - pool_facts.addition} * full_measure;
+	const bool is_empty = server.load == 0 && server.measured < full_measure;
+	const bool fits = below_capacity || (pool_facts.outsized && is_empty);
 
 	return {.standing = standing_of(server, fits), .fits = fits};
 }

@@ -68,6 +68,27 @@ struct Rules
 	std::int64_t join_window = 10 * 60 * 1'000'000LL; /* microseconds, >= 0 */
 };
 
+/* Where a server stands after an outage. */
+enum class Recovery : std::uint8_t
+{
+	none,		/* it had none, or that was long ago */
+	recovering, /* too few good heartbeats yet: no new rooms */
+	returning	/* its share of new rooms, and no more, although it is the least loaded */
+};
+
+/* How long a server is returning after it was recovering, in microseconds. */
+inline constexpr std::int64_t return_time = 60 * 1'000'000LL;
+
+/*
+ * age: microseconds since the first good heartbeat after the last bad one. delay: how long a server
+ * is recovering; 0: servers come back at once. A clock that was set back prolongs the delay at most
+ * once.
+ */
+Recovery recovery_after(std::int64_t age, std::int64_t delay);
+
+/* The unit of Server::measured: all of the capacity. */
+inline constexpr std::int64_t full_measure = 1'000'000;
+
 /* One server as it stands at the moment of the decision. */
 struct Server
 {
@@ -83,7 +104,33 @@ struct Server
 	ServerState state = ServerState::online;
 	RegionFit region = RegionFit::general;
 	bool pinned = false; /* the room being placed is pinned to this server */
+	/* users who are expected and not there yet, whom no measurement can show */
+	std::int64_t awaited = 0;
+	/*
+	 * The share of its capacity in use, in millionths, as its monitor has measured it; 0 if no
+	 * measurement is fresh.
+	 */
+	std::int64_t measured = 0;
+	Recovery recovery = Recovery::none;
+	bool held_back = false; /* see hold_back_returning() */
 };
+
+/*
+ * Whether the measurement decides how full the server is: measured plus awaited / capacity is more
+ * than load / capacity.
+ */
+bool is_measured_fuller(const Server &server);
+
+/* Returns by how many users a server counts: its load, or those the measurement stands for. */
+std::int64_t users_in_force(const Server &server);
+
+/*
+ * Sets held_back for each returning server that is to leave the room to others. Of k servers that
+ * may take the room by their state and region, c of which are returning, the c get c rooms in k:
+ * one of them, which the hash of the room's id chooses, is not held back. A server that is held
+ * back still comes before servers that are full, so one that is alone takes every room.
+ */
+void hold_back_returning(Server *servers, int count, std::uint64_t room);
 
 /* The reason for a server's place in the order, best first. */
 enum class Standing : std::uint8_t
@@ -94,6 +141,7 @@ enum class Standing : std::uint8_t
 	general,	   /* for every region, with room */
 	over_capacity, /* own region or general, but full */
 	elsewhere,	   /* online, but of another region or a standby */
+	recovering,	   /* online, but its outage was a moment ago */
 	draining,
 	offline,
 	excluded /* reserved for pins and moves */

@@ -94,12 +94,7 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 								.leaving = room.server};
 
 	describe_servers(request, spread->input, spread->servers);
-	for (int i = 0; i < pool.servers.count; i++)
-	{
-		spread->servers[i].load = spread->loads[i].load(spread->input.rules);
-		spread->servers[i].rooms = spread->loads[i].rooms;
-	}
-
+	spread->loads.fill_in(spread->servers, pool.servers.count, spread->input.rules);
 	expect_current_users(&spread->input, room, now);
 
 	std::int64_t load = spread->input.expected();

@@ -84,7 +84,7 @@ look_at_standbys(const Pool &pool, TimestampTz now, Deadline deadline)
 	return found;
 }
 
-/* Standbys that are online and have no rooms, in the order in which they are claimed. */
+/* Standbys that are online, not recovering and have no rooms, in the order of claims. */
 struct FreeStandbys
 {
 	Array<int> servers;
@@ -95,13 +95,14 @@ struct FreeStandbys
 };
 
 FreeStandbys
-free_standbys(const Pool &pool, const Occupancy &occupancy)
+free_standbys(const Pool &pool, const Occupancy &occupancy, TimestampTz now)
 {
 	FreeStandbys standbys;
 
 	for (int i = 0; i < pool.servers.count; i++)
 		if (pool.servers[i].pool == ServerPool::standby &&
-			pool.servers[i].state == ServerState::online && !occupancy.taken[i])
+			pool.servers[i].state == ServerState::online &&
+			pool.servers[i].recovery(now) != Recovery::recovering && !occupancy.taken[i])
 			standbys.servers.push(i);
 	std::sort(standbys.servers.begin(), standbys.servers.end(), [&pool](int a, int b) {
 		const PoolServer &left = pool.servers[a];
@@ -119,7 +120,7 @@ free_standbys(const Pool &pool, const Occupancy &occupancy)
 FailoverPlan
 plan_failovers(const Pool &pool, TimestampTz now, Deadline deadline)
 {
-	FreeStandbys standbys = free_standbys(pool, look_at_standbys(pool, now, deadline));
+	FreeStandbys standbys = free_standbys(pool, look_at_standbys(pool, now, deadline), now);
 	int *target_of =
 		static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(pool.servers.count + 1)));
 	FailoverPlan plan;

@@ -3,7 +3,7 @@
  *
  * Its times change every second and are not in the backends' copies of the pool. So the table is
  * read when they matter: by a placement, by a heartbeat and by the worker, and only if
- * heartbeat_timeout is not 0.
+ * heartbeat_timeout is not 0. Measured loads are read where a load is counted.
  */
 #include "servers/heartbeats.hpp"
 
@@ -11,7 +11,9 @@
 #include "pg/rows.hpp"
 #include "pg/settings.hpp"
 #include "policy/time_arithmetic.hpp"
+#include "shared/header.hpp"
 #include "shared/launcher_claim.hpp"
+#include "shared/load_cache.hpp"
 #include "shared/status.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
@@ -48,6 +50,32 @@ read_reports(const Pool &pool, Deadline deadline)
 		read.ahead = read.ahead || std::max(report.last_heartbeat, report.counts_from) > far_ahead;
 	});
 	UnregisterSnapshot(snapshot);
+	return read;
+}
+
+const Measurement *
+read_measurements(const Pool &pool, Deadline deadline)
+{
+	Size count = static_cast<Size>(pool.servers.count);
+	Measurement *read =
+		static_cast<Measurement *>(palloc0(sizeof(Measurement) * std::max<Size>(count, 1)));
+	Oid table = lock_table(&Relations::health, AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	for_each_row_of(table, snapshot, [&](const Row &row) {
+		int at = pool.find(row.text(health_server).value_or(""));
+		std::optional<float> load = row.real(health_load);
+		std::optional<TimestampTz> since = row.time(health_load_at);
+
+		if (at >= 0 && load && since)
+			read[at] = {.load = in_millionths(*load), .at = *since};
+	});
+	UnregisterSnapshot(snapshot);
+	/* A standby has only the rows. */
+	LoadCache *cache = RecoveryInProgress() || has_other_layout() ? nullptr : load_cache();
+
+	for (int i = 0; i < pool.servers.count && cache != nullptr; i++)
+		take_newer_measurement(cache, table, pool.servers[i].hash, &read[i]);
 	return read;
 }
 

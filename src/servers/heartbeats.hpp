@@ -33,4 +33,10 @@ HeartbeatReports read_reports(const Pool &pool, Deadline deadline);
  */
 const bool *silent_servers(const Pool &pool, TimestampTz now, Deadline deadline);
 
+/*
+ * Returns for each server of the pool its newest measurement: from its row, or from shared memory
+ * if that has a newer one. palloc'd.
+ */
+const Measurement *read_measurements(const Pool &pool, Deadline deadline);
+
 } // namespace gxy

@@ -40,7 +40,11 @@ plain_server(const PoolServer &server)
 				  .pool = server.pool,
 				  .state = server.state,
 				  .region = RegionFit::general,
-				  .pinned = false};
+				  .pinned = false,
+				  .awaited = 0,
+				  .measured = 0,
+				  .recovery = Recovery::none,
+				  .held_back = false};
 }
 
 std::span<const int>
@@ -58,6 +62,18 @@ Pool::in_order() const
 											   : left.name < right.name;
 	});
 	return order.span();
+}
+
+Recovery
+PoolServer::recovery(TimestampTz now) const
+{
+	return recovery_after(elapsed(recovered_at, now), microseconds(setting::recovery_delay));
+}
+
+TimestampTz
+PoolServer::recovering_until() const
+{
+	return later(recovered_at, microseconds(setting::recovery_delay));
 }
 
 std::span<const std::string_view>

@@ -80,11 +80,16 @@ struct PoolServer
 	bool reported = false; /* a monitor has reported it */
 	bool healthy = true;   /* as last reported */
 	bool silent = false;   /* unhealthy because no report came, not by a report */
+	/* the first good heartbeat after the last bad one; DT_NOBEGIN: none */
+	TimestampTz recovered_at = DT_NOBEGIN;
 	Failover failover;
 	Array<std::string_view> regions;
 
 	int capacity_in_force() const;
 	RegionFit fit(std::string_view caller_region) const; /* "": none */
+	/* By recovery_delay; a matter of time, so that no row changes when the delay is over. */
+	Recovery recovery(TimestampTz now) const;
+	TimestampTz recovering_until() const;
 };
 
 /* The server for the policy, without what depends on a room. capacity 0: default_capacity. */
@@ -112,8 +117,9 @@ struct Pool
 	 */
 	Array<Server> plain;
 	bool has_regions = false;
-	NameInterner numbers; /* of the servers */
-	bool written = false; /* balancer_servers has rows */
+	TimestampTz last_recovery = DT_NOBEGIN; /* the latest recovered_at */
+	NameInterner numbers;					/* of the servers */
+	bool written = false;					/* balancer_servers has rows */
 	/* it has never had rows: the servers are those of default_servers */
 	bool is_default = false;
 	Array<Pin> pins; /* sorted by room */

@@ -120,6 +120,7 @@ digest_of(const PoolServer &server)
 								   static_cast<std::uint64_t>(server.capacity),
 								   static_cast<std::uint64_t>(server.pool),
 								   static_cast<std::uint64_t>(server.state),
+								   static_cast<std::uint64_t>(server.recovered_at),
 								   static_cast<std::uint64_t>(failover.active),
 								   static_cast<std::uint64_t>(failover.on_call),
 								   static_cast<std::uint64_t>(failover.due_at),
@@ -189,6 +190,8 @@ read_health(Pool *pool, Snapshot snapshot)
 		server.reported = true;
 		server.healthy = row.boolean(health_healthy).value_or(true);
 		server.silent = !server.healthy && row.time(health_last_heartbeat) < row.time(health_since);
+		server.recovered_at = row.time(health_recovered_at).value_or(DT_NOBEGIN);
+		pool->last_recovery = std::max(pool->last_recovery, server.recovered_at);
 		if (!server.healthy)
 			server.state = ServerState::offline;
 	});

@@ -14,6 +14,7 @@
 #include "policy/time_arithmetic.hpp"
 #include "servers/failover.hpp"
 #include "servers/heartbeats.hpp"
+#include "shared/load_cache.hpp"
 #include "shared/status.hpp"
 #include "tables/catalog.hpp"
 #include "tables/notification.hpp"
@@ -37,30 +38,36 @@ heartbeat_interval()
 
 /* Updates the time of the last heartbeat. Skips the row if another transaction is updating it. */
 void
-refresh(std::string_view server, TimestampTz now, Deadline deadline)
+refresh(std::string_view server, std::optional<float> load, TimestampTz now, Deadline deadline)
 {
 	/* One that is yet to come was written before the clock was set back. */
-	const char *sql = "UPDATE %s SET last_heartbeat = $2, counts_from = $2 WHERE server = "
+	const char *sql = "UPDATE %s SET last_heartbeat = $2, counts_from = $2, "
+					  "load = coalesce($4, load), "
+					  "load_at = CASE WHEN $4 IS NULL THEN load_at ELSE $2 END WHERE server = "
 					  "(SELECT h.server FROM %s h WHERE h.server = $1 AND "
 					  "(h.last_heartbeat <= $3 OR h.last_heartbeat > $2) FOR UPDATE SKIP LOCKED)";
 
 	(void) run_as_owner(&Relations::health, deadline, sql,
 						{Argument::of(server), Argument::of_time(now),
-						 Argument::of_time(now - heartbeat_interval())});
+						 Argument::of_time(now - heartbeat_interval()), Argument::of(load)});
 }
 
 void
-write_down(std::string_view server, bool healthy, TimestampTz now, Deadline deadline)
+write_down(std::string_view server, bool healthy, std::optional<float> load, TimestampTz now,
+		   Deadline deadline)
 {
 	(void) run_as_owner(
 		&Relations::health, deadline,
-		"INSERT INTO %s AS h (server, healthy, since, last_heartbeat, counts_from) "
-		"VALUES ($1, $2, $3, $3, $3) ON CONFLICT (server) DO UPDATE SET healthy = "
+		"INSERT INTO %s AS h (server, healthy, since, last_heartbeat, counts_from, load, load_at) "
+		"VALUES ($1, $2, $3, $3, $3, $4, CASE WHEN $4 IS NOT NULL THEN $3 END) "
+		"ON CONFLICT (server) DO UPDATE SET healthy = "
 		"excluded.healthy, "
 		"since = CASE WHEN h.healthy OPERATOR(pg_catalog.=) excluded.healthy THEN h.since "
 		"ELSE excluded.since END, last_heartbeat = excluded.last_heartbeat, "
-		"counts_from = excluded.counts_from",
-		{Argument::of(server), Argument::of(healthy), Argument::of_time(now)});
+		"counts_from = excluded.counts_from, load = coalesce(excluded.load, h.load), "
+		"load_at = coalesce(excluded.load_at, h.load_at), recovered_at = CASE WHEN "
+		"excluded.healthy AND NOT h.healthy THEN excluded.since ELSE h.recovered_at END",
+		{Argument::of(server), Argument::of(healthy), Argument::of_time(now), Argument::of(load)});
 }
 
 void
@@ -278,7 +285,7 @@ set_server_state(std::string_view server, ServerState state, Deadline deadline)
 }
 
 bool
-heartbeat(std::string_view server, bool healthy)
+heartbeat(std::string_view server, bool healthy, std::optional<float> load)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Deadline deadline = Deadline::of_call_starting_now();
@@ -296,7 +303,10 @@ heartbeat(std::string_view server, bool healthy)
 		return false;
 	if (known->healthy == healthy && has_reported(*known, deadline))
 	{
-		refresh(server, now, deadline);
+		refresh(server, load, now, deadline);
+		if (load)
+			record_measurement(relations().health, server,
+							   {.load = in_millionths(*load), .at = now});
 		return false;
 	}
 	lock_server_states(deadline);
@@ -307,7 +317,9 @@ heartbeat(std::string_view server, bool healthy)
 	/* A server that was never reported counts as healthy. */
 	bool news = known->healthy != healthy;
 
-	write_down(server, healthy, now, deadline);
+	write_down(server, healthy, load, now, deadline);
+	if (load)
+		record_measurement(relations().health, server, {.load = in_millionths(*load), .at = now});
 	if (news)
 	{
 		announce_health(server, healthy, "reported", deadline);

@@ -30,10 +30,11 @@ void require_write_to(const char *what);
 ServerState set_server_state(std::string_view server, ServerState state, Deadline deadline);
 
 /*
- * Records a monitor's report. Returns true if it changes the health, false if not or if the server
- * is not in the pool.
+ * Records a monitor's report. load: the share of its capacity in use, 0 to 1000, if the monitor has
+ * measured it. Returns true if it changes the health, false if not or if the server is not in the
+ * pool.
  */
-bool heartbeat(std::string_view server, bool healthy);
+bool heartbeat(std::string_view server, bool healthy, std::optional<float> load);
 
 struct Watch
 {

@@ -12,6 +12,7 @@
 
 #include "pg/array.hpp"
 #include "pg/compat.hpp"
+#include "policy/failure_detector.hpp"
 #include "policy/placement_policy.hpp"
 #include "shared/header.hpp"
 #include "shared/load_delta.hpp"
@@ -62,6 +63,24 @@ void record_truncation();
 bool has_truncated();
 
 /*
+ * Measured loads: what monitors report of the servers, apart from the sums.
+ */
+
+/*
+ * Records a measurement of this (sub)transaction. New rooms are placed by it as soon as it has
+ * committed; after a rollback never. Of a prepared transaction nothing is recorded. Does nothing if
+ * there is no memory. table, here and below: balancer_health, whose measurements alone are used.
+ */
+void record_measurement(Oid table, std::string_view server, Measurement measurement);
+
+/* Replaces a measurement by the recorded one of the server if that is newer. server: hash. */
+void take_newer_measurement(LoadCache *cache, Oid table, std::uint64_t server,
+							Measurement *measurement);
+
+/* Records a measurement that a committed row has, after a restart for example. */
+void restore_measurement(LoadCache *cache, Oid table, int slot, Measurement measurement);
+
+/*
  * New rooms.
  */
 
@@ -79,7 +98,10 @@ struct ReserveRequest
 	std::uint64_t room; /* hash of its id */
 	bool room_examined; /* Server::room_sessions are filled in */
 	std::int64_t expected;
-	Load load; /* what the room adds to whichever server it gets */
+	TimestampTz now;
+	Oid measurement_table;
+	std::int64_t measured_lifetime; /* microseconds, for is_fresh() */
+	Load load;						/* what the room adds to whichever server it gets */
 	const Rules *rules;
 	int server_count;
 	const int *slots;	   /* by server */
@@ -138,6 +160,7 @@ struct BaselineServer
 {
 	int slot;
 	Load load;
+	std::int64_t present; /* of its users: those in sessions */
 };
 
 struct BaselineResult

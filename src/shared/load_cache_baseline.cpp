@@ -102,10 +102,14 @@ install_under_lock(LoadCache *cache, BaselineKey key, const BaselineResult &resu
 		ServerSlot &server = slot_at(cache, i);
 
 		server.baseline = Load();
+		server.present = 0;
 		server.committed[cache->epoch ^ 1] = Load();
 	}
 	for (const BaselineServer &server : result.servers)
+	{
 		slot_at(cache, server.slot).baseline = server.load;
+		slot_at(cache, server.slot).present = server.present;
+	}
 	cache->usable = true;
 	if (!cache->prepared_known)
 		add_prepared_rows(cache, result.prepared, prepared);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "pg/compat.hpp"
+#include "policy/failure_detector.hpp"
 #include "shared/header.hpp"
 #include "shared/load_delta.hpp"
 #include "shared/segments.hpp"
@@ -23,6 +24,11 @@ struct ServerSlot
 	Load baseline;	   /* by the last count */
 	Load committed[2]; /* by transactions that the count did not see; by epoch, see LoadCache */
 	Load in_flight;	   /* added by transactions that have not ended */
+	/* of the baseline's users: those in sessions; all others are expected */
+	std::int64_t present;
+	/* A property of the server, apart from the sums: the newest one of a committed transaction. */
+	Measurement measurement;
+	Oid measurement_table; /* balancer_health; an extension created anew has another */
 
 	Load sum() const
 	{
@@ -33,6 +39,7 @@ struct ServerSlot
 		sum += in_flight;
 		return sum;
 	}
+	std::int64_t awaited() const { return std::max<std::int64_t>(sum().users - present, 0); }
 };
 
 /* An open hash table in a block: a power of two of entries, of which at most half are in use. */

@@ -50,6 +50,18 @@ removed_by_slot(const ReserveRequest &request, std::span<const LoadDelta> own)
 	return removed;
 }
 
+/* Returns Server::measured for the server. The caller holds the lock. */
+std::int64_t
+measured_now(const LoadCache *cache, const ReserveRequest &request, int server)
+{
+	const ServerSlot &slot = slot_at(cache, request.slots[server]);
+
+	return slot.measurement_table == request.measurement_table &&
+				   is_fresh(slot.measurement, request.now, request.measured_lifetime)
+			   ? slot.measurement.load
+			   : 0;
+}
+
 } // namespace
 
 int
@@ -194,8 +206,11 @@ reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<cons
 			servers[i].load = request.rules->metric == LoadMetric::rooms
 								  ? servers[i].rooms * request.rules->avg_room_occupancy
 								  : std::max<std::int64_t>(sum.users, 0);
+			servers[i].awaited = slot_at(cache, request.slots[i]).awaited();
+			servers[i].measured = measured_now(cache, request, i);
 		}
 		hand_over_claimed(servers, &Server::load, request.claimed_by, request.server_count);
+		hand_over_claimed(servers, &Server::awaited, request.claimed_by, request.server_count);
 		*decision = decide(servers, request.server_count, request.expected, *request.rules);
 		if (decision->outcome != Outcome::placed)
 			return Reserved::refused;

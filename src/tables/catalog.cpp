@@ -50,7 +50,10 @@ constexpr Column health_columns[] = {{"server", TEXTOID, true},
 									 {"healthy", BOOLOID, true},
 									 {"since", TIMESTAMPTZOID, true},
 									 {"last_heartbeat", TIMESTAMPTZOID, true},
-									 {"counts_from", TIMESTAMPTZOID, true}};
+									 {"counts_from", TIMESTAMPTZOID, true},
+									 {"load", FLOAT4OID, false},
+									 {"load_at", TIMESTAMPTZOID, false},
+									 {"recovered_at", TIMESTAMPTZOID, false}};
 constexpr Column failovers_columns[] = {{"from_server", TEXTOID, true},
 										{"to_server", TEXTOID, false},
 										{"declared_at", TIMESTAMPTZOID, true},

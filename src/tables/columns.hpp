@@ -63,7 +63,10 @@ enum HealthColumn
 	health_healthy,
 	health_since,
 	health_last_heartbeat,
-	health_counts_from
+	health_counts_from,
+	health_load,
+	health_load_at,
+	health_recovered_at
 };
 
 enum FailoversColumn

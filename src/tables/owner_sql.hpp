@@ -34,6 +34,10 @@ struct Argument
 	{
 		return {INT4OID, Int32GetDatum(value.value_or(0)), !value};
 	}
+	static Argument of(std::optional<float> value)
+	{
+		return {FLOAT4OID, Float4GetDatum(value.value_or(0)), !value};
+	}
 	/* An empty name is NULL. */
 	static Argument of_name(std::string_view value)
 	{

@@ -29,7 +29,7 @@ CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel)
 	('init_servers', 'names text DEFAULT NULL::text', 'integer', 'volatile', 'u'),
 	('server_state', 'server text', 'text', 'stable', 'u'),
 	('set_server_state', 'server text, state text', 'text', 'volatile', 'u'),
-	('server_heartbeat', 'server text, healthy boolean DEFAULT true', 'boolean', 'volatile', 'u'),
+	('server_heartbeat', 'server text, healthy boolean DEFAULT true, load real DEFAULT NULL::real', 'boolean', 'volatile', 'u'),
 	('pin_room', 'room text, server text, expected_users integer DEFAULT NULL::integer', 'text', 'volatile', 'u'),
 	('pin_room', 'room bigint, server text, expected_users integer DEFAULT NULL::integer', 'text', 'volatile', 'u'),
 	('unpin_room', 'room text', 'boolean', 'volatile', 'u'),
@@ -45,11 +45,11 @@ CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel)
 	('explain_assignment', 'room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
 		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
 		|| 'OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
-		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[]', 'SETOF record', 'volatile', 'u'),
+		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[], OUT score_from text', 'SETOF record', 'volatile', 'u'),
 	('explain_assignment', 'room bigint, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
 		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
 		|| 'OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
-		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[]', 'SETOF record', 'volatile', 'u'),
+		|| 'OUT priority integer, OUT state text, OUT pool text, OUT regions text[], OUT score_from text', 'SETOF record', 'volatile', 'u'),
 	('reset_balancer_stats', '', 'void', 'volatile', 'u');
 
 -- In order: SELECT * and INSERT without a column list depend on it.
@@ -64,14 +64,15 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 	('balancer_room_sizes', 'r', 'room_id text, size real, occasions integer, peak integer, '
 		|| 'assigned_at timestamp with time zone, opened_at timestamp with time zone, updated_at timestamp with time zone'),
 	('balancer_health', 'r', 'server text, healthy boolean, since timestamp with time zone, '
-		|| 'last_heartbeat timestamp with time zone, counts_from timestamp with time zone'),
+		|| 'last_heartbeat timestamp with time zone, counts_from timestamp with time zone, load real, '
+		|| 'load_at timestamp with time zone, recovered_at timestamp with time zone'),
 	('balancer_failovers', 'r', 'from_server text, to_server text, declared_at timestamp with time zone, '
 		|| 'due_at timestamp with time zone, cause text, rooms bigint, outcome text, '
 		|| 'finished_at timestamp with time zone, recovered_at timestamp with time zone, on_call boolean'),
 	('_moved_on_call', 'r', 'room_id text, from_server text, to_server text, moved_at timestamp with time zone'),
 	('balancer_events', 'S', 'last_value bigint, log_cnt bigint, is_called boolean'),
 	('balancer_load', 'v', 'server text, state text, pool text, rooms bigint, users bigint, connected bigint, '
-		|| 'expected bigint, load bigint, capacity integer, percent numeric, bar text, cause text'),
+		|| 'expected bigint, load bigint, capacity integer, percent numeric, bar text, cause text, measured numeric'),
 	('balancer_rooms', 'v', 'room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, '
 		|| 'pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone, problem text'),
 	('balancer_stats', 'v', 'assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, '

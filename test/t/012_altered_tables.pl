@@ -33,7 +33,8 @@ my %row = (
 		room_id => q{'new'}, size => 5, occasions => 1, peak => 3, assigned_at => 'now()', opened_at => 'now()',
 		updated_at => 'now()' },
 	balancer_health => {
-		server => q{'gxy2'}, healthy => 'true', since => 'now()', last_heartbeat => 'now()', counts_from => 'now()' },
+		server => q{'gxy2'}, healthy => 'true', since => 'now()', last_heartbeat => 'now()', counts_from => 'now()',
+		load => 0.5, load_at => 'now()', recovered_at => 'now()' },
 	balancer_failovers => {
 		from_server => q{'gxy3'}, to_server => q{'gxy4'}, declared_at => q{'2001-01-01'}, due_at => q{'2001-01-01'},
 		cause => q{'silent'}, rooms => 1, outcome => q{'moved'}, finished_at => 'now()', recovered_at => 'now()',
@@ -52,7 +53,7 @@ my @calls = (
 	q{SELECT count(*) FROM _check_load_cache()}, q{SELECT server_state('gxy2')}, q{SELECT get_or_assign_server('other')},
 	q{SELECT get_or_assign_server('new')}, q{SELECT touch_room('new')}, q{SELECT move_room('old', 'gxy2')},
 	q{SELECT pin_room('new', 'gxy2', 7)}, q{SELECT unpin_room('new')}, q{SELECT server_heartbeat('gxy2', false)},
-	q{SELECT server_heartbeat('gxy2', true)}, q{SELECT set_server_state('gxy3', 'offline')},
+	q{SELECT server_heartbeat('gxy2', true, 0.5)}, q{SELECT set_server_state('gxy3', 'offline')},
 	q{SELECT set_server_state('gxy3', 'online')}, q{SELECT evacuate_server('gxy1')}, q{SELECT release_room('new')},
 	q{SELECT clean_inactive_assignments('0')}, q{SELECT init_servers('gxy1,gxy9')}, q{SELECT attach_sessions(NULL)},
 	q{SELECT get_or_assign_server('another')}, q{SELECT clean_inactive_assignments('0')},

@@ -13,6 +13,8 @@ namespace
 
 using gxy::HeartbeatReport;
 using gxy::HeartbeatSummary;
+using gxy::in_millionths;
+using gxy::is_fresh;
 
 constexpr std::int64_t timeout = 10;
 
@@ -128,6 +130,30 @@ TEST(Silence, CountsFromTheLaterTime)
 
 	reports[2].counts_from = 95;
 	EXPECT_FALSE(summary(reports, 100).should_mark_unhealthy());
+}
+
+TEST(Measured, CountsForALifetime)
+{
+	EXPECT_TRUE(is_fresh({.load = 1, .at = 100}, 100, 30));
+	EXPECT_TRUE(is_fresh({.load = 1, .at = 100}, 130, 30));
+	EXPECT_FALSE(is_fresh({.load = 1, .at = 100}, 131, 30));
+	EXPECT_FALSE(is_fresh({}, 0, 30)) << "there is none";
+}
+
+/* Made before the clock was set back, it would count until the clock is there again. */
+TEST(Measured, DoesNotCountIfItIsFarAhead)
+{
+	EXPECT_TRUE(is_fresh({.load = 1, .at = 130}, 100, 30));
+	EXPECT_FALSE(is_fresh({.load = 1, .at = 131}, 100, 30));
+	EXPECT_FALSE(is_fresh({.load = 1, .at = std::numeric_limits<std::int64_t>::max()}, -1, 30));
+}
+
+TEST(Measured, IsExactToAMillionth)
+{
+	EXPECT_EQ(in_millionths(0), 0);
+	EXPECT_EQ(in_millionths(0.9F), 900'000);
+	EXPECT_EQ(in_millionths(0.000001F), 1);
+	EXPECT_EQ(in_millionths(1000), 1'000'000'000);
 }
 
 } // namespace

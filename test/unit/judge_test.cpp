@@ -226,6 +226,7 @@ TEST(Tier, IsTheNumberInTheContract)
 	EXPECT_EQ(tier(Standing::general), 2);
 	EXPECT_EQ(tier(Standing::over_capacity), 3);
 	EXPECT_EQ(tier(Standing::elsewhere), 4);
+	EXPECT_EQ(tier(Standing::recovering), 4);
 	EXPECT_EQ(tier(Standing::draining), 5);
 	EXPECT_EQ(tier(Standing::offline), 6);
 	EXPECT_EQ(tier(Standing::excluded), -1);

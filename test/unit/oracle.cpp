@@ -39,22 +39,23 @@ least(const Pool &pool, Key key)
 	});
 }
 
-/* load/capacity as a mixed number: no product here exceeds 64 bits. */
+/* The larger of two shares: what is counted, and what is measured plus what is awaited. */
 struct Share
 {
-	std::int64_t whole, rest, capacity;
+	__int128 part, whole;
 
-	explicit Share(const Server &server)
-		: whole(server.load / server.capacity), rest(server.load % server.capacity),
-		  capacity(server.capacity)
+	explicit Share(const Server &server) : whole(__int128{1'000'000} * server.capacity)
 	{
+		const __int128 counted = __int128{1'000'000} * server.load;
+		const __int128 measured =
+			__int128{server.measured} * server.capacity + __int128{1'000'000} * server.awaited;
+
+		part = server.measured > 0 && counted < measured ? measured : counted;
 	}
 
 	bool operator<(const Share &other) const
 	{
-		if (whole != other.whole)
-			return whole < other.whole;
-		return rest * other.capacity < other.rest * capacity;
+		return part * (other.whole / 1'000'000) < other.part * (whole / 1'000'000);
 	}
 };
 
@@ -95,16 +96,15 @@ public:
 		if (const Pool own =
 				those(roomy, [](const Server &s) { return s.region == RegionFit::own; });
 			!own.empty())
-			return by_strategy(own);
+			return by_strategy(by_turns(own));
 		if (!roomy.empty())
-			return by_strategy(roomy);
+			return by_strategy(by_turns(roomy));
 		if (!ours.empty())
-			return rules_.overflow == Overflow::error ? "full" : least_loaded(ours);
+			return rules_.overflow == Overflow::error ? "full" : least_loaded(by_turns(ours));
 
-		for (const ServerState state :
-			 {ServerState::online, ServerState::draining, ServerState::offline})
+		for (const Test &group : {Test(is_ready), Test(is_online), Test(is_draining), Test(any)})
 		{
-			const Pool rest = those(open, [&](const Server &s) { return s.state == state; });
+			const Pool rest = those(open, group);
 			if (!rest.empty())
 				return last_resort(rest);
 		}
@@ -112,16 +112,31 @@ public:
 	}
 
 private:
+	static bool any(const Server &) { return true; }
+	static bool is_online(const Server &server) { return server.state == ServerState::online; }
+	static bool is_draining(const Server &server) { return server.state == ServerState::draining; }
+	static bool is_ready(const Server &server)
+	{
+		return is_online(server) && server.recovery != Recovery::recovering;
+	}
 	static bool is_ours(const Server &server)
 	{
-		return server.state == ServerState::online && server.pool == ServerPool::primary &&
+		return is_ready(server) && server.pool == ServerPool::primary &&
 			   server.region != RegionFit::foreign;
+	}
+
+	/* Servers that are back from an outage leave the room to the others, if there are others. */
+	static Pool by_turns(const Pool &pool)
+	{
+		return rather(pool, [](const Server &s) { return !s.held_back; });
 	}
 
 	Pool with_room(const Pool &pool) const
 	{
 		return those(pool, [this](const Server &s) {
-			return s.load + adds_ <= s.capacity || (larger_than_all_ && s.load == 0);
+			const Share used(s);
+			const bool below = used.part + __int128{1'000'000} * adds_ <= used.whole;
+			return below || (larger_than_all_ && s.load == 0 && s.measured < 1'000'000);
 		});
 	}
 

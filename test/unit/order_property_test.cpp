@@ -66,10 +66,10 @@ TEST_F(Property, TheOrderIsStrictAndWeakForEveryVerdict)
 {
 	for_scenes(some, [](const Scene &scene, Random &random) {
 		std::vector<Judged> all;
-		const std::int64_t standing = random.between(0, 8);
+		const std::int64_t standing = random.between(0, 9);
 		for (const Server &server : scene.pool)
 		{
-			const std::int64_t other = random.percent(80) ? standing : random.between(0, 8);
+			const std::int64_t other = random.percent(80) ? standing : random.between(0, 9);
 			all.push_back(
 				{server, {.standing = static_cast<Standing>(other), .fits = random.percent(50)}});
 		}
@@ -149,6 +149,7 @@ TEST_F(Property, UsersCountedInThousandsMakeNoDifference)
 		{
 			server.capacity *= 1'000;
 			server.load *= 1'000;
+			server.awaited *= 1'000;
 		}
 		EXPECT_EQ(choice(scaled), choice(scene));
 		EXPECT_EQ(ranking(scaled), ranking(scene));

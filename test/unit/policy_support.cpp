@@ -17,12 +17,13 @@ name_of(Enum value, const std::array<const char *, n> &names)
 	return index < n ? names[index] : "?";
 }
 
-constexpr std::array<const char *, 9> standing_names = {
-	"in_progress", "pinned",   "own_region", "general", "over_capacity",
-	"elsewhere",   "draining", "offline",	 "excluded"};
+constexpr std::array<const char *, 10> standing_names = {
+	"in_progress", "pinned",	 "own_region", "general", "over_capacity",
+	"elsewhere",   "recovering", "draining",   "offline", "excluded"};
 constexpr std::array<const char *, 3> outcome_names = {"placed", "full", "no_server"};
 constexpr std::array<const char *, 3> state_names = {"online", "draining", "offline"};
 constexpr std::array<const char *, 3> pool_names = {"primary", "standby", "reserved"};
+constexpr std::array<const char *, 3> recovery_names = {"none", "recovering", "returning"};
 constexpr std::array<const char *, 3> region_names = {"own", "general", "foreign"};
 
 } // namespace
@@ -50,6 +51,12 @@ operator<<(std::ostream &out, const Server &server)
 		out << ", sessions " << server.room_sessions;
 	if (server.pinned)
 		out << ", pinned";
+	if (server.measured > 0)
+		out << ", measured " << server.measured << " millionths, awaited " << server.awaited;
+	if (server.recovery != Recovery::none)
+		out << ", " << name_of(server.recovery, recovery_names);
+	if (server.held_back)
+		out << ", held back";
 	return out;
 }
 

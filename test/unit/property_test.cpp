@@ -25,7 +25,7 @@ bool
 may_take_it(const Server &server)
 {
 	return server.state == ServerState::online && server.pool == ServerPool::primary &&
-		   server.region != RegionFit::foreign;
+		   server.region != RegionFit::foreign && server.recovery != Recovery::recovering;
 }
 
 template <typename Test>
@@ -54,7 +54,7 @@ TEST_F(Property, TheWholeOrderIsThatOfTheOracle)
 
 TEST_F(Property, TheScenesReachEveryStandingAndOutcomeOften)
 {
-	std::array<int, 9> standings{};
+	std::array<int, 10> standings{};
 	std::array<int, 3> outcomes{};
 
 	for_scenes(many, [&](const Scene &scene, Random &) {
@@ -63,9 +63,9 @@ TEST_F(Property, TheScenesReachEveryStandingAndOutcomeOften)
 		if (decision.outcome == Outcome::placed)
 			standings[static_cast<std::size_t>(decision.verdict.standing)]++;
 	});
-	for (const Standing standing :
-		 {Standing::in_progress, Standing::pinned, Standing::own_region, Standing::general,
-		  Standing::over_capacity, Standing::elsewhere, Standing::draining, Standing::offline})
+	for (const Standing standing : {Standing::in_progress, Standing::pinned, Standing::own_region,
+									Standing::general, Standing::over_capacity, Standing::elsewhere,
+									Standing::recovering, Standing::draining, Standing::offline})
 		EXPECT_GT(standings[static_cast<std::size_t>(standing)], many / 100) << standing;
 	EXPECT_EQ(standings[static_cast<std::size_t>(Standing::excluded)], 0);
 	for (const Outcome outcome : {Outcome::placed, Outcome::full, Outcome::no_server})
@@ -77,7 +77,9 @@ TEST_F(Property, AFullServerIsNeverTakenWhileAnotherThatMayTakeTheRoomHasRoom)
 	for_scenes(many, [](const Scene &scene, Random &) {
 		const Server *server = chosen(scene);
 		const std::int64_t added = gather_pool_facts(scene).addition;
-		const auto has_room = [&](const Server &s) { return s.load + added <= s.capacity; };
+		const auto has_room = [&](const Server &s) {
+			return users_in_force(s) + added <= s.capacity;
+		};
 
 		if (server != nullptr && (claims_the_room(*server) || has_room(*server)))
 			return;

@@ -28,6 +28,8 @@ struct Climate
 	std::int64_t home = 80; /* of the own region or general */
 	std::int64_t in_progress = 0;
 	std::int64_t pinned = 0;
+	std::int64_t measured = 0;	 /* have a fresh measurement */
+	std::int64_t outages = 0;	 /* have been down a moment ago */
 	std::int64_t crowding = 100; /* greatest load, in percent of capacity */
 	bool huge = false;			 /* numbers at the limits of the contract */
 };
@@ -43,6 +45,8 @@ random_climate(Random &random)
 	climate.home = shares[random.between(0, 4)];
 	climate.in_progress = random.percent(15) ? 30 : 0;
 	climate.pinned = random.percent(15) ? 20 : 0;
+	climate.measured = shares[random.between(0, 4)] * random.between(0, 1);
+	climate.outages = random.percent(30) ? random.between(10, 100) : 0;
 	climate.crowding = random.between(0, 150);
 	climate.huge = random.percent(10);
 	return climate;
@@ -65,6 +69,13 @@ server_in(const Climate &climate, Random &random, std::string_view name)
 	}
 	if (random.percent(20))
 		server.load = 0;
+	if (random.percent(climate.measured))
+		server.measured =
+			random.between(0, climate.huge ? 1'000'000'000 : 15) * (climate.huge ? 1 : 100'000);
+	server.awaited = random.percent(50) ? 0 : random.between(0, server.load + 5);
+	if (random.percent(climate.outages))
+		server.recovery = random.percent(50) ? Recovery::recovering : Recovery::returning;
+	server.held_back = server.recovery == Recovery::returning && random.percent(70);
 	server.rooms = random.between(0, 3);
 	server.room_sessions = random.percent(climate.in_progress) ? random.between(1, 3) : 0;
 	server.pinned = random.percent(climate.pinned);

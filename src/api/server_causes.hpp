@@ -1,0 +1,24 @@
+/*
+ * server_causes.hpp: why a server is in its state, in words.
+ */
+#pragma once
+
+#include "pg/compat.hpp"
+#include "servers/pool.hpp"
+
+namespace gxy
+{
+
+/* Returns the number of servers to which a failover may move rooms. */
+int count_targets(const Pool &pool);
+
+/*
+ * Returns why a server is in its state, which failovers concern it, and whether it has recovered a
+ * moment ago; empty if nothing. targets: by count_targets(). loads_known: the sessions can be read.
+ */
+const char *cause_of(const Pool &pool, int index, int targets, bool loads_known, TimestampTz now);
+
+/* Why a server outside of the pool is offline. If the pool is written its rooms move. */
+const char *cause_outside(const Pool &pool, int targets, bool loads_known);
+
+} // namespace gxy
