@@ -64,8 +64,8 @@ FROM generate_series(1000, 1049) i, explain_assignment(i) WHERE server = 'b';
 SELECT count(*) FROM generate_series(1000, 1049) i, LATERAL (SELECT server FROM explain_assignment(i) WHERE chosen) e
 WHERE get_or_assign_server(i) <> e.server;
 
--- A minute later it takes what the policy gives it.
-UPDATE balancer_health SET recovered_at = recovered_at - interval '1 minute' WHERE server = 'b';
+-- Five minutes later it takes what the policy gives it.
+UPDATE balancer_health SET recovered_at = recovered_at - interval '5 minutes' WHERE server = 'b';
 TABLE pg_temp.causes;
 SELECT get_or_assign_server('next');
 

@@ -4,6 +4,7 @@
 #include "api/server_causes.hpp"
 
 #include "api/result_set.hpp"
+#include "pg/array.hpp"
 #include "policy/placement_policy.hpp"
 #include "policy/time_arithmetic.hpp"
 #include "shared/launcher_claim.hpp"

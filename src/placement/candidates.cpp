@@ -8,6 +8,7 @@
 #include "pg/settings.hpp"
 #include "placement/server_load.hpp"
 #include "policy/room_size_model.hpp"
+#include "policy/time_arithmetic.hpp"
 #include "servers/heartbeats.hpp"
 #include "tables/room_sizes.hpp"
 

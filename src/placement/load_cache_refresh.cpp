@@ -11,6 +11,7 @@
 #include "application/source_query.hpp"
 #include "pg/array.hpp"
 #include "pg/debug_delay.hpp"
+#include "pg/lock_timeout.hpp"
 #include "pg/settings.hpp"
 #include "placement/server_load.hpp"
 #include "policy/failure_detector.hpp"

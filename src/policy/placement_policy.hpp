@@ -76,8 +76,11 @@ enum class Recovery : std::uint8_t
 	returning	/* its share of new rooms, and no more, although it is the least loaded */
 };
 
-/* How long a server is returning after it was recovering, in microseconds. */
-inline constexpr std::int64_t return_time = 60 * 1'000'000LL;
+/*
+ * How long a server is returning after it was recovering, in microseconds. Five minutes, because a
+ * server that fails every few minutes would draw every room in between: doc/balance.md.
+ */
+inline constexpr std::int64_t return_time = 5 * 60 * 1'000'000LL;
 
 /*
  * age: microseconds since the first good heartbeat after the last bad one. delay: how long a server

@@ -10,7 +10,6 @@
 #include "pg/array.hpp"
 #include "pg/compat.hpp"
 #include "policy/failure_detector.hpp"
-#include "shared/header.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/load_cache_layout.hpp"
 

@@ -7,6 +7,7 @@
  */
 #include "shared/load_cache_sums.hpp"
 
+#include "policy/failure_detector.hpp"
 #include "shared/load_cache_orphans.hpp"
 #include "shared/load_cache_settlement.hpp"
 #include "shared/load_cache_state.hpp"

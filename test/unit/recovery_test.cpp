@@ -19,8 +19,8 @@ TEST(Recovery, IsAMatterOfTime)
 	EXPECT_EQ(recovery_after(0, 10 * second), Recovery::recovering);
 	EXPECT_EQ(recovery_after(10 * second - 1, 10 * second), Recovery::recovering);
 	EXPECT_EQ(recovery_after(10 * second, 10 * second), Recovery::returning);
-	EXPECT_EQ(recovery_after(70 * second - 1, 10 * second), Recovery::returning);
-	EXPECT_EQ(recovery_after(70 * second, 10 * second), Recovery::none);
+	EXPECT_EQ(recovery_after(310 * second - 1, 10 * second), Recovery::returning);
+	EXPECT_EQ(recovery_after(310 * second, 10 * second), Recovery::none);
 	EXPECT_EQ(recovery_after(std::numeric_limits<std::int64_t>::max(), 10 * second), Recovery::none)
 		<< "it has never been down";
 }
