@@ -575,7 +575,7 @@ COMMENT ON COLUMN balancer_stats.assigned_tier_0 IS 'rooms assigned by tier 0: w
 COMMENT ON COLUMN balancer_stats.assigned_tier_1 IS 'rooms assigned by tier 1: servers of the caller''s region';
 COMMENT ON COLUMN balancer_stats.assigned_tier_2 IS 'rooms assigned by tier 2: servers of every region';
 COMMENT ON COLUMN balancer_stats.assigned_tier_3 IS 'rooms assigned by tier 3: over capacity';
-COMMENT ON COLUMN balancer_stats.assigned_tier_4 IS 'rooms assigned by tier 4: other regions and standbys';
+COMMENT ON COLUMN balancer_stats.assigned_tier_4 IS 'rooms assigned by tier 4: other regions, standbys and servers that were recovering';
 COMMENT ON COLUMN balancer_stats.assigned_tier_5 IS 'rooms assigned by tier 5: draining servers';
 COMMENT ON COLUMN balancer_stats.assigned_tier_6 IS 'rooms assigned by tier 6: offline servers';
 COMMENT ON COLUMN balancer_stats.sticky IS 'calls answered from an assignment that was there';
