@@ -31,6 +31,7 @@ REGRESS = \
 	search_path \
 	explain \
 	what_if \
+	rebalance \
 	app_dml \
 	altered_tables \
 	reentry \
@@ -68,6 +69,7 @@ ISOLATION = \
 	pin-many \
 	pool-edit \
 	pool-first-write \
+	rebalance \
 	reindex \
 	release-assign \
 	renewal-cleanup \

@@ -463,6 +463,21 @@ CREATE FUNCTION what_if(server text, state text, OUT server text, OUT state text
 REVOKE ALL ON FUNCTION what_if(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION what_if(text, text) IS 'the load of each server before and after a server fails (offline), is set draining and evacuated (draining), or comes back (online), by the code that would move the rooms; changes nothing';
 
+CREATE FUNCTION what_if_added(server text, capacity int, OUT server text, OUT state text, OUT capacity int,
+		OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric,
+		OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_what_if_added';
+REVOKE ALL ON FUNCTION what_if_added(text, int) FROM PUBLIC;
+COMMENT ON FUNCTION what_if_added(text, int) IS 'the load of each server before and after a server of this capacity (NULL: gxy_balancer.default_capacity) is added and rebalance() is called without limits; changes nothing';
+
+CREATE FUNCTION rebalance(max_rooms int, max_users int, dry_run boolean DEFAULT true,
+		OUT room text, OUT "from" text, OUT "to" text, OUT users bigint)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_rebalance';
+REVOKE ALL ON FUNCTION rebalance(int, int, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION rebalance(int, int, boolean) IS 'the moves that take most load off the fullest servers per user moved, rooms without users first; at most so many rooms and users (NULL: no limit); dry_run: lists them, otherwise does them, which splits occupied rooms until their users reconnect, and returns those it has moved';
+
 CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
 		OUT load bigint, OUT capacity int, OUT expected int, OUT expected_from text, OUT score numeric, OUT rooms bigint,
@@ -614,8 +629,8 @@ CREATE FUNCTION reset_balancer_stats() RETURNS void
 REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
-GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _memory(), _check_load_cache(), what_if(text, text)
-	TO pg_monitor;
+GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _memory(), _check_load_cache(), what_if(text, text),
+	what_if_added(text, int) TO pg_monitor;
 GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
 	balancer_rooms, balancer_stats, balancer_memory TO pg_monitor;
 

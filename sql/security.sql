@@ -34,7 +34,8 @@ INSERT INTO attempts VALUES
 	($$SELECT touch_room('r')$$), ($$SELECT touch_room(1)$$), ($$SELECT room_server('r')$$), ($$SELECT room_server(1)$$),
 	($$SELECT release_room('r')$$), ($$SELECT release_room(1)$$), ($$SELECT clean_inactive_assignments()$$),
 	($$SELECT * FROM explain_assignment('r')$$), ($$SELECT * FROM explain_assignment(1)$$),
-	($$SELECT * FROM what_if('gxy1', 'offline')$$),
+	($$SELECT * FROM what_if('gxy1', 'offline')$$), ($$SELECT * FROM what_if_added('gxy9', 1)$$),
+	($$SELECT * FROM rebalance(NULL, NULL)$$), ($$SELECT * FROM rebalance(NULL, NULL, false)$$),
 	($$SELECT server_state('gxy1')$$), ($$SELECT init_servers('x')$$), ($$SELECT attach_sessions(NULL)$$),
 	($$SELECT attach_rooms(NULL)$$), ($$SELECT * FROM _server_loads()$$), ($$SELECT * FROM _room_loads()$$),
 	($$SELECT * FROM _stats()$$), ($$SELECT reset_balancer_stats()$$), ($$SELECT * FROM balancer_stats$$), ($$SELECT * FROM balancer_memory$$),
@@ -260,6 +261,8 @@ SELECT server, rooms, users, load, percent, bar FROM public.balancer_load;
 SELECT room_id, server, users FROM public.balancer_rooms;
 SELECT server, chosen FROM public.explain_assignment('s') WHERE chosen;
 SELECT server, rooms_after, note FROM public.what_if('gxy1', 'offline');
+SELECT pg_catalog.count(*) FROM public.rebalance(NULL, NULL, false);
+SELECT pg_catalog.count(*) FROM public.what_if_added('gxy9', 400);
 INSERT INTO public.balancer_servers (name) VALUES ('gxy6') RETURNING name, position;
 UPDATE public.balancer_servers SET state = 'draining' WHERE name OPERATOR(pg_catalog.=) 'gxy6';
 SELECT public.server_state('gxy6');

@@ -16,6 +16,7 @@
 #include "pg/compat.hpp"
 #include "pg/lock_timeout.hpp"
 #include "pg/settings.hpp"
+#include "policy/rebalance_plan.hpp"
 #include "rooms/cleanup.hpp"
 #include "rooms/lease.hpp"
 #include "rooms/operator_actions.hpp"
@@ -151,6 +152,47 @@ call_what_if(FunctionCallInfo fcinfo)
 	std::string_view server = name_argument(fcinfo, 0, "server");
 
 	report_what_if(fcinfo, server, state_argument(fcinfo, 1));
+	return Datum(0);
+}
+
+Datum
+call_what_if_added(FunctionCallInfo fcinfo)
+{
+	std::string_view server = name_argument(fcinfo, 0, "server");
+	int capacity = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1);
+
+	if (const char *complaint = server_name_complaint(server))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid name of a server"), errdetail_internal("%s", complaint)));
+	if (!PG_ARGISNULL(1) && (capacity < 1 || capacity > max_capacity))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("capacity must be between 1 and %d", max_capacity),
+						errhint("NULL: gxy_balancer.default_capacity.")));
+	report_what_if_added(fcinfo, server, capacity);
+	return Datum(0);
+}
+
+/* Returns a limit, nullopt for NULL. Raises 22023 if it is negative. */
+std::optional<std::int64_t>
+limit_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		return std::nullopt;
+	if (PG_GETARG_INT32(number) < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("%s must not be negative", name), errhint("NULL: no limit.")));
+	return PG_GETARG_INT32(number);
+}
+
+Datum
+call_rebalance(FunctionCallInfo fcinfo)
+{
+	RebalanceLimits limits = {.rooms = limit_argument(fcinfo, 0, "max_rooms"),
+							  .users = limit_argument(fcinfo, 1, "max_users")};
+
+	if (PG_ARGISNULL(2))
+		report_null("dry_run");
+	report_rebalance(fcinfo, limits, PG_GETARG_BOOL(2));
 	return Datum(0);
 }
 
@@ -296,6 +338,8 @@ extern "C"
 	SQL_FUNCTION(evacuate_server)
 	SQL_FUNCTION(set_server_state)
 	SQL_FUNCTION(what_if)
+	SQL_FUNCTION(what_if_added)
+	SQL_FUNCTION(rebalance)
 	SQL_FUNCTION(server_state)
 	SQL_FUNCTION(server_heartbeat)
 	SQL_FUNCTION(attach_sessions)

@@ -6,6 +6,7 @@
 #include "api/result_set.hpp"
 #include "pg/array.hpp"
 #include "placement/server_load.hpp"
+#include "rooms/rebalance.hpp"
 #include "rooms/what_if.hpp"
 #include "servers/pool.hpp"
 
@@ -76,6 +77,30 @@ report_what_if(FunctionCallInfo fcinfo, std::string_view server, ServerState sta
 {
 	InitMaterializedSRF(fcinfo, 0);
 	report(fcinfo, foresee_state(server, state));
+}
+
+void
+report_what_if_added(FunctionCallInfo fcinfo, std::string_view server, int capacity)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	report(fcinfo, foresee_added(server, capacity));
+}
+
+void
+report_rebalance(FunctionCallInfo fcinfo, const RebalanceLimits &limits, bool dry_run)
+{
+	InitMaterializedSRF(fcinfo, 0);
+
+	Row row(fcinfo);
+
+	for (const RebalancedRoom &moved : rebalance(limits, dry_run))
+	{
+		row.add(moved.room);
+		row.add(moved.from);
+		row.add(moved.to);
+		row.add(moved.users);
+		row.put();
+	}
 }
 
 } // namespace gxy

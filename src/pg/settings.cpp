@@ -313,7 +313,7 @@ define_settings(void (*servers_changed)())
 	/* Most services use servers of equal size, so one number replaces one per row. */
 	DefineCustomIntVariable("gxy_balancer.default_capacity",
 							"The capacity, in users, of a server that names none.", nullptr,
-							&setting::default_capacity, 400, 1, 1000000000, PGC_SUSET, 0, nullptr,
+							&setting::default_capacity, 400, 1, max_capacity, PGC_SUSET, 0, nullptr,
 							nullptr, nullptr);
 
 	DefineCustomIntVariable("gxy_balancer.avg_room_occupancy",

@@ -17,6 +17,7 @@ namespace gxy
 inline constexpr int max_name_length = 255;
 /* The largest number of users a caller may expect in, or report for, a room. */
 inline constexpr int max_expected_users = 1000000;
+inline constexpr int max_capacity = 1000000000; /* of a server, in users */
 
 namespace setting
 {

@@ -13,6 +13,7 @@ namespace gxy
 inline constexpr const char *why_failover = "failover";
 inline constexpr const char *why_evacuated = "evacuated";
 inline constexpr const char *why_moved = "moved";
+inline constexpr const char *why_rebalanced = "rebalanced";
 
 /* A room that this transaction has moved. */
 struct RoomMove

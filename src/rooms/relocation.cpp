@@ -57,11 +57,9 @@ Change
 move_and_note(Assignments *assignments, const Assignment &row, std::string_view to, const char *why,
 			  MovePlan *plan, MoveResult *moved)
 {
-	Change change = plan != nullptr ? Change::done : move_row(assignments, row, to, why);
+	Change change = move_or_plan(assignments, row, to, why, plan);
 
-	if (plan != nullptr)
-		plan->moves.add(row.room, to);
-	else if (change == Change::done)
+	if (change == Change::done && plan == nullptr)
 		moved->moves.push({.room = row.room, .from = row.server, .to = to});
 	moved->rooms += change == Change::done ? 1 : 0;
 	moved->busy = moved->busy || change == Change::busy;
@@ -176,6 +174,16 @@ lock_placement_for_move(const MoveTarget &destination, const Assignment &room, D
 }
 
 } // namespace
+
+Change
+move_or_plan(Assignments *assignments, const Assignment &row, std::string_view to, const char *why,
+			 MovePlan *plan)
+{
+	if (plan == nullptr)
+		return move_row(assignments, row, to, why);
+	plan->moves.add(row.room, to);
+	return Change::done;
+}
 
 const char *
 reason_of_move(const char *why, std::string_view from)

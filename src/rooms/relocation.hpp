@@ -69,6 +69,14 @@ static_assert(std::is_trivially_destructible_v<MovePlan>);
 MoveResult move_rooms(Assignments *assignments, Array<Assignment> rooms,
 					  const MoveTarget &destination, Deadline deadline, MovePlan *plan = nullptr);
 
+/*
+ * Moves one room, or adds the move to the plan if there is one. The caller holds the placement
+ * lock, unless it only plans. Returns outdated if the room is no longer on the server that its row
+ * named, busy if another transaction has locked the row. why: as in MoveTarget.
+ */
+Change move_or_plan(Assignments *assignments, const Assignment &row, std::string_view to,
+					const char *why, MovePlan *plan);
+
 /* Sets the expected users of a room that is moved to those it has now, at least 1. */
 void expect_current_users(PlacementInput *input, const Assignment &row, TimestampTz now);
 

@@ -10,9 +10,11 @@
 #include "pg/settings.hpp"
 #include "placement/candidates.hpp"
 #include "placement/planned_moves.hpp"
+#include "policy/rebalance_plan.hpp"
 #include "policy/time_arithmetic.hpp"
 #include "rooms/failover_moves.hpp"
 #include "rooms/operator_actions.hpp"
+#include "rooms/rebalance.hpp"
 #include "rooms/relocation.hpp"
 #include "servers/hypothetical_pool.hpp"
 #include "servers/server_state.hpp"
@@ -95,6 +97,29 @@ foresee_state(std::string_view server, ServerState state)
 		(void) evacuate_rooms(&assignments, server, {}, std::nullopt, deadline, &plan);
 		assignments.close();
 	}
+	count_forecast(&forecast, current, plan, now, deadline);
+	return forecast;
+}
+
+Forecast
+foresee_added(std::string_view server, int capacity)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Deadline deadline = Deadline::of_call_starting_now();
+	const Pool &current = pool(deadline);
+	Forecast forecast;
+
+	if (current.find(server) >= 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("server \"%s\" is in the pool", copy_of(server).data()),
+						errhint("Name one that is to be added.")));
+	forecast.subject = current.servers.count;
+
+	Pool changed = pool_with_server(current, server, capacity);
+	MovePlan plan = {.input = gather_input_for_move(changed, now, deadline),
+					 .moves = PlannedMoves(now)};
+
+	(void) plan_rebalance(RebalanceLimits(), deadline, &plan);
 	count_forecast(&forecast, current, plan, now, deadline);
 	return forecast;
 }

@@ -37,4 +37,10 @@ struct Forecast
  */
 Forecast foresee_state(std::string_view server, ServerState state);
 
+/*
+ * A server is added and rebalance() is called without limits. capacity 0: default_capacity. Raises
+ * 42710 if the server is in the pool, 55000 if the sessions cannot be read.
+ */
+Forecast foresee_added(std::string_view server, int capacity);
+
 } // namespace gxy

@@ -67,7 +67,8 @@ my @calls = (
 	q(SELECT server_heartbeat('gxy1')), q(SELECT server_heartbeat('gxy1', false)), q(SELECT server_heartbeat('gxy2')),
 	q(SELECT pin_room(1, 'gxy2')), q(SELECT pin_room(2, 'gxy2')), q(SELECT unpin_room(2)), q(SELECT move_room(1, 'gxy2')),
 	q(SELECT evacuate_server('gxy1')), q(SELECT evacuate_server('gxy1', 'gxy2')), q(SELECT evacuate_server('gxy1', max_rooms => 1)),
-	q(SELECT what_if('gxy1', 'offline')), q(SELECT what_if('gxy1', 'draining')),
+	q(SELECT what_if('gxy1', 'offline')), q(SELECT what_if('gxy1', 'draining')), q(SELECT what_if_added('gxy99', 100)),
+	q(SELECT rebalance(NULL, NULL)), q(SELECT rebalance(NULL, NULL, false)),
 	q(SELECT explain_assignment(1)), q(SELECT explain_assignment('new')), q(SELECT reset_balancer_stats()),
 	q(TABLE balancer_load), q(TABLE balancer_rooms), q(TABLE balancer_stats), q(TABLE balancer_memory));
 

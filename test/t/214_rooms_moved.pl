@@ -85,6 +85,12 @@ $node->safe_psql('postgres', q(BEGIN; SELECT evacuate_server('a', 'b', 2); ROLLB
 	SELECT move_room(2, 'c')));
 is(received()->{rooms}, '2: moved a>c', 'what is rolled back, or moves nothing, is not told');
 
+place('b', 'i::text FROM generate_series(1, 90) i');
+$node->safe_psql('postgres', q(BEGIN; SELECT rebalance(NULL, NULL, false); ROLLBACK; SELECT rebalance(NULL, NULL); SELECT rebalance(NULL, NULL, false)));
+$told = received();
+is($told->{rooms}, rows('rebalanced', 'b'), 'a rebalance tells which rooms it has moved');
+is(scalar(split /\n/, $told->{rooms}), 60, 'and a dry run, or one that is undone, of none');
+
 # The worker: to a standby, and spread.
 place('a', 'i::text FROM generate_series(1, 6000) i');
 $node->safe_psql('postgres', q(SELECT server_heartbeat('a', false)));

@@ -1,4 +1,4 @@
-# what_if() and what_if_added() against what then happens, in random pools: every row of the prediction must be the row of
+# what_if(), what_if_added() and dry runs of rebalance() against what then happens, in random pools: every row of the prediction must be the row of
 # balancer_load after the deed. The worker carries out the failovers; the rest is done in transactions that are rolled back.
 # WHAT_IF_SEED and WHAT_IF_POOLS choose other pools.
 
@@ -18,6 +18,7 @@ my $pools = $ENV{WHAT_IF_POOLS} // 100;
 
 my $node = new_node('what_if', conf => <<'CONF');
 gxy_balancer.failover_delay = 0
+gxy_balancer.recovery_delay = '1h'
 gxy_balancer.assignment_grace = '1d'
 gxy_balancer.dead_session_timeout = '1d'
 CONF
@@ -68,7 +69,9 @@ sub random_pool
 	{
 		my $state = one_of(('online') x 6, 'draining', 'offline');
 		push @sql, "UPDATE balancer_servers SET state = '$state' WHERE name = '$server' AND state <> '$state'";
-		push @sql, "SELECT server_heartbeat('$server', ${\ one_of('true', 'true', 'false')})" if rand() < 0.2;
+		# Some have an outage behind them, some are down, and some measure their load.
+		push @sql, "SELECT server_heartbeat('$server', $_)" for @{ one_of([], [], [], [], ['true'], ['false'], [ 'false', 'true' ]) };
+		push @sql, "SELECT server_heartbeat('$server', load => ${\ rand(1.5)})" if rand() < 0.1;
 	}
 	return \@sql, \@servers;
 }
@@ -147,17 +150,28 @@ for my $pool (1 .. $pools)
 		"PERFORM set_server_state('$server', 'online'); PERFORM server_heartbeat('$server', true);");
 	compare('online', $pool, $predicted, $done, $now);
 
+	# A server is added and the pool rebalanced; with limits, a dry run lists what is then done.
+	my $capacity = one_of('NULL', between(20, 200));
+	($predicted, $done) = predicted_and_done(
+		"SELECT server, state, rooms_after, users_after, load_after, percent_after FROM what_if_added('new', $capacity)",
+		"INSERT INTO balancer_servers (name, capacity) VALUES ('new', $capacity); PERFORM rebalance(NULL, NULL, false);");
+	compare('added', $pool, $predicted, $done, "$now\nnew|online|0|0|0|0.0");
+	my $limits = join(', ', one_of('NULL', between(0, 10)), one_of('NULL', between(0, 60)));
+	($predicted, $done) = split /^done\n/m, $node->safe_psql('postgres',
+		"SELECT * FROM rebalance($limits); \\echo done\nBEGIN; SELECT * FROM rebalance($limits, false); ROLLBACK") . "\n";
+	compare('rebalance', $pool, $predicted, $done // '', '');
+
 	$predicted = $node->safe_psql('postgres', sprintf($after, $server, 'offline'));
 	$node->safe_psql('postgres', "SELECT set_server_state('$server', 'offline')");
 	let_worker_run();
 	compare('offline', $pool, $predicted, $node->safe_psql('postgres', $loads), $now);
 }
-for my $what ('before', 'draining', 'online', 'offline')
+for my $what ('before', 'draining', 'online', 'offline', 'added', 'rebalance')
 {
 	is($wrong{$what} // 0, 0, "$what: " . ($compared{$what} // 0) . " predictions came true, row by row");
 }
 # Otherwise nothing is proven.
-cmp_ok($moving{$_} // 0, '>=', 0.3 * $pools, "$_: in many pools rooms move") for 'draining', 'offline';
+cmp_ok($moving{$_} // 0, '>=', 0.3 * $pools, "$_: in many pools rooms move") for 'draining', 'offline', 'added', 'rebalance';
 
 $node->stop;
 done_testing();

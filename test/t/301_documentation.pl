@@ -133,11 +133,11 @@ sub check_grants
 	my %expected = (
 		app => [ qw(get_or_assign_server touch_room room_server) ],
 		monitor => [ qw(server_heartbeat server_state) ],
-		grafana => [qw(what_if)],
+		grafana => [ qw(what_if what_if_added) ],
 		operator => [
 			qw(release_room clean_inactive_assignments explain_assignment init_servers server_state set_server_state
 			  server_heartbeat evacuate_server move_room pin_room unpin_room attach_sessions attach_rooms
-			  reset_balancer_stats what_if)
+			  reset_balancer_stats what_if what_if_added rebalance)
 		]);
 	my $may_call = q(SELECT DISTINCT p.proname FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
 		WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gxy_balancer')
