@@ -21,11 +21,19 @@ using Wide = __int128;
 
 using Order = std::strong_ordering;
 
+/* Live sessions prove that a room exists on a server, whatever the attached rooms say. */
+bool
+lacks_room(const Server &server)
+{
+	return server.absent && server.room_sessions <= 0;
+}
+
 bool
 takes_new_rooms(const Server &server)
 {
 	return server.state == ServerState::online && server.pool == ServerPool::primary &&
-		   server.region != RegionFit::foreign && server.recovery != Recovery::recovering;
+		   server.region != RegionFit::foreign && server.recovery != Recovery::recovering &&
+		   !lacks_room(server);
 }
 
 /*
@@ -48,15 +56,21 @@ users_of(const Server &server)
 }
 
 Standing
-standing_of(const Server &server, bool fits)
+standing_of(const Server &server, bool fits, bool prefers_home)
 {
 	const bool reachable = server.state != ServerState::offline;
 
 	/* Rooms in progress are not split, whatever a pin, a pool or a region says. */
 	if (reachable && server.room_sessions > 0)
 		return Standing::in_progress;
+	if (lacks_room(server))
+		return Standing::absent;
 	if (reachable && server.pinned)
 		return Standing::pinned;
+	/* A fixed assignment of the service, so capacity, pool and region do not matter. */
+	if (prefers_home && server.home && server.state == ServerState::online &&
+		server.recovery != Recovery::recovering)
+		return Standing::home;
 	if (server.pool == ServerPool::reserved)
 		return Standing::excluded;
 	if (server.state == ServerState::offline)
@@ -136,6 +150,9 @@ compare(const Server &a, const Verdict &va, const Server &b, const Verdict &vb, 
 				return order;
 			break;
 		case Standing::own_region:
+			if (const Order order = a.region_rank <=> b.region_rank; order != 0)
+				return order;
+			[[fallthrough]];
 		case Standing::general:
 			if (const Order order = a.held_back <=> b.held_back; order != 0)
 				return order;
@@ -151,6 +168,8 @@ compare(const Server &a, const Verdict &va, const Server &b, const Verdict &vb, 
 		case Standing::offline:
 			return by_last_resort(a, va, b, vb, strategy);
 		case Standing::pinned:
+		case Standing::home:
+		case Standing::absent:
 		case Standing::excluded:
 			break;
 	}
@@ -178,7 +197,7 @@ number_for(const Server &server, std::uint64_t room)
 }
 
 void
-hold_back(Server *servers, int count, RegionFit region, std::uint64_t room)
+hold_back(Server *servers, int count, RegionFit region, std::int64_t rank, std::uint64_t room)
 {
 	std::uint64_t takers = 0;
 	std::uint64_t returning = 0;
@@ -188,7 +207,7 @@ hold_back(Server *servers, int count, RegionFit region, std::uint64_t room)
 	for (int i = 0; i < count; i++)
 	{
 		Server &server = servers[i];
-		if (!takes_new_rooms(server) || server.region != region)
+		if (!takes_new_rooms(server) || server.region != region || server.region_rank != rank)
 			continue;
 		takers++;
 		if (server.recovery != Recovery::returning)
@@ -232,8 +251,13 @@ users_in_force(const Server &server)
 void
 hold_back_returning(Server *servers, int count, std::uint64_t room)
 {
-	for (const RegionFit region : {RegionFit::own, RegionFit::general})
-		hold_back(servers, count, region, room);
+	std::int64_t last_rank = 0;
+
+	for (int i = 0; i < count; i++)
+		last_rank = std::max(last_rank, servers[i].region_rank);
+	for (std::int64_t rank = 0; rank <= last_rank; rank++)
+		hold_back(servers, count, RegionFit::own, rank, room);
+	hold_back(servers, count, RegionFit::general, 0, room);
 }
 
 int
@@ -243,6 +267,7 @@ tier(Standing standing)
 	{
 		case Standing::in_progress:
 		case Standing::pinned:
+		case Standing::home:
 			return 0;
 		case Standing::own_region:
 			return 1;
@@ -257,6 +282,7 @@ tier(Standing standing)
 			return 5;
 		case Standing::offline:
 			return 6;
+		case Standing::absent:
 		case Standing::excluded:
 			break;
 	}
@@ -275,7 +301,9 @@ gather_pool_facts(const Server *servers, int count, std::int64_t expected, const
 		if (takes_new_rooms(servers[i]))
 			largest = std::max(largest, servers[i].capacity);
 	}
-	return {.addition = addition, .outsized = largest > 0 && addition > largest};
+	return {.addition = addition,
+			.outsized = largest > 0 && addition > largest,
+			.prefers_home = rules.strategy == Strategy::home};
 }
 
 Verdict
@@ -287,7 +315,7 @@ judge(const Server &server, const PoolFacts &pool_facts)
 	const bool is_empty = server.load == 0 && server.measured < full_measure;
 	const bool fits = below_capacity || (pool_facts.outsized && is_empty);
 
-	return {.standing = standing_of(server, fits), .fits = fits};
+	return {.standing = standing_of(server, fits, pool_facts.prefers_home), .fits = fits};
 }
 
 bool
@@ -306,7 +334,7 @@ decide(const Server *servers, int count, std::int64_t expected, const Rules &rul
 	for (int i = 0; i < count; i++)
 	{
 		const Verdict verdict = judge(servers[i], pool_facts);
-		if (verdict.standing == Standing::excluded)
+		if (tier(verdict.standing) < 0)
 			continue;
 		if (best < 0 || precedes(servers[i], verdict, servers[best], best_verdict, rules))
 		{

@@ -32,7 +32,7 @@ enum class ServerPool : std::uint8_t
 
 enum class RegionFit : std::uint8_t
 {
-	own,	 /* the server serves the caller's region */
+	own,	 /* the server serves a region of the room */
 	general, /* the server serves every region */
 	foreign	 /* the server is reserved for other regions */
 };
@@ -40,7 +40,8 @@ enum class RegionFit : std::uint8_t
 enum class Strategy : std::uint8_t
 {
 	least_loaded,
-	sequential
+	sequential,
+	home /* least_loaded for a room without a home that can take it */
 };
 
 enum class LoadMetric : std::uint8_t
@@ -106,7 +107,11 @@ struct Server
 	ServerPool pool = ServerPool::primary;
 	ServerState state = ServerState::online;
 	RegionFit region = RegionFit::general;
+	/* RegionFit::own: the place of its region among those that the room prefers, 0 is the first */
+	std::int64_t region_rank = 0;
 	bool pinned = false; /* the room being placed is pinned to this server */
+	bool home = false;	 /* the server is the home of the room being placed */
+	bool absent = false; /* the room being placed does not exist on this server */
 	/* users who are expected and not there yet, whom no measurement can show */
 	std::int64_t awaited = 0;
 	/*
@@ -129,7 +134,7 @@ std::int64_t users_in_force(const Server &server);
 
 /*
  * Sets held_back for each returning server that is to leave the room to others. Of k servers that
- * may take the room by their state and region, c of which are returning, the c get c rooms in k:
+ * may take the room by their state and the rank of their region, c of which are returning, the c get c rooms in k:
  * one of them, which the hash of the room's id chooses, is not held back. A server that is held
  * back still comes before servers that are full, so one that is alone takes every room.
  */
@@ -140,17 +145,19 @@ enum class Standing : std::uint8_t
 {
 	in_progress,   /* the room's live sessions are there */
 	pinned,		   /* the room is pinned to the server */
-	own_region,	   /* reserved for the caller's region, with room */
+	home,		   /* the room's home, under Strategy::home */
+	own_region,	   /* reserved for a region of the room, with room */
 	general,	   /* for every region, with room */
 	over_capacity, /* own region or general, but full */
 	elsewhere,	   /* online, but of another region or a standby */
 	recovering,	   /* online, but its outage was a moment ago */
 	draining,
 	offline,
+	absent,	 /* the room does not exist there: never chosen */
 	excluded /* reserved for pins and moves */
 };
 
-/* The tier of a standing, 0 to 6; -1 for excluded. */
+/* The tier of a standing, 0 to 6; -1 for absent and excluded, which are never chosen. */
 int tier(Standing standing);
 
 struct Verdict
@@ -165,6 +172,7 @@ struct PoolFacts
 	std::int64_t addition = 0; /* users the new room adds to a server's load */
 	/* larger than every server that may take it: an empty one then counts as large enough */
 	bool outsized = false;
+	bool prefers_home = false; /* Strategy::home */
 };
 
 /* expected: users expected in the room, >= 1. */

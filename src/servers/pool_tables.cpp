@@ -10,6 +10,7 @@
 #include "pg/rows.hpp"
 #include "pg/settings.hpp"
 #include "policy/placement_policy.hpp"
+#include "policy/region_list.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
 #include "tables/owner_sql.hpp"
@@ -25,8 +26,8 @@ read_regions(const Row &row)
 	Array<std::string_view> regions;
 
 	for (std::string_view region : row.texts(servers_regions))
-		if (!region.empty())
-			regions.push(copy_of(region));
+		if (std::string_view name = without_blanks(region); !name.empty())
+			regions.push(copy_of(name));
 	return regions;
 }
 

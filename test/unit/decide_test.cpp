@@ -31,6 +31,7 @@ one_of_each()
 		 .capacity = 400,
 		 .load = 800,
 		 .pinned = true},
+		{.name = "home", .position = 7, .priority = 1, .capacity = 400, .load = 800, .home = true},
 		{.name = "own",
 		 .position = 7,
 		 .priority = 2,
@@ -62,6 +63,7 @@ one_of_each()
 		 .priority = 8,
 		 .capacity = 400,
 		 .state = ServerState::offline},
+		{.name = "absent", .position = 0, .priority = 9, .capacity = 400, .absent = true},
 		{.name = "reserved",
 		 .position = 0,
 		 .priority = 9,
@@ -77,10 +79,12 @@ TEST(Decide, TheFirstTierThatHasAServerWins)
 	for (const Server &server : pool)
 		names.emplace_back(server.name);
 
-	EXPECT_EQ(ranking({.pool = pool}), names);
-	for (std::size_t first = 0; first + 1 < pool.size(); first++)
+	const Rules by_home{.strategy = Strategy::home};
+
+	EXPECT_EQ(ranking({.pool = pool, .rules = by_home}), names);
+	for (std::size_t first = 0; first + 2 < pool.size(); first++)
 	{
-		const Scene scene{.pool = {pool.begin() + first, pool.end()}};
+		const Scene scene{.pool = {pool.begin() + first, pool.end()}, .rules = by_home};
 		EXPECT_EQ(choice(scene), names[first]) << scene;
 	}
 }
@@ -88,14 +92,14 @@ TEST(Decide, TheFirstTierThatHasAServerWins)
 TEST(Decide, TellsTheServerItsStandingAndWhetherItFits)
 {
 	const Pool pool = one_of_each();
-	const Decision placed = decide(pool.data() + 2, 8, 10, {});
+	const Decision placed = decide(pool.data() + 3, 8, 10, {});
 
 	EXPECT_EQ(placed.outcome, Outcome::placed);
 	EXPECT_EQ(placed.server, 0);
 	EXPECT_EQ(placed.verdict.standing, Standing::own_region);
 	EXPECT_TRUE(placed.verdict.fits);
 
-	const Decision over = decide(pool.data() + 4, 6, 10, {});
+	const Decision over = decide(pool.data() + 5, 6, 10, {});
 	EXPECT_EQ(over.verdict.standing, Standing::over_capacity);
 	EXPECT_FALSE(over.verdict.fits);
 }

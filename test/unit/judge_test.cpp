@@ -134,6 +134,59 @@ TEST(Judge, ARoomInProgressOnThePinnedServerIsInProgress)
 	check({{"both", {.room_sessions = 1, .pinned = true}, Standing::in_progress}});
 }
 
+TEST(Judge, AServerOnWhichTheRoomDoesNotExistIsAbsentWhateverElseItIs)
+{
+	for (const ServerPool pool : {primary, standby, reserved})
+		for (const ServerState state : {online, draining, offline})
+			for (const RegionFit region : {own, general, foreign})
+				for (const bool pinned : {false, true})
+					check({{"absent",
+							{.pool = pool,
+							 .state = state,
+							 .region = region,
+							 .pinned = pinned,
+							 .home = true,
+							 .absent = true},
+							Standing::absent}});
+}
+
+TEST(Judge, LiveSessionsProveThatTheRoomExists)
+{
+	check({
+		{"online", {.room_sessions = 1, .absent = true}, Standing::in_progress},
+		{"offline", {.room_sessions = 1, .state = offline, .absent = true}, Standing::offline},
+	});
+}
+
+TEST(Judge, AnOnlineHomeIsTakenInEveryPoolRegionAndLoadUnderItsStrategyOnly)
+{
+	for (const ServerPool pool : {primary, standby, reserved})
+		for (const RegionFit region : {own, general, foreign})
+			for (const std::int64_t load : {0, 1000})
+			{
+				Server home{
+					.capacity = 100, .load = load, .pool = pool, .region = region, .home = true};
+				const PoolFacts by_home = {.addition = 10, .prefers_home = true};
+
+				EXPECT_EQ(judge(home, by_home).standing, Standing::home) << home;
+				EXPECT_NE(judge(home, {.addition = 10}).standing, Standing::home) << home;
+				for (const ServerState state : {draining, offline})
+				{
+					home.state = state;
+					EXPECT_NE(judge(home, by_home).standing, Standing::home) << home;
+				}
+				home.state = online;
+				home.recovery = Recovery::recovering;
+				EXPECT_NE(judge(home, by_home).standing, Standing::home) << home;
+				home.recovery = Recovery::returning;
+				EXPECT_EQ(judge(home, by_home).standing, Standing::home) << home;
+				home.pinned = true;
+				EXPECT_EQ(judge(home, by_home).standing, Standing::pinned) << home;
+				home.room_sessions = 1;
+				EXPECT_EQ(judge(home, by_home).standing, Standing::in_progress) << home;
+			}
+}
+
 TEST(Judge, FitsSaysWhetherTheRoomIsUnderCapacityInEveryStanding)
 {
 	for (const ServerPool pool : {primary, standby, reserved})
@@ -206,6 +259,9 @@ TEST(Survey, ARoomIsOutsizedOnlyIfLargerThanEveryServerThatMayTakeIt)
 	Server theirs = huge;
 	theirs.region = foreign;
 	EXPECT_TRUE(outsized({large, theirs}, 401)) << theirs;
+	Server empty = huge;
+	empty.absent = true;
+	EXPECT_TRUE(outsized({large, empty}, 401)) << empty;
 	EXPECT_FALSE(outsized({theirs}, 9001)) << "no server may take it, so none is too small";
 	EXPECT_FALSE(outsized({}, 1));
 }
@@ -222,6 +278,7 @@ TEST(Tier, IsTheNumberInTheContract)
 {
 	EXPECT_EQ(tier(Standing::in_progress), 0);
 	EXPECT_EQ(tier(Standing::pinned), 0);
+	EXPECT_EQ(tier(Standing::home), 0);
 	EXPECT_EQ(tier(Standing::own_region), 1);
 	EXPECT_EQ(tier(Standing::general), 2);
 	EXPECT_EQ(tier(Standing::over_capacity), 3);
@@ -229,6 +286,7 @@ TEST(Tier, IsTheNumberInTheContract)
 	EXPECT_EQ(tier(Standing::recovering), 4);
 	EXPECT_EQ(tier(Standing::draining), 5);
 	EXPECT_EQ(tier(Standing::offline), 6);
+	EXPECT_EQ(tier(Standing::absent), -1);
 	EXPECT_EQ(tier(Standing::excluded), -1);
 }
 

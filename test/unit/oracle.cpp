@@ -76,8 +76,9 @@ public:
 	}
 
 	/* The answer if the pool had only these servers. */
-	std::string choose(const Pool &pool) const
+	std::string choose(const Pool &all) const
 	{
+		const Pool pool = those(all, exists_on);
 		const Pool up =
 			those(pool, [](const Server &s) { return s.state != ServerState::offline; });
 
@@ -87,6 +88,9 @@ public:
 		if (const Pool pinned = those(up, [](const Server &s) { return s.pinned; });
 			!pinned.empty())
 			return first(pinned);
+		if (const Pool home = those(up, [](const Server &s) { return s.home && is_ready(s); });
+			rules_.strategy == Strategy::home && !home.empty())
+			return first(home);
 
 		const Pool open =
 			those(pool, [](const Server &s) { return s.pool != ServerPool::reserved; });
@@ -96,7 +100,7 @@ public:
 		if (const Pool own =
 				those(roomy, [](const Server &s) { return s.region == RegionFit::own; });
 			!own.empty())
-			return by_strategy(by_turns(own));
+			return by_strategy(by_turns(least(own, [](const Server &s) { return s.region_rank; })));
 		if (!roomy.empty())
 			return by_strategy(by_turns(roomy));
 		if (!ours.empty())
@@ -119,10 +123,15 @@ private:
 	{
 		return is_online(server) && server.recovery != Recovery::recovering;
 	}
+	static bool exists_on(const Server &server)
+	{
+		return !server.absent || server.room_sessions > 0;
+	}
+
 	static bool is_ours(const Server &server)
 	{
 		return is_ready(server) && server.pool == ServerPool::primary &&
-			   server.region != RegionFit::foreign;
+			   server.region != RegionFit::foreign && exists_on(server);
 	}
 
 	/* Servers that are back from an outage leave the room to the others, if there are others. */

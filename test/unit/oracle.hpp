@@ -19,7 +19,7 @@ namespace gxy
 std::string oracle_choice(const Scene &scene);
 
 /*
- * All servers except the excluded ones, best first: each is the choice if those before it are
+ * All servers that can be chosen at all, best first: each is the choice if those before it are
  * removed.
  */
 std::vector<std::string> oracle_ranking(const Scene &scene);

@@ -66,10 +66,10 @@ TEST_F(Property, TheOrderIsStrictAndWeakForEveryVerdict)
 {
 	for_scenes(some, [](const Scene &scene, Random &random) {
 		std::vector<Judged> all;
-		const std::int64_t standing = random.between(0, 9);
+		const std::int64_t standing = random.between(0, 11);
 		for (const Server &server : scene.pool)
 		{
-			const std::int64_t other = random.percent(80) ? standing : random.between(0, 9);
+			const std::int64_t other = random.percent(80) ? standing : random.between(0, 11);
 			all.push_back(
 				{server, {.standing = static_cast<Standing>(other), .fits = random.percent(50)}});
 		}
@@ -90,6 +90,7 @@ TEST_F(Property, AServerThatWasNotChosenIsNotChosenWhenItGetsWorse)
 			server.rooms += random.between(0, 2);
 			server.position += random.between(0, 2);
 			server.priority -= random.between(0, 2);
+			server.region_rank += random.between(0, 2);
 			server.room_sessions -= server.room_sessions > 1 ? 1 : 0;
 		}
 		EXPECT_EQ(choice(worse), name) << worse;
@@ -109,6 +110,7 @@ TEST_F(Property, TheChosenServerStaysChosenWhenItGetsBetter)
 			server.rooms -= random.between(0, server.rooms);
 			server.position -= random.between(0, 2);
 			server.priority += random.between(0, 2);
+			server.region_rank -= random.between(0, server.region_rank);
 			server.room_sessions += server.room_sessions > 0 ? 1 : 0;
 		}
 		EXPECT_EQ(choice(better), name) << better;

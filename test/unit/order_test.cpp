@@ -143,6 +143,36 @@ TEST(Priority, TheRegionComesFirst)
 						  {.position = 1, .priority = 9, .capacity = 400}}});
 }
 
+TEST(Region, APreferredOneComesBeforePriorityAndLoad)
+{
+	for (const Rules &rules : {least_loaded, sequential})
+		check(rules,
+			  {
+				  {"priority",
+				   {.position = 2, .capacity = 400, .load = 300, .region = RegionFit::own},
+				   {.position = 1,
+					.priority = 9,
+					.capacity = 400,
+					.region = RegionFit::own,
+					.region_rank = 1}},
+				  {"equal ranks: priority",
+				   {.position = 2,
+					.priority = 9,
+					.capacity = 400,
+					.load = 300,
+					.region = RegionFit::own,
+					.region_rank = 1},
+				   {.position = 1, .capacity = 400, .region = RegionFit::own, .region_rank = 1}},
+				  {"full: the next region has its turn",
+				   {.position = 2,
+					.capacity = 400,
+					.load = 300,
+					.region = RegionFit::own,
+					.region_rank = 3},
+				   {.position = 1, .capacity = 400, .load = 395, .region = RegionFit::own}},
+			  });
+}
+
 TEST(OverCapacity, TheLeastLoadedIsTakenWhateverPriorityStrategyPositionAndRegion)
 {
 	for (const Rules &rules : {least_loaded, sequential})

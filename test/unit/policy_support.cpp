@@ -17,9 +17,10 @@ name_of(Enum value, const std::array<const char *, n> &names)
 	return index < n ? names[index] : "?";
 }
 
-constexpr std::array<const char *, 10> standing_names = {
-	"in_progress", "pinned",	 "own_region", "general", "over_capacity",
-	"elsewhere",   "recovering", "draining",   "offline", "excluded"};
+constexpr std::array<const char *, 12> standing_names = {
+	"in_progress", "pinned",	 "home",	 "own_region", "general", "over_capacity",
+	"elsewhere",   "recovering", "draining", "offline",	   "absent",  "excluded"};
+constexpr std::array<const char *, 3> strategy_names = {"least_loaded", "sequential", "home"};
 constexpr std::array<const char *, 3> outcome_names = {"placed", "full", "no_server"};
 constexpr std::array<const char *, 3> state_names = {"online", "draining", "offline"};
 constexpr std::array<const char *, 3> pool_names = {"primary", "standby", "reserved"};
@@ -49,6 +50,8 @@ operator<<(std::ostream &out, const Server &server)
 		<< ", priority " << server.priority << ", position " << server.position;
 	if (server.room_sessions > 0)
 		out << ", sessions " << server.room_sessions;
+	if (server.region_rank > 0)
+		out << ", region rank " << server.region_rank;
 	if (server.pinned)
 		out << ", pinned";
 	if (server.measured > 0)
@@ -57,13 +60,17 @@ operator<<(std::ostream &out, const Server &server)
 		out << ", " << name_of(server.recovery, recovery_names);
 	if (server.held_back)
 		out << ", held back";
+	if (server.home)
+		out << ", home";
+	if (server.absent)
+		out << ", absent";
 	return out;
 }
 
 std::ostream &
 operator<<(std::ostream &out, const Rules &rules)
 {
-	return out << (rules.strategy == Strategy::sequential ? "sequential" : "least_loaded") << ", "
+	return out << name_of(rules.strategy, strategy_names) << ", "
 			   << (rules.metric == LoadMetric::rooms ? "rooms" : "users") << ", "
 			   << (rules.overflow == Overflow::error ? "error" : "overcommit") << ", "
 			   << rules.avg_room_occupancy << " a room";

@@ -13,11 +13,33 @@ namespace gxy
 namespace
 {
 
-/* The room is in progress or pinned: the tiers do not apply. */
+bool
+room_exists_on(const Server &server)
+{
+	return !server.absent || server.room_sessions > 0;
+}
+
+/* Tier 0 without homes: the room is in progress or pinned. */
 bool
 claims_the_room(const Server &server)
 {
-	return server.state != ServerState::offline && (server.room_sessions > 0 || server.pinned);
+	return server.state != ServerState::offline && room_exists_on(server) &&
+		   (server.room_sessions > 0 || server.pinned);
+}
+
+bool
+is_home(const Scene &scene, const Server &server)
+{
+	return scene.rules.strategy == Strategy::home && server.home &&
+		   server.state == ServerState::online && server.recovery != Recovery::recovering &&
+		   room_exists_on(server);
+}
+
+/* Tier 0: the other tiers do not apply. */
+bool
+is_tier_0(const Scene &scene, const Server &server)
+{
+	return claims_the_room(server) || is_home(scene, server);
 }
 
 /* Tiers 1 to 3. */
@@ -25,7 +47,8 @@ bool
 may_take_it(const Server &server)
 {
 	return server.state == ServerState::online && server.pool == ServerPool::primary &&
-		   server.region != RegionFit::foreign && server.recovery != Recovery::recovering;
+		   server.region != RegionFit::foreign && server.recovery != Recovery::recovering &&
+		   room_exists_on(server);
 }
 
 template <typename Test>
@@ -47,14 +70,14 @@ TEST_F(Property, TheWholeOrderIsThatOfTheOracle)
 		std::vector<std::string> order = ranking(scene);
 		const std::vector<std::string> expected = oracle_ranking(scene);
 		ASSERT_LE(expected.size(), order.size());
-		order.resize(expected.size()); /* the excluded ones follow */
+		order.resize(expected.size()); /* those that cannot be chosen follow */
 		EXPECT_EQ(order, expected);
 	});
 }
 
 TEST_F(Property, TheScenesReachEveryStandingAndOutcomeOften)
 {
-	std::array<int, 10> standings{};
+	std::array<int, 12> standings{};
 	std::array<int, 3> outcomes{};
 
 	for_scenes(many, [&](const Scene &scene, Random &) {
@@ -63,11 +86,13 @@ TEST_F(Property, TheScenesReachEveryStandingAndOutcomeOften)
 		if (decision.outcome == Outcome::placed)
 			standings[static_cast<std::size_t>(decision.verdict.standing)]++;
 	});
-	for (const Standing standing : {Standing::in_progress, Standing::pinned, Standing::own_region,
-									Standing::general, Standing::over_capacity, Standing::elsewhere,
-									Standing::recovering, Standing::draining, Standing::offline})
+	for (const Standing standing :
+		 {Standing::in_progress, Standing::pinned, Standing::home, Standing::own_region,
+		  Standing::general, Standing::over_capacity, Standing::elsewhere, Standing::recovering,
+		  Standing::draining, Standing::offline})
 		EXPECT_GT(standings[static_cast<std::size_t>(standing)], many / 100) << standing;
-	EXPECT_EQ(standings[static_cast<std::size_t>(Standing::excluded)], 0);
+	for (const Standing standing : {Standing::absent, Standing::excluded})
+		EXPECT_EQ(standings[static_cast<std::size_t>(standing)], 0) << standing;
 	for (const Outcome outcome : {Outcome::placed, Outcome::full, Outcome::no_server})
 		EXPECT_GT(outcomes[static_cast<std::size_t>(outcome)], many / 100) << outcome;
 }
@@ -81,7 +106,7 @@ TEST_F(Property, AFullServerIsNeverTakenWhileAnotherThatMayTakeTheRoomHasRoom)
 			return users_in_force(s) + added <= s.capacity;
 		};
 
-		if (server != nullptr && (claims_the_room(*server) || has_room(*server)))
+		if (server != nullptr && (is_tier_0(scene, *server) || has_room(*server)))
 			return;
 		if (server != nullptr && server->load == 0 && added > server->capacity)
 			return; /* larger than all: the oracle knows more of this */
@@ -94,20 +119,60 @@ TEST_F(Property, OtherRegionsStandbysAndServersLeavingStayOutWhileAnyOtherIsOnli
 {
 	for_scenes(many, [](const Scene &scene, Random &) {
 		const Server *server = chosen(scene);
-		if (server == nullptr || claims_the_room(*server) || may_take_it(*server))
+		if (server == nullptr || is_tier_0(scene, *server) || may_take_it(*server))
 			return;
 		EXPECT_GE(tier(decide(scene).verdict.standing), 4);
 		EXPECT_FALSE(any_server(scene, may_take_it));
 	});
 }
 
-TEST_F(Property, AReservedServerIsTakenOnlyForAPinOrARoomInProgress)
+TEST_F(Property, AServerOnWhichTheRoomDoesNotExistIsNeverTaken)
+{
+	for_scenes(many, [](const Scene &scene, Random &) {
+		const Server *server = chosen(scene);
+		EXPECT_TRUE(server == nullptr || room_exists_on(*server));
+	});
+}
+
+TEST_F(Property, ServersOnWhichTheRoomDoesNotExistMightAsWellNotBeThere)
+{
+	for_scenes(many, [](const Scene &scene, Random &) {
+		Scene without = scene;
+		std::erase_if(without.pool, [](const Server &server) { return !room_exists_on(server); });
+		EXPECT_EQ(choice(scene), choice(without));
+	});
+}
+
+TEST_F(Property, AHomeIsTakenUnderItsStrategyUnlessTheRoomIsInProgressOrPinned)
+{
+	for_scenes(many, [](const Scene &scene, Random &) {
+		if (any_server(scene, claims_the_room) ||
+			!any_server(scene, [&](const Server &server) { return is_home(scene, server); }))
+			return;
+		ASSERT_NE(chosen(scene), nullptr);
+		EXPECT_TRUE(chosen(scene)->home);
+	});
+}
+
+TEST_F(Property, UnderOtherStrategiesAHomeMakesNoDifference)
+{
+	for_scenes(many, [](const Scene &scene, Random &random) {
+		Scene moved = scene;
+		if (scene.rules.strategy == Strategy::home)
+			return;
+		for (Server &server : moved.pool)
+			server.home = random.percent(50);
+		EXPECT_EQ(ranking(moved), ranking(scene));
+	});
+}
+
+TEST_F(Property, AReservedServerIsTakenOnlyForAPinAHomeOrARoomInProgress)
 {
 	for_scenes(many, [](const Scene &scene, Random &) {
 		const Server *server = chosen(scene);
 		if (server != nullptr && server->pool == ServerPool::reserved)
 		{
-			EXPECT_TRUE(claims_the_room(*server));
+			EXPECT_TRUE(is_tier_0(scene, *server));
 		}
 	});
 }
@@ -116,9 +181,11 @@ TEST_F(Property, ThereIsAnAnswerWheneverTheContractPromisesOne)
 {
 	for_scenes(many, [](const Scene &scene, Random &) {
 		const Outcome outcome = decide(scene).outcome;
-		const bool claimed = any_server(scene, claims_the_room);
-		const bool anyone =
-			any_server(scene, [](const Server &s) { return s.pool != ServerPool::reserved; });
+		const bool claimed =
+			any_server(scene, [&](const Server &server) { return is_tier_0(scene, server); });
+		const bool anyone = any_server(scene, [](const Server &s) {
+			return s.pool != ServerPool::reserved && room_exists_on(s);
+		});
 
 		EXPECT_EQ(outcome == Outcome::no_server, !anyone && !claimed);
 		if (outcome == Outcome::full)

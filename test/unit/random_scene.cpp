@@ -25,7 +25,9 @@ struct Climate
 {
 	std::int64_t online = 80;
 	std::int64_t primary = 80;
-	std::int64_t home = 80; /* of the own region or general */
+	std::int64_t near = 80; /* of the room's regions or general */
+	std::int64_t home = 0;
+	std::int64_t absent = 0;
 	std::int64_t in_progress = 0;
 	std::int64_t pinned = 0;
 	std::int64_t measured = 0;	 /* have a fresh measurement */
@@ -42,7 +44,9 @@ random_climate(Random &random)
 
 	climate.online = shares[random.between(0, 4)];
 	climate.primary = shares[random.between(0, 4)];
-	climate.home = shares[random.between(0, 4)];
+	climate.near = shares[random.between(0, 4)];
+	climate.home = random.percent(25) ? 20 : 0;
+	climate.absent = random.percent(30) ? random.between(10, 100) : 0;
 	climate.in_progress = random.percent(15) ? 30 : 0;
 	climate.pinned = random.percent(15) ? 20 : 0;
 	climate.measured = shares[random.between(0, 4)] * random.between(0, 1);
@@ -84,10 +88,14 @@ server_in(const Climate &climate, Random &random, std::string_view name)
 		server.state = random.percent(50) ? ServerState::draining : ServerState::offline;
 	if (!random.percent(climate.primary))
 		server.pool = random.percent(50) ? ServerPool::standby : ServerPool::reserved;
-	if (!random.percent(climate.home))
+	server.home = random.percent(climate.home);
+	server.absent = random.percent(climate.absent);
+	if (!random.percent(climate.near))
 		server.region = RegionFit::foreign;
 	else
 		server.region = random.percent(40) ? RegionFit::own : RegionFit::general;
+	if (server.region == RegionFit::own)
+		server.region_rank = random.between(0, 2);
 	return server;
 }
 
@@ -109,7 +117,7 @@ random_scene(Random &random)
 		scene.pool.push_back(server_in(climate, random, names[i]));
 
 	scene.expected = random.percent(15) ? random.between(11, 60) : random.between(1, 10);
-	scene.rules.strategy = random.percent(50) ? Strategy::sequential : Strategy::least_loaded;
+	scene.rules.strategy = static_cast<Strategy>(random.between(0, 2));
 	scene.rules.metric = random.percent(30) ? LoadMetric::rooms : LoadMetric::users;
 	scene.rules.overflow = random.percent(50) ? Overflow::error : Overflow::overcommit;
 	scene.rules.avg_room_occupancy = random.between(1, 15);

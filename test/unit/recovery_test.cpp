@@ -192,6 +192,20 @@ TEST(Returning, SharesWithTheServersOfItsRegion)
 	EXPECT_NEAR(place(scene, 12'000)["gxy1"], 3000, 150);
 }
 
+/* Those of a region that the room prefers less do not share either, nor do those without it. */
+TEST(Returning, SharesWithTheServersOfItsRank)
+{
+	Scene scene = after_outage(1);
+
+	for (std::size_t i = 0; i < scene.pool.size(); i++)
+	{
+		scene.pool[i].region = RegionFit::own;
+		scene.pool[i].region_rank = i < 6 ? 1 : 2;
+		scene.pool[i].absent = i == 4 || i == 5;
+	}
+	EXPECT_NEAR(place(scene, 12'000)["gxy1"], 3000, 150);
+}
+
 } // namespace
 
 } // namespace gxy
