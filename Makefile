@@ -26,6 +26,7 @@ REGRESS = \
 	cleanup \
 	errors \
 	attach \
+	attached_rooms \
 	security \
 	owners \
 	search_path \
@@ -73,6 +74,7 @@ ISOLATION = \
 	reindex \
 	release-assign \
 	renewal-cleanup \
+	room-servers \
 	room-sizes \
 	serializable \
 	serializable-pool \
@@ -95,6 +97,7 @@ LOAD_CACHE = \
 	load-cache-count \
 	load-cache-exact \
 	load-cache-measured \
+	load-cache-rooms \
 	load-cache-same-room \
 	load-cache-transactions
 

@@ -45,7 +45,7 @@ REVOKE ALL ON room_server_assignments FROM PUBLIC;
 COMMENT ON TABLE room_server_assignments IS 'the server of each room: one row per room; calls renew its lease, the cleanup deletes it';
 COMMENT ON COLUMN room_server_assignments.room_id IS 'the room, as text of 1 to 255 bytes';
 COMMENT ON COLUMN room_server_assignments.gateway_name IS 'the server of the room';
-COMMENT ON COLUMN room_server_assignments.region IS 'the region of the first caller, NULL if it named none';
+COMMENT ON COLUMN room_server_assignments.region IS 'the regions that the room prefers, comma-separated: those of the first caller, else of the attached rooms; NULL if none';
 COMMENT ON COLUMN room_server_assignments.assigned_at IS 'when the room was assigned';
 COMMENT ON COLUMN room_server_assignments.last_used_at IS 'when the lease was last renewed: by a call, a touch, or a cleanup that saw users in the room';
 COMMENT ON COLUMN room_server_assignments.reason IS 'why this server was chosen';
@@ -59,7 +59,7 @@ CREATE TABLE balancer_servers (
 	position int NOT NULL,
 	priority int NOT NULL DEFAULT 0,
 	capacity int CHECK (capacity BETWEEN 1 AND 1000000000),
-	regions text[],
+	regions text[] CHECK (array_to_string(regions, ' ') !~ ','),
 	pool text NOT NULL DEFAULT 'primary' CHECK (pool IN ('primary', 'standby', 'reserved')),
 	state text NOT NULL DEFAULT 'online' CHECK (state IN ('online', 'draining', 'offline'))
 ) USING heap;
@@ -69,7 +69,7 @@ COMMENT ON COLUMN balancer_servers.name IS 'the name that get_or_assign_server()
 COMMENT ON COLUMN balancer_servers.position IS 'the order in which "sequential" fills servers, and the last tie-break; by default after all others';
 COMMENT ON COLUMN balancer_servers.priority IS 'servers of a higher priority are filled before lower ones';
 COMMENT ON COLUMN balancer_servers.capacity IS 'in users; NULL: gxy_balancer.default_capacity';
-COMMENT ON COLUMN balancer_servers.regions IS 'regions this server is reserved for; NULL or empty: it takes rooms of every region';
+COMMENT ON COLUMN balancer_servers.regions IS 'regions this server is reserved for, without commas; NULL or empty: it takes rooms of every region';
 COMMENT ON COLUMN balancer_servers.pool IS 'primary: takes rooms; standby: when no primary server can; reserved: pinned and moved rooms only';
 COMMENT ON COLUMN balancer_servers.state IS 'the state that the operator has set: online, draining (keeps its rooms, gets no new ones) or offline';
 SELECT pg_catalog.pg_extension_config_dump('balancer_servers', '');
@@ -109,7 +109,7 @@ CREATE TABLE balancer_pins (
 REVOKE ALL ON balancer_pins FROM PUBLIC;
 COMMENT ON TABLE balancer_pins IS 'rooms that the operator assigns to a server; used at the next assignment';
 COMMENT ON COLUMN balancer_pins.room_id IS 'the pinned room';
-COMMENT ON COLUMN balancer_pins.server IS 'the server it is assigned to, unless that server is offline';
+COMMENT ON COLUMN balancer_pins.server IS 'the server it is assigned to, unless that server is offline or the room does not exist there';
 COMMENT ON COLUMN balancer_pins.expected_users IS 'a size that counts in the load for as long as the pin exists; NULL: none given';
 COMMENT ON COLUMN balancer_pins.pinned_at IS 'when it was pinned';
 SELECT pg_catalog.pg_extension_config_dump('balancer_pins', '');
@@ -328,7 +328,7 @@ CREATE TRIGGER _guard_truncation BEFORE TRUNCATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _guard_truncation_after AFTER TRUNCATE ON balancer_servers
 	FOR EACH STATEMENT EXECUTE FUNCTION _guard_servers();
-CREATE TRIGGER _guard_servers BEFORE INSERT OR DELETE OR UPDATE OF name ON balancer_servers
+CREATE TRIGGER _guard_servers BEFORE INSERT OR DELETE OR UPDATE OF name, regions ON balancer_servers
 	FOR EACH ROW EXECUTE FUNCTION _guard_servers();
 CREATE TRIGGER _rename_pins AFTER UPDATE ON balancer_servers
 	FOR EACH ROW WHEN (old.name <> new.name) EXECUTE FUNCTION _guard_pins();
@@ -343,13 +343,13 @@ CREATE FUNCTION get_or_assign_server(room text, region text DEFAULT NULL, expect
 	RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_get_or_assign_server';
 REVOKE ALL ON FUNCTION get_or_assign_server(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION get_or_assign_server(text, text, int) IS 'the server of a room, the same for everyone in it; assigns one if the room has none';
+COMMENT ON FUNCTION get_or_assign_server(text, text, int) IS 'the server of a room, the same for everyone in it; assigns one if the room has none; region may list several, comma-separated, the preferred one first';
 
 CREATE FUNCTION get_or_assign_server(room bigint, region text DEFAULT NULL, expected_users int DEFAULT NULL)
 	RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_get_or_assign_server_bigint';
 REVOKE ALL ON FUNCTION get_or_assign_server(bigint, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION get_or_assign_server(bigint, text, int) IS 'the server of a room, the same for everyone in it; assigns one if the room has none';
+COMMENT ON FUNCTION get_or_assign_server(bigint, text, int) IS 'the server of a room, the same for everyone in it; assigns one if the room has none; region may list several, comma-separated, the preferred one first';
 
 CREATE FUNCTION touch_room(room text, users int DEFAULT NULL) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_touch_room';
@@ -398,7 +398,7 @@ COMMENT ON FUNCTION attach_sessions(regclass) IS 'names the relation of live ses
 CREATE FUNCTION attach_rooms(relation regclass) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_attach_rooms';
 REVOKE ALL ON FUNCTION attach_rooms(regclass) FROM PUBLIC;
-COMMENT ON FUNCTION attach_rooms(regclass) IS 'names the relation of rooms that may be assigned: room_id, optionally expected_users; NULL detaches';
+COMMENT ON FUNCTION attach_rooms(regclass) IS 'names the relation of rooms that may be assigned: room_id, optionally expected_users, region, home_server, servers text[]; NULL detaches';
 
 CREATE FUNCTION init_servers(names text DEFAULT NULL) RETURNS int
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_init_servers';
@@ -423,7 +423,7 @@ COMMENT ON FUNCTION server_heartbeat(text, boolean, real) IS 'reports the health
 CREATE FUNCTION pin_room(room text, server text, expected_users int DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room';
 REVOKE ALL ON FUNCTION pin_room(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION pin_room(text, text, int) IS 'the next assignment of the room is to this server; returns the server that the room is on now, NULL if none';
+COMMENT ON FUNCTION pin_room(text, text, int) IS 'the next assignment of the room is to this server, on which it has to exist; returns the server that the room is on now, NULL if none';
 
 CREATE FUNCTION unpin_room(room text) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_unpin_room';
@@ -433,12 +433,12 @@ COMMENT ON FUNCTION unpin_room(text) IS 'removes the pin of a room; returns fals
 CREATE FUNCTION move_room(room text, server text) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_move_room';
 REVOKE ALL ON FUNCTION move_room(text, text) FROM PUBLIC;
-COMMENT ON FUNCTION move_room(text, text) IS 'moves a room, which splits it until its users reconnect; returns the server that it is on then, NULL if it has no assignment';
+COMMENT ON FUNCTION move_room(text, text) IS 'moves a room to a server on which it exists, which splits it until its users reconnect; returns the server that it is on then, NULL if it has no assignment';
 
 CREATE FUNCTION pin_room(room bigint, server text, expected_users int DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room_bigint';
 REVOKE ALL ON FUNCTION pin_room(bigint, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION pin_room(bigint, text, int) IS 'the next assignment of the room is to this server; returns the server that the room is on now, NULL if none';
+COMMENT ON FUNCTION pin_room(bigint, text, int) IS 'the next assignment of the room is to this server, on which it has to exist; returns the server that the room is on now, NULL if none';
 
 CREATE FUNCTION unpin_room(room bigint) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_unpin_room_bigint';
@@ -448,12 +448,12 @@ COMMENT ON FUNCTION unpin_room(bigint) IS 'removes the pin of a room; returns fa
 CREATE FUNCTION move_room(room bigint, server text) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_move_room_bigint';
 REVOKE ALL ON FUNCTION move_room(bigint, text) FROM PUBLIC;
-COMMENT ON FUNCTION move_room(bigint, text) IS 'moves a room, which splits it until its users reconnect; returns the server that it is on then, NULL if it has no assignment';
+COMMENT ON FUNCTION move_room(bigint, text) IS 'moves a room to a server on which it exists, which splits it until its users reconnect; returns the server that it is on then, NULL if it has no assignment';
 
 CREATE FUNCTION evacuate_server(server text, target text DEFAULT NULL, max_rooms int DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_evacuate_server';
 REVOKE ALL ON FUNCTION evacuate_server(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION evacuate_server(text, text, int) IS 'moves the rooms of a server, largest first: to the target, or spread by the policy; without max_rooms it sets the server draining first; returns how many it moved';
+COMMENT ON FUNCTION evacuate_server(text, text, int) IS 'moves the rooms of a server, largest first: to the target, or spread by the policy; without max_rooms it sets the server draining first; returns how many it moved; rooms that do not exist where they could go stay, with a warning';
 
 CREATE FUNCTION what_if(server text, state text, OUT server text, OUT state text, OUT capacity int,
 		OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric,
@@ -486,7 +486,7 @@ CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment';
 REVOKE ALL ON FUNCTION explain_assignment(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; changes nothing';
+COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
 
 CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
@@ -496,7 +496,7 @@ CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expect
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment_bigint';
 REVOKE ALL ON FUNCTION explain_assignment(bigint, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; changes nothing';
+COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
 
 --
 -- Views
@@ -586,8 +586,8 @@ CREATE VIEW balancer_stats AS
 	SELECT s.* FROM _stats() s;
 REVOKE ALL ON balancer_stats FROM PUBLIC;
 COMMENT ON VIEW balancer_stats IS 'counters of this database, and its background worker';
-COMMENT ON COLUMN balancer_stats.assigned_tier_0 IS 'rooms assigned by tier 0: where their sessions were, or their pin';
-COMMENT ON COLUMN balancer_stats.assigned_tier_1 IS 'rooms assigned by tier 1: servers of the caller''s region';
+COMMENT ON COLUMN balancer_stats.assigned_tier_0 IS 'rooms assigned by tier 0: where their sessions were, their pin, or their home under gxy_balancer.strategy = home';
+COMMENT ON COLUMN balancer_stats.assigned_tier_1 IS 'rooms assigned by tier 1: servers of a region that the room prefers';
 COMMENT ON COLUMN balancer_stats.assigned_tier_2 IS 'rooms assigned by tier 2: servers of every region';
 COMMENT ON COLUMN balancer_stats.assigned_tier_3 IS 'rooms assigned by tier 3: over capacity';
 COMMENT ON COLUMN balancer_stats.assigned_tier_4 IS 'rooms assigned by tier 4: other regions, standbys and servers that were recovering';

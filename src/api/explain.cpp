@@ -7,6 +7,7 @@
 #include "api/explain.hpp"
 
 #include "api/result_set.hpp"
+#include "application/room_reader.hpp"
 #include "application/source_reader.hpp"
 #include "pg/array.hpp"
 #include "pg/lock_timeout.hpp"
@@ -14,6 +15,7 @@
 #include "placement/candidates.hpp"
 #include "policy/placement_policy.hpp"
 #include "rooms/relocation.hpp"
+#include "rooms/room_existence.hpp"
 #include "servers/pool.hpp"
 #include "tables/locks.hpp"
 
@@ -85,6 +87,8 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 							static_cast<long long>(server.room_sessions));
 		case Standing::pinned:
 			return "pinned";
+		case Standing::home:
+			return "home";
 		case Standing::own_region:
 		case Standing::general:
 			if (pool_facts.outsized)
@@ -107,6 +111,10 @@ standing_in_words(const Server &server, const PoolServer &known, const Verdict &
 			return "draining";
 		case Standing::offline:
 			return "offline";
+		case Standing::absent:
+			return server.pinned ? "pinned, but the room does not exist here"
+				   : server.home ? "home, but the room does not exist here"
+								 : "room does not exist here";
 		case Standing::excluded:
 			break;
 	}
@@ -208,10 +216,21 @@ predict_placement(const PlacementRequest &request, const Assignments &assignment
 	prediction->chosen = decision.server;
 	if (decision.server < 0)
 		return;
-	prediction->reason = request.leaving.empty()
-							 ? reason_of(decision, prediction->servers[decision.server], request,
-										 prediction->input.rules)
-							 : reason_of_move("failover", request.leaving);
+	prediction->reason =
+		request.leaving.empty()
+			? reason_of(decision, prediction->servers[decision.server], prediction->input)
+			: reason_of_move("failover", request.leaving);
+}
+
+/* Returns where callers of the row's room are sent, as get_or_assign() does. */
+RoomLocation
+locate(const Pool &pool, const Assignment &row, const PlacementRequest &request)
+{
+	RoomLocation where = pool.locate(row.server, row.assigned_at, request.now);
+
+	if (!claim_holds(pool, where, row.room, request.deadline))
+		where = {.server = pool.find(row.server), .moved = false, .stranded = true};
+	return where;
 }
 
 Prediction
@@ -221,7 +240,7 @@ predict(const PlacementRequest &request, const Assignments &assignments)
 	std::optional<Found> current = assignments.find(*request.room);
 	std::optional<Assignment> row = current ? assignments.read(&current->tid) : std::nullopt;
 	auto where_in = [&row, &request](const Pool &pool) {
-		return row ? pool.locate(row->server, row->assigned_at, request.now) : RoomLocation();
+		return row ? locate(pool, *row, request) : RoomLocation();
 	};
 	bool stranded = where_in(pool(request.deadline)).stranded;
 
@@ -231,12 +250,15 @@ predict(const PlacementRequest &request, const Assignments &assignments)
 	{
 		PlacementRequest move = request;
 
-		move.region = row->region;
 		move.leaving = row->server;
-		prediction.load_failure = try_reading([&prediction, &request] {
+		prediction.load_failure = try_reading([&prediction, &request, &row] {
 			prediction.input =
 				gather_input_for_move(pool(request.deadline), request.now, request.deadline);
+			prediction.input.exists_on =
+				servers_of(*prediction.input.pool, {&*row, 1}, false, request.deadline)
+					.of(row->room);
 		});
+		prediction.input.region = row->region;
 		prediction.size_failure = prediction.load_failure;
 		if (prediction.is_known())
 			expect_current_users(&prediction.input, *row, request.now);
@@ -262,10 +284,12 @@ predict(const PlacementRequest &request, const Assignments &assignments)
 		prediction.chosen = where.server;
 		if (where.server < 0)
 			prediction.outside = copy_of(row->server);
-		prediction.reason = where.moved ? reason_of_move("failover", row->server)
-							: where.stranded
+		prediction.reason = where.moved		  ? reason_of_move("failover", row->server)
+							: !where.stranded ? "the room is assigned here"
+							: prediction.input.exists_on.everywhere
 								? "the room is assigned here, and no other server is online"
-								: "the room is assigned here";
+								: "the room is assigned here, and no other server with the room "
+								  "is online";
 	}
 	return prediction;
 }

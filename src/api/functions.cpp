@@ -9,6 +9,7 @@
 #include "api/explain.hpp"
 #include "api/install.hpp"
 #include "api/memory_view.hpp"
+#include "api/room_view.hpp"
 #include "api/views.hpp"
 #include "api/what_if.hpp"
 #include "application/attach.hpp"

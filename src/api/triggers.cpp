@@ -6,6 +6,7 @@
  * state, and pass the application's own changes of assignments to the load cache. The extension's
  * own writes to assignments fire no triggers (pg/heap_access.hpp).
  */
+#include "pg/array.hpp"
 #include "pg/compat.hpp"
 #include "pg/lock_timeout.hpp"
 #include "pg/row.hpp"
@@ -84,6 +85,29 @@ check_server_name(TriggerData *trigger, HeapTuple tuple)
 						errhint("A server name has 1 to %d bytes, no comma, no control character, "
 								"and no blank at either end.",
 								max_name_length)));
+}
+
+/* Raises 23514 with a hint before the CHECK constraint would without one. Accepts NULL. */
+void
+check_regions(TriggerData *trigger, HeapTuple tuple)
+{
+	TupleRow row(tuple, RelationGetDescr(trigger->tg_relation));
+
+	for (std::string_view region : row.texts(servers_regions))
+		if (region.find(',') != std::string_view::npos)
+			ereport(ERROR,
+					(errcode(ERRCODE_CHECK_VIOLATION),
+					 errmsg("invalid region \"%s\"", copy_of(region).data()),
+					 errdetail("A region of a server has a comma."),
+					 errhint("Callers name several regions with commas between them, so name "
+							 "each region as an element of its own: '{IL,EU}'.")));
+}
+
+void
+check_server(TriggerData *trigger, HeapTuple tuple)
+{
+	check_server_name(trigger, tuple);
+	check_regions(trigger, tuple);
 }
 
 /* Changes the pins of a renamed server to its new name. */
@@ -231,9 +255,9 @@ guard_servers(TriggerData *trigger)
 		return PointerGetDatum(nullptr);
 	}
 	if (TRIGGER_FIRED_BY_INSERT(event))
-		check_server_name(trigger, trigger->tg_trigtuple);
+		check_server(trigger, trigger->tg_trigtuple);
 	else if (TRIGGER_FIRED_BY_UPDATE(event))
-		check_server_name(trigger, trigger->tg_newtuple);
+		check_server(trigger, trigger->tg_newtuple);
 	if (!TRIGGER_FIRED_BY_INSERT(event))
 		guard_server_with_rooms(trigger);
 	return result_of_row_trigger(trigger);

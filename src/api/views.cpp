@@ -151,54 +151,6 @@ report_load_cache(FunctionCallInfo fcinfo)
 	}
 }
 
-void
-report_room_loads(FunctionCallInfo fcinfo)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	Deadline deadline = Deadline::of_call_starting_now();
-	const Pool &current = pool(deadline);
-	Rules rules = current_rules();
-	Array<Assignment> rooms;
-
-	InitMaterializedSRF(fcinfo, 0);
-
-	SessionIndex session_index;
-	std::optional<ReadFailure> failure = try_reading([&] {
-		session_index =
-			SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
-	});
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-
-	assignments.for_each_row(
-		snapshot, [&rooms](const Assignment &row, ItemPointer) { rooms.push(copy_of(row)); });
-	UnregisterSnapshot(snapshot);
-	assignments.close();
-
-	Row row(fcinfo);
-
-	for (const Assignment &room : rooms)
-	{
-		RoomUse use = room_use(room, current, session_index, rules, now);
-		const Pin *pin = current.pin_of(room.room);
-
-		RoomLocation where = current.locate(room.server, room.assigned_at, now);
-		std::string_view server = where.moved ? current.servers[where.server].name : room.server;
-
-		row.add(room.room);
-		row.add(server);
-		row.add_if(use.active_known && !failure, use.active);
-		row.add_if(!failure, session_index.users_elsewhere(room.room, server));
-		row.add(static_cast<int>(use.expected));
-		row.add_optional(pin != nullptr ? pin->server : std::string_view());
-		row.add_optional(room.reason);
-		row.add(TimestampTzGetDatum(room.assigned_at));
-		row.add(TimestampTzGetDatum(room.last_used_at));
-		row.add_optional(failure ? in_words(*failure) : "");
-		row.put();
-	}
-}
-
 static const char *
 worker_in_words(const std::optional<DatabaseStatus> &status)
 {

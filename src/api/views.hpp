@@ -1,5 +1,5 @@
 /*
- * views.hpp: the rows of balancer_load, balancer_rooms, balancer_stats and _check_load_cache().
+ * views.hpp: the rows of balancer_load, balancer_stats and _check_load_cache().
  *
  * Read-only. Lock room_server_assignments and the attached relations ACCESS SHARE.
  */
@@ -12,7 +12,6 @@ namespace gxy
 
 /* Each returns its rows as the result of a set-returning function. */
 void report_server_loads(FunctionCallInfo fcinfo);
-void report_room_loads(FunctionCallInfo fcinfo);
 /* Compares the load cache with a new count; no rows if there is no load cache. */
 void report_load_cache(FunctionCallInfo fcinfo);
 void report_stats(FunctionCallInfo fcinfo);

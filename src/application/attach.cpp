@@ -10,6 +10,7 @@
  */
 #include "application/attach.hpp"
 
+#include "application/room_reader.hpp"
 #include "application/source_query.hpp"
 #include "application/source_reader.hpp"
 #include "pg/lock_timeout.hpp"
@@ -75,7 +76,8 @@ check_attachable(Source source, Oid relation, Deadline deadline)
 					 ? errhint("Attach a view with columns room_id, user_id and, optionally, "
 							   "gateway_name and last_seen_at timestamptz.")
 					 : errhint("Attach a view with columns room_id and, optionally, "
-							   "expected_users int.")));
+							   "expected_users int, region text, home_server text and servers "
+							   "text[].")));
 	if (superuser_arg(owner))
 		ereport(
 			NOTICE,

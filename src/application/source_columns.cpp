@@ -36,6 +36,17 @@ form_of(Oid type)
 	return is_integer(type) ? IdForm::integer : type == UUIDOID ? IdForm::uuid : IdForm::text;
 }
 
+/* Returns whether values are names: text, or a type that is used like text. */
+bool
+is_text(Oid type)
+{
+	char category;
+	bool preferred;
+
+	get_type_category_preferred(getBaseType(type), &category, &preferred);
+	return category == TYPCATEGORY_STRING || category == TYPCATEGORY_ENUM;
+}
+
 /*
  * Returns whether the text of a value depends on a setting of the session that is not fixed while
  * sources are read (source_query.cpp): TimeZone, lc_monetary.
@@ -55,6 +66,30 @@ depends_on_session(Oid type)
 		default:
 			return false;
 	}
+}
+
+/* Finds the columns of a relation of rooms. */
+void
+find_columns_of_rooms(Oid relation, SourceColumns *columns)
+{
+	Oid expected = column_type(relation, "expected_users");
+	Oid region = column_type(relation, "region");
+	Oid home = column_type(relation, "home_server");
+	Oid servers = column_type(relation, "servers");
+	Oid server = OidIsValid(servers) ? get_element_type(servers) : InvalidOid;
+
+	columns->expected = OidIsValid(expected);
+	columns->region = OidIsValid(region);
+	columns->home = OidIsValid(home);
+	columns->servers = OidIsValid(servers);
+	if (columns->expected && !is_integer(expected) && expected != NUMERICOID)
+		columns->complaint = "Its column expected_users is not a number.";
+	else if (columns->region && !is_text(region))
+		columns->complaint = "Its column region is not text.";
+	else if (columns->home && !is_text(home))
+		columns->complaint = "Its column home_server is not text.";
+	else if (columns->servers && (!OidIsValid(server) || !is_text(server)))
+		columns->complaint = "Its column servers is not an array of text.";
 }
 
 } // namespace
@@ -105,13 +140,7 @@ source_columns_of(Source source, Oid relation)
 			columns.complaint = "Its column last_seen_at is not a timestamp with time zone.";
 	}
 	else
-	{
-		Oid expected = column_type(relation, "expected_users");
-
-		columns.expected = OidIsValid(expected);
-		if (columns.expected && !is_integer(expected) && expected != NUMERICOID)
-			columns.complaint = "Its column expected_users is not a number.";
-	}
+		find_columns_of_rooms(relation, &columns);
 	return columns;
 }
 

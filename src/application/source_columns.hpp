@@ -2,7 +2,7 @@
  * source_columns.hpp: which of the columns that the extension reads does a relation have.
  *
  * Relation of sessions: room_id, user_id; optional: gateway_name, last_seen_at timestamptz.
- * Relation of rooms: room_id; optional: expected_users.
+ * Relation of rooms: room_id; optional: expected_users, region, home_server, servers text[].
  */
 #pragma once
 
@@ -37,6 +37,9 @@ struct SourceColumns
 	bool gateway = false;	/* has gateway_name */
 	bool last_seen = false; /* has last_seen_at */
 	bool expected = false;	/* has expected_users */
+	bool region = false;	/* has region */
+	bool home = false;		/* has home_server */
+	bool servers = false;	/* has servers */
 };
 
 /* Returns true for a table, partitioned table, foreign table, view or materialized view. */

@@ -49,25 +49,32 @@ type_of(IdForm form)
 }
 
 char *
-query_for(Source source, const SourceColumns &columns, const Attachment &attachment,
-		  SessionColumns wanted)
+query_for(const SourceColumns &columns, const Attachment &sessions, SessionColumns wanted)
 {
-	const char *from = name_of(attachment);
+	return psprintf(
+		"SELECT s.room_id::%s, s.user_id::%s, %s FROM %s s%s",
+		type_of(columns.integer_room ? IdForm::integer : IdForm::text), type_of(columns.user),
+		columns.gateway && wanted == SessionColumns::with_servers ? "s.gateway_name::text"
+																  : "NULL::text",
+		name_of(sessions),
+		columns.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at >= $1" : "");
+}
 
-	if (source == Source::sessions)
-		return psprintf(
-			"SELECT s.room_id::%s, s.user_id::%s, %s FROM %s s%s",
-			type_of(columns.integer_room ? IdForm::integer : IdForm::text), type_of(columns.user),
-			columns.gateway && wanted == SessionColumns::with_servers ? "s.gateway_name::text"
-																	  : "NULL::text",
-			from, columns.last_seen ? " WHERE s.last_seen_at IS NULL OR s.last_seen_at >= $1" : "");
-	/*
-	 * Of two rows of one room the larger expected_users counts. An integer room_id is compared
-	 * without a cast, so that an index on it can be used.
-	 */
-	return psprintf("SELECT %s::int8 FROM %s r WHERE %s = $1 ORDER BY 1 DESC NULLS LAST LIMIT 1",
-					columns.expected ? "r.expected_users" : "NULL", from,
-					columns.integer_room ? "r.room_id" : "r.room_id::text");
+/* An integer room_id is compared without a cast, so that an index on it can be used. */
+char *
+query_for(const SourceColumns &columns, const Attachment &rooms, RoomQuery wanted)
+{
+	const char *from = name_of(rooms);
+	const char *room = columns.integer_room ? "r.room_id" : "r.room_id::text";
+
+	if (wanted == RoomQuery::servers_of_rooms)
+		return psprintf("SELECT r.room_id::text, r.servers::text[] FROM %s r WHERE %s = ANY ($2)",
+						from, room);
+	return psprintf("SELECT %s::int8, %s::text, %s::text, %s::text[] FROM %s r WHERE %s = $1 "
+					"ORDER BY 1 DESC NULLS LAST, 2, 3",
+					columns.expected ? "r.expected_users" : "NULL",
+					columns.region ? "r.region" : "NULL", columns.home ? "r.home_server" : "NULL",
+					columns.servers ? "r.servers" : "NULL", from, room);
 }
 
 [[noreturn]] void
@@ -170,9 +177,9 @@ extern "C"
 
 		parameter->paramkind = PARAM_EXTERN;
 		parameter->paramid = reference->number;
-		parameter->paramtype = source->parameter_type;
+		parameter->paramtype = reference->number == 1 ? source->parameter_type : source->array_type;
 		parameter->paramtypmod = -1;
-		parameter->paramcollid = get_typcollation(source->parameter_type);
+		parameter->paramcollid = get_typcollation(parameter->paramtype);
 		parameter->location = reference->location;
 		return reinterpret_cast<Node *>(parameter);
 	}
@@ -216,19 +223,22 @@ prepare_source(Source source, const Attachment &attachment, Deadline deadline)
 	known.parameter_type = source == Source::sessions	? TIMESTAMPTZOID
 						   : known.columns.integer_room ? INT8OID
 														: TEXTOID;
+	known.array_type = known.columns.integer_room ? INT8ARRAYOID : TEXTARRAYOID;
 	known.valid = true;
 	return known;
 }
 
-SPIPlanPtr
-plan_of(Source source, const Attachment &attachment, SessionColumns wanted)
+/* Wanted: SessionColumns or RoomQuery. */
+template <typename Wanted>
+static SPIPlanPtr
+prepared_plan(Source source, const Attachment &attachment, Wanted wanted)
 {
 	PreparedSource &known = prepared_for(source);
 	SPIPlanPtr &plan = known.plans[static_cast<int>(wanted)];
 
 	if (plan == nullptr)
 	{
-		SPIPlanPtr fresh = SPI_prepare_params(query_for(source, known.columns, attachment, wanted),
+		SPIPlanPtr fresh = SPI_prepare_params(query_for(known.columns, attachment, wanted),
 											  set_parser_up, &known, 0);
 
 		if (fresh == nullptr || SPI_keepplan(fresh) != 0)
@@ -236,6 +246,18 @@ plan_of(Source source, const Attachment &attachment, SessionColumns wanted)
 		plan = fresh;
 	}
 	return plan;
+}
+
+SPIPlanPtr
+plan_of(const Attachment &sessions, SessionColumns wanted)
+{
+	return prepared_plan(Source::sessions, sessions, wanted);
+}
+
+SPIPlanPtr
+plan_of(const Attachment &rooms, RoomQuery wanted)
+{
+	return prepared_plan(Source::rooms, rooms, wanted);
 }
 
 void

@@ -22,15 +22,23 @@ enum class SessionColumns
 	with_servers
 };
 
+/* Which rows of rooms to read: all columns of one room, or the servers of many. */
+enum class RoomQuery
+{
+	one_room,
+	servers_of_rooms
+};
+
 /* An attached relation and its plans; kept in backend memory until the relation changes. */
 struct PreparedSource
 {
 	Oid relation = InvalidOid;
 	Oid owner = InvalidOid;
 	Oid parameter_type = InvalidOid; /* of $1: alive_since or the room */
+	Oid array_type = InvalidOid;	 /* of $2: the rooms of RoomQuery::servers_of_rooms */
 	SourceColumns columns;
 	NameData schema = {};	  /* in the text of the queries */
-	SPIPlanPtr plans[2] = {}; /* by SessionColumns */
+	SPIPlanPtr plans[2] = {}; /* by SessionColumns or RoomQuery */
 	bool valid = false;
 };
 static_assert(std::is_trivially_destructible_v<PreparedSource>);
@@ -42,8 +50,9 @@ static_assert(std::is_trivially_destructible_v<PreparedSource>);
  */
 PreparedSource &prepare_source(Source source, const Attachment &attachment, Deadline deadline);
 
-/* Returns the plan of the query; prepares it on first use. Call it inside read_as_owner() only. */
-SPIPlanPtr plan_of(Source source, const Attachment &attachment, SessionColumns wanted);
+/* Return the plan of a query; prepare it on first use. Call them inside read_as_owner() only. */
+SPIPlanPtr plan_of(const Attachment &sessions, SessionColumns wanted);
+SPIPlanPtr plan_of(const Attachment &rooms, RoomQuery wanted);
 
 /*
  * Called in PG_CATCH. Raises 55000 with the caught error in the detail, 55P03 for a lock timeout;

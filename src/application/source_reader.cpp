@@ -1,5 +1,5 @@
 /*
- * source_reader.cpp: reads sessions and rooms of the application.
+ * source_reader.cpp: reads the application's relation of sessions.
  *
  * Sessions pass from the executor's slots to the visitor through a DestReceiver, so a million rows
  * need no tuplestore.
@@ -8,7 +8,6 @@
 
 #include "application/source_columns.hpp"
 #include "pg/row.hpp"
-#include "pg/settings.hpp"
 #include "pg/subtransaction.hpp"
 
 namespace gxy
@@ -71,35 +70,6 @@ user_in(const Row &row, IdForm form, std::int64_t *storage)
 	return row.text(2);
 }
 
-/*
- * Returns the number whose decimal text is the room's id, nullopt if there is none. Example: "7" is
- * 7, but "07" and "+7" are not, because bigint 7 has the text "7".
- */
-std::optional<std::int64_t>
-canonical_integer(const RoomKey &room)
-{
-	char text[max_name_length + 1];
-	std::string_view id = room.view();
-	std::int64_t value = 0;
-
-	if (id.size() > 20)
-		return std::nullopt;
-	copy_bytes(id, text);
-	text[id.size()] = '\0';
-
-	char *end;
-
-	errno = 0;
-	value = strtoll(text, &end, 10);
-
-	char again[32];
-	int length = pg_lltoa(value, again);
-
-	if (errno != 0 || std::string_view(again, static_cast<std::size_t>(length)) != id)
-		return std::nullopt;
-	return value;
-}
-
 } // namespace
 
 extern "C"
@@ -149,45 +119,8 @@ read_sessions(const Attachment &sessions, SessionColumns wanted, TimestampTz ali
 		options.params = one_parameter(source.parameter_type, TimestampTzGetDatum(alive_since));
 		options.read_only = true;
 		options.dest = &receiver.receiver;
-		SPI_execute_plan_extended(plan_of(Source::sessions, sessions, wanted), &options);
+		SPI_execute_plan_extended(plan_of(sessions, wanted), &options);
 	});
-}
-
-RoomFacts
-look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline)
-{
-	RoomFacts facts;
-	PreparedSource &source = prepare_source(Source::rooms, rooms, deadline);
-	Datum key = room.as_datum();
-
-	if (source.columns.integer_room)
-	{
-		std::optional<std::int64_t> number = canonical_integer(room);
-
-		if (!number)
-			return facts;
-		key = Int64GetDatum(*number);
-	}
-	read_as_owner(Source::rooms, rooms, source.owner, deadline, [&] {
-		SPIExecuteOptions options = {};
-
-		options.params = one_parameter(source.parameter_type, key);
-		options.read_only = true;
-		SPI_execute_plan_extended(plan_of(Source::rooms, rooms, SessionColumns::rooms_and_users),
-								  &options);
-		facts.exists = SPI_processed > 0;
-		if (!facts.exists)
-			return;
-
-		TupleRow row(SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
-		/* 0 means "not known", like NULL. */
-		std::int64_t expected = row.bigint(1).value_or(0);
-
-		if (expected >= 1)
-			facts.expected_users =
-				static_cast<int>(std::min<std::int64_t>(expected, max_expected_users));
-	});
-	return facts;
 }
 
 std::optional<ReadFailure>

@@ -1,7 +1,7 @@
 /*
- * source_reader.hpp: reads the application's relations of sessions and rooms.
+ * source_reader.hpp: reads the application's relation of sessions.
  *
- * Both are read in the caller's backend with a new snapshot, and stay locked ACCESS SHARE until the
+ * It is read in the caller's backend with a new snapshot, and stays locked ACCESS SHARE until the
  * end of the transaction.
  */
 #pragma once
@@ -11,7 +11,6 @@
 #include "pg/function_ref.hpp"
 #include "pg/lock_timeout.hpp"
 #include "servers/pool.hpp"
-#include "tables/assignments.hpp"
 
 namespace gxy
 {
@@ -34,15 +33,6 @@ struct SessionRow
  */
 void read_sessions(const Attachment &sessions, SessionColumns wanted, TimestampTz alive_since,
 				   Deadline deadline, FunctionRef<const SessionRow &> visit);
-
-struct RoomFacts
-{
-	bool exists = false;
-	std::optional<int> expected_users; /* at least 1 */
-};
-
-/* Looks a room up in the attached relation of rooms. Raises what read_sessions() raises. */
-RoomFacts look_up_room(const Attachment &rooms, const RoomKey &room, Deadline deadline);
 
 /* Why a relation could not be read; allocated in the current memory context. */
 struct ReadFailure

@@ -42,6 +42,7 @@ public:
 
 	/* Returns the elements of a text[] that are not NULL; none if the array is NULL. */
 	Array<std::string_view> texts(int column) const;
+	bool has_texts(int column) const { return value(column, TEXTARRAYOID).has_value(); }
 
 private:
 	std::optional<Datum> value(int column, Oid type) const

@@ -56,6 +56,7 @@ value(E option)
 
 const config_enum_entry strategies[] = {{"least_loaded", value(Strategy::least_loaded), false},
 										{"sequential", value(Strategy::sequential), false},
+										{"home", value(Strategy::home), false},
 										{nullptr, 0, false}};
 
 const config_enum_entry load_metrics[] = {{"users", value(LoadMetric::users), false},
@@ -287,8 +288,10 @@ define_settings(void (*servers_changed)())
 
 	DefineCustomEnumVariable(
 		"gxy_balancer.strategy", "How a server is chosen among those with room for a new room.",
-		"least_loaded spreads rooms; sequential fills servers in order of position.", &strategy,
-		value(Strategy::least_loaded), strategies, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+		"least_loaded spreads rooms; sequential fills servers in order of position; home uses the "
+		"room's home_server while that is online, otherwise least_loaded.",
+		&strategy, value(Strategy::least_loaded), strategies, PGC_SUSET, 0, nullptr, nullptr,
+		nullptr);
 
 	/* A service without a table of sessions, or with rooms of equal size, can count rooms. */
 	DefineCustomEnumVariable("gxy_balancer.load_metric", "What the load of a server is counted in.",

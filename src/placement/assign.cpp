@@ -8,6 +8,7 @@
  */
 #include "placement/assign.hpp"
 
+#include "application/room_reader.hpp"
 #include "application/session_index.hpp"
 #include "application/source_query.hpp"
 #include "pg/array.hpp"
@@ -28,6 +29,34 @@ namespace gxy
 namespace
 {
 
+/* Returns the detail and the hint of a refusal because no server can take the room. */
+int
+explain_refusal(const PlacementInput &input)
+{
+	const Pool &pool = *input.pool;
+	auto has_room = [&](const PoolServer &server) { return input.exists_on.include(server.name); };
+
+	if (pool.servers.count == 0)
+		errdetail("The pool is empty.");
+	else if (std::none_of(pool.servers.begin(), pool.servers.end(), has_room))
+	{
+		errdetail("By %s it exists on none of the %d servers of the pool.", name_of(pool.rooms),
+				  pool.servers.count);
+		return errhint("Create it on a server and name that in column servers, where NULL means "
+					   "all servers.");
+	}
+	else if (!input.exists_on.everywhere)
+	{
+		errdetail("None of the servers on which it exists by %s takes new rooms.",
+				  name_of(pool.rooms));
+		return errhint("Create it on another server, or change the pool of one of these in "
+					   "balancer_servers.");
+	}
+	else
+		errdetail("The pool has %d servers, none of which takes new rooms.", pool.servers.count);
+	return errhint("Add one: INSERT INTO balancer_servers (name) VALUES ('...').");
+}
+
 [[noreturn]] void
 refuse(const Decision &decision, const PlacementRequest &request, const PlacementInput &input)
 {
@@ -45,12 +74,7 @@ refuse(const Decision &decision, const PlacementRequest &request, const Placemen
 			 errhint("Add a server or raise a capacity in balancer_servers, or set "
 					 "gxy_balancer.overflow to overcommit.")));
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-					errmsg("no server can take room \"%s\"", room),
-					input.pool->servers.count == 0
-						? errdetail("The pool is empty.")
-						: errdetail("The pool has %d servers, none of which takes new rooms.",
-									input.pool->servers.count),
-					errhint("Add one: INSERT INTO balancer_servers (name) VALUES ('...').")));
+					errmsg("no server can take room \"%s\"", room), explain_refusal(input)));
 	pg_unreachable();
 }
 
@@ -157,8 +181,8 @@ insert_room(Placement *placement)
 	TimestampTz now = GetCurrentTimestamp();
 	Assignment row = {.room = request.room->view(),
 					  .server = chosen.name,
-					  .region = request.region,
-					  .reason = reason_of(decision, chosen, request, input.rules),
+					  .region = input.region,
+					  .reason = reason_of(decision, chosen, input),
 					  .assigned_at = now,
 					  .last_used_at = now,
 					  .expected_users = input.expected_users,

@@ -3,10 +3,10 @@
  */
 #include "placement/candidates.hpp"
 
-#include "application/source_reader.hpp"
 #include "pg/array.hpp"
 #include "pg/settings.hpp"
 #include "placement/server_load.hpp"
+#include "policy/region_list.hpp"
 #include "policy/room_size_model.hpp"
 #include "policy/time_arithmetic.hpp"
 #include "servers/heartbeats.hpp"
@@ -40,6 +40,64 @@ expect_from_past(PlacementInput *input, const RoomKey &room)
 				   learned_size(history, input->rules.avg_room_occupancy), max_expected_users)));
 }
 
+/* Takes what the attached rooms say. Raises P0002 if a new room is not among them. */
+void
+ask_attached_rooms(PlacementInput *input, const PlacementRequest &request)
+{
+	const Attachment &rooms = input->pool->rooms;
+	RoomFacts facts = look_up_room(rooms, *request.room, request.deadline);
+
+	if (!facts.exists && !request.assigned)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("room \"%s\" is not among the attached rooms",
+						copy_of(request.room->view()).data()),
+				 errhint("Add it to %s, or detach that with attach_rooms(NULL).", name_of(rooms))));
+	expect(input, ExpectedFrom::rooms, facts.expected_users);
+	if (input->region.empty() && !RegionList(facts.region).empty())
+		input->region = facts.region;
+	input->home = facts.home;
+	input->exists_on = facts.servers;
+}
+
+/* Sets what the attached rooms, the regions and the pins say of the servers for this room. */
+void
+describe_for_room(std::string_view room, const PlacementInput &input, Server *servers)
+{
+	const Pool &pool = *input.pool;
+	const Pin *pin = pool.pin_of(room);
+	int pinned = pin != nullptr ? pool.find(pin->server) : -1;
+	int home = input.home.empty() ? -1 : pool.find(input.home);
+
+	if (pinned >= 0)
+		servers[pinned].pinned = true;
+	if (home >= 0)
+		servers[home].home = true;
+	if (!input.exists_on.everywhere)
+	{
+		for (int i = 0; i < pool.servers.count; i++)
+			servers[i].absent = true;
+		for (std::string_view name : input.exists_on.names)
+			if (int server = pool.find(name); server >= 0)
+				servers[server].absent = false;
+	}
+	if (!pool.has_regions)
+		return;
+
+	RegionList wanted(input.region);
+
+	for (int i = 0; i < pool.servers.count; i++)
+	{
+		if (pool.servers[i].regions.count == 0)
+			continue;
+
+		std::int64_t rank = pool.servers[i].rank_in(wanted);
+
+		servers[i].region = rank >= 0 ? RegionFit::own : RegionFit::foreign;
+		servers[i].region_rank = std::max<std::int64_t>(rank, 0);
+	}
+}
+
 } // namespace
 
 PlacementInput
@@ -53,18 +111,10 @@ gather_input(const PlacementRequest &request)
 	expect(&input, ExpectedFrom::caller, request.expected_users);
 	if (const Pin *pin = input.pool->pin_of(room))
 		expect(&input, ExpectedFrom::pin, pin->expected_users);
+	if (!RegionList(request.region).empty())
+		input.region = request.region;
 	if (input.pool->rooms.exists())
-	{
-		RoomFacts facts = look_up_room(input.pool->rooms, *request.room, request.deadline);
-
-		if (!facts.exists && !request.assigned)
-			ereport(ERROR,
-					(errcode(ERRCODE_NO_DATA_FOUND),
-					 errmsg("room \"%s\" is not among the attached rooms", copy_of(room).data()),
-					 errhint("Add it to %s, or detach that with attach_rooms(NULL).",
-							 name_of(input.pool->rooms))));
-		expect(&input, ExpectedFrom::rooms, facts.expected_users);
-	}
+		ask_attached_rooms(&input, request);
 	if (!input.expected_users)
 		expect_from_past(&input, *request.room);
 	input.silent = silent_servers(*input.pool, request.now, request.deadline);
@@ -125,8 +175,6 @@ describe_servers(const PlacementRequest &request, const PlacementInput &input, S
 {
 	const Pool &pool = *input.pool;
 	std::string_view room = request.room->view();
-	const Pin *pin = pool.pin_of(room);
-	int pinned = pin != nullptr ? pool.find(pin->server) : -1;
 	int leaving = request.leaving.empty() ? -1 : pool.find(request.leaving);
 	int count = pool.servers.count;
 
@@ -137,13 +185,10 @@ describe_servers(const PlacementRequest &request, const PlacementInput &input, S
 	for (int i = 0; i < count && input.silent != nullptr; i++)
 		if (input.silent[i])
 			servers[i].state = ServerState::offline;
-	for (int i = 0; i < count && pool.has_regions; i++)
-		servers[i].region = pool.servers[i].fit(request.region);
 	for (int i = 0; i < count && input.measurements != nullptr; i++)
 		if (is_fresh(input.measurements[i], request.now, measured_lifetime()))
 			servers[i].measured = input.measurements[i].load;
-	if (pinned >= 0)
-		servers[pinned].pinned = true;
+	describe_for_room(room, input, servers);
 	if (leaving >= 0)
 		servers[leaving].state = ServerState::offline;
 	describe_recoveries(pool, room, request.now, servers);
@@ -186,30 +231,36 @@ is_acceptable(const Decision &decision)
 }
 
 const char *
-reason_of(const Decision &decision, const Server &server, const PlacementRequest &request,
-		  const Rules &rules)
+reason_of(const Decision &decision, const Server &server, const PlacementInput &input)
 {
+	const char *others = input.exists_on.everywhere ? "server" : "server with the room";
+
 	switch (decision.verdict.standing)
 	{
 		case Standing::in_progress:
 			return "sessions in progress";
 		case Standing::pinned:
 			return "pinned";
+		case Standing::home:
+			return "home";
 		case Standing::own_region:
-			return psprintf("region %s", copy_of(request.region).data());
+			return psprintf("region %s",
+							copy_of(RegionList(input.region)[server.region_rank]).data());
 		case Standing::general:
-			return rules.strategy == Strategy::sequential ? "sequential" : "least loaded";
+			return input.rules.strategy == Strategy::sequential ? "sequential" : "least loaded";
 		case Standing::over_capacity:
-			return "over capacity, like every server";
+			return psprintf("over capacity, like every %s", others);
 		case Standing::elsewhere:
-			return server.pool == ServerPool::standby ? "standby, no other server online"
-													  : "other region, no other server online";
+			return psprintf("%s, no other %s online",
+							server.pool == ServerPool::standby ? "standby" : "other region",
+							others);
 		case Standing::recovering:
-			return "recovering, no other server online";
+			return psprintf("recovering, no other %s online", others);
 		case Standing::draining:
-			return "draining, no server online";
+			return psprintf("draining, no %s online", others);
 		case Standing::offline:
-			return "offline, like every server";
+			return psprintf("offline, like every %s", others);
+		case Standing::absent:
 		case Standing::excluded:
 			break;
 	}

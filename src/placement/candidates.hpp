@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "application/room_reader.hpp"
 #include "application/session_index.hpp"
 #include "application/source_query.hpp"
 #include "pg/compat.hpp"
@@ -21,7 +22,7 @@ namespace gxy
 struct PlacementRequest
 {
 	const RoomKey *room;
-	std::string_view region; /* empty: none */
+	std::string_view region; /* the caller's RegionList; empty: none */
 	std::optional<int> expected_users;
 	TimestampTz now;
 	Deadline deadline;
@@ -53,6 +54,10 @@ struct PlacementInput
 	std::optional<int> expected_users; /* empty: avg_room_occupancy */
 	ExpectedFrom expected_from = ExpectedFrom::average;
 	int occasions = 0; /* occasions behind a learned size */
+	/* a RegionList: the caller's, else that of the attached rooms; of an assigned room its row's */
+	std::string_view region = {};
+	std::string_view home = {}; /* by the attached rooms; empty: none */
+	RoomServers exists_on;		/* by the attached rooms */
 	/* by server: no heartbeat for heartbeat_timeout; nullptr: none */
 	const bool *silent = nullptr;
 	/* by server; nullptr: read with the sessions, or filled in by the load cache */
@@ -100,7 +105,6 @@ Server *count_servers(const PlacementRequest &request, const PlacementInput &inp
 bool is_acceptable(const Decision &decision);
 
 /* Returns why a room was placed as it was, as text; palloc'd. */
-const char *reason_of(const Decision &decision, const Server &server,
-					  const PlacementRequest &request, const Rules &rules);
+const char *reason_of(const Decision &decision, const Server &server, const PlacementInput &input);
 
 } // namespace gxy

@@ -134,9 +134,10 @@ std::int64_t users_in_force(const Server &server);
 
 /*
  * Sets held_back for each returning server that is to leave the room to others. Of k servers that
- * may take the room by their state and the rank of their region, c of which are returning, the c get c rooms in k:
- * one of them, which the hash of the room's id chooses, is not held back. A server that is held
- * back still comes before servers that are full, so one that is alone takes every room.
+ * may take the room by their state and the rank of their region, c of which are returning, the c
+ * get c rooms in k: one of them, which the hash of the room's id chooses, is not held back. A
+ * server that is held back still comes before servers that are full, so one that is alone takes
+ * every room.
  */
 void hold_back_returning(Server *servers, int count, std::uint64_t room);
 

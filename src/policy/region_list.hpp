@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -20,9 +21,10 @@ without_blanks(std::string_view name)
 	constexpr std::string_view blanks = " \t\n\r\f\v";
 	const std::size_t first = name.find_first_not_of(blanks);
 
-	if (first == std::string_view::npos)
-		return {};
-	return name.substr(first, name.find_last_not_of(blanks) - first + 1);
+	/* substr() can throw, which links the C++ runtime. */
+	name.remove_suffix(name.size() - (name.find_last_not_of(blanks) + 1));
+	name.remove_prefix(first == std::string_view::npos ? 0 : first);
+	return name;
 }
 
 class RegionList
@@ -35,11 +37,12 @@ public:
 		while (!text.empty() && length < most)
 		{
 			const std::size_t comma = text.find(',');
-			const std::string_view name = without_blanks(text.substr(0, comma));
+			const std::size_t length_of_name = std::min(comma, text.size());
+			const std::string_view name = without_blanks({text.data(), length_of_name});
 
 			if (!name.empty())
 				names[length++] = name;
-			text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+			text.remove_prefix(std::min(length_of_name + 1, text.size()));
 		}
 	}
 

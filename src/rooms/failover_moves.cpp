@@ -7,10 +7,12 @@
  */
 #include "rooms/failover_moves.hpp"
 
+#include "application/room_reader.hpp"
 #include "pg/array.hpp"
 #include "placement/candidates.hpp"
 #include "placement/planned_moves.hpp"
 #include "rooms/move_events.hpp"
+#include "rooms/room_existence.hpp"
 #include "servers/failover.hpp"
 #include "tables/assignments.hpp"
 #include "tables/catalog.hpp"
@@ -32,6 +34,8 @@ struct DueRooms
 	Array<Assignment> rooms_to_move;
 	std::int64_t *rooms; /* by server: rooms that its failover has moved so far */
 	std::int64_t *left;	 /* by server: rooms that are still on it */
+	/* by server: those of them that wait for another destination, or exist on no server online */
+	std::int64_t *held;
 	bool more = false;
 };
 
@@ -58,16 +62,69 @@ origin_of(const Pool &pool, const Assignment &row)
 	return server;
 }
 
+/* Where a room whose failover is due goes. */
+enum class Way
+{
+	to_standby,
+	by_policy,
+	nowhere
+};
+
+/* where: by Pool::locate(), moved or stranded. */
+Way
+way_of(const Pool &pool, const RoomServersIndex &servers, const Assignment &room,
+	   const RoomLocation &where)
+{
+	if (where.moved && servers.of(room.room).include(pool.servers[where.server].name))
+		return Way::to_standby;
+	return has_destination(pool, servers, room, {}) ? Way::by_policy : Way::nowhere;
+}
+
+/*
+ * Takes from the rooms whose failover is due, of which rooms is a part, those that go to the
+ * destination, at most limit. A room that cannot move is left out, so that it does not take the
+ * place of one that can.
+ */
+void
+choose_due(const Pool &pool, Array<Assignment> rooms, Destination destination, int limit,
+		   TimestampTz now, Deadline deadline, DueRooms *due)
+{
+	RoomServersIndex servers = servers_of(pool, rooms.span(), false, deadline);
+	Way ours = destination == Destination::standby ? Way::to_standby : Way::by_policy;
+
+	for (const Assignment &room : rooms)
+	{
+		RoomLocation where = pool.locate(room.server, room.assigned_at, now, Viewpoint::worker);
+		int named = pool.find(room.server);
+
+		if (way_of(pool, servers, room, where) != ours)
+		{
+			if (named >= 0)
+				due->held[named]++;
+		}
+		else if (due->rooms_to_move.count < limit)
+			due->rooms_to_move.push(room);
+		else
+			due->more = true;
+	}
+}
+
 DueRooms
 find_due(const Assignments &assignments, const Pool &pool, Destination destination, int limit,
-		 TimestampTz now, const MovePlan *plan)
+		 TimestampTz now, Deadline deadline, const MovePlan *plan)
 {
 	Size size = sizeof(std::int64_t) * static_cast<Size>(pool.servers.count + 1);
 	DueRooms due;
+	Array<Assignment> rooms;
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	due.rooms = static_cast<std::int64_t *>(palloc0(size));
 	due.left = static_cast<std::int64_t *>(palloc0(size));
+	due.held = static_cast<std::int64_t *>(palloc0(size));
+
+	/* Otherwise every room exists everywhere. */
+	bool rooms_differ = !servers_of(pool, {}, false, deadline).is_silent();
+
 	assignments.for_each_row(snapshot, [&](const Assignment &written, ItemPointer) {
 		Assignment row = plan != nullptr ? plan->moves.after(written) : written;
 		RoomLocation where = pool.locate(row.server, row.assigned_at, now, Viewpoint::worker);
@@ -81,18 +138,21 @@ find_due(const Assignments &assignments, const Pool &pool, Destination destinati
 		 */
 		bool stranded = where.stranded && (named >= 0 || pool.written);
 
-		if (destination == Destination::standby ? !where.moved : !stranded)
+		bool is_due = destination == Destination::standby
+						  ? where.moved
+						  : stranded || (where.moved && rooms_differ);
+
+		if (!is_due)
 			return;
 		if (named >= 0)
 			due.left[named]++;
-		if (due.rooms_to_move.count >= limit)
-		{
+		if (rooms_differ || rooms.count < limit)
+			rooms.push(copy_of(row));
+		else
 			due.more = true;
-			return;
-		}
-		due.rooms_to_move.push(copy_of(row));
 	});
 	UnregisterSnapshot(snapshot);
+	choose_due(pool, rooms, destination, limit, now, deadline, &due);
 	return due;
 }
 
@@ -178,16 +238,18 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 		moved.busy = true;
 		return moved;
 	}
+
+	std::int64_t ours = due.left[index] - due.held[index];
+
 	moved = move_rooms(
-		assignments,
-		due.left[index] > 0 ? rooms_of(due.rooms_to_move, server.name) : Array<Assignment>(),
+		assignments, ours > 0 ? rooms_of(due.rooms_to_move, server.name) : Array<Assignment>(),
 		MoveTarget{.target = target, .why = why_failover, .still_open = is_still_claimed}, deadline,
 		plan);
 	if (plan != nullptr)
 		return moved;
 	announce_moves(moved.moves, why_failover, deadline);
 	/* If other transactions have freed or moved some of the rooms, the next run finds out. */
-	moved.busy = moved.busy || (moved.rooms < due.left[index] && !moved.stuck && !due.more);
+	moved.busy = moved.busy || (moved.rooms + moved.absent < ours && !moved.stuck && !due.more);
 	if (server.failover.active && (server.failover.pending || moved.rooms > 0))
 		note_progress(server, due.rooms[index] + moved.rooms, moved.rooms >= due.left[index],
 					  deadline);
@@ -221,7 +283,7 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 
 	Assignments assignments =
 		open_assignments(plan != nullptr ? AccessShareLock : RowExclusiveLock, deadline);
-	DueRooms due = find_due(assignments, current, destination, limit, now, plan);
+	DueRooms due = find_due(assignments, current, destination, limit, now, deadline, plan);
 	Array<Assignment> outside;
 	int noted = 0;
 	MoveResult moved;
@@ -238,11 +300,12 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 			due.more = true;
 			break;
 		}
-		if ((ours && server.failover.pending && plan == nullptr) || due.left[i] > 0)
+		if ((ours && server.failover.pending && plan == nullptr) || due.left[i] > due.held[i])
 		{
 			noted++;
 			add(&moved, carry_out_one(&assignments, server,
-									  where.moved ? server.failover.target : std::string_view(),
+									  destination == Destination::standby ? server.failover.target
+																		  : std::string_view(),
 									  due, i, deadline, plan));
 		}
 	}

@@ -24,6 +24,7 @@
 #include "placement/server_load.hpp"
 #include "policy/time_arithmetic.hpp"
 #include "rooms/moves_on_call.hpp"
+#include "rooms/room_existence.hpp"
 #include "servers/pool.hpp"
 #include "shared/databases.hpp"
 #include "shared/load_cache.hpp"
@@ -152,6 +153,8 @@ route(Assignments *assignments, const RoomKey &room, Found *found, TimestampTz n
 		return LookupResult::stranded;
 	if (!where.moved)
 		return LookupResult::answered;
+	if (!claim_holds(*current, where, room.view(), deadline))
+		return may_write() ? LookupResult::stranded : LookupResult::answered;
 	*server = text_of(current->servers[where.server].name);
 	/*
 	 * Writing in a SERIALIZABLE transaction risks a serialization failure. The worker rewrites the
@@ -351,7 +354,9 @@ look_up(const RoomKey &room)
 
 	if (current != nullptr)
 		where = current->locate(view_of(found->server), found->assigned_at, GetCurrentTimestamp());
-	return where.moved ? text_of(current->servers[where.server].name) : found->server;
+	return where.moved && claim_holds(*current, where, room.view(), deadline)
+			   ? text_of(current->servers[where.server].name)
+			   : found->server;
 }
 
 } // namespace gxy

@@ -67,7 +67,7 @@ reassign(const RoomKey &room, std::string_view from, Deadline deadline)
 
 		for (const RoomMove &move : moved.moves)
 			leave_to_worker(move, deadline);
-		look_up_again = !moved.busy && !moved.stuck;
+		look_up_again = !moved.busy && !moved.stuck && moved.absent == 0;
 	}
 	assignments.close();
 	MemoryContextSwitchTo(caller);

@@ -6,6 +6,7 @@
  */
 #include "rooms/operator_actions.hpp"
 
+#include "application/room_reader.hpp"
 #include "application/session_index.hpp"
 #include "application/source_query.hpp"
 #include "pg/array.hpp"
@@ -17,8 +18,8 @@
 #include "rooms/lease.hpp"
 #include "rooms/move_events.hpp"
 #include "rooms/relocation.hpp"
+#include "rooms/room_existence.hpp"
 #include "servers/pool.hpp"
-#include "servers/pool_under_lock.hpp"
 #include "servers/server_state.hpp"
 #include "tables/catalog.hpp"
 #include "tables/locks.hpp"
@@ -42,6 +43,23 @@ require_usable(const Pool &pool, std::string_view server, const char *what)
 						errhint("Name one that is online; balancer_load shows them.")));
 }
 
+/* Raises 55000 if the room does not exist on the server. Reads the attached rooms. */
+void
+require_room_on(const Pool &pool, const RoomKey &room, std::string_view server, const char *what,
+				Deadline deadline)
+{
+	std::string_view id = room.view();
+
+	if (!RoomServersIndex::read(pool.rooms, {&id, 1}, deadline).of(id).include(server))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot %s room \"%s\" to server \"%s\", on which it does not exist", what,
+						copy_of(id).data(), copy_of(server).data()),
+				 errdetail("Column servers of %s does not name the server.", name_of(pool.rooms)),
+				 errhint("Create the room there first, or name a server on which it exists; "
+						 "explain_assignment() shows which.")));
+}
+
 /* require_usable() as the still_open of a MoveTarget. */
 bool
 still_usable(const Pool &pool, const Assignment &, std::string_view target)
@@ -52,19 +70,25 @@ still_usable(const Pool &pool, const Assignment &, std::string_view target)
 
 /* Returns the server to which callers of the row's room are sent. */
 std::string_view
-answer_for(const Pool &pool, const Found &found)
+answer_for(const Pool &pool, const RoomKey &room, const Found &found, Deadline deadline)
 {
 	std::string_view named = view_of(found.server);
 	RoomLocation where = pool.locate(named, found.assigned_at, GetCurrentTimestamp());
 
-	return where.moved ? pool.servers[where.server].name : named;
+	return where.moved && claim_holds(pool, where, room.view(), deadline)
+			   ? pool.servers[where.server].name
+			   : named;
 }
 
-/* Returns the rooms of a server in the order in which they are to be moved, at most max_rooms. */
+/*
+ * Returns the rooms of a server in the order in which they are to be moved, at most max_rooms.
+ * Leaves out those that do not exist where they could go, and adds their number to *absent.
+ */
 Array<Assignment>
 rooms_to_evacuate(const Assignments &assignments, const Pool &pool,
 				  const SessionIndex &session_index, std::string_view server,
-				  std::optional<int> max_rooms, TimestampTz now)
+				  std::string_view target, std::optional<int> max_rooms, TimestampTz now,
+				  Deadline deadline, std::int64_t *absent)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	Array<Assignment> rooms;
@@ -74,6 +98,14 @@ rooms_to_evacuate(const Assignments &assignments, const Pool &pool,
 			rooms.push(copy_of(row));
 	});
 	UnregisterSnapshot(snapshot);
+
+	RoomServersIndex exist_on = servers_of(pool, rooms.span(), true, deadline);
+	Assignment *end = std::remove_if(rooms.begin(), rooms.end(), [&](const Assignment &room) {
+		return !has_destination(pool, exist_on, room, target);
+	});
+
+	*absent += rooms.end() - end;
+	rooms.count = static_cast<int>(end - rooms.begin());
 	sort_for_moving(rooms.items, rooms.count, pool, session_index, current_rules(), now);
 	if (max_rooms)
 		rooms.count = std::min(rooms.count, *max_rooms);
@@ -92,7 +124,7 @@ announce_move(const RoomMove &move, Deadline deadline)
 
 /*
  * Takes the placement lock in shared mode while the server is usable. Raises 55000 if it has gone
- * offline.
+ * offline, or if the room does not exist there.
  */
 void
 lock_placement_on(std::string_view server, const RoomKey &room, Deadline deadline)
@@ -102,9 +134,38 @@ lock_placement_on(std::string_view server, const RoomKey &room, Deadline deadlin
 		const Pool &current = pool(deadline);
 
 		require_usable(current, server, "a room");
-		if (lock_placement_with(current, room, placing_by_cache, deadline))
+		if (lock_placement_after(
+				[&] {
+					require_room_on(current, room, server, "move", deadline);
+					return current.rooms.exists();
+				},
+				current, room, placing_by_cache, deadline))
 			return;
 	}
+}
+
+/* Warns of rooms that an evacuation leaves on their server. */
+void
+warn_of_absent(std::string_view server, std::string_view target, std::int64_t rooms)
+{
+	if (rooms == 0)
+		return;
+
+	unsigned long number = static_cast<unsigned long>(rooms);
+
+	ereport(
+		WARNING,
+		(errmsg_plural("%lld room stays on server \"%s\"", "%lld rooms stay on server \"%s\"",
+					   number, static_cast<long long>(rooms), copy_of(server).data()),
+		 target.empty()
+			 ? errdetail_plural(
+				   "By the attached rooms it exists on no other server that is online.",
+				   "By the attached rooms they exist on no other server that is online.", number)
+			 : errdetail_plural("By the attached rooms it does not exist on server \"%s\".",
+								"By the attached rooms they do not exist on server \"%s\".", number,
+								copy_of(target).data()),
+		 errhint("Create the rooms on another server and name it in column servers, then evacuate "
+				 "again.")));
 }
 
 } // namespace
@@ -116,6 +177,7 @@ pin_room(const RoomKey &room, std::string_view server, std::optional<int> expect
 
 	require_write_to("pin a room");
 	(void) find_server(pool_without_pins(deadline), server);
+	require_room_on(pool_without_pins(deadline), room, server, "pin", deadline);
 	write_pool_if_unwritten(deadline);
 	(void) run_as_owner(
 		&Relations::pins, deadline,
@@ -130,7 +192,8 @@ pin_room(const RoomKey &room, std::string_view server, std::optional<int> expect
 	std::optional<Found> found = assignments.find(room);
 
 	assignments.close();
-	return found ? text_of(answer_for(pool_without_pins(deadline), *found)) : nullptr;
+	return found ? text_of(answer_for(pool_without_pins(deadline), room, *found, deadline))
+				 : nullptr;
 }
 
 bool
@@ -167,7 +230,7 @@ move_room(const RoomKey &room, std::string_view server)
 		if (!found)
 			break;
 
-		std::string_view before = answer_for(pool(deadline), *found);
+		std::string_view before = answer_for(pool(deadline), room, *found, deadline);
 
 		answer = text_of(server);
 		if (view_of(found->server) == server)
@@ -205,11 +268,18 @@ evacuate_rooms(Assignments *assignments, std::string_view server, std::string_vi
 			? plan->input.session_index
 			: SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 
-	return move_rooms(
-		assignments,
-		rooms_to_evacuate(*assignments, current, session_index, server, max_rooms, now),
-		MoveTarget{.target = target, .why = why_evacuated, .still_open = still_usable}, deadline,
-		plan);
+	std::int64_t absent = 0;
+	Array<Assignment> rooms = rooms_to_evacuate(*assignments, current, session_index, server,
+												target, max_rooms, now, deadline, &absent);
+	MoveResult moved = move_rooms(assignments, rooms,
+								  MoveTarget{.target = target,
+											 .why = why_evacuated,
+											 .still_open = still_usable,
+											 .needs_rooms = true},
+								  deadline, plan);
+
+	moved.absent += absent;
+	return moved;
 }
 
 std::int64_t
@@ -245,6 +315,7 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 				 errdetail("No other server of the pool is online."),
 				 errhint("Set one online, or name a target that is draining.")));
 	announce_moves(moved.moves, why_evacuated, deadline);
+	warn_of_absent(server, target, moved.absent);
 	if (moved.rooms > 0)
 		Notification("evacuation", deadline)
 			.add("server", server)

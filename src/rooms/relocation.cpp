@@ -9,10 +9,11 @@
  */
 #include "rooms/relocation.hpp"
 
+#include "application/room_reader.hpp"
 #include "pg/debug_delay.hpp"
 #include "pg/settings.hpp"
 #include "placement/server_load.hpp"
-#include "servers/pool_under_lock.hpp"
+#include "rooms/room_existence.hpp"
 #include "shared/databases.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/status.hpp"
@@ -70,6 +71,7 @@ move_and_note(Assignments *assignments, const Assignment &row, std::string_view 
 struct Spread
 {
 	PlacementInput input;
+	RoomServersIndex exist_on;
 	ServerLoads loads;
 	Server *servers;
 };
@@ -85,12 +87,14 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 	key.set(room.room);
 
 	PlacementRequest request = {.room = &key,
-								.region = room.region,
+								.region = {},
 								.expected_users = std::nullopt,
 								.now = now,
 								.deadline = deadline,
 								.leaving = room.server};
 
+	spread->input.region = room.region;
+	spread->input.exists_on = spread->exist_on.of(room.room);
 	describe_servers(request, spread->input, spread->servers);
 	spread->loads.fill_in(spread->servers, pool.servers.count, spread->input.rules);
 	expect_current_users(&spread->input, room, now);
@@ -100,7 +104,10 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 
 	if (!is_acceptable(decision))
 	{
-		moved->stuck = true;
+		if (spread->input.exists_on.everywhere)
+			moved->stuck = true;
+		else
+			moved->absent++;
 		return;
 	}
 
@@ -109,32 +116,42 @@ spread_room(Assignments *assignments, Spread *spread, const Assignment &room, co
 		spread->loads.add(decision.server, load);
 }
 
-/* Sorts the rooms and reads the input by which they are placed. Takes no lock for a plan. */
-PlacementInput
-begin_batch(Assignment *rooms, int count, TimestampTz now, Deadline deadline, const MovePlan *plan)
+/*
+ * Sorts the rooms and reads the input by which they are placed. Takes the placement lock, but not
+ * for a plan.
+ */
+void
+begin_batch(Spread *spread, std::span<Assignment> rooms, bool needs_rooms, TimestampTz now,
+			Deadline deadline, const MovePlan *plan)
 {
-	PlacementInput input;
 	RoomKey first;
+	PlacementInput *input = &spread->input;
+	int count = static_cast<int>(rooms.size());
+	auto look = [&] {
+		spread->exist_on = servers_of(*input->pool, rooms, needs_rooms, deadline);
+		return !spread->exist_on.is_silent();
+	};
 
 	first.set(rooms[0].room);
 	do
 	{
-		input =
+		*input =
 			plan != nullptr ? plan->input : gather_input_for_move(pool(deadline), now, deadline);
-		sort_for_moving(rooms, count, *input.pool, input.session_index, input.rules, now);
+		sort_for_moving(rooms.data(), count, *input->pool, input->session_index, input->rules, now);
+		if (plan != nullptr)
+			(void) look();
 	} while (plan == nullptr &&
-			 !lock_placement_with(*input.pool, first, placing_by_count, deadline));
-	return input;
+			 !lock_placement_after(look, *input->pool, first, placing_by_count, deadline));
 }
 
 void
-spread_batch(Assignments *assignments, Assignment *rooms, int count, const char *why,
+spread_batch(Assignments *assignments, std::span<Assignment> rooms, const MoveTarget &destination,
 			 Deadline deadline, MovePlan *plan, MoveResult *moved)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Spread spread;
 
-	spread.input = begin_batch(rooms, count, now, deadline, plan);
+	begin_batch(&spread, rooms, destination.needs_rooms, now, deadline, plan);
 	spread.servers = static_cast<Server *>(
 		palloc(sizeof(Server) * static_cast<Size>(spread.input.pool->servers.count + 1)));
 
@@ -146,31 +163,59 @@ spread_batch(Assignments *assignments, Assignment *rooms, int count, const char 
 	UnregisterSnapshot(snapshot);
 	if (plan == nullptr)
 		debug_pause();
-	for (int i = 0; i < count; i++)
-		spread_room(assignments, &spread, rooms[i], why, now, deadline, plan, moved);
+	for (const Assignment &room : rooms)
+		spread_room(assignments, &spread, room, destination.why, now, deadline, plan, moved);
 	if (plan == nullptr)
 		release_placement_lock(placing_by_count);
 }
 
 /*
- * Takes the placement lock in shared mode. Returns false, without the lock, if the target takes no
- * more rooms.
+ * Takes the placement lock in shared mode. Sets *exist_on to where the rooms exist. Returns false,
+ * without the lock, if the target takes no more rooms.
  */
 bool
-lock_placement_for_move(const MoveTarget &destination, const Assignment &room, Deadline deadline)
+lock_placement_for_move(const MoveTarget &destination, std::span<const Assignment> rooms,
+						Deadline deadline, RoomServersIndex *exist_on)
 {
 	RoomKey key;
 
-	key.set(room.room);
+	key.set(rooms[0].room);
 	for (;;)
 	{
 		const Pool &current = pool(deadline);
+		auto look = [&] {
+			*exist_on = servers_of(current, rooms, destination.needs_rooms, deadline);
+			return !exist_on->is_silent();
+		};
 
-		if (!destination.still_open(current, room, destination.target))
+		if (!destination.still_open(current, rooms[0], destination.target))
 			return false;
-		if (lock_placement_with(current, key, placing_by_cache, deadline))
+		if (lock_placement_after(look, current, key, placing_by_cache, deadline))
 			return true;
 	}
+}
+
+/* Moves a batch of rooms to the target. Returns false if the target takes no more rooms. */
+bool
+move_batch_to_target(Assignments *assignments, std::span<const Assignment> rooms,
+					 const MoveTarget &destination, Deadline deadline, MovePlan *plan,
+					 MoveResult *moved)
+{
+	RoomServersIndex exist_on;
+
+	if (plan != nullptr)
+		exist_on = servers_of(*plan->input.pool, rooms, destination.needs_rooms, deadline);
+	else if (!lock_placement_for_move(destination, rooms, deadline, &exist_on))
+		return false;
+	for (const Assignment &room : rooms)
+		if (exist_on.of(room.room).include(destination.target))
+			(void) move_and_note(assignments, room, destination.target, destination.why, plan,
+								 moved);
+		else
+			moved->absent++;
+	if (plan == nullptr)
+		release_placement_lock(placing_by_cache);
+	return true;
 }
 
 } // namespace
@@ -252,25 +297,20 @@ move_rooms(Assignments *assignments, Array<Assignment> rooms, const MoveTarget &
 
 	for (int next = 0; next < rooms.count; next += move_batch)
 	{
-		int size = std::min(move_batch, rooms.count - next);
+		std::size_t size = static_cast<std::size_t>(std::min(move_batch, rooms.count - next));
+		std::span<Assignment> batch = {rooms.items + next, size};
 
 		CHECK_FOR_INTERRUPTS();
 		if (destination.target.empty())
 		{
-			spread_batch(assignments, rooms.items + next, size, destination.why, deadline, plan,
-						 &moved);
+			spread_batch(assignments, batch, destination, deadline, plan, &moved);
 			continue;
 		}
-		if (plan == nullptr && !lock_placement_for_move(destination, rooms[next], deadline))
+		if (!move_batch_to_target(assignments, batch, destination, deadline, plan, &moved))
 		{
 			moved.busy = true;
 			break;
 		}
-		for (int i = next; i < next + size; i++)
-			(void) move_and_note(assignments, rooms[i], destination.target, destination.why, plan,
-								 &moved);
-		if (plan == nullptr)
-			release_placement_lock(placing_by_cache);
 	}
 	return moved;
 }

@@ -21,10 +21,11 @@ namespace gxy
 struct MoveResult
 {
 	std::int64_t rooms = 0;
-	Array<RoomMove> moves; /* of these rooms, for listeners: the caller announces them */
-	bool busy = false;	   /* other transactions have locked some rooms */
-	bool stuck = false;	   /* no server could take some rooms */
-	bool more = false;	   /* the limit was reached */
+	Array<RoomMove> moves;	 /* of these rooms, for listeners: the caller announces them */
+	std::int64_t absent = 0; /* rooms that stay: they do not exist where they could go */
+	bool busy = false;		 /* other transactions have locked some rooms */
+	bool stuck = false;		 /* no server could take some rooms */
+	bool more = false;		 /* the limit was reached */
 };
 
 /* The most rooms that are moved while the placement lock is held once. */
@@ -47,6 +48,8 @@ struct MoveTarget
 	 * chooses.
 	 */
 	bool (*still_open)(const Pool &pool, const Assignment &room, std::string_view target) = nullptr;
+	/* Attached rooms that cannot be read stop the move. Otherwise rooms then exist everywhere. */
+	bool needs_rooms = false;
 };
 
 /*

@@ -16,15 +16,15 @@ PoolServer::capacity_in_force() const
 	return capacity > 0 ? capacity : setting::default_capacity;
 }
 
-RegionFit
-PoolServer::fit(std::string_view caller_region) const
+std::int64_t
+PoolServer::rank_in(const RegionList &wanted) const
 {
-	if (regions.count == 0)
-		return RegionFit::general;
+	std::int64_t best = -1;
+
 	for (std::string_view region : regions)
-		if (region == caller_region)
-			return RegionFit::own;
-	return RegionFit::foreign;
+		if (std::int64_t rank = wanted.rank_of(region); rank >= 0 && (best < 0 || rank < best))
+			best = rank;
+	return best;
 }
 
 Server

@@ -8,6 +8,7 @@
 #include "pg/interner.hpp"
 #include "pg/lock_timeout.hpp"
 #include "policy/placement_policy.hpp"
+#include "policy/region_list.hpp"
 #include "policy/time_arithmetic.hpp"
 
 namespace gxy
@@ -86,7 +87,8 @@ struct PoolServer
 	Array<std::string_view> regions;
 
 	int capacity_in_force() const;
-	RegionFit fit(std::string_view caller_region) const; /* "": none */
+	/* Returns the best rank in the list of a region that it serves; -1: it serves none of them. */
+	std::int64_t rank_in(const RegionList &wanted) const;
 	/* By recovery_delay; a matter of time, so that no row changes when the delay is over. */
 	Recovery recovery(TimestampTz now) const;
 	TimestampTz recovering_until() const;
