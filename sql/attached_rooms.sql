@@ -207,6 +207,15 @@ SELECT set_server_state('a', 'offline');
 SELECT n, (SELECT server || ': ' || reason FROM explain_assignment(n) WHERE chosen) AS prediction, get_or_assign_server(n)
 FROM generate_series(11, 18) n;
 ROLLBACK;
+-- what_if() and rebalance() respect it, too.
+SELECT server, rooms_before, rooms_after FROM what_if('a', 'draining');
+SELECT server, rooms_before, rooms_after FROM what_if('a', 'offline');
+BEGIN;
+UPDATE balancer_servers SET capacity = 50;
+SELECT room, "from", "to" FROM rebalance(NULL, NULL) ORDER BY room;
+SELECT count(*) FROM rebalance(NULL, NULL, false);
+SELECT room_id, gateway_name FROM answers;
+ROLLBACK;
 -- If the relation cannot be read, the failover goes on as if the rooms existed everywhere.
 BEGIN;
 ALTER TABLE app_rooms RENAME COLUMN room_id TO id;

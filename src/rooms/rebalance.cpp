@@ -8,6 +8,7 @@
  */
 #include "rooms/rebalance.hpp"
 
+#include "application/room_reader.hpp"
 #include "pg/compat.hpp"
 #include "pg/heap_access.hpp"
 #include "pg/interner.hpp"
@@ -16,9 +17,10 @@
 #include "placement/planned_moves.hpp"
 #include "placement/server_load.hpp"
 #include "policy/placement_policy.hpp"
+#include "policy/region_list.hpp"
 #include "rooms/move_events.hpp"
+#include "rooms/room_existence.hpp"
 #include "servers/pool.hpp"
-#include "servers/pool_under_lock.hpp"
 #include "servers/server_state.hpp"
 #include "tables/assignments.hpp"
 #include "tables/locks.hpp"
@@ -46,6 +48,7 @@ struct Batch
 	PlacementInput input;
 	Array<Assignment> rows;
 	Array<RebalanceRoom> rooms; /* tag: index into rows */
+	RoomServersIndex exist_on;
 	RebalanceServer *servers;
 };
 
@@ -151,7 +154,15 @@ fit_of(const void *context, const RebalanceRoom &room, int server)
 {
 	const Batch *batch = static_cast<const Batch *>(context);
 
-	return batch->input.pool->servers[server].fit(batch->rows[room.tag].region);
+	const PoolServer &known = batch->input.pool->servers[server];
+
+	/* A room is moved to no server of other regions, and to none on which it does not exist. */
+	if (!batch->exist_on.of(room.id).include(known.name))
+		return RegionFit::foreign;
+	if (known.regions.count == 0)
+		return RegionFit::general;
+	return known.rank_in(RegionList(batch->rows[room.tag].region)) >= 0 ? RegionFit::own
+																		: RegionFit::foreign;
 }
 
 /* Moves a room, or plans to. Returns false if another transaction is in the way. */
@@ -187,6 +198,10 @@ void
 begin(const Rebalancing &rebalancing, Batch *batch, TimestampTz now, Deadline deadline)
 {
 	const MovePlan *plan = rebalancing.plan;
+	auto look = [batch, deadline] {
+		batch->exist_on = servers_of(*batch->input.pool, batch->rows.span(), true, deadline);
+		return !batch->exist_on.is_silent();
+	};
 
 	for (;;)
 	{
@@ -197,13 +212,15 @@ begin(const Rebalancing &rebalancing, Batch *batch, TimestampTz now, Deadline de
 		batch->rows = Array<Assignment>();
 		batch->rooms = Array<RebalanceRoom>();
 		read_rooms(rebalancing, batch, now);
+		if (plan != nullptr)
+			(void) look();
 		if (plan != nullptr || batch->rooms.count == 0)
 			return;
 
 		RoomKey first;
 
 		first.set(batch->rows[0].room);
-		if (lock_placement_with(*batch->input.pool, first, placing_by_count, deadline))
+		if (lock_placement_after(look, *batch->input.pool, first, placing_by_count, deadline))
 			return;
 	}
 }
