@@ -226,6 +226,17 @@ COMMENT ON COLUMN _moved_on_call.to_server IS 'the server that it is on since';
 COMMENT ON COLUMN _moved_on_call.moved_at IS 'when it was moved';
 SELECT pg_catalog.pg_extension_config_dump('_moved_on_call', '');
 
+/* Not a column of balancer_servers, because every backend reads the pool again when that table changes. */
+CREATE TABLE _drained_servers (
+	server text PRIMARY KEY CHECK (octet_length(server) BETWEEN 1 AND 255),
+	since timestamptz NOT NULL DEFAULT clock_timestamp()
+) USING heap;
+REVOKE ALL ON _drained_servers FROM PUBLIC;
+COMMENT ON TABLE _drained_servers IS 'draining servers that were found empty: listeners are told once in each drain';
+COMMENT ON COLUMN _drained_servers.server IS 'the server';
+COMMENT ON COLUMN _drained_servers.since IS 'when the worker first found it empty in this drain';
+SELECT pg_catalog.pg_extension_config_dump('_drained_servers', '');
+
 CREATE SEQUENCE balancer_events;
 REVOKE ALL ON SEQUENCE balancer_events FROM PUBLIC;
 COMMENT ON SEQUENCE balancer_events IS 'numbers the notifications of channel gxy_balancer';
@@ -541,7 +552,7 @@ SET LOCAL search_path = @extschema@, pg_temp;
 REVOKE ALL ON balancer_load FROM PUBLIC;
 COMMENT ON VIEW balancer_load IS 'the load of each server, counted now, also of servers outside of the pool that still have rooms; \watch 1 on it is the operator''s console';
 COMMENT ON COLUMN balancer_load.server IS 'the server';
-COMMENT ON COLUMN balancer_load.state IS 'the state in force';
+COMMENT ON COLUMN balancer_load.state IS 'the state in force; drained: draining, without rooms and without connected users';
 COMMENT ON COLUMN balancer_load.pool IS 'primary, standby or reserved; NULL for a server that is not in the pool';
 COMMENT ON COLUMN balancer_load.rooms IS 'rooms assigned to it, those of open transactions included';
 COMMENT ON COLUMN balancer_load.users IS 'distinct users in active sessions of its rooms; NULL, like all that depends on it, where the attached sessions cannot be read';
@@ -551,7 +562,7 @@ COMMENT ON COLUMN balancer_load.load IS 'what placement compares: by default use
 COMMENT ON COLUMN balancer_load.capacity IS 'in users';
 COMMENT ON COLUMN balancer_load.percent IS '100 x load / capacity';
 COMMENT ON COLUMN balancer_load.bar IS 'percent as a bar of six characters; the last is > if load is above capacity';
-COMMENT ON COLUMN balancer_load.cause IS 'why it is in this state, what a failover has to do with it (whose rooms it takes, or where its own go), and why users are unknown';
+COMMENT ON COLUMN balancer_load.cause IS 'why it is in this state, whether a draining server may be stopped, what a failover has to do with it (whose rooms it takes, or where its own go), and why users are unknown';
 COMMENT ON COLUMN balancer_load.measured IS '100 x the share of its capacity in use that server_heartbeat() last reported; NULL: no report of it is fresh';
 
 CREATE VIEW balancer_rooms AS

@@ -91,6 +91,24 @@ cause_outside(const Pool &pool, int targets, bool loads_known)
 }
 
 const char *
+progress_of_drain(const Pool &pool, const PoolServer &server, const ServerLoad &load,
+				  const SessionIndex &session_index)
+{
+	auto pins = std::count_if(pool.pins.begin(), pool.pins.end(),
+							  [&server](const Pin &pin) { return pin.server == server.name; });
+
+	if (load.rooms > 0)
+		return nullptr;
+	if (load.connected > 0)
+		return "no rooms, users connected";
+	if (pins > 0)
+		return psprintf("no rooms, %d pinned: set it offline", static_cast<int>(pins));
+	if (!session_index.knows_servers())
+		return "no rooms, users connected unknown";
+	return "safe to stop";
+}
+
+const char *
 cause_of(const Pool &pool, int index, int targets, bool loads_known, TimestampTz now)
 {
 	const PoolServer &server = pool.servers[index];

@@ -3,7 +3,9 @@
  */
 #pragma once
 
+#include "application/session_index.hpp"
 #include "pg/compat.hpp"
+#include "placement/server_load.hpp"
 #include "servers/pool.hpp"
 
 namespace gxy
@@ -17,6 +19,10 @@ int count_targets(const Pool &pool);
  * moment ago; empty if nothing. targets: by count_targets(). loads_known: the sessions can be read.
  */
 const char *cause_of(const Pool &pool, int index, int targets, bool loads_known, TimestampTz now);
+
+/* Says whether a draining server may be stopped; nullptr while it has rooms. */
+const char *progress_of_drain(const Pool &pool, const PoolServer &server, const ServerLoad &load,
+							  const SessionIndex &session_index);
 
 /* Why a server outside of the pool is offline. If the pool is written its rooms move. */
 const char *cause_outside(const Pool &pool, int targets, bool loads_known);

@@ -19,6 +19,7 @@
 #include "placement/server_load.hpp"
 #include "policy/failure_detector.hpp"
 #include "policy/placement_policy.hpp"
+#include "rooms/drains.hpp"
 #include "servers/heartbeats.hpp"
 #include "servers/pool.hpp"
 #include "shared/databases.hpp"
@@ -94,11 +95,15 @@ report_server_loads(FunctionCallInfo fcinfo)
 		const char *cause = in_pool ? cause_of(shown, i, targets, !failure, now)
 									: cause_outside(shown, targets, !failure);
 
-		if (failure)
-			cause = psprintf("%s%ssessions unreadable: %s", cause, *cause != '\0' ? "; " : "",
-							 in_brief(*failure));
+		const char *more = failure ? psprintf("sessions unreadable: %s", in_brief(*failure))
+						   : server.state == ServerState::draining
+							   ? progress_of_drain(shown, server, load, session_index)
+							   : nullptr;
+
+		if (more != nullptr)
+			cause = psprintf("%s%s%s", cause, *cause != '\0' ? "; " : "", more);
 		row.add(server.name);
-		row.add(name_of(server.state));
+		row.add(!failure && is_drained(server, load) ? "drained" : name_of(server.state));
 		row.add_optional(in_pool ? name_of(server.pool) : "");
 		row.add(load.rooms);
 		row.add_if(!failure, load.users);

@@ -98,6 +98,15 @@ public:
 	/* Returns the number of live sessions of a room that name the server. */
 	std::int64_t sessions_naming(std::string_view room, std::string_view server) const;
 
+	/*
+	 * Returns whether the users who are connected to a server are known: some session names a
+	 * server, or there is none.
+	 */
+	bool knows_servers() const
+	{
+		return tables != nullptr && (tables->gateways.count > 0 || tables->sessions.count == 0);
+	}
+
 	/* Returns nullptr if no sessions are attached. */
 	const SessionIndexTables *details() const { return tables; }
 

@@ -21,6 +21,7 @@
 #include "rooms/room_existence.hpp"
 #include "servers/pool.hpp"
 #include "servers/server_state.hpp"
+#include "shared/status.hpp"
 #include "tables/catalog.hpp"
 #include "tables/locks.hpp"
 #include "tables/notification.hpp"
@@ -250,6 +251,7 @@ move_room(const RoomKey &room, std::string_view server)
 			.add("server", before)
 			.add("target", server)
 			.send();
+		request_run_at_commit();
 		announce_move({.room = room.view(), .from = before, .to = server}, deadline);
 		break;
 	}
@@ -315,6 +317,8 @@ evacuate(std::string_view server, std::string_view target, std::optional<int> ma
 				 errdetail("No other server of the pool is online."),
 				 errhint("Set one online, or name a target that is draining.")));
 	announce_moves(moved.moves, why_evacuated, deadline);
+	/* The server may be drained now. */
+	request_run_at_commit();
 	warn_of_absent(server, target, moved.absent);
 	if (moved.rooms > 0)
 		Notification("evacuation", deadline)

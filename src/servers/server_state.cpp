@@ -359,6 +359,7 @@ watch_servers(Deadline deadline)
 void
 announce_state(std::string_view server, std::string_view was, std::string_view wanted)
 {
+	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool *last = last_pool();
 	const PoolServer *known = last != nullptr ? last->server(server) : nullptr;
 	PoolServer changed = known != nullptr ? *known : PoolServer();
@@ -367,7 +368,11 @@ announce_state(std::string_view server, std::string_view was, std::string_view w
 	changed.wanted = state_named(wanted);
 	changed.state = changed.healthy ? changed.wanted : ServerState::offline;
 	notice_health(changed);
-	Notification("server_state", Deadline::of_call_starting_now())
+	/* Another drain of the server is told of again. */
+	if (state_named(was) == ServerState::draining)
+		(void) run_as_owner(&Relations::drained_servers, deadline,
+							"DELETE FROM %s WHERE server = $1", {Argument::of(server)});
+	Notification("server_state", deadline)
 		.add("server", server)
 		.add("was", was)
 		.add("wanted", wanted)
@@ -382,6 +387,10 @@ reconcile_pool_change(Deadline deadline)
 	(void) run_as_owner(&Relations::health, deadline,
 						"DELETE FROM %s h WHERE NOT EXISTS (SELECT FROM unnest($1) s(name) "
 						"WHERE s.name = h.server)",
+						{Argument::of(pool(deadline).written_names())});
+	(void) run_as_owner(&Relations::drained_servers, deadline,
+						"DELETE FROM %s d WHERE NOT EXISTS (SELECT FROM unnest($1) s(name) "
+						"WHERE s.name = d.server)",
 						{Argument::of(pool(deadline).written_names())});
 	reconcile_failovers(cause_reported, deadline);
 }

@@ -68,6 +68,8 @@ constexpr Column moved_on_call_columns[] = {{"room_id", TEXTOID, true},
 											{"from_server", TEXTOID, true},
 											{"to_server", TEXTOID, true},
 											{"moved_at", TIMESTAMPTZOID, true}};
+constexpr Column drained_servers_columns[] = {{"server", TEXTOID, true},
+											  {"since", TIMESTAMPTZOID, true}};
 
 Relations known;
 bool valid = false;
@@ -260,6 +262,7 @@ relations()
 	found.health = find_table(extension, schema, "balancer_health");
 	found.failovers = find_table(extension, schema, "balancer_failovers");
 	found.moved_on_call = find_table(extension, schema, "_moved_on_call");
+	found.drained_servers = find_table(extension, schema, "_drained_servers");
 	found.events = find_table(extension, schema, "balancer_events", true);
 
 	found.assignments_key = primary_key_of(found.assignments);
@@ -272,6 +275,7 @@ relations()
 	check_columns(found.health, health_columns);
 	check_columns(found.failovers, failovers_columns);
 	check_columns(found.moved_on_call, moved_on_call_columns);
+	check_columns(found.drained_servers, drained_servers_columns);
 	/*
 	 * CREATE DATABASE from a template and COMMIT PREPARED do not tell the launcher that the
 	 * extension exists.
@@ -342,7 +346,7 @@ invalidate_relations(Oid relation)
 			 relation == known.sources || relation == known.room_sizes ||
 			 relation == known.room_sizes_key || relation == known.health ||
 			 relation == known.failovers || relation == known.moved_on_call ||
-			 relation == known.events)
+			 relation == known.drained_servers || relation == known.events)
 		valid = false;
 }
 

@@ -23,6 +23,7 @@ struct Relations
 	Oid health;
 	Oid failovers;
 	Oid moved_on_call;
+	Oid drained_servers;
 	Oid events;				  /* the sequence that numbers notifications */
 	std::uint64_t generation; /* changes with every change of the relations; starts at 1 */
 };

@@ -91,4 +91,10 @@ enum MovedOnCallColumn
 	moved_on_call_at
 };
 
+enum DrainedServersColumn
+{
+	drained_servers_server = 1,
+	drained_servers_since
+};
+
 } // namespace gxy

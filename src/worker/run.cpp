@@ -20,6 +20,7 @@
 #include "pg/role.hpp"
 #include "pg/settings.hpp"
 #include "rooms/cleanup.hpp"
+#include "rooms/drains.hpp"
 #include "rooms/failover_moves.hpp"
 #include "rooms/move_events.hpp"
 #include "rooms/relocation.hpp"
@@ -231,13 +232,22 @@ free_inactive_rooms(DatabaseStatus *status, char *shortfall, Deadline end)
 	return installed;
 }
 
+/* Tells listeners of servers that have become empty. */
+bool
+tell_of_drains()
+{
+	return in_batch("gxy_balancer: looking for drained servers",
+					[] { tell_drained_servers(Deadline::of_call_starting_now()); });
+}
+
 void
 run_batches(DatabaseStatus *status, char *shortfall)
 {
 	Deadline end = Deadline::in(time_budget);
 
 	status->freed = 0;
-	if (watch_and_move(status, end) && free_inactive_rooms(status, shortfall, end))
+	if (watch_and_move(status, end) && free_inactive_rooms(status, shortfall, end) &&
+		tell_of_drains())
 		status->state = WorkerState::waiting;
 	else
 		status->state = WorkerState::absent;

@@ -76,6 +76,7 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'due_at timestamp with time zone, cause text, rooms bigint, outcome text, '
 		|| 'finished_at timestamp with time zone, recovered_at timestamp with time zone, on_call boolean'),
 	('_moved_on_call', 'r', 'room_id text, from_server text, to_server text, moved_at timestamp with time zone'),
+	('_drained_servers', 'r', 'server text, since timestamp with time zone'),
 	('balancer_events', 'S', 'last_value bigint, log_cnt bigint, is_called boolean'),
 	('balancer_load', 'v', 'server text, state text, pool text, rooms bigint, users bigint, connected bigint, '
 		|| 'expected bigint, load bigint, capacity integer, percent numeric, bar text, cause text, measured numeric'),
@@ -93,7 +94,7 @@ CREATE TEMPORARY TABLE keys (relation, columns) AS VALUES
 	('room_server_assignments', '{room_id}'::name[]), ('balancer_servers', '{name}'), ('balancer_pins', '{room_id}'),
 	('balancer_sources', '{source}'), ('balancer_room_sizes', '{room_id}'),
 	('balancer_health', '{server}'),
-	('balancer_failovers', '{from_server,declared_at}'), ('_moved_on_call', '{room_id,moved_at}');
+	('balancer_failovers', '{from_server,declared_at}'), ('_moved_on_call', '{room_id,moved_at}'), ('_drained_servers', '{server}');
 
 CREATE TEMPORARY TABLE defaults (relation, col, value) AS VALUES
 	('room_server_assignments', 'assigned_at', 'clock_timestamp()'),

@@ -62,6 +62,7 @@ $source->safe_psql('written', q{
 	SELECT get_or_assign_server('pinned'), get_or_assign_server('r1', 'IL'), get_or_assign_server('r2', NULL, 3);
 	SELECT get_or_assign_server('r' || n) FROM generate_series(3, 6) n;
 	INSERT INTO _moved_on_call (room_id, from_server, to_server) VALUES ('r3', 'a', 'c');
+	INSERT INTO _drained_servers (server) VALUES ('d');
 });
 
 my %path = (unwritten => 'public', written => '"the balancer"', emptied => 'public');
@@ -83,7 +84,7 @@ sub tables
 	return join "\n", map {
 		$node->safe_psql($dbname, "SET search_path = $path{kind_of($dbname)}; "
 			. "SELECT '$_', t::text FROM $_ t ORDER BY t::text COLLATE \"C\"")
-	} qw(room_server_assignments balancer_servers balancer_pins balancer_sources balancer_room_sizes _moved_on_call);
+	} qw(room_server_assignments balancer_servers balancer_pins balancer_sources balancer_room_sizes _moved_on_call _drained_servers);
 }
 
 # The answers to callers. The room that has no assignment yet comes last.

@@ -39,7 +39,8 @@ my %row = (
 		from_server => q{'gxy3'}, to_server => q{'gxy4'}, declared_at => q{'2001-01-01'}, due_at => q{'2001-01-01'},
 		cause => q{'silent'}, rooms => 1, outcome => q{'moved'}, finished_at => 'now()', recovered_at => 'now()',
 		on_call => 'false' },
-	_moved_on_call => { room_id => q{'new'}, from_server => q{'gxy1'}, to_server => q{'gxy2'}, moved_at => 'now()' });
+	_moved_on_call => { room_id => q{'new'}, from_server => q{'gxy1'}, to_server => q{'gxy2'}, moved_at => 'now()' },
+	_drained_servers => { server => q{'gxy9'}, since => 'now()' });
 
 # A value of a type other than the column's.
 my %other = (text => 'bigint', integer => 'text', bigint => 'text', real => 'text', boolean => 'text',
@@ -122,8 +123,8 @@ sub null_cases
 {
 	my ($node, $table, $column, $not_null) = @_;
 	my %values = %{ $row{$table} };
-	# The worker deletes its rows.
-	my @row = $table =~ /^_moved/
+	# They have no rows, or the worker deletes them.
+	my @row = $table =~ /^_(?:moved|drained)/
 	  ? "INSERT INTO $table (" . join(', ', sort keys %values) . ') VALUES (' . join(', ', map { $values{$_} } sort keys %values) . ')' : ();
 	my @cases;
 

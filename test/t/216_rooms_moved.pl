@@ -22,8 +22,8 @@ my $listener = session($node);
 $listener->query_safe('LISTEN gxy_balancer');
 my @lengths;
 
-# What a session has printed, or the listener since the last call: the names of the events, and the
-# rooms as "room: why from>to", sorted.
+# What a session has printed, or the listener since the last call: the names of the events, without that of
+# an empty server, and the rooms as "room: why from>to", sorted.
 sub received
 {
 	my $out = $_[0] // $listener->query_safe('SELECT 1');
@@ -33,7 +33,7 @@ sub received
 	{
 		my $event = decode_json($payload);
 		push @lengths, length $payload;
-		push @events, $event->{event};
+		push @events, $event->{event} if $event->{event} ne 'server_drained';
 		push @rooms, map { "$_: $event->{why} $event->{server}>$event->{target}" } @{ $event->{rooms} } if $event->{event} eq 'rooms_moved';
 	}
 	return { events => join(' ', @events), rooms => join("\n", sort @rooms) };
