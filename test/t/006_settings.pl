@@ -74,7 +74,7 @@ my @settings = (
 	[ 'max_shared_memory', 'kB', 65536, 256, $no_bound, undef ],
 	[ 'overflow', '', 'overcommit', 'error,overcommit', undef, 'error' ],
 	[ 'recovery_delay', 'ms', 10000, 0, $no_bound, 1234 ],
-	[ 'strategy', '', 'least_loaded', 'least_loaded,sequential', undef, 'sequential' ],
+	[ 'strategy', '', 'least_loaded', 'home,least_loaded,sequential', undef, 'sequential' ],
 	[ 'touch_interval', 'ms', 10000, 0, $no_bound, 1234 ],
 );
 

@@ -93,6 +93,10 @@ is(migrate('3_balancer_views.up.sql', 'other', %names), '', 'and again');
 $node->safe_psql('other', q(INSERT INTO gateways (name, url) VALUES ('gxy1', 'https://gxy1');
 	INSERT INTO rooms (name, default_gateway_id, gateway_uid) VALUES ('room', 1, '2171')));
 is($node->safe_psql('other', 'SET ROLE api; SELECT get_or_assign_server(2171)'), 'gxy1', 'the API may call');
+is($node->safe_psql('other', q(BEGIN; INSERT INTO gateways (name, url) VALUES ('gxy7', 'https://gxy7');
+	INSERT INTO rooms (name, default_gateway_id, gateway_uid) SELECT 'home', id, '2172' FROM gateways WHERE name = 'gxy7';
+	SET gxy_balancer.strategy = home; SELECT get_or_assign_server(2172); ROLLBACK)), 'gxy7',
+	'with strategy = home a room goes to its default gateway');
 $node->safe_psql('other', q(UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'sessions_live_idx'::regclass));
 is(migrate('1_live_sessions_index.up.sql', 'other'), '42P07', 'an interrupted index is not taken for a whole one');
 is(migrate('1_live_sessions_index.down.sql', 'other'), '', 'down');

@@ -41,11 +41,12 @@ COMMENT ON VIEW public.live_connections IS 'the same sessions for gxy_balancer, 
  * The rooms that may be assigned. A room that is not listed here is refused when it is assigned;
  * one that is removed from here keeps its server until its users are gone. A service that knows how
  * many users a room is booked for adds an expected_users column; without it the extension learns
- * the size.
+ * the size. home_server is where the service put the room before it balanced: with
+ * gxy_balancer.strategy = home rooms go there again.
  */
 CREATE OR REPLACE VIEW public.assignable_rooms AS
-	SELECT r.gateway_uid AS room_id
-	FROM public.rooms r
+	SELECT r.gateway_uid AS room_id, g.name AS home_server
+	FROM public.rooms r LEFT JOIN public.gateways g ON g.id = r.default_gateway_id
 	WHERE NOT r.disabled AND r.removed_at IS NULL;
 ALTER VIEW public.assignable_rooms OWNER TO gxydb_owner;
 COMMENT ON VIEW public.assignable_rooms IS 'rooms in service, as gxy_balancer reads them';
