@@ -103,6 +103,8 @@ for my $file (@files)
 {
 	my @blocks = blocks($file);
 
+	# test/t/217_pg_cron.pl runs these.
+	@blocks = grep { !$_->{is}{pg_cron} } @blocks;
 	new_database($file);
 	run_block($_) for (grep { !$_->{is}{last} } @blocks), grep { $_->{is}{last} } @blocks;
 	$of_language{ $_->{language} || 'sample' }++ for @blocks;
