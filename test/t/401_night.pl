@@ -2,9 +2,9 @@
 # third dies and its standby takes over, a new one is added, and the rooms are rebalanced. Users come
 # and go meanwhile, call for their rooms, and follow the notifications "rooms_moved".
 #
-# The time is scaled by 10: a minute of the night takes 6 seconds, and all times among the settings
-# are a tenth of their defaults. Clients note each answer, a sampler notes what the servers carry;
-# both are checked afterwards:
+# The time is scaled by 10: a minute of the night takes 6 seconds, and the delays among the settings
+# are a tenth of their defaults. The lease is longer than the night, so that no room is freed. Clients
+# note each answer, a sampler notes what the servers carry; both are checked afterwards:
 #
 # - a room is on one server at a time, and no room changes its server without an announcement;
 # - no server has more than 110% of its capacity in users for longer than a minute;
