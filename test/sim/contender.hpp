@@ -37,7 +37,8 @@ struct Contender
 	Expectation expectation = Expectation::learned;
 	gxy::Rules rules = {};
 	gxy::SizeModelRules learning = {};
-	bool peer = false;			/* a policy that the default has to beat */
+	bool peer = false;		 /* a policy that the default has to beat */
+	bool rebalanced = false; /* rebalance() is called each minute while a server is over capacity */
 	bool best_at_first = false; /* a peer that beats the default while no room has a history */
 };
 
@@ -48,6 +49,7 @@ gxy::Rules default_rules();
 std::vector<Contender> contenders();
 
 inline constexpr const char *default_name = "ours: learned sizes";
+inline constexpr const char *rebalanced_name = "ours, rebalanced";
 inline constexpr const char *oracle_name = "oracle: knows every size";
 
 } // namespace sim

@@ -34,6 +34,8 @@ figures_of(const Playback &run)
 		figures.over += static_cast<double>(sample.over);
 	}
 	figures.moved = static_cast<double>(run.moved);
+	if (run.joined > 0)
+		figures.split = 100 * static_cast<double>(run.split) / static_cast<double>(run.joined);
 	if (users > 0)
 		figures.crowded = 100 * static_cast<double>(crowded) / static_cast<double>(users);
 	if (ratios.empty())

@@ -9,7 +9,7 @@ namespace sim
 {
 
 /*
- * Of one run. All but the last two are over its busy hours: when at least half as many users are
+ * Of one run. All but the last three are over its busy hours: when at least half as many users are
  * present as at the peak.
  */
 struct Figures
@@ -24,6 +24,7 @@ struct Figures
 	 * its capacity.
 	 */
 	double crowded = 0;
+	double split = 0; /* percent of the users who join that a rebalance moves */
 };
 
 Figures figures_of(const Playback &run);

@@ -52,6 +52,23 @@ verdict(std::ostream &out, bool good, const Scenario &scenario, const std::strin
 	return good;
 }
 
+/* Whether rebalancing pays: at most a fifth of the crowded user-minutes, by at most 2% of users. */
+bool
+rebalancing_verdict(std::ostream &out, const Scenario &scenario,
+					const std::vector<Figures> &placed_only, const std::vector<Figures> &rebalanced)
+{
+	const double before = over_seeds(placed_only, &Figures::crowded).mean;
+	const double after = over_seeds(rebalanced, &Figures::crowded).mean;
+	const double split = over_seeds(rebalanced, &Figures::split).mean;
+	const bool good = 5 * after <= before && split <= 2;
+
+	out << (good ? "ok" : "not ok") << " - " << scenario.name
+		<< formatted(": rebalancing leaves %.2f%% of %.2f%% of the users on crowded servers, and "
+					 "moves %.2f%%\n",
+					 after, before, split);
+	return good;
+}
+
 } // namespace
 
 void
@@ -61,20 +78,21 @@ print_table(const Study &study, const Findings &findings, std::ostream &out)
 					 study.seeds);
 	for (std::size_t i = 0; i < findings.size(); i++)
 	{
-		out << formatted("\n%s: %s\n%-26s %6s %6s %7s %7s %8s %7s %7s\n", study.scenarios[i].name,
-						 study.scenarios[i].what, "", "mean", "+-", "p99", "worst", "over cap",
-						 "% >110%", "moved");
+		out << formatted("\n%s: %s\n%-26s %6s %6s %7s %7s %8s %7s %7s %7s\n",
+						 study.scenarios[i].name, study.scenarios[i].what, "", "mean", "+-", "p99",
+						 "worst", "over cap", "% >110%", "moved", "% split");
 		for (std::size_t j = 0; j < findings[i].size(); j++)
 		{
 			const auto &figures = findings[i][j];
 			const Estimate mean = over_seeds(figures, &Figures::mean);
-			out << formatted("%-26s %6.3f %6.3f %7.3f %7.3f %8s %7s %7s\n",
+			out << formatted("%-26s %6.3f %6.3f %7.3f %7.3f %8s %7s %7s %7s\n",
 							 study.contenders[j].name.c_str(), mean.mean, mean.half,
 							 over_seeds(figures, &Figures::p99).mean,
 							 over_seeds(figures, &Figures::worst).mean,
 							 unless_none(over_seeds(figures, &Figures::over), 1).c_str(),
 							 unless_none(over_seeds(figures, &Figures::crowded), 2).c_str(),
-							 unless_none(over_seeds(figures, &Figures::moved), 1).c_str());
+							 unless_none(over_seeds(figures, &Figures::moved), 1).c_str(),
+							 unless_none(over_seeds(figures, &Figures::split), 2).c_str());
 		}
 	}
 }
@@ -84,6 +102,7 @@ print_verdicts(const Study &study, const Findings &findings, std::ostream &out)
 {
 	const std::size_t ours = number_of(study, default_name);
 	const std::size_t oracle = number_of(study, oracle_name);
+	const std::size_t rebalanced = number_of(study, rebalanced_name);
 	bool all = true;
 	bool any = false;
 
@@ -104,6 +123,8 @@ print_verdicts(const Study &study, const Findings &findings, std::ostream &out)
 							   other.name,
 						   against);
 		}
+		if (rebalanced < findings[i].size())
+			all &= rebalancing_verdict(out, scenario, findings[i][ours], findings[i][rebalanced]);
 		if (!scenario.has_history)
 			continue;
 		const Estimate against = ratio(findings[i][ours], findings[i][oracle]);

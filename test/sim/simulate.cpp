@@ -103,7 +103,8 @@ parse(int argc, char **argv)
 	options.study.contenders = contenders();
 	if (options.check)
 		std::erase_if(options.study.contenders, [](const Contender &one) {
-			return !one.peer && one.name != default_name && one.name != oracle_name;
+			return !one.peer && one.name != default_name && one.name != oracle_name &&
+				   one.name != rebalanced_name;
 		});
 	return options;
 }

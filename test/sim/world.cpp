@@ -131,6 +131,7 @@ World::ask(int room, Time now)
 void
 World::join(const Event &event)
 {
+	result.joined += event.at >= trace.measure_from ? 1 : 0;
 	Room &room = at(rooms, event.room);
 
 	ask(event.room, event.at);
@@ -187,6 +188,21 @@ World::free_room(int room)
 
 /* Its users move along: their server is that of their room. */
 void
+World::move_room(int room, int target)
+{
+	Room &assignment = at(rooms, room);
+
+	for (int user : assignment.users)
+	{
+		exit(&at(machines, assignment.server), user);
+		enter(&at(machines, target), user);
+	}
+	at(machines, assignment.server).rooms--;
+	at(machines, target).rooms++;
+	assignment.server = target;
+}
+
+void
 World::move_rooms(int server, Time now)
 {
 	if (at(machines, server).up)
@@ -198,14 +214,7 @@ World::move_rooms(int server, Time now)
 			continue;
 
 		const int target = choose(room, now);
-		for (int user : assignment.users)
-		{
-			exit(&at(machines, server), user);
-			enter(&at(machines, target), user);
-		}
-		at(machines, server).rooms--;
-		at(machines, target).rooms++;
-		assignment.server = target;
+		move_room(room, target);
 		send(target, static_cast<std::int64_t>(assignment.users.size()), now);
 		result.moved++;
 	}
@@ -228,6 +237,8 @@ World::work(Time now)
 		free_room(number);
 		return true;
 	});
+	if (contender.rebalanced)
+		rebalance(now);
 }
 
 void

@@ -10,6 +10,7 @@
 
 #include "contender.hpp"
 #include "dice.hpp"
+#include "policy/rebalance_plan.hpp"
 
 #include <limits>
 
@@ -35,6 +36,9 @@ struct Playback
 	Peaks peaks;
 	std::int64_t placed = 0;
 	std::int64_t moved = 0; /* rooms, away from failed servers */
+	/* of the measured time: users who joined, and users in rooms that a rebalance moved */
+	std::int64_t joined = 0;
+	std::int64_t split = 0;
 	std::int64_t users_at_end = 0;
 };
 
@@ -96,7 +100,10 @@ private:
 
 	void assign(int room, Time now);
 	void free_room(int room);
+	void move_room(int room, int target);
 	void move_rooms(int server, Time now);
+	std::vector<gxy::RebalanceRoom> movable_rooms(Time now) const;
+	void rebalance(Time now);
 	void work(Time now);
 	void poll(Time now);
 	void send(int server, std::int64_t users, Time now);

@@ -35,6 +35,27 @@ with_servers(int count)
 	return {.name = "by hand", .servers = equal_servers(count, 40), .rooms = {}, .events = {}};
 }
 
+TEST(World, ARebalanceTakesUsersOffACrowdedServer)
+{
+	Trace trace = with_servers(3);
+	Contender rebalanced = in_turn;
+
+	/* gxy1 gets the first, the fourth and the last room: 46 users, 6 over capacity. */
+	for (const int users : {30, 1, 1, 12, 1, 1, 4})
+		fill(&trace, static_cast<int>(trace.rooms.size()), users,
+			 static_cast<Time>(trace.rooms.size()), 10 * minute);
+	arrange(&trace);
+	rebalanced.rebalanced = true;
+
+	const Playback run = World(trace, rebalanced, nullptr, 1).run();
+
+	EXPECT_EQ(run.joined, 50);
+	EXPECT_EQ(run.split, 4) << "the only room with at most 6 users";
+	EXPECT_DOUBLE_EQ(figures_of(run).split, 8);
+	EXPECT_LT(figures_of(run).crowded,
+			  figures_of(World(trace, in_turn, nullptr, 1).run()).crowded / 2);
+}
+
 TEST(World, TheFiguresOfATraceMadeByHand)
 {
 	Trace trace = with_servers(3);
