@@ -6,6 +6,7 @@
 #include "api/result_set.hpp"
 #include "pg/array.hpp"
 #include "placement/server_load.hpp"
+#include "rooms/drains.hpp"
 #include "rooms/rebalance.hpp"
 #include "rooms/what_if.hpp"
 #include "servers/pool.hpp"
@@ -61,7 +62,7 @@ report(FunctionCallInfo fcinfo, const Forecast &forecast)
 		const PoolServer &server = forecast.servers.servers[i];
 
 		row.add(server.name);
-		row.add(name_of(server.state));
+		row.add(is_drained(server, forecast.after[i]) ? "drained" : name_of(server.state));
 		row.add_if(i < in_pool, server.capacity_in_force());
 		add_load(&row, forecast.before(i), forecast.rules, server, i < in_pool);
 		add_load(&row, forecast.after[i], forecast.rules, server, i < in_pool);

@@ -80,8 +80,7 @@ my $after = q(SELECT server, state, rooms_after, users_after, load_after, percen
 	WHERE rooms_after > 0 OR capacity IS NOT NULL);
 my $before = q(SELECT server, rooms_before, users_before, load_before, percent_before FROM what_if('%s', '%s')
 	WHERE rooms_before > 0 OR capacity IS NOT NULL);
-# what_if() does not tell an empty server from a draining one.
-my $loads = q(SELECT server, replace(state, 'drained', 'draining'), rooms, users, load, percent FROM balancer_load);
+my $loads = 'SELECT server, state, rooms, users, load, percent FROM balancer_load';
 my %wrong;
 my %compared;
 my %moving; # predictions in which rooms move
