@@ -10,7 +10,6 @@
 
 #include "application/session_index.hpp"
 #include "application/source_query.hpp"
-#include "application/source_reader.hpp"
 #include "pg/array.hpp"
 #include "pg/compat.hpp"
 #include "pg/row.hpp"
@@ -109,14 +108,8 @@ tell_drained_servers(Deadline deadline)
 		!any_drained(current, watched, count_loads(current, sessions, now, deadline)))
 		return;
 
-	std::optional<ReadFailure> failure = try_reading([&] {
-		sessions =
-			SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
-	});
-
-	/* Users whom the application does not show may be there. */
-	if (failure)
-		return;
+	/* Raises an error if the sessions cannot be read: users who are not seen may be there. */
+	sessions = SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 
 	ServerLoads loads = count_loads(current, sessions, now, deadline);
 
