@@ -39,12 +39,16 @@ sub random_pool
 	my @sql = ('TRUNCATE room_server_assignments, balancer_pins, balancer_failovers, balancer_health, sessions',
 		'TRUNCATE balancer_servers, _pool_written');
 
+	my $standbys_have_rooms = rand() < 0.3;
+	my @hosts; # servers that have rooms
 	for my $server (@servers)
 	{
+		my $pool = one_of(('primary') x 7, ('standby') x 3, 'reserved');
+		push @hosts, $server if $pool ne 'standby' || $standbys_have_rooms;
 		my $regions = one_of('NULL', 'NULL', 'NULL', "'{IL}'", "'{EU}'", "'{IL,EU}'");
 		push @sql, sprintf('INSERT INTO balancer_servers (name, position, priority, capacity, regions, pool) VALUES (%s)',
 			join(', ', "'$server'", between(1, 5), one_of(0, 0, 0, 1), one_of('NULL', between(20, 200)), $regions,
-				quoted(one_of(('primary') x 7, ('standby') x 2, 'reserved'))));
+				quoted($pool)));
 	}
 	# A change of its state wakes the worker.
 	push @sql, "INSERT INTO balancer_servers (name, position, pool) VALUES ('bell', 9, 'reserved')";
@@ -53,7 +57,7 @@ sub random_pool
 	{
 		# Well inside or outside of join_window, so that no room leaves it while it is compared.
 		my $age = one_of(1, 1, 30) . ' minutes';
-		my $server = rand() < 0.03 ? 'elsewhere' : one_of(@servers);
+		my $server = rand() < 0.03 || !@hosts ? 'elsewhere' : one_of(@hosts);
 		my $expected = one_of('NULL', 'NULL', between(1, 30));
 		push @sql, 'INSERT INTO room_server_assignments (room_id, gateway_name, region, assigned_at, last_used_at,'
 			. " expected_users, reported_users) VALUES ('$room', '$server', ${\ quoted(region())}, now() - interval '$age',"
@@ -84,6 +88,7 @@ my $loads = 'SELECT server, state, rooms, users, load, percent FROM balancer_loa
 my %wrong;
 my %compared;
 my %moving; # predictions in which rooms move
+my $claims = 0; # failovers to standbys
 
 sub compare
 {
@@ -165,6 +170,7 @@ for my $pool (1 .. $pools)
 	$node->safe_psql('postgres', "SELECT set_server_state('$server', 'offline')");
 	let_worker_run();
 	compare('offline', $pool, $predicted, $node->safe_psql('postgres', $loads), $now);
+	$claims += $node->safe_psql('postgres', "SELECT count(*) FROM balancer_failovers WHERE from_server = '$server' AND outcome = 'moved' AND rooms > 0");
 }
 for my $what ('before', 'draining', 'online', 'offline', 'added', 'rebalance')
 {
@@ -172,6 +178,7 @@ for my $what ('before', 'draining', 'online', 'offline', 'added', 'rebalance')
 }
 # Otherwise nothing is proven.
 cmp_ok($moving{$_} // 0, '>=', 0.3 * $pools, "$_: in many pools rooms move") for 'draining', 'offline', 'added', 'rebalance';
+cmp_ok($claims, '>=', 0.08 * $pools, 'often a standby takes them');
 
 $node->stop;
 done_testing();
