@@ -83,3 +83,24 @@ SELECT h.server, true, now(), now(), now(), 0.7, h.load_at FROM (VALUES ('d', no
 	('e', now() - interval '31 seconds'), ('f', '-infinity'), ('g', 'infinity')) h(server, load_at);
 SELECT server, measured FROM balancer_load WHERE server >= 'd';
 SELECT server, score, score_from FROM explain_assignment('after a restart') WHERE server >= 'd';
+
+-- A claimed standby is as full as the rooms that it has claimed, those still awaited included.
+DELETE FROM room_server_assignments;
+DELETE FROM balancer_health;
+DELETE FROM balancer_servers;
+INSERT INTO balancer_servers (name, pool, capacity) VALUES ('x', 'primary', 100), ('y', 'primary', 100), ('z', 'standby', 100);
+SET gxy_balancer.failover_delay = 0;
+SELECT pin_room('many', 'x'), get_or_assign_server('many', NULL, 30), server_heartbeat('y', true, 0.75), server_heartbeat('z', true, 0.5);
+SELECT set_server_state('x', 'offline');
+UPDATE balancer_servers SET pool = 'primary' WHERE name = 'z';
+SELECT server, chosen, reason, score FROM explain_assignment('after', expected_users => 10);
+SELECT get_or_assign_server('after', NULL, 10);
+
+-- An extension that is created anew knows nothing of what was measured before it.
+SET client_min_messages = warning;
+SELECT server_heartbeat('y', true, 0.9);
+DROP EXTENSION gxy_balancer CASCADE;
+CREATE EXTENSION gxy_balancer;
+INSERT INTO balancer_servers (name, capacity) VALUES ('y', 100), ('z', 100);
+SELECT server, measured FROM balancer_load;
+SELECT get_or_assign_server('anew', NULL, 10);
