@@ -164,7 +164,8 @@ CREATE TABLE balancer_health (
 	counts_from timestamptz NOT NULL,
 	load real CHECK (load BETWEEN real '0' AND real '1000'),
 	load_at timestamptz,
-	recovered_at timestamptz
+	recovered_at timestamptz,
+	differs_since timestamptz
 ) USING heap WITH (fillfactor = 50);
 REVOKE ALL ON balancer_health FROM PUBLIC;
 COMMENT ON TABLE balancer_health IS 'what monitors reported of each server with server_heartbeat()';
@@ -176,6 +177,7 @@ COMMENT ON COLUMN balancer_health.counts_from IS 'gxy_balancer.heartbeat_timeout
 COMMENT ON COLUMN balancer_health.load IS 'the share of its capacity in use as last measured (1: all of it), to a second or so; NULL: never';
 COMMENT ON COLUMN balancer_health.load_at IS 'when load was reported';
 COMMENT ON COLUMN balancer_health.recovered_at IS 'when it was first reported healthy after it was last unhealthy: gxy_balancer.recovery_delay is counted from here; NULL: it has never recovered';
+COMMENT ON COLUMN balancer_health.differs_since IS 'since when load has been far from what is counted, as the worker has found; NULL: it is not';
 SELECT pg_catalog.pg_extension_config_dump('balancer_health', '');
 
 /* The key has a time, not a number, and there is no unique index on active failovers, so that a restore does not fail. */
@@ -562,7 +564,7 @@ COMMENT ON COLUMN balancer_load.load IS 'what placement compares: by default use
 COMMENT ON COLUMN balancer_load.capacity IS 'in users';
 COMMENT ON COLUMN balancer_load.percent IS '100 x load / capacity';
 COMMENT ON COLUMN balancer_load.bar IS 'percent as a bar of six characters; the last is > if load is above capacity';
-COMMENT ON COLUMN balancer_load.cause IS 'why it is in this state, whether a draining server may be stopped, what a failover has to do with it (whose rooms it takes, or where its own go), and why users are unknown';
+COMMENT ON COLUMN balancer_load.cause IS 'why it is in this state, whether a draining server may be stopped, what a failover has to do with it (whose rooms it takes, or where its own go), why users are unknown, and that measured and counted load have been far apart for a minute';
 COMMENT ON COLUMN balancer_load.measured IS '100 x the share of its capacity in use that server_heartbeat() last reported; NULL: no report of it is fresh';
 
 CREATE VIEW balancer_rooms AS

@@ -6,6 +6,7 @@
 #include "application/session_index.hpp"
 #include "pg/compat.hpp"
 #include "placement/server_load.hpp"
+#include "policy/failure_detector.hpp"
 #include "servers/pool.hpp"
 
 namespace gxy
@@ -26,5 +27,12 @@ const char *progress_of_drain(const Pool &pool, const PoolServer &server, const 
 
 /* Why a server outside of the pool is offline. If the pool is written its rooms move. */
 const char *cause_outside(const Pool &pool, int targets, bool loads_known);
+
+/* Whether a difference between measured and counted load, found then (0: none), is a fault. */
+bool has_lasted(TimestampTz differs_since, TimestampTz now);
+
+/* Adds the difference to a cause, if there still is one. users, load, capacity: users. */
+const char *with_difference(const char *cause, const Measurement &measurement, std::int64_t users,
+							std::int64_t load, std::int64_t capacity);
 
 } // namespace gxy

@@ -82,7 +82,8 @@ report_server_loads(FunctionCallInfo fcinfo)
 		session_index =
 			SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 	});
-	const Measurement *measurements = read_measurements(current, deadline);
+	const TimestampTz *differs_since;
+	const Measurement *measurements = read_measurements(current, deadline, &differs_since);
 	ServerLoads loads = count_now(current, session_index, rules, now, deadline, &shown);
 	int targets = count_targets(shown);
 	Row row(fcinfo);
@@ -92,6 +93,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 		const PoolServer &server = shown.servers[i];
 		const ServerLoad &load = loads[i];
 		bool in_pool = i < current.servers.count;
+		bool measures = in_pool && is_fresh(measurements[i], now, measured_lifetime());
 		const char *cause = in_pool ? cause_of(shown, i, targets, !failure, now)
 									: cause_outside(shown, targets, !failure);
 
@@ -102,6 +104,9 @@ report_server_loads(FunctionCallInfo fcinfo)
 
 		if (more != nullptr)
 			cause = psprintf("%s%s%s", cause, *cause != '\0' ? "; " : "", more);
+		if (!failure && measures && has_lasted(differs_since[i], now))
+			cause = with_difference(cause, measurements[i], load.users, load.load(rules),
+									server.capacity_in_force());
 		row.add(server.name);
 		row.add(!failure && is_drained(server, load) ? "drained" : name_of(server.state));
 		row.add_optional(in_pool ? name_of(server.pool) : "");
@@ -112,7 +117,7 @@ report_server_loads(FunctionCallInfo fcinfo)
 		row.add_if(!failure, load.load(rules));
 		row.add_if(in_pool, server.capacity_in_force());
 		row.add_optional(cause);
-		if (in_pool && is_fresh(measurements[i], now, measured_lifetime()))
+		if (measures)
 			row.add(percent_of(measurements[i]));
 		else
 			row.add_null();

@@ -33,6 +33,18 @@ is_fresh(const Measurement &measurement, std::int64_t now, std::int64_t lifetime
 	return measurement.at != 0 && age <= lifetime && age >= -lifetime;
 }
 
+bool
+is_far_from_count(const Measurement &measurement, std::int64_t users, std::int64_t load,
+				  std::int64_t capacity)
+{
+	/* In millionths of a user; see in placement_policy.cpp what fits into 64 bits. */
+	const __int128 million = 1'000'000;
+	const __int128 measured = __int128{measurement.load} * capacity;
+	const __int128 tolerance = million * capacity / 5;
+
+	return measured > million * load + tolerance || measured < million * users - tolerance;
+}
+
 HeartbeatSummary
 summarize_heartbeats(const HeartbeatReport *reports, int count, std::int64_t now,
 					 std::int64_t timeout)

@@ -40,6 +40,14 @@ std::int64_t in_millionths(float share);
  */
 bool is_fresh(const Measurement &measurement, std::int64_t now, std::int64_t lifetime);
 
+/*
+ * Whether a measurement is more than 20% of the capacity away from what is counted: above the load,
+ * or below the users who are there. Numbers are users. If that lasts, the capacity is wrong, or
+ * sessions are missing.
+ */
+bool is_far_from_count(const Measurement &measurement, std::int64_t users, std::int64_t load,
+					   std::int64_t capacity);
+
 struct HeartbeatSummary
 {
 	int reporting = 0; /* servers that are healthy, or sent a heartbeat within the timeout */

@@ -35,8 +35,10 @@ const bool *silent_servers(const Pool &pool, TimestampTz now, Deadline deadline)
 
 /*
  * Returns for each server of the pool its newest measurement: from its row, or from shared memory
- * if that has a newer one. palloc'd.
+ * if that has a newer one. palloc'd, like *differs_since: since when the worker has found it to be
+ * far from what is counted; 0: it is not.
  */
-const Measurement *read_measurements(const Pool &pool, Deadline deadline);
+const Measurement *read_measurements(const Pool &pool, Deadline deadline,
+									 const TimestampTz **differs_since = nullptr);
 
 } // namespace gxy

@@ -53,7 +53,8 @@ constexpr Column health_columns[] = {{"server", TEXTOID, true},
 									 {"counts_from", TIMESTAMPTZOID, true},
 									 {"load", FLOAT4OID, false},
 									 {"load_at", TIMESTAMPTZOID, false},
-									 {"recovered_at", TIMESTAMPTZOID, false}};
+									 {"recovered_at", TIMESTAMPTZOID, false},
+									 {"differs_since", TIMESTAMPTZOID, false}};
 constexpr Column failovers_columns[] = {{"from_server", TEXTOID, true},
 										{"to_server", TEXTOID, false},
 										{"declared_at", TIMESTAMPTZOID, true},

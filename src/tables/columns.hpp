@@ -66,7 +66,8 @@ enum HealthColumn
 	health_counts_from,
 	health_load,
 	health_load_at,
-	health_recovered_at
+	health_recovered_at,
+	health_differs_since
 };
 
 enum FailoversColumn

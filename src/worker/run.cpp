@@ -22,6 +22,7 @@
 #include "rooms/cleanup.hpp"
 #include "rooms/drains.hpp"
 #include "rooms/failover_moves.hpp"
+#include "rooms/load_comparison.hpp"
 #include "rooms/move_events.hpp"
 #include "rooms/relocation.hpp"
 #include "servers/pool.hpp"
@@ -247,7 +248,9 @@ run_batches(DatabaseStatus *status, char *shortfall)
 
 	status->freed = 0;
 	if (watch_and_move(status, end) && free_inactive_rooms(status, shortfall, end) &&
-		tell_of_drains())
+		tell_of_drains() && in_batch("gxy_balancer: comparing loads with measured ones", [] {
+			compare_measured_loads(Deadline::of_call_starting_now());
+		}))
 		status->state = WorkerState::waiting;
 	else
 		status->state = WorkerState::absent;

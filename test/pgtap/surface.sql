@@ -71,7 +71,7 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'assigned_at timestamp with time zone, opened_at timestamp with time zone, updated_at timestamp with time zone'),
 	('balancer_health', 'r', 'server text, healthy boolean, since timestamp with time zone, '
 		|| 'last_heartbeat timestamp with time zone, counts_from timestamp with time zone, load real, '
-		|| 'load_at timestamp with time zone, recovered_at timestamp with time zone'),
+		|| 'load_at timestamp with time zone, recovered_at timestamp with time zone, differs_since timestamp with time zone'),
 	('balancer_failovers', 'r', 'from_server text, to_server text, declared_at timestamp with time zone, '
 		|| 'due_at timestamp with time zone, cause text, rooms bigint, outcome text, '
 		|| 'finished_at timestamp with time zone, recovered_at timestamp with time zone, on_call boolean'),

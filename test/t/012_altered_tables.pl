@@ -34,7 +34,7 @@ my %row = (
 		updated_at => 'now()' },
 	balancer_health => {
 		server => q{'gxy2'}, healthy => 'true', since => 'now()', last_heartbeat => 'now()', counts_from => 'now()',
-		load => 0.5, load_at => 'now()', recovered_at => 'now()' },
+		load => 0.5, load_at => 'now()', recovered_at => 'now()', differs_since => 'now()' },
 	balancer_failovers => {
 		from_server => q{'gxy3'}, to_server => q{'gxy4'}, declared_at => q{'2001-01-01'}, due_at => q{'2001-01-01'},
 		cause => q{'silent'}, rooms => 1, outcome => q{'moved'}, finished_at => 'now()', recovered_at => 'now()',

@@ -68,6 +68,25 @@ is($node->safe_psql('postgres', q(SET gxy_balancer.join_window = '1min'; SELECT 
 	'gxy2', 'and by the load cache from its next count on');
 
 #
+# A lasting difference
+#
+
+ask(q(DELETE FROM room_server_assignments; UPDATE balancer_health SET last_heartbeat = now() - interval '1 min'));
+ask(q(SELECT server_heartbeat('gxy1', true, 0.5), server_heartbeat('gxy2', true, 0.1), server_heartbeat('gxy3', true, 0.9)));
+set_interval($node, '200ms');
+my $differ = q(SELECT string_agg(server, ' ' ORDER BY server) FROM balancer_health WHERE differs_since IS NOT NULL);
+my $told = q(SELECT coalesce(string_agg(server || ': ' || cause, ' ' ORDER BY server), '') FROM balancer_load WHERE cause ~ 'measures');
+ok($node->poll_query_until('postgres', "SELECT ($differ) = 'gxy1 gxy3'"), 'the worker notes which servers measure what is not counted');
+is(ask($told), '', 'which is no fault yet');
+ask(q(UPDATE balancer_health SET differs_since = differs_since - interval '1 min'));
+is(ask($told), 'gxy1: measures 50%, counted 0% gxy3: measures 90%, counted 0%', 'after a minute the console says so');
+is(ask(q(SELECT get_or_assign_server('large', NULL, 400))), 'gxy2', 'a large room');
+ask(q(SELECT move_room('large', 'gxy1')));
+is(ask($told), 'gxy3: measures 90%, counted 0%', 'what is counted now decides');
+ok($node->poll_query_until('postgres', "SELECT ($differ) = 'gxy3'"), 'the worker notes that it is over');
+set_interval($node, '1h');
+
+#
 # Back from an outage
 #
 

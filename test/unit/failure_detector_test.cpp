@@ -14,6 +14,7 @@ namespace
 using gxy::HeartbeatReport;
 using gxy::HeartbeatSummary;
 using gxy::in_millionths;
+using gxy::is_far_from_count;
 using gxy::is_fresh;
 
 constexpr std::int64_t timeout = 10;
@@ -154,6 +155,23 @@ TEST(Measured, IsExactToAMillionth)
 	EXPECT_EQ(in_millionths(0.9F), 900'000);
 	EXPECT_EQ(in_millionths(0.000001F), 1);
 	EXPECT_EQ(in_millionths(1000), 1'000'000'000);
+}
+
+/* 50% counted, and 20 points either way. */
+TEST(Measured, IsFarFromTheCountBeyondAFifthOfTheCapacity)
+{
+	EXPECT_FALSE(is_far_from_count({.load = 700'000}, 200, 200, 400));
+	EXPECT_TRUE(is_far_from_count({.load = 700'001}, 200, 200, 400));
+	EXPECT_FALSE(is_far_from_count({.load = 300'000}, 200, 200, 400));
+	EXPECT_TRUE(is_far_from_count({.load = 299'999}, 200, 200, 400));
+}
+
+/* Users who are expected may be there or not. */
+TEST(Measured, IsNotFarFromTheCountBetweenTheUsersAndTheLoad)
+{
+	EXPECT_FALSE(is_far_from_count({.load = 0}, 0, 400, 400));
+	EXPECT_FALSE(is_far_from_count({.load = 1'200'000}, 0, 400, 400));
+	EXPECT_TRUE(is_far_from_count({.load = 1'200'001}, 0, 400, 400));
 }
 
 } // namespace
