@@ -44,12 +44,12 @@ INSERT INTO room_server_assignments (room_id, gateway_name, expected_users, assi
 	('empty', 'gxy1', 8, now()), ('pinned', 'gxy1', NULL, now() - interval '1 h'), ('large', 'gxy1', NULL, now() - interval '1 h'),
 	('middle', 'gxy1', NULL, now() - interval '1 h'), ('small', 'gxy1', NULL, now() - interval '1 h');
 SELECT pin_room('pinned', 'gxy1');
-INSERT INTO live SELECT 'pinned', i FROM generate_series(1, 30) i;
-INSERT INTO live SELECT 'large', i FROM generate_series(101, 140) i;
+INSERT INTO live SELECT 'pinned', i FROM generate_series(1, 40) i;
+INSERT INTO live SELECT 'large', i FROM generate_series(101, 130) i;
 INSERT INTO live SELECT 'middle', i FROM generate_series(201, 215) i;
 INSERT INTO live SELECT 'small', i FROM generate_series(301, 303) i;
 SELECT server, rooms, users, load, percent FROM balancer_load;
--- 8 + 30 + 40 + 15 + 3 = 96 on gxy1, nothing on gxy2: 48 are to be taken off. Afterwards nothing is left to do.
+-- 8 + 40 + 30 + 15 + 3 = 96 on gxy1, nothing on gxy2: 48 are to be taken off. Afterwards nothing is left to do.
 SELECT * FROM rebalance(NULL, NULL);
 SELECT * FROM rebalance(NULL, 0);
 SELECT * FROM rebalance(2, NULL);
