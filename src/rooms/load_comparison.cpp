@@ -4,6 +4,7 @@
 #include "rooms/load_comparison.hpp"
 
 #include "application/session_index.hpp"
+#include "application/source_query.hpp"
 #include "application/source_reader.hpp"
 #include "pg/array.hpp"
 #include "pg/compat.hpp"
