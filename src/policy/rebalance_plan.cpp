@@ -60,8 +60,8 @@ shares_load(const Server &server)
 RebalancePlan::RebalancePlan(RebalanceServer *servers, int server_count, RebalanceRoom *rooms,
 							 int room_count, const RebalanceLimits &limits, const Rules &rules,
 							 RoomFit fit)
-	: servers(servers), server_count(server_count), all_rooms(rooms), room_count(room_count),
-	  left(limits), rules(rules), fit(fit)
+	: servers(servers), server_count(server_count), all_rooms(rooms), left(limits), rules(rules),
+	  fit(fit)
 {
 	std::sort(rooms, rooms + room_count, moves_before);
 	for (int i = 0; i < server_count; i++)

@@ -120,7 +120,6 @@ private:
 	RebalanceServer *servers;
 	int server_count;
 	RebalanceRoom *all_rooms;
-	int room_count;
 	RebalanceLimits left;
 	Rules rules;
 	RoomFit fit;
