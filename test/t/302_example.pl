@@ -119,7 +119,8 @@ is($node->safe_psql('other', q(SELECT to_regclass('room_answers'), to_regclass('
 
 # The sample service. No cleanup: nothing but the calls below changes an assignment.
 $node->safe_psql('postgres', q(CREATE DATABASE service; ALTER DATABASE service SET gxy_balancer.load_max_age = 0;
-	ALTER DATABASE service SET gxy_balancer.failover_delay = 0));
+	ALTER DATABASE service SET gxy_balancer.failover_delay = 0;
+	ALTER DATABASE service SET gxy_balancer.dead_session_timeout = '1h'));
 psql_file("$example/schema.sql", 'service');
 psql_file("$example/sample.sql", 'service');
 $node->safe_psql('service', 'CREATE EXTENSION gxy_balancer; SELECT init_servers()');
@@ -139,15 +140,26 @@ sub answer
 	return decode_json(service("SET ROLE gxydb_api; $query"));
 }
 
-my $rooms = q(SELECT coalesce(jsonb_agg(answer ORDER BY first_session_at), '[]') FROM room_answers WHERE first_session_at IS NOT NULL);
-my $qids = q(SELECT coalesce(jsonb_object_agg(name, answer), '{}') FROM composite_answers);
+# The queries that the head of the file gives, by path.
+my ($head) = slurp_file("$example/migrations/4_answers.up.sql") =~ m{^(/\*.*?\*/)}s;
+my %query = $head =~ m{^ \*     (/\S+) +(SELECT .*?(?:\n \*      +.*?)?)(?: +-- .*)?$}mg;
+s/\n \* +/ / for values %query;
+is(join(' ', sort keys %query), '/qids /qids/{id} /room/{id} /rooms', 'there is a query for each answer');
+my ($rooms, $qids) = @query{ '/rooms', '/qids' };
+
+sub one
+{
+	my ($path, $id) = @_;
+
+	return answer($query{$path} =~ s/\{id\}/$id/r);
+}
 
 is(service('SELECT count(*) FROM (SELECT get_or_assign_server(room_id) FROM (SELECT DISTINCT room_id FROM live_sessions) r) s'),
 	360, 'every room in use has a server');
 
 # The shape of the answers.
 my $in_use = answer($rooms);
-is(scalar @$in_use, 360, '/rooms has the rooms in use');
+is(scalar @$in_use, 320, '/rooms has the rooms in use, not those whose clients have vanished');
 is(join(' ', sort keys %{ $in_use->[0] }), 'description extra janus num_users questions region room users', 'with their keys');
 is(join(' ', sort keys %{ $in_use->[0]{users}[0] }),
 	'camera display email extra group handle id ip janus name question rfid role room self_test session sound_test system'
@@ -155,13 +167,15 @@ is(join(' ', sort keys %{ $in_use->[0]{users}[0] }),
 my @first = map { min(map { $_->{timestamp} } @{ $_->{users} }) } @$in_use;
 is_deeply(\@first, [ sort { $a <=> $b } @first ], 'in the order of their first sessions');
 cmp_ok($first[0], '<', $first[-1], 'which differ');
-my %users = map { split /\|/ } split /\n/, service('SELECT room_id, count(DISTINCT user_id) FROM live_sessions GROUP BY 1');
+my %users = map { split /\|/ } split /\n/, service('SELECT room_id, count(DISTINCT user_id) FROM live_sessions
+	WHERE last_seen_at > now() - interval \'1 h\' GROUP BY 1');
 is_deeply({ map { $_->{room} => $_->{num_users} } @$in_use }, \%users, 'num_users counts users');
 is_deeply({ map { $_->{room} => scalar @{ $_->{users} } } @$in_use }, \%users, 'and they are listed');
 my ($listed) = grep { $_->{room} eq '2038' } @$in_use;
-is_deeply(answer(q(SELECT answer FROM room_answers WHERE room_id = '2038')), $listed, '/room/{id} is one of them');
+is($listed->{num_users}, 220, 'without those who have vanished');
+is_deeply(one('/room/{id}', 2038), $listed, '/room/{id} is one of them');
 is(service(q(SELECT count(*) FROM room_answers WHERE room_id IN ('4999', '4905', '1'))), 0, 'no disabled, removed or unknown room');
-my $empty = answer(q(SELECT answer FROM room_answers WHERE room_id = '2002'));
+my $empty = one('/room/{id}', 2002);
 is("$empty->{num_users} $empty->{janus}", '0 gxy3', 'a room without users and assignment has its default server');
 
 # A user with two devices is listed once, with the session that reported last.
@@ -177,6 +191,7 @@ my $composites = answer($qids);
 is(join(' ', sort keys %$composites), 'q1 q2', '/qids has both composites');
 is(join(' ', map { "$_->{queue}:$_->{room}:$_->{janus}" } @{ $composites->{q1}{vquad} }), '1:2038:gxy2 2:2075:gxy3 3:2112:gxy4 4:2149:gxy5',
 	'with their rooms in order');
+is_deeply(one('/qids/{id}', 'q1'), $composites->{q1}, '/qids/{id} is one of them');
 is_deeply($composites->{q1}{vquad}[0], { %$listed, queue => 1, users => answer(q(SELECT answer->'users' FROM room_answers WHERE room_id = '2038')) },
 	'each as /rooms has it');
 service(q(INSERT INTO balancer_servers (name, position, pool) VALUES ('gxy13', 13, 'standby')));
@@ -184,7 +199,7 @@ service(q(SELECT set_server_state('gxy3', 'offline')));
 is(service(q(SELECT g.name FROM composites_rooms m JOIN gateways g ON g.id = m.gateway_id WHERE m.room_id = '2075')), 'gxy3',
 	'the service stores the dead server');
 is(answer($qids)->{q1}{vquad}[1]{janus}, 'gxy13', '/qids names the standby');
-is(answer(q(SELECT answer FROM room_answers WHERE room_id = '2075'))->{janus}, 'gxy13', 'so does /room/{id}');
+is(one('/room/{id}', 2075)->{janus}, 'gxy13', 'so does /room/{id}');
 is(scalar(grep { $_->{janus} eq 'gxy3' } @{ answer($rooms) }), 0, 'and no room in /rooms is on the dead server');
 is(service(q(SELECT get_or_assign_server('2075'))), 'gxy13', 'which is where a caller is sent');
 service(q(DELETE FROM room_server_assignments WHERE room_id = '2297'));
@@ -207,9 +222,9 @@ service('VACUUM ANALYZE sessions');
 my ($people, $pages) = counted();
 service(q(SELECT attach_sessions('live_connections')));
 my ($connections, $more_pages) = counted();
-is($people, service('SELECT count(DISTINCT (room_id, user_id)) FROM live_sessions WHERE last_seen_at > now() - interval \'90 s\''),
+is($people, service('SELECT count(DISTINCT (room_id, user_id)) FROM live_sessions WHERE last_seen_at > now() - interval \'1 h\''),
 	'live_sessions counts users');
-is($connections, service('SELECT count(*) FROM live_sessions WHERE last_seen_at > now() - interval \'90 s\''),
+is($connections, service('SELECT count(*) FROM live_sessions WHERE last_seen_at > now() - interval \'1 h\''),
 	'live_connections counts connections');
 cmp_ok($connections / $people, '>', 1.03, "which are more: $people users, $connections connections");
 cmp_ok($more_pages, '<=', 1.1 * $pages, "a count reads $pages pages for users, $more_pages for connections");

@@ -3,13 +3,17 @@
  *
  *     /rooms        SELECT coalesce(jsonb_agg(answer ORDER BY first_session_at), '[]') FROM public.room_answers
  *                   WHERE first_session_at IS NOT NULL
- *     /room/{id}    SELECT answer FROM public.room_answers WHERE room_id = {id}           -- no row: 404
+ *     /room/{id}    SELECT answer FROM public.room_answers WHERE room_id = '{id}'         -- no row: 404
  *     /qids         SELECT coalesce(jsonb_object_agg(name, answer), '{}') FROM public.composite_answers
- *     /qids/{id}    SELECT answer FROM public.composite_answers WHERE name = {id}         -- no row: 404
+ *     /qids/{id}    SELECT answer FROM public.composite_answers WHERE name = '{id}'       -- no row: 404
  *
  * The service keeps a server in composites_rooms, which is the dead one after a failover. Here the server is that of
  * room_server(), which is right from the moment at which a failover is due, before any row has been rewritten. A room
- * that has no assignment is nowhere: then it is the one that the service keeps.
+ * that has no assignment is nowhere: then it is the one that the service keeps, which for a room is its
+ * default_gateway_id and in a composite is composites_rooms.gateway_id. These may differ.
+ *
+ * Users whose client has not reported for gxy_balancer.dead_session_timeout are left out, as in the load (not if it
+ * is 0): a session that died without a word has no removed_at until the service marks it.
  *
  * As a superuser, after migration 3; may be run again. The caller needs EXECUTE on room_server(text).
  */
@@ -26,7 +30,10 @@ CREATE OR REPLACE VIEW public.room_users AS
 		'self_test', s.self_test, 'sound_test', s.sound_test, 'extra', s.extra) AS answer
 	FROM public.sessions s JOIN public.users u ON u.id = s.user_id JOIN public.rooms r ON r.gateway_uid = s.room_id
 		LEFT JOIN public.gateways g ON g.id = s.gateway_id
+		CROSS JOIN (SELECT coalesce(nullif(current_setting('gxy_balancer.dead_session_timeout', true), ''), '90s')::interval
+			AS timeout) dead
 	WHERE s.removed_at IS NULL
+		AND (dead.timeout = '0' OR coalesce(s.updated_at, s.created_at) > now() - dead.timeout)
 	ORDER BY s.room_id, s.user_id, coalesce(s.updated_at, s.created_at) DESC, s.id DESC;
 ALTER VIEW public.room_users OWNER TO gxydb_owner;
 COMMENT ON VIEW public.room_users IS 'users in rooms, as the service lists them';
