@@ -23,6 +23,7 @@ $node->safe_psql('postgres', q{
 	SET search_path = "Media";
 	SELECT init_servers('gxy1,gxy2,gxy3');
 	SELECT get_or_assign_server(i, NULL, 25) FROM generate_series(1, 8) i;
+	SELECT server_heartbeat('gxy1', load => 0.42);
 	SELECT set_server_state('gxy3', 'draining');
 	SELECT set_server_state('gxy2', 'offline');
 	CREATE ROLE grafana LOGIN;
@@ -47,6 +48,9 @@ is($shown{Rooms}, '8', 'rooms are counted');
 is($shown{'Servers not online'}, '2', 'and servers that are not online');
 like($shown{'Load by server'}, qr/^gxy1\|\d+\.\d$/m, 'the bars are in percent');
 like($shown{Servers}, qr/^gxy3\|draining\|/m, 'the table has the states in force');
+like($shown{Servers}, qr/^gxy1\|online\|.*\|42(?:\.0)?\|/m, 'and what servers measure');
+my ($tiers) = grep { $_->{title} eq 'Assignments by tier' } @{ $dashboard->{panels} };
+like($tiers->{targets}[0]{rawSql}, qr/ AS "0 [^"]*\bpin or home".* AS "4 [^"]*\brecovering"/, 'the tiers are named in full');
 like($shown{Failovers}, qr/\|gxy2\|/, 'failovers are listed');
 like($shown{Worker}, qr/^(?:idle|running)$/, 'the worker says how it is');
 is(scalar(split /\n/, $shown{'Largest rooms'}), 8, 'and every room is there');
