@@ -38,7 +38,7 @@ replicated(q{
 });
 
 # Every function of the SQL interface either only reads, or is called here in every way that writes.
-my @looks = ('room_server', 'server_state', 'explain_assignment', 'reset_balancer_stats');
+my @looks = ('room_server', 'server_state', 'explain_assignment', 'what_if', 'what_if_added', 'reset_balancer_stats');
 my @writes = (
 	'get_or_assign_server(9)', 'touch_room(1)', 'touch_room(9)', 'touch_room(1, 5)', 'release_room(1)', 'release_room(9)',
 	'clean_inactive_assignments()', q(clean_inactive_assignments('0')), 'attach_sessions(NULL)', q(attach_sessions('pg_class')),
@@ -46,7 +46,8 @@ my @writes = (
 	q(set_server_state('gxy3', 'offline')), q(set_server_state('gxy3', 'online')), q(server_heartbeat('gxy3')),
 	q(server_heartbeat('gxy3', false)), q(server_heartbeat('nowhere')), q(pin_room(1, 'gxy3')), q(pin_room(9, 'nowhere')),
 	'unpin_room(1)', q(move_room(1, 'gxy1')), q(move_room(9, 'gxy1')), q(evacuate_server('gxy3')),
-	q(evacuate_server('gxy3', 'gxy1')), q(evacuate_server('gxy3', max_rooms => 0)));
+	q(evacuate_server('gxy3', 'gxy1')), q(evacuate_server('gxy3', max_rooms => 0)),
+	'rebalance(NULL, NULL, false)');
 my @untested = grep { my $name = $_; !grep { /^\Q$name\E\b/ } @looks, @writes } split /\n/, $primary->safe_psql('postgres', <<'SQL');
 SELECT DISTINCT p.proname FROM pg_depend d JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
 WHERE d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'gxy_balancer') AND d.deptype = 'e' AND p.proname !~ '^_'
@@ -73,6 +74,11 @@ for my $where ('standby', 'READ ONLY')
 		"$where: balancer_load counts");
 	is(scalar attempt($node, "$begin SELECT server FROM explain_assignment(9) WHERE chosen"), 'gxy1',
 		"$where: explain_assignment() explains");
+	is(scalar attempt($node, "$begin SELECT rooms_before, rooms_after FROM what_if('gxy3', 'draining') WHERE server = 'gxy3'"), '3|0',
+		"$where: what_if() foresees");
+	is(scalar attempt($node, "$begin SELECT sum(rooms_after) FROM what_if_added('gxy99', 100)"), '3',
+		"$where: what_if_added() foresees");
+	is(scalar attempt($node, "$begin SELECT count(*) >= 0 FROM rebalance(NULL, NULL)"), 't', "$where: rebalance() lists moves");
 
 	for my $call (@writes)
 	{
