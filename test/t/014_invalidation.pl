@@ -11,7 +11,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_server('main', 'autovacuum = off');
+# Without the worker, whose runs commit, too.
+my $node = new_server('main', "autovacuum = off\nmax_worker_processes = 1");
 
 # Returns 'invalidates' or 'leaves' by the statement's commit record, '' if there is none.
 sub commit_of
