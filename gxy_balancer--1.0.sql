@@ -162,7 +162,7 @@ CREATE TABLE balancer_health (
 	since timestamptz NOT NULL,
 	last_heartbeat timestamptz NOT NULL,
 	counts_from timestamptz NOT NULL,
-	load real CHECK (load BETWEEN real '0' AND real '1000'),
+	load real CHECK (load BETWEEN real '0' AND real '10'),
 	load_at timestamptz,
 	recovered_at timestamptz,
 	differs_since timestamptz
@@ -174,7 +174,7 @@ COMMENT ON COLUMN balancer_health.healthy IS 'as last reported; false: it counts
 COMMENT ON COLUMN balancer_health.since IS 'since when it has been healthy, or not';
 COMMENT ON COLUMN balancer_health.last_heartbeat IS 'when it was last reported, to a second or so';
 COMMENT ON COLUMN balancer_health.counts_from IS 'gxy_balancer.heartbeat_timeout is counted from here: the last heartbeat, or the restart of the monitor';
-COMMENT ON COLUMN balancer_health.load IS 'the share of its capacity in use as last measured (1: all of it), to a second or so; NULL: never';
+COMMENT ON COLUMN balancer_health.load IS 'the share of its capacity in use as last measured, 0 to 10 (0.42: 42%), to a second or so; NULL: never';
 COMMENT ON COLUMN balancer_health.load_at IS 'when load was reported';
 COMMENT ON COLUMN balancer_health.recovered_at IS 'when it was first reported healthy after it was last unhealthy: gxy_balancer.recovery_delay is counted from here; NULL: it has never recovered';
 COMMENT ON COLUMN balancer_health.differs_since IS 'since when load has been far from what is counted, as the worker has found; NULL: it is not';
@@ -431,7 +431,7 @@ COMMENT ON FUNCTION set_server_state(text, text) IS 'sets the state of a server:
 CREATE FUNCTION server_heartbeat(server text, healthy boolean DEFAULT true, load real DEFAULT NULL) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_heartbeat';
 REVOKE ALL ON FUNCTION server_heartbeat(text, boolean, real) FROM PUBLIC;
-COMMENT ON FUNCTION server_heartbeat(text, boolean, real) IS 'reports the health of a server; returns true if its health changed, false for a server not in the pool; load: the share of its capacity in use as the server measures it (1: all of it), NULL: no news';
+COMMENT ON FUNCTION server_heartbeat(text, boolean, real) IS 'reports the health of a server; returns true if its health changed, false for a server not in the pool; load: the share of its capacity in use as the server measures it, 0 to 10 (0.42: 42%), NULL: no news';
 
 CREATE FUNCTION pin_room(room text, server text, expected_users int DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room';

@@ -20,11 +20,13 @@ CREATE VIEW pg_temp.explained AS
 CALL pg_temp.refused($$SELECT server_heartbeat('a', true, -0.1)$$);
 CALL pg_temp.refused($$SELECT server_heartbeat('a', true, 'NaN')$$);
 CALL pg_temp.refused($$SELECT server_heartbeat('a', true, 'Infinity')$$);
-CALL pg_temp.refused($$SELECT server_heartbeat('a', true, 1000.1)$$);
+CALL pg_temp.refused($$SELECT server_heartbeat('a', true, 10.1)$$);
+CALL pg_temp.refused($$SELECT server_heartbeat('a', load => 42)$$);
 CALL pg_temp.refused($$SELECT server_heartbeat('nowhere', true, 'NaN')$$);
-SELECT server_heartbeat('nowhere', true, 0.5), server_heartbeat('a', true, 1000), server_heartbeat('b', true, 0);
+SELECT server_heartbeat('nowhere', true, 0.5), server_heartbeat('a', true, 10), server_heartbeat('b', true, 0);
 SELECT server, percent, measured FROM balancer_load;
 CALL pg_temp.refused($$INSERT INTO balancer_health VALUES ('c', true, '2001-01-01', '2001-01-01', '2001-01-01', 'NaN')$$);
+CALL pg_temp.refused($$INSERT INTO balancer_health VALUES ('c', true, '2001-01-01', '2001-01-01', '2001-01-01', 10.1)$$);
 DELETE FROM balancer_health;
 
 -- The greater of what is counted and what is measured decides; a new room sees the newest at once,

@@ -57,7 +57,7 @@ users_argument(FunctionCallInfo fcinfo, int number, const char *name, int least)
 std::optional<float>
 share_argument(FunctionCallInfo fcinfo, int number, const char *name)
 {
-	constexpr int most = 1000;
+	constexpr int most = 10;
 
 	if (PG_ARGISNULL(number))
 		return std::nullopt;
@@ -69,8 +69,8 @@ share_argument(FunctionCallInfo fcinfo, int number, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must be between 0 and %d", name, most), errdetail("It is %g.", share),
-				 errhint("It is the share of the capacity in use: 0.5 is half of it. Pass NULL if "
-						 "it is not known.")));
+				 errhint("It is the share of the capacity in use: 0.42 is 42%%. Pass NULL if it is "
+						 "not known.")));
 	return share;
 }
 

@@ -30,7 +30,7 @@ using RoomArgument = RoomKey (*)(FunctionCallInfo fcinfo);
 /* Returns a number of users, nullopt for NULL. Raises 22023 below least or above a million. */
 std::optional<int> users_argument(FunctionCallInfo fcinfo, int number, const char *name, int least);
 
-/* Returns a share, nullopt for NULL. Raises 22023 unless it is 0 to 1000. */
+/* Returns a share, nullopt for NULL. Raises 22023 unless it is 0 to 10. */
 std::optional<float> share_argument(FunctionCallInfo fcinfo, int number, const char *name);
 
 /* Returns a name. Raises 22004 for NULL. */

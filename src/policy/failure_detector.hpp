@@ -31,7 +31,7 @@ struct Measurement
 	std::int64_t at = 0;   /* 0: none */
 };
 
-/* Converts a reported share, 0 to 1000, to millionths. */
+/* Converts a reported share, 0 to 10, to millionths. */
 std::int64_t in_millionths(float share);
 
 /*

@@ -30,7 +30,7 @@ void require_write_to(const char *what);
 ServerState set_server_state(std::string_view server, ServerState state, Deadline deadline);
 
 /*
- * Records a monitor's report. load: the share of its capacity in use, 0 to 1000, if the monitor has
+ * Records a monitor's report. load: the share of its capacity in use, 0 to 10, if the monitor has
  * measured it. Returns true if it changes the health, false if not or if the server is not in the
  * pool.
  */
