@@ -141,8 +141,9 @@ call_evacuate_server(FunctionCallInfo fcinfo)
 						errmsg("a server cannot be evacuated to \"%s\"", copy_of(target).data()),
 						errhint("Name another server, or none to have the rooms spread.")));
 	if (!PG_ARGISNULL(2) && PG_GETARG_INT32(2) < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("max_rooms must not be negative"), errhint("NULL: all rooms.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("max_rooms must not be negative"),
+				 errdetail("It is %d.", PG_GETARG_INT32(2)), errhint("NULL: all rooms.")));
 	PG_RETURN_INT64(evacuate(
 		server, target, PG_ARGISNULL(2) ? std::nullopt : std::optional<int>(PG_GETARG_INT32(2))));
 }
@@ -168,6 +169,7 @@ call_what_if_added(FunctionCallInfo fcinfo)
 	if (!PG_ARGISNULL(1) && (capacity < 1 || capacity > max_capacity))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("capacity must be between 1 and %d", max_capacity),
+						errdetail("It is %d.", capacity),
 						errhint("NULL: gxy_balancer.default_capacity.")));
 	report_what_if_added(fcinfo, server, capacity);
 	return Datum(0);
@@ -180,8 +182,9 @@ limit_argument(FunctionCallInfo fcinfo, int number, const char *name)
 	if (PG_ARGISNULL(number))
 		return std::nullopt;
 	if (PG_GETARG_INT32(number) < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s must not be negative", name), errhint("NULL: no limit.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must not be negative", name),
+				 errdetail("It is %d.", PG_GETARG_INT32(number)), errhint("NULL: no limit.")));
 	return PG_GETARG_INT32(number);
 }
 
