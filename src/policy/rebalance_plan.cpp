@@ -79,6 +79,17 @@ RebalancePlan::RebalancePlan(RebalanceServer *servers, int server_count, Rebalan
 }
 
 void
+RebalancePlan::count_in_group(int server)
+{
+	RebalanceServer &leader = servers[servers[server].leader];
+
+	servers[server].counts = true;
+	leader.group_load += servers[server].server.load;
+	leader.group_capacity += servers[server].server.capacity;
+}
+
+/* A server that is just back has few rooms and gets none, so it does not lower the level. */
+void
 RebalancePlan::sum_groups()
 {
 	for (int i = 0; i < server_count; i++)
@@ -88,11 +99,17 @@ RebalancePlan::sum_groups()
 		while (servers[leader].group != servers[i].group)
 			leader++;
 		servers[i].leader = leader;
+		servers[i].counts = false;
 		servers[i].group_load = servers[i].group_capacity = 0;
-		if (!shares_load(servers[i].server))
-			continue;
-		servers[leader].group_load += servers[i].server.load;
-		servers[leader].group_capacity += servers[i].server.capacity;
+		if (shares_load(servers[i].server) && servers[i].server.recovery == Recovery::none)
+			count_in_group(i);
+	}
+	for (int i = 0; i < server_count; i++)
+	{
+		const Server &server = servers[i].server;
+
+		if (shares_load(server) && server.recovery != Recovery::none && server.load >= level(i))
+			count_in_group(i);
 	}
 }
 
@@ -314,7 +331,8 @@ RebalancePlan::carry_out(const RebalanceMove &move)
 	Server &from = servers[move.from].server;
 	Server &to = servers[move.to].server;
 
-	servers[servers[move.from].leader].group_load -= room.load;
+	if (servers[move.from].counts)
+		servers[servers[move.from].leader].group_load -= room.load;
 	servers[servers[move.to].leader].group_load += room.addition;
 	from.load -= room.load;
 	from.rooms--;

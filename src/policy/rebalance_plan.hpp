@@ -6,13 +6,13 @@
  * caller brings the arrays and gets the moves one by one.
  *
  * Every move takes load off a server above the level of its group, which is the group's load by its
- * capacity, and puts it on a server that the placement policy allows. Servers of other groups, to
- * which the policy sends rooms only when the own one is full, get what is over capacity. The target
- * never becomes
- * fuller than the server that the room leaves, so the highest percentage never grows. The order is:
- * rooms without users first, because no user notices; the fullest server first; of its rooms those
- * with the most load per user. Rooms that are larger than what is to be taken off come last, and
- * only if at least half of the room counts. No room moves twice. At the end no move is left.
+ * capacity, and puts it on a server that the placement policy allows. Servers that are just back
+ * from an outage do not lower that level. Servers of other groups, to which the policy sends rooms
+ * only when the own one is full, get what is over capacity. The target never becomes fuller than
+ * the server that the room leaves, so the highest percentage never grows. The order is: rooms
+ * without users first, because no user notices; the fullest server first; of its rooms those with
+ * the most load per user. Rooms that are larger than what is to be taken off come last, and only if
+ * at least half of the room counts. No room moves twice. At the end no move is left.
  */
 #pragma once
 
@@ -45,8 +45,9 @@ struct RebalanceServer
 	int first = 0;
 	int next = 0;
 	int end = 0;
-	/* The first server of its group, which has the group's sums. */
+	/* The first server of its group, which has the sums of those that count. */
 	int leader = 0;
+	bool counts = false;
 	std::int64_t group_load = 0;
 	std::int64_t group_capacity = 0;
 };
@@ -101,6 +102,7 @@ private:
 		end
 	};
 
+	void count_in_group(int server);
 	void sum_groups();
 	bool is_large_phase() const;
 	void look_at_all_again();

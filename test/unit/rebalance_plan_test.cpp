@@ -196,6 +196,30 @@ TEST(RebalancePlan, TakesNothingOffOtherServers)
 	}
 }
 
+TEST(RebalancePlan, AServerThatIsJustBackDoesNotLowerTheMean)
+{
+	for (const Recovery recovery : {Recovery::recovering, Recovery::returning})
+	{
+		/* The mean of the others is 84: 26 are too many on x, and y and z have space for 13 each. */
+		Scenery scenery = on_the_first(110, 71, 71, {10, 10, 10});
+
+		scenery.servers.push_back(
+			{.server = {.name = "back", .position = 4, .capacity = 100, .recovery = recovery}});
+		EXPECT_EQ(told(scenery), "a>y b>z") << static_cast<int>(recovery);
+	}
+}
+
+TEST(RebalancePlan, AServerThatIsJustBackGivesRoomsIfItIsTooFull)
+{
+	for (const Recovery recovery : {Recovery::none, Recovery::recovering, Recovery::returning})
+	{
+		Scenery scenery = on_the_first(110, 50, 50, {20, 20, 20});
+
+		scenery.servers[0].server.recovery = recovery;
+		EXPECT_EQ(told(scenery), "a>y b>z") << static_cast<int>(recovery);
+	}
+}
+
 TEST(RebalancePlan, KeepsPriorityAndRegionUnlessFull)
 {
 	Scenery lower = on_the_first(90, 0, 80, {10});
@@ -251,7 +275,10 @@ random_scenery(Random &random, std::int64_t most_servers, std::int64_t most_room
 													 : ServerPool::reserved,
 						.state = random.percent(80)	  ? ServerState::online
 								 : random.percent(50) ? ServerState::draining
-													  : ServerState::offline},
+													  : ServerState::offline,
+						.recovery = random.percent(80)	 ? Recovery::none
+									: random.percent(50) ? Recovery::recovering
+														 : Recovery::returning},
 			 .group = random.percent(80) ? 0 : 1});
 	scenery.ids.reserve(static_cast<std::size_t>(rooms));
 	for (std::int64_t i = 0; i < rooms; i++)
@@ -340,6 +367,7 @@ TEST(RebalancePlan, WhatAlwaysHolds)
 			EXPECT_LE(fullness(to), fullness(from)) << "fuller than the server that it left";
 			EXPECT_EQ(to.server.state, ServerState::online);
 			EXPECT_EQ(to.server.pool, ServerPool::primary);
+			EXPECT_EQ(to.server.recovery, Recovery::none);
 			EXPECT_NE(fit_in(&scenery.fits, room, move->to), RegionFit::foreign);
 			EXPECT_EQ(from.server.state, ServerState::online);
 			EXPECT_NE(from.server.pool, ServerPool::reserved);
@@ -412,6 +440,7 @@ TEST(RebalancePlan, ComesNearTheBestOfAllPlans)
 		{
 			server.server.state = ServerState::online;
 			server.server.pool = ServerPool::primary;
+			server.server.recovery = Recovery::none;
 			server.server.priority = 0;
 			server.group = 0;
 		}
