@@ -30,10 +30,13 @@ struct LoadCache;
 LoadCache *load_cache();
 
 /*
- * Returns the slot of a server, given by the hash of its name. Slots are never freed. -1: there is
- * no memory for one.
+ * Returns the slot of a server, given by the hash of its name, and creates it if there is none.
+ * Slots are never freed. -1: there is no memory for one.
  */
 int server_slot(LoadCache *cache, std::uint64_t server);
+
+/* The same, but creates no slot: -1 if the server has none. */
+int find_server_slot(LoadCache *cache, std::uint64_t server);
 
 /*
  * The changes of the current transaction. Every change of an assignment is recorded here before or

@@ -158,7 +158,7 @@ record_measurement(Oid table, std::string_view server, Measurement measurement)
 void
 take_newer_measurement(LoadCache *cache, Oid table, std::uint64_t server, Measurement *measurement)
 {
-	int slot = server_slot(cache, server);
+	int slot = find_server_slot(cache, server);
 
 	if (slot < 0)
 		return;

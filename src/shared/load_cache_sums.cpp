@@ -63,7 +63,31 @@ measured_now(const LoadCache *cache, const ReserveRequest &request, int server)
 			   : 0;
 }
 
+/*
+ * Returns the entry of a server, or the free one where it belongs; nullptr if the table has no
+ * memory yet. The caller holds the lock.
+ */
+NamedSlot *
+entry_of(LoadCache *cache, std::uint64_t server)
+{
+	const Table &names = cache->names;
+
+	return names.size > 0 ? &find_entry(shared<NamedSlot>(names.entries), names.size,
+										&NamedSlot::server, server)
+						  : nullptr;
+}
+
 } // namespace
+
+int
+find_server_slot(LoadCache *cache, std::uint64_t server)
+{
+	return locked(cache, [=] {
+		const NamedSlot *known = entry_of(cache, server);
+
+		return known != nullptr && known->server == server ? known->slot : -1;
+	});
+}
 
 int
 server_slot(LoadCache *cache, std::uint64_t server)
@@ -80,9 +104,7 @@ server_slot(LoadCache *cache, std::uint64_t server)
 		int slot = -1;
 		Lack lack = locked(cache, [&] {
 			Table &names = cache->names;
-			NamedSlot *known = names.size > 0 ? &find_entry(shared<NamedSlot>(names.entries),
-															names.size, &NamedSlot::server, server)
-											  : nullptr;
+			NamedSlot *known = entry_of(cache, server);
 
 			if (known != nullptr && known->server == server)
 				slot = known->slot;

@@ -131,6 +131,13 @@ sub let_worker_run
 	return wait_for_run_after($node, 'postgres', $time);
 }
 
+# A question about a server that does not exist leaves nothing in shared memory.
+my $memory = q(SELECT sum(bytes) FROM balancer_memory WHERE what IN ('common', 'database'));
+$node->safe_psql('postgres', q(INSERT INTO balancer_servers (name) VALUES ('gxy1'); SELECT count(*) FROM what_if_added('new', 1)));
+my $used = $node->safe_psql('postgres', $memory);
+$node->safe_psql('postgres', q(DO $$ BEGIN FOR i IN 1 .. 3000 LOOP PERFORM what_if_added('new' || i, 1); END LOOP; END $$));
+is($node->safe_psql('postgres', $memory), $used, 'three thousand questions take no shared memory');
+
 srand($seed);
 diag("WHAT_IF_SEED=$seed WHAT_IF_POOLS=$pools");
 for my $pool (1 .. $pools)
