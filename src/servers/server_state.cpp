@@ -142,6 +142,7 @@ reports_in_time(TimestampTz now, Deadline deadline)
 
 /*
  * Declares silent servers, unless another transaction is changing a state or has done so already.
+ * Skips a server whose row another transaction has locked: a heartbeat of it may be under way.
  */
 void
 mark_unhealthy(TimestampTz now, Deadline deadline)
@@ -154,17 +155,13 @@ mark_unhealthy(TimestampTz now, Deadline deadline)
 	if (!summary_of(read, now).should_mark_unhealthy())
 		return;
 	for (int i = 0; i < read.reports.count; i++)
-	{
-		std::string_view server = read.servers[i];
-
-		if (!is_silent(read.reports[i], now, microseconds(setting::heartbeat_timeout)))
-			continue;
-		(void) run_as_owner(&Relations::health, deadline,
-							"UPDATE %s SET healthy = false, since = $2 WHERE server "
-							"OPERATOR(pg_catalog.=) $1 AND healthy",
-							{Argument::of(server), Argument::of_time(now)});
-		announce_health(server, false, cause_silent, deadline);
-	}
+		if (is_silent(read.reports[i], now, microseconds(setting::heartbeat_timeout)) &&
+			run_as_owner(&Relations::health, deadline,
+						 "UPDATE %s SET healthy = false, since = $2 WHERE server = (SELECT "
+						 "h.server FROM %s h WHERE h.server = $1 AND h.healthy "
+						 "FOR UPDATE SKIP LOCKED)",
+						 {Argument::of(read.servers[i]), Argument::of_time(now)}) > 0)
+			announce_health(read.servers[i], false, cause_silent, deadline);
 	reconcile_failovers(cause_silent, deadline);
 }
 

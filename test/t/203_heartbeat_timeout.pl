@@ -93,5 +93,21 @@ SELECT get_or_assign_server('p') = 'gxy4';
 SQL
 ok($node->poll_query_until('postgres', q(SELECT server_state('gxy4') = 'offline')), 'and calls the worker, which declares it');
 
+# A transaction that is open after its heartbeat does not make the other servers' heartbeats wait.
+report_all();
+fell_silent('gxy3', 'gxy4');
+my $open = hold($node, 'postgres', q(SELECT server FROM balancer_health WHERE server = 'gxy4' FOR UPDATE));
+$node->psql('postgres', <<'SQL', stdout => \$out, stderr => \$err);
+SET gxy_balancer.assign_timeout = '500ms';
+UPDATE balancer_health SET last_heartbeat = now(), counts_from = now() WHERE server NOT IN ('gxy3', 'gxy4');
+SELECT server_heartbeat('gxy1');
+SQL
+is("$out$err", 'f', 'a heartbeat does not wait for the row of a silent server');
+is(states(), 'online online offline online online online', 'the other silent server is declared, this one is left out');
+release($open);
+ok( $node->poll_query_until('postgres',
+		q(SELECT count(server_heartbeat(name)) >= 0 AND server_state('gxy4') = 'offline' FROM balancer_servers WHERE name NOT IN ('gxy3', 'gxy4'))),
+	'until its row is unlocked');
+
 $node->stop;
 done_testing();
