@@ -27,6 +27,11 @@ namespace
 
 /* Failovers that one transaction notes the progress of. */
 constexpr int most_noted = 500;
+/*
+ * Milliseconds after which a transaction begins no other batch, so that it commits what it has
+ * moved before the run is cancelled (worker/run.cpp).
+ */
+constexpr int time_to_move = 1000;
 
 /* The rooms whose failover is due. */
 struct DueRooms
@@ -224,12 +229,14 @@ add(MoveResult *sum, const MoveResult &part)
 	sum->rooms += part.rooms;
 	sum->busy = sum->busy || part.busy;
 	sum->stuck = sum->stuck || part.stuck;
+	sum->more = sum->more || part.more;
 }
 
 /* Carries out the failover of one server. target: empty if the policy chooses. */
 MoveResult
 carry_out_one(Assignments *assignments, const PoolServer &server, std::string_view target,
-			  const DueRooms &due, int index, Deadline deadline, MovePlan *plan)
+			  const DueRooms &due, int index, std::optional<Deadline> end, Deadline deadline,
+			  MovePlan *plan)
 {
 	MoveResult moved;
 
@@ -243,16 +250,75 @@ carry_out_one(Assignments *assignments, const PoolServer &server, std::string_vi
 
 	moved = move_rooms(
 		assignments, ours > 0 ? rooms_of(due.rooms_to_move, server.name) : Array<Assignment>(),
-		MoveTarget{.target = target, .why = why_failover, .still_open = is_still_claimed}, deadline,
-		plan);
+		MoveTarget{
+			.target = target, .why = why_failover, .still_open = is_still_claimed, .end = end},
+		deadline, plan);
 	if (plan != nullptr)
 		return moved;
 	announce_moves(moved.moves, why_failover, deadline);
 	/* If other transactions have freed or moved some of the rooms, the next run finds out. */
-	moved.busy = moved.busy || (moved.rooms + moved.absent < ours && !moved.stuck && !due.more);
+	moved.busy = moved.busy ||
+				 (moved.rooms + moved.absent < ours && !moved.stuck && !due.more && !moved.more);
 	if (server.failover.active && (server.failover.pending || moved.rooms > 0))
 		note_progress(server, due.rooms[index] + moved.rooms, moved.rooms >= due.left[index],
 					  deadline);
+	return moved;
+}
+
+void
+move_outside(Assignments *assignments, const Pool &pool, const DueRooms &due,
+			 std::optional<Deadline> end, Deadline deadline, MovePlan *plan, MoveResult *sum)
+{
+	Array<Assignment> outside;
+
+	for (const Assignment &room : due.rooms_to_move)
+		if (pool.find(room.server) < 0)
+			outside.push(room);
+
+	MoveResult moved = move_rooms(assignments, outside, MoveTarget{.why = why_failover, .end = end},
+								  deadline, plan);
+
+	announce_moves(moved.moves, why_failover, deadline);
+	add(sum, moved);
+}
+
+/* Carries out the failovers that are due, one by one, until the time for that is over. */
+MoveResult
+carry_out_each(Assignments *assignments, const Pool &pool, Destination destination,
+			   const DueRooms &due, TimestampTz now, Deadline deadline, MovePlan *plan)
+{
+	std::optional<Deadline> end;
+	int noted = 0;
+	MoveResult moved;
+
+	/* A plan is to have all moves. */
+	if (plan == nullptr)
+		end = Deadline::in(time_to_move);
+	for (int i = 0; i < pool.servers.count; i++)
+	{
+		const PoolServer &server = pool.servers[i];
+		RoomLocation where = pool.locate(server.name, DT_NOEND, now, Viewpoint::worker);
+		bool ours = destination == Destination::standby ? where.moved : where.stranded;
+
+		if (!(ours && server.failover.pending && plan == nullptr) && due.left[i] <= due.held[i])
+			continue;
+
+		/* The next transaction then has less to do than this one. */
+		bool progress = moved.rooms > 0 || (noted > 0 && !moved.busy && !moved.stuck);
+
+		/* Each failover is noted by a statement, and a run has not much time. */
+		if (noted == most_noted || (progress && end && end->passed()))
+		{
+			moved.more = moved.more || progress;
+			return moved;
+		}
+		noted++;
+		add(&moved, carry_out_one(assignments, server,
+								  destination == Destination::standby ? server.failover.target
+																	  : std::string_view(),
+								  due, i, end, deadline, plan));
+	}
+	move_outside(assignments, pool, due, end, deadline, plan, &moved);
 	return moved;
 }
 
@@ -284,43 +350,11 @@ carry_out_failovers(Destination destination, int limit, TimestampTz now, Deadlin
 	Assignments assignments =
 		open_assignments(plan != nullptr ? AccessShareLock : RowExclusiveLock, deadline);
 	DueRooms due = find_due(assignments, current, destination, limit, now, deadline, plan);
-	Array<Assignment> outside;
-	int noted = 0;
-	MoveResult moved;
+	MoveResult moved = carry_out_each(&assignments, current, destination, due, now, deadline, plan);
 
-	for (int i = 0; i < current.servers.count; i++)
-	{
-		const PoolServer &server = current.servers[i];
-		RoomLocation where = current.locate(server.name, DT_NOEND, now, Viewpoint::worker);
-		bool ours = destination == Destination::standby ? where.moved : where.stranded;
-
-		/* Each is noted by a statement, and a run has not much time. */
-		if (noted == most_noted)
-		{
-			due.more = true;
-			break;
-		}
-		if ((ours && server.failover.pending && plan == nullptr) || due.left[i] > due.held[i])
-		{
-			noted++;
-			add(&moved, carry_out_one(&assignments, server,
-									  destination == Destination::standby ? server.failover.target
-																		  : std::string_view(),
-									  due, i, deadline, plan));
-		}
-	}
-	for (const Assignment &room : due.rooms_to_move)
-		if (current.find(room.server) < 0)
-			outside.push(room);
-
-	MoveResult moved_outside =
-		move_rooms(&assignments, outside, MoveTarget{.why = why_failover}, deadline, plan);
-
-	announce_moves(moved_outside.moves, why_failover, deadline);
-	add(&moved, moved_outside);
 	assignments.close();
 	/* If no room of a full batch could move, the next batch would be the same rooms: stop. */
-	moved.more = due.more && (moved.rooms > 0 || (noted == most_noted && !moved.busy));
+	moved.more = moved.more || (due.more && moved.rooms > 0);
 	return moved;
 }
 

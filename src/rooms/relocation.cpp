@@ -301,6 +301,11 @@ move_rooms(Assignments *assignments, Array<Assignment> rooms, const MoveTarget &
 		std::span<Assignment> batch = {rooms.items + next, size};
 
 		CHECK_FOR_INTERRUPTS();
+		if (destination.end && destination.end->passed() && moved.rooms > 0)
+		{
+			moved.more = true;
+			break;
+		}
 		if (destination.target.empty())
 		{
 			spread_batch(assignments, batch, destination, deadline, plan, &moved);

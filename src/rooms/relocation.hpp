@@ -25,7 +25,7 @@ struct MoveResult
 	std::int64_t absent = 0; /* rooms that stay: they do not exist where they could go */
 	bool busy = false;		 /* other transactions have locked some rooms */
 	bool stuck = false;		 /* no server could take some rooms */
-	bool more = false;		 /* the limit was reached */
+	bool more = false;		 /* the limit or the end was reached */
 };
 
 /* The most rooms that are moved while the placement lock is held once. */
@@ -50,6 +50,8 @@ struct MoveTarget
 	bool (*still_open)(const Pool &pool, const Assignment &room, std::string_view target) = nullptr;
 	/* Attached rooms that cannot be read stop the move. Otherwise rooms then exist everywhere. */
 	bool needs_rooms = false;
+	/* After this time no other batch begins once a room has moved; MoveResult::more tells so. */
+	std::optional<Deadline> end = std::nullopt;
 };
 
 /*
