@@ -228,7 +228,7 @@ locate(const Pool &pool, const Assignment &row, const PlacementRequest &request)
 {
 	RoomLocation where = pool.locate(row.server, row.assigned_at, request.now);
 
-	if (!claim_holds(pool, where, row.room, request.deadline))
+	if (!claim_holds(pool, where, row.room))
 		where = {.server = pool.find(row.server), .moved = false, .stranded = true};
 	return where;
 }

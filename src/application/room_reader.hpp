@@ -57,12 +57,12 @@ public:
 								 Deadline deadline);
 
 	/*
-	 * The same, except that every room exists everywhere if the relation cannot be read (55000): a
-	 * failover goes on then.
+	 * The same without waiting, for a failover, which goes on in any case: every room exists
+	 * everywhere if a lock is not free or the relation cannot be read. Raises only errors of class
+	 * 57 (cancellation, shutdown), 40001 and 40P01.
 	 */
 	static RoomServersIndex read_if_readable(const Attachment &rooms,
-											 std::span<const std::string_view> ids,
-											 Deadline deadline);
+											 std::span<const std::string_view> ids);
 
 	/* Returns whether all rooms exist everywhere because the relation says nothing of servers. */
 	bool is_silent() const { return silent; }

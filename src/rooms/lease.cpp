@@ -153,7 +153,7 @@ route(Assignments *assignments, const RoomKey &room, Found *found, TimestampTz n
 		return LookupResult::stranded;
 	if (!where.moved)
 		return LookupResult::answered;
-	if (!claim_holds(*current, where, room.view(), deadline))
+	if (!claim_holds(*current, where, room.view()))
 		return may_write() ? LookupResult::stranded : LookupResult::answered;
 	*server = text_of(current->servers[where.server].name);
 	/*
@@ -354,7 +354,7 @@ look_up(const RoomKey &room)
 
 	if (current != nullptr)
 		where = current->locate(view_of(found->server), found->assigned_at, GetCurrentTimestamp());
-	return where.moved && claim_holds(*current, where, room.view(), deadline)
+	return where.moved && claim_holds(*current, where, room.view())
 			   ? text_of(current->servers[where.server].name)
 			   : found->server;
 }

@@ -71,14 +71,13 @@ still_usable(const Pool &pool, const Assignment &, std::string_view target)
 
 /* Returns the server to which callers of the row's room are sent. */
 std::string_view
-answer_for(const Pool &pool, const RoomKey &room, const Found &found, Deadline deadline)
+answer_for(const Pool &pool, const RoomKey &room, const Found &found)
 {
 	std::string_view named = view_of(found.server);
 	RoomLocation where = pool.locate(named, found.assigned_at, GetCurrentTimestamp());
 
-	return where.moved && claim_holds(pool, where, room.view(), deadline)
-			   ? pool.servers[where.server].name
-			   : named;
+	return where.moved && claim_holds(pool, where, room.view()) ? pool.servers[where.server].name
+																: named;
 }
 
 /*
@@ -193,8 +192,7 @@ pin_room(const RoomKey &room, std::string_view server, std::optional<int> expect
 	std::optional<Found> found = assignments.find(room);
 
 	assignments.close();
-	return found ? text_of(answer_for(pool_without_pins(deadline), room, *found, deadline))
-				 : nullptr;
+	return found ? text_of(answer_for(pool_without_pins(deadline), room, *found)) : nullptr;
 }
 
 bool
@@ -231,7 +229,7 @@ move_room(const RoomKey &room, std::string_view server)
 		if (!found)
 			break;
 
-		std::string_view before = answer_for(pool(deadline), room, *found, deadline);
+		std::string_view before = answer_for(pool(deadline), room, *found);
 
 		answer = text_of(server);
 		if (view_of(found->server) == server)

@@ -19,7 +19,7 @@ servers_of(const Pool &pool, std::span<const Assignment> rooms, bool needs_rooms
 	for (const Assignment &room : rooms)
 		ids.push(room.room);
 	return needs_rooms ? RoomServersIndex::read(pool.rooms, ids.span(), deadline)
-					   : RoomServersIndex::read_if_readable(pool.rooms, ids.span(), deadline);
+					   : RoomServersIndex::read_if_readable(pool.rooms, ids.span());
 }
 
 bool
@@ -38,12 +38,12 @@ has_destination(const Pool &pool, const RoomServersIndex &servers, const Assignm
 }
 
 bool
-claim_holds(const Pool &pool, const RoomLocation &where, std::string_view room, Deadline deadline)
+claim_holds(const Pool &pool, const RoomLocation &where, std::string_view room)
 {
 	/* During a parallel query the relation cannot be read. */
 	if (!where.moved || !pool.rooms.exists() || IsInParallelMode())
 		return true;
-	return RoomServersIndex::read_if_readable(pool.rooms, {&room, 1}, deadline)
+	return RoomServersIndex::read_if_readable(pool.rooms, {&room, 1})
 		.of(room)
 		.include(pool.servers[where.server].name);
 }

@@ -14,7 +14,10 @@
 namespace gxy
 {
 
-/* Returns on which servers rooms exist. Raises what RoomServersIndex::read() raises. */
+/*
+ * Returns on which servers rooms exist: by RoomServersIndex::read() if needs_rooms, else by
+ * read_if_readable(), which waits for nothing.
+ */
 RoomServersIndex servers_of(const Pool &pool, std::span<const Assignment> rooms, bool needs_rooms,
 							Deadline deadline);
 
@@ -27,10 +30,10 @@ bool has_destination(const Pool &pool, const RoomServersIndex &servers, const As
 
 /*
  * Returns whether callers of a room are sent where Pool::locate() says. If not, a standby has
- * claimed a room that does not exist on it: then the room is stranded. Reads the attached rooms.
+ * claimed a room that does not exist on it: then the room is stranded. Reads the attached rooms
+ * by RoomServersIndex::read_if_readable().
  */
-bool claim_holds(const Pool &pool, const RoomLocation &where, std::string_view room,
-				 Deadline deadline);
+bool claim_holds(const Pool &pool, const RoomLocation &where, std::string_view room);
 
 /*
  * lock_placement_with() after look(), which reads what the attached rooms say and returns false if
