@@ -3,7 +3,7 @@
  *
  * Small rooms of a server are looked at once, in a fixed order: what a server has to give only
  * shrinks, and so does the space on the others, so a room that was passed over would be passed over
- * again.
+ * again. A large room that no server can take is looked at again in the next round.
  */
 #include "policy/rebalance_plan.hpp"
 
@@ -55,6 +55,14 @@ shares_load(const Server &server)
 	return gives_rooms(server) && (server.pool == ServerPool::primary || server.rooms > 0);
 }
 
+/* Whether a server that may take the one room may take the other, until a room moves. */
+bool
+are_alike(const RebalanceRoom &a, const RebalanceRoom &b)
+{
+	return a.kind >= 0 && a.kind == b.kind && a.server == b.server && a.load == b.load &&
+		   a.addition == b.addition;
+}
+
 } // namespace
 
 RebalancePlan::RebalancePlan(RebalanceServer *servers, int server_count, RebalanceRoom *rooms,
@@ -73,6 +81,7 @@ RebalancePlan::RebalancePlan(RebalanceServer *servers, int server_count, Rebalan
 		if (server.end == 0)
 			server.first = i;
 		server.end = i + 1;
+		rooms[i].refused_in = 0;
 	}
 	sum_groups();
 	look_at_all_again();
@@ -113,24 +122,13 @@ RebalancePlan::sum_groups()
 	}
 }
 
-bool
-RebalancePlan::is_large_phase() const
-{
-	return phase == Phase::large_empty_rooms || phase == Phase::large_rooms;
-}
-
-void
-RebalancePlan::look_at_all_again()
-{
-	for (int i = 0; i < server_count; i++)
-		servers[i].next = servers[i].first;
-}
-
 /* A large room that has left a server may make space there: look at all kinds again. */
 void
 RebalancePlan::next_phase()
 {
 	phase = static_cast<Phase>(static_cast<int>(phase) + 1);
+	pass++;
+	last = nullptr;
 	if (phase == Phase::end && moved_in_round)
 	{
 		phase = Phase::empty_rooms;
@@ -166,12 +164,6 @@ RebalancePlan::aim(int server, int other) const
 {
 	return servers[server].group == servers[other].group ? level(server)
 														 : servers[server].server.capacity;
-}
-
-std::int64_t
-RebalancePlan::excess(int server, int other) const
-{
-	return servers[server].server.load - aim(server, other);
 }
 
 bool
@@ -220,7 +212,7 @@ RebalancePlan::gain(const RebalanceRoom &room, int to) const
 	return taken_off - put_on;
 }
 
-/* here, there: how the room's server and the other one fit it. */
+/* Whether the policy allows the move. here, there: how the room's server and the other fit it. */
 bool
 RebalancePlan::may_take(const RebalanceRoom &room, int to, RegionFit here, RegionFit there) const
 {
@@ -234,17 +226,21 @@ RebalancePlan::may_take(const RebalanceRoom &room, int to, RegionFit here, Regio
 	if (source.load <= source.capacity && (other.priority < source.priority ||
 										   (there == RegionFit::general && here == RegionFit::own)))
 		return false;
-	if (is_fuller(other.load + room.addition, other.capacity, source.load - room.load,
-				  source.capacity))
-		return false;
-	return is_large_phase()
-			   ? 2 * gain(room, to) >= room.load
-			   : room.load <= excess(room.server, to) && room.addition <= -excess(to, room.server);
+	return !is_fuller(other.load + room.addition, other.capacity, source.load - room.load,
+					  source.capacity);
+}
+
+bool
+RebalancePlan::is_of_phase(const RebalanceRoom &room, int to) const
+{
+	if (is_large_phase())
+		return 2 * gain(room, to) >= room.load;
+	return room.load <= excess(room.server, to) && room.addition <= -excess(to, room.server);
 }
 
 /* Returns the server that the policy prefers of those that may take the room; -1: none. */
 int
-RebalancePlan::target(const RebalanceRoom &room) const
+RebalancePlan::search_target(const RebalanceRoom &room) const
 {
 	const PoolFacts facts = {.addition = room.addition, .outsized = false};
 	const RegionFit here = fit(room, room.server);
@@ -261,7 +257,7 @@ RebalancePlan::target(const RebalanceRoom &room) const
 
 		Server server = servers[i].server;
 		server.region = fit(room, i);
-		if (!may_take(room, i, here, server.region))
+		if (!may_take(room, i, here, server.region) || !is_of_phase(room, i))
 			continue;
 
 		const Verdict verdict = judge(server, facts);
@@ -275,6 +271,21 @@ RebalancePlan::target(const RebalanceRoom &room) const
 	return best;
 }
 
+int
+RebalancePlan::target(RebalanceRoom &room)
+{
+	if (room.refused_in == pass)
+		return -1;
+	if (last == nullptr || !are_alike(*last, room))
+	{
+		last_target = search_target(room);
+		last = &room;
+	}
+	if (last_target < 0)
+		room.refused_in = pass;
+	return last_target;
+}
+
 std::optional<RebalanceMove>
 RebalancePlan::next_small(int from)
 {
@@ -283,7 +294,7 @@ RebalancePlan::next_small(int from)
 	while (source.next < source.end)
 	{
 		const int number = source.next++;
-		const RebalanceRoom &room = all_rooms[number];
+		RebalanceRoom &room = all_rooms[number];
 
 		if (!is_of_phase(room))
 			continue;
@@ -303,7 +314,7 @@ RebalancePlan::next_large(int from)
 
 	for (int number = source.first; number < source.end; number++)
 	{
-		const RebalanceRoom &room = all_rooms[number];
+		RebalanceRoom &room = all_rooms[number];
 		if (!is_of_phase(room))
 			continue;
 
@@ -325,7 +336,7 @@ RebalancePlan::next_large(int from)
 }
 
 void
-RebalancePlan::carry_out(const RebalanceMove &move)
+RebalancePlan::count(const RebalanceMove &move)
 {
 	RebalanceRoom &room = all_rooms[move.room];
 	Server &from = servers[move.from].server;
@@ -340,10 +351,23 @@ RebalancePlan::carry_out(const RebalanceMove &move)
 	to.rooms++;
 	room.moved = true;
 	moved_in_round = true;
+	last = nullptr;
 	if (left.rooms)
 		--*left.rooms;
 	if (left.users)
 		*left.users -= room.users;
+}
+
+bool
+RebalancePlan::is_still_good(const RebalanceMove &move) const
+{
+	const RebalanceRoom &room = all_rooms[move.room];
+
+	return room.server == move.from && !room.moved && room.load > 0 &&
+		   (!left.users || room.users <= *left.users) && gives_rooms(servers[move.from].server) &&
+		   has_excess(move.from) &&
+		   may_take(room, move.to, fit(room, move.from), fit(room, move.to)) &&
+		   2 * gain(room, move.to) >= room.load;
 }
 
 std::optional<RebalanceMove>
@@ -362,7 +386,7 @@ RebalancePlan::next()
 		const auto move = is_large_phase() ? next_large(from) : next_small(from);
 		if (!move)
 			continue;
-		carry_out(*move);
+		count(*move);
 		if (is_large_phase())
 			look_at_all_again();
 		return move;

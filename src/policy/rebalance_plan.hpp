@@ -34,7 +34,10 @@ struct RebalanceRoom
 	std::int64_t addition = 0; /* by which another becomes fuller: its join window starts anew */
 	std::int64_t users = 0;	   /* who are in it */
 	int tag = 0;			   /* the caller's own number of the room */
+	int kind = -1;			   /* every server fits rooms of one kind the same; -1: unknown */
 	bool moved = false;
+	/* Used by the plan: no server could take the room in this pass. */
+	int refused_in = 0;
 };
 
 struct RebalanceServer
@@ -66,7 +69,10 @@ struct RebalanceMove
 	int to;
 };
 
-/* Returns how a server fits a room; foreign if the room may not be there. */
+/*
+ * Returns how a server fits a room; foreign if the room may not be there. Called at least once
+ * whenever the plan looks for a server for a room, so the caller can end a long search here.
+ */
 struct RoomFit
 {
 	RegionFit (*function)(const void *context, const RebalanceRoom &room, int server);
@@ -88,6 +94,13 @@ public:
 	/* Returns the next move and counts it in the servers' loads; nothing at the end. */
 	std::optional<RebalanceMove> next();
 
+	/*
+	 * For moves that were planned by older loads: whether the move still makes the servers more
+	 * even, within the limits. count() counts it in the servers' loads.
+	 */
+	bool is_still_good(const RebalanceMove &move) const;
+	void count(const RebalanceMove &move);
+
 	/* Returns the load that a server would have if its group were equally full. */
 	std::int64_t level(int server) const;
 
@@ -104,20 +117,31 @@ private:
 
 	void count_in_group(int server);
 	void sum_groups();
-	bool is_large_phase() const;
-	void look_at_all_again();
+	bool is_large_phase() const
+	{
+		return phase == Phase::large_empty_rooms || phase == Phase::large_rooms;
+	}
+	void look_at_all_again()
+	{
+		for (int i = 0; i < server_count; i++)
+			servers[i].next = servers[i].first;
+	}
 	void next_phase();
 	int fullest() const;
 	bool is_of_phase(const RebalanceRoom &room) const;
+	bool is_of_phase(const RebalanceRoom &room, int to) const;
 	std::int64_t aim(int server, int other) const;
-	std::int64_t excess(int server, int other) const;
+	std::int64_t excess(int server, int other) const
+	{
+		return servers[server].server.load - aim(server, other);
+	}
 	bool has_excess(int server) const;
 	std::int64_t gain(const RebalanceRoom &room, int to) const;
 	bool may_take(const RebalanceRoom &room, int to, RegionFit here, RegionFit there) const;
-	int target(const RebalanceRoom &room) const;
+	int search_target(const RebalanceRoom &room) const;
+	int target(RebalanceRoom &room);
 	std::optional<RebalanceMove> next_small(int from);
 	std::optional<RebalanceMove> next_large(int from);
-	void carry_out(const RebalanceMove &move);
 
 	RebalanceServer *servers;
 	int server_count;
@@ -127,6 +151,10 @@ private:
 	RoomFit fit;
 	Phase phase = Phase::empty_rooms;
 	bool moved_in_round = false; /* a round has all phases */
+	int pass = 1;				 /* the number of the phase, counted over all rounds */
+	/* The room that was looked at last, if no room has moved since, and what was found. */
+	const RebalanceRoom *last = nullptr;
+	int last_target = -1;
 };
 
 } // namespace gxy

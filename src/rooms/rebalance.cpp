@@ -1,10 +1,10 @@
 /*
  * rebalance.cpp: see rebalance.hpp.
  *
- * Works in batches, like an evacuation (relocation.cpp): rooms and sessions are read, the placement
- * lock is taken, loads are counted, and up to move_batch rooms are planned and moved before the
- * lock is released. A dry run does the same without the lock and counts its moves as if they were
- * done, so it finds the same rooms.
+ * Works in batches of up to move_batch rooms. The moves are chosen without a lock, because that may
+ * take long. Then the rooms that were chosen are read again, the placement lock is taken, loads are
+ * counted, and each move that is still good is done. A dry run only chooses, and counts its moves
+ * as if they were done, so it finds the same rooms.
  */
 #include "rooms/rebalance.hpp"
 
@@ -15,10 +15,9 @@
 #include "pg/settings.hpp"
 #include "placement/candidates.hpp"
 #include "placement/planned_moves.hpp"
-#include "placement/server_load.hpp"
 #include "policy/placement_policy.hpp"
-#include "policy/region_list.hpp"
 #include "rooms/move_events.hpp"
+#include "rooms/rebalance_batch.hpp"
 #include "rooms/room_existence.hpp"
 #include "servers/pool.hpp"
 #include "servers/server_state.hpp"
@@ -42,132 +41,26 @@ struct Rebalancing
 	Array<RebalancedRoom> moved;
 };
 
-/* What one batch reads. */
-struct Batch
+RebalancePlan
+plan_of(const Rebalancing &rebalancing, const RebalanceBatch &batch)
 {
-	PlacementInput input;
-	Array<Assignment> rows;
-	Array<RebalanceRoom> rooms; /* tag: index into rows */
-	RoomServersIndex exist_on;
-	RebalanceServer *servers;
-};
-
-RebalanceRoom
-describe_room(const Batch &batch, const Assignment &row, int server, TimestampTz now)
-{
-	const Rules &rules = batch.input.rules;
-	RoomUse use = room_use(row, *batch.input.pool, batch.input.session_index, rules, now);
-	RebalanceRoom room;
-
-	room.id = row.room;
-	room.server = server;
-	room.load = room_load(use, rules);
-	room.users = use.active_known ? use.active : room.load;
-	use.age = 0;
-	use.leased = true;
-	room.addition = room_load(use, rules);
-	if (rules.metric == LoadMetric::rooms)
-		room.load = room.addition = rules.avg_room_occupancy;
-	return room;
+	return RebalancePlan(batch.servers, batch.input.pool->servers.count, batch.rooms.items,
+						 batch.rooms.count, rebalancing.left, batch.input.rules, fit_in(batch));
 }
 
-/* Reads the rooms that may be moved: not pinned, and on a server that has not failed. */
 void
-read_rooms(const Rebalancing &rebalancing, Batch *batch, TimestampTz now)
+note_tried(Rebalancing *rebalancing, std::string_view room)
 {
-	const Pool &pool = *batch->input.pool;
-	const MovePlan *plan = rebalancing.plan;
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	MemoryContext caller = MemoryContextSwitchTo(rebalancing->context);
+	bool fresh;
 
-	rebalancing.assignments->for_each_row(snapshot, [&](const Assignment &written, ItemPointer) {
-		Assignment row = plan != nullptr ? plan->moves.after(written) : written;
-		RoomLocation where = pool.locate(row.server, row.assigned_at, now);
-
-		if (where.server < 0 || where.moved || where.stranded || pool.pin_of(row.room) != nullptr ||
-			rebalancing.tried.find(row.room) >= 0)
-			return;
-
-		Assignment kept = copy_of(row);
-		RebalanceRoom room = describe_room(*batch, kept, where.server, now);
-
-		room.tag = batch->rows.count;
-		batch->rows.push(kept);
-		batch->rooms.push(room);
-	});
-	UnregisterSnapshot(snapshot);
-}
-
-/* Servers of the same regions and priority should be equally full. */
-int
-group_of(const Pool &pool, int server)
-{
-	auto is_peer = [&pool, server](int other) {
-		const PoolServer &a = pool.servers[server];
-		const PoolServer &b = pool.servers[other];
-
-		return a.priority == b.priority && a.regions.count == b.regions.count &&
-			   std::is_permutation(a.regions.begin(), a.regions.end(), b.regions.begin());
-	};
-	int group = 0;
-
-	while (!is_peer(group))
-		group++;
-	return group;
-}
-
-/* Lists the servers with their loads. */
-void
-read_servers(const Rebalancing &rebalancing, Batch *batch, TimestampTz now, Deadline deadline)
-{
-	const PlacementInput &input = batch->input;
-	const Pool &pool = *input.pool;
-	RoomKey none;
-	Server *servers;
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ServerLoads loads = ServerLoads::count(
-		*rebalancing.assignments, pool, input.session_index, input.rules, snapshot, now,
-		rebalancing.plan != nullptr ? &rebalancing.plan->moves : nullptr);
-
-	UnregisterSnapshot(snapshot);
-	none.set("");
-	servers = list_servers(PlacementRequest{.room = &none,
-											.region = {},
-											.expected_users = std::nullopt,
-											.now = now,
-											.deadline = deadline},
-						   input);
-	batch->servers = static_cast<RebalanceServer *>(
-		palloc0(sizeof(RebalanceServer) * static_cast<Size>(pool.servers.count + 1)));
-	loads.fill_in(servers, pool.servers.count, input.rules);
-	for (int i = 0; i < pool.servers.count; i++)
-	{
-		/* The plan counts down from what is in force, be it counted or measured. */
-		servers[i].load = users_in_force(servers[i]);
-		servers[i].measured = 0;
-		batch->servers[i].server = servers[i];
-		batch->servers[i].group = group_of(pool, i);
-	}
-}
-
-RegionFit
-fit_of(const void *context, const RebalanceRoom &room, int server)
-{
-	const Batch *batch = static_cast<const Batch *>(context);
-
-	const PoolServer &known = batch->input.pool->servers[server];
-
-	/* A room is moved to no server of other regions, and to none on which it does not exist. */
-	if (!batch->exist_on.of(room.id).include(known.name))
-		return RegionFit::foreign;
-	if (known.regions.count == 0)
-		return RegionFit::general;
-	return known.rank_in(RegionList(batch->rows[room.tag].region)) >= 0 ? RegionFit::own
-																		: RegionFit::foreign;
+	(void) rebalancing->tried.number(room, &fresh);
+	MemoryContextSwitchTo(caller);
 }
 
 /* Moves a room, or plans to. Returns false if another transaction is in the way. */
 bool
-carry_out(Rebalancing *rebalancing, const Batch &batch, const RebalanceMove &move)
+carry_out(Rebalancing *rebalancing, const RebalanceBatch &batch, const RebalanceMove &move)
 {
 	const RebalanceRoom &room = batch.rooms[move.room];
 	const Assignment &row = batch.rows[room.tag];
@@ -175,9 +68,7 @@ carry_out(Rebalancing *rebalancing, const Batch &batch, const RebalanceMove &mov
 	MemoryContext caller = MemoryContextSwitchTo(rebalancing->context);
 	Change change =
 		move_or_plan(rebalancing->assignments, row, to, why_rebalanced, rebalancing->plan);
-	bool fresh;
 
-	(void) rebalancing->tried.number(row.room, &fresh);
 	if (change == Change::done)
 	{
 		rebalancing->moved.push({.room = copy_of(row.room),
@@ -193,69 +84,132 @@ carry_out(Rebalancing *rebalancing, const Batch &batch, const RebalanceMove &mov
 	return change == Change::done;
 }
 
-/* Reads what needs no lock, then takes the placement lock, unless the moves are only planned. */
-void
-begin(const Rebalancing &rebalancing, Batch *batch, TimestampTz now, Deadline deadline)
+/* Chooses the next moves, up to move_batch. Takes no placement lock, because it may take long. */
+Array<RebalanceMove>
+choose(const Rebalancing &rebalancing, RebalanceBatch *batch, Deadline deadline)
 {
 	const MovePlan *plan = rebalancing.plan;
+	TimestampTz now = GetCurrentTimestamp();
+	Array<RebalanceMove> moves;
+
+	batch->input =
+		plan != nullptr ? plan->input : gather_input_for_move(pool(deadline), now, deadline);
+	/* Unlike rooms that must leave their server, these count by the strategy that is set. */
+	batch->input.rules = current_rules();
+	read_rooms(rebalancing.assignments, plan, nullptr, rebalancing.tried, batch, now);
+	if (batch->rooms.count == 0)
+		return moves;
+	batch->exist_on = servers_of(*batch->input.pool, batch->rows.span(), true, deadline);
+	read_servers(rebalancing.assignments, plan, batch, now, deadline);
+
+	RebalancePlan next_moves = plan_of(rebalancing, *batch);
+
+	while (moves.count < move_batch)
+	{
+		std::optional<RebalanceMove> move = next_moves.next();
+
+		if (!move)
+			break;
+		moves.push(*move);
+	}
+	return moves;
+}
+
+/*
+ * Reads the chosen rooms anew, takes the placement lock and counts the loads. Returns false,
+ * without the lock, if none of the rooms may be moved any more.
+ */
+bool
+lock_and_read(const Rebalancing &rebalancing, const NameInterner &chosen, RebalanceBatch *batch,
+			  Deadline deadline)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	RoomKey first;
 	auto look = [batch, deadline] {
 		batch->exist_on = servers_of(*batch->input.pool, batch->rows.span(), true, deadline);
 		return !batch->exist_on.is_silent();
 	};
 
-	for (;;)
+	do
 	{
-		batch->input =
-			plan != nullptr ? plan->input : gather_input_for_move(pool(deadline), now, deadline);
-		/* Unlike rooms that must leave their server, these count by the strategy that is set. */
+		batch->input = gather_input_for_move(pool(deadline), now, deadline);
 		batch->input.rules = current_rules();
 		batch->rows = Array<Assignment>();
 		batch->rooms = Array<RebalanceRoom>();
-		read_rooms(rebalancing, batch, now);
-		if (plan != nullptr)
-			(void) look();
-		if (plan != nullptr || batch->rooms.count == 0)
-			return;
-
-		RoomKey first;
-
+		read_rooms(rebalancing.assignments, nullptr, &chosen, NameInterner(), batch, now);
+		if (batch->rooms.count == 0)
+			return false;
 		first.set(batch->rows[0].room);
-		if (lock_placement_after(look, *batch->input.pool, first, placing_by_count, deadline))
-			return;
+	} while (!lock_placement_after(look, *batch->input.pool, first, placing_by_count, deadline));
+	read_servers(rebalancing.assignments, nullptr, batch, now, deadline);
+	return true;
+}
+
+/*
+ * Does the moves that are still good by what is read under the placement lock. The wait for it is
+ * bounded by assign_timeout from now on: the choice may have taken longer. Returns whether all were
+ * done; a room that was not moved is not chosen again.
+ */
+bool
+do_moves(Rebalancing *rebalancing, const RebalanceBatch &planned, const Array<RebalanceMove> &moves)
+{
+	NameInterner chosen;
+	RebalanceBatch batch;
+	Array<int> found; /* by number of the room: index into the batch's rooms, -1: none */
+	bool fresh;
+	bool all_done = true;
+
+	chosen.prepare();
+	for (const RebalanceMove &move : moves)
+	{
+		(void) chosen.number(planned.rooms[move.room].id, &fresh);
+		note_tried(rebalancing, planned.rooms[move.room].id);
+		found.push(-1);
 	}
+	if (!lock_and_read(*rebalancing, chosen, &batch, Deadline::of_call_starting_now()))
+		return false;
+
+	RebalancePlan plan = plan_of(*rebalancing, batch);
+
+	for (int i = 0; i < batch.rooms.count; i++)
+		found[chosen.find(batch.rooms[i].id)] = i;
+	for (const RebalanceMove &move : moves)
+	{
+		const Array<PoolServer> &servers = planned.input.pool->servers;
+		RebalanceMove now = {.room = found[chosen.find(planned.rooms[move.room].id)],
+							 .from = batch.input.pool->find(servers[move.from].name),
+							 .to = batch.input.pool->find(servers[move.to].name)};
+
+		if (now.room >= 0 && now.from >= 0 && now.to >= 0 && plan.is_still_good(now) &&
+			carry_out(rebalancing, batch, now))
+			plan.count(now);
+		else
+			all_done = false;
+	}
+	release_placement_lock(placing_by_count);
+	return all_done;
 }
 
 /* Returns whether there may be more to move. */
 bool
 run_batch(Rebalancing *rebalancing, Deadline deadline)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	int moves = 0;
-	bool in_the_way = false;
-	Batch batch;
+	RebalanceBatch batch;
+	Array<RebalanceMove> moves = choose(*rebalancing, &batch, deadline);
+	bool all_done = true;
 
-	begin(*rebalancing, &batch, now, deadline);
-	if (batch.rooms.count == 0)
+	if (moves.count == 0)
 		return false;
-	read_servers(*rebalancing, &batch, now, deadline);
-
-	RebalancePlan plan(batch.servers, batch.input.pool->servers.count, batch.rooms.items,
-					   batch.rooms.count, rebalancing->left, batch.input.rules,
-					   {.function = fit_of, .context = &batch});
-
-	while (moves < move_batch)
-	{
-		std::optional<RebalanceMove> move = plan.next();
-
-		if (!move)
-			break;
-		in_the_way = !carry_out(rebalancing, batch, *move) || in_the_way;
-		moves++;
-	}
 	if (rebalancing->plan == nullptr)
-		release_placement_lock(placing_by_count);
+		all_done = do_moves(rebalancing, batch, moves);
+	else
+		for (const RebalanceMove &move : moves)
+		{
+			note_tried(rebalancing, batch.rooms[move.room].id);
+			(void) carry_out(rebalancing, batch, move);
+		}
 	/* The next batch moves other rooms instead of those that could not be moved. */
-	return moves == move_batch || in_the_way;
+	return moves.count == move_batch || !all_done;
 }
 
 Array<RebalancedRoom>

@@ -136,6 +136,35 @@ TEST(RebalancePlan, KeepsToTheLimitOfUsers)
 	EXPECT_EQ(told(scenery), "");
 }
 
+TEST(RebalancePlan, AMoveIsStillGoodOnlyIfItEvensOut)
+{
+	/* Planned when x had 90 and y 20; the mean of what is there now decides. */
+	const auto is_still_good = [](Scenery scenery) {
+		RebalancePlan later(scenery.servers.data(), 3, scenery.rooms.data(), 1, scenery.limits,
+							scenery.rules, {fit_in, &scenery.fits});
+
+		return later.is_still_good({.room = 0, .from = 0, .to = 1});
+	};
+	Scenery scenery = on_the_first(90, 20, 40, {20});
+
+	EXPECT_TRUE(is_still_good(scenery));
+	EXPECT_FALSE(is_still_good(on_the_first(90, 80, 40, {20}))) << "y would be fuller than x";
+	EXPECT_FALSE(is_still_good(on_the_first(30, 0, 90, {20}))) << "x has nothing to give";
+	EXPECT_FALSE(is_still_good(on_the_first(60, 45, 45, {20}))) << "more than y has space for";
+	scenery.limits.users = 19;
+	EXPECT_FALSE(is_still_good(scenery)) << "beyond the limit";
+	scenery.limits.users = 20;
+	EXPECT_TRUE(is_still_good(scenery));
+	scenery.servers[1].server.state = ServerState::offline;
+	EXPECT_FALSE(is_still_good(scenery)) << "y is offline";
+	scenery.servers[1].server.state = ServerState::online;
+	scenery.servers[0].server.state = ServerState::draining;
+	EXPECT_FALSE(is_still_good(scenery)) << "x is being evacuated";
+	scenery.servers[0].server.state = ServerState::online;
+	scenery.rooms[0].server = 2;
+	EXPECT_FALSE(is_still_good(scenery)) << "the room has left x";
+}
+
 TEST(RebalancePlan, LeavesARoomThatIsTooLarge)
 {
 	/* Moved, it would make y as full as x is now. */
@@ -491,6 +520,35 @@ TEST(RebalancePlan, ASecondCallSoonFindsNothing)
 				room.moved = false;
 		}
 		EXPECT_EQ(moved, 0U);
+	}
+}
+
+/* Rooms of one kind share what was found for the first; the moves are those of unlike rooms. */
+TEST(RebalancePlan, KindsOfRoomsChangeNoMove)
+{
+	for (std::uint64_t seed = 1; seed < 3'000 && !HasFailure(); seed++)
+	{
+		SCOPED_TRACE(std::to_string(seed));
+		Random random(seed);
+		Scenery unlike = random_scenery(random, 6, 20);
+
+		for (std::size_t i = 1; i < unlike.fits.size(); i++)
+			if (i % 4 != 0)
+				unlike.fits[i] = unlike.fits[i - 1];
+
+		Scenery alike = unlike;
+		for (std::size_t i = 0; i < alike.rooms.size(); i++)
+			alike.rooms[i].kind = static_cast<int>(i) / 4;
+
+		const std::vector<RebalanceMove> expected = plan(unlike);
+		const std::vector<RebalanceMove> moves = plan(alike);
+
+		ASSERT_EQ(moves.size(), expected.size());
+		for (std::size_t i = 0; i < moves.size(); i++)
+		{
+			EXPECT_EQ(moves[i].room, expected[i].room);
+			EXPECT_EQ(moves[i].to, expected[i].to);
+		}
 	}
 }
 
