@@ -11,7 +11,8 @@ use GxyWorker;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('rooms_moved', conf => "gxy_balancer.failover_delay = 0\nmax_prepared_transactions = 5\n");
+# UTF-8 in every locale, for the room ids.
+my $node = new_node('rooms_moved', init => { extra => [ '--encoding=UTF8', '--locale=C' ] }, conf => "gxy_balancer.failover_delay = 0\nmax_prepared_transactions = 5\n");
 $node->start;
 create_extension($node, 'postgres');
 $node->safe_psql('postgres', q(INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('c', 'primary'),
