@@ -27,33 +27,9 @@
 #include "shared/load_cache.hpp"
 #include "shared/load_delta.hpp"
 #include "shared/status.hpp"
-#include "tables/assignments.hpp"
-#include "tables/locks.hpp"
 
 namespace gxy
 {
-
-/*
- * Counts the loads of the pool's servers. If extended is not nullptr, sets it to the pool with
- * with_outside_servers() and counts its servers. Locks room_server_assignments ACCESS SHARE.
- */
-static ServerLoads
-count_now(const Pool &pool, const SessionIndex &session_index, const Rules &rules, TimestampTz now,
-		  Deadline deadline, Pool *extended = nullptr)
-{
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-
-	if (extended != nullptr)
-		*extended = with_outside_servers(pool, assignments, snapshot);
-
-	ServerLoads loads = ServerLoads::count(assignments, extended != nullptr ? *extended : pool,
-										   session_index, rules, snapshot, now);
-
-	UnregisterSnapshot(snapshot);
-	assignments.close();
-	return loads;
-}
 
 /* Returns a measurement in percent, with one decimal. */
 static Datum

@@ -8,6 +8,7 @@
 #include "pg/interner.hpp"
 #include "pg/settings.hpp"
 #include "policy/time_arithmetic.hpp"
+#include "tables/locks.hpp"
 
 namespace gxy
 {
@@ -228,6 +229,24 @@ ServerLoads::fill_in(Server *servers, int count, const Rules &rules) const
 		servers[i].rooms = loads[i].rooms;
 		servers[i].awaited = loads[i].expected;
 	}
+}
+
+ServerLoads
+count_now(const Pool &pool, const SessionIndex &session_index, const Rules &rules, TimestampTz now,
+		  Deadline deadline, Pool *extended)
+{
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	if (extended != nullptr)
+		*extended = with_outside_servers(pool, assignments, snapshot);
+
+	ServerLoads loads = ServerLoads::count(assignments, extended != nullptr ? *extended : pool,
+										   session_index, rules, snapshot, now);
+
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	return loads;
 }
 
 Load

@@ -11,6 +11,7 @@
 #include "application/session_index.hpp"
 #include "pg/array.hpp"
 #include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 #include "placement/planned_moves.hpp"
 #include "policy/placement_policy.hpp"
 #include "servers/pool.hpp"
@@ -96,6 +97,14 @@ private:
  * offline, as placement treats them.
  */
 Pool with_outside_servers(const Pool &pool, const Assignments &assignments, Snapshot snapshot);
+
+/*
+ * Counts the loads of the pool's servers with a latest snapshot and no placement lock. If extended
+ * is not nullptr, sets it to the pool with with_outside_servers() and counts its servers. Locks
+ * room_server_assignments ACCESS SHARE; 55P03 at the deadline.
+ */
+ServerLoads count_now(const Pool &pool, const SessionIndex &session_index, const Rules &rules,
+					  TimestampTz now, Deadline deadline, Pool *extended = nullptr);
 
 /* Returns what is known about the use of an assigned room. */
 RoomUse room_use(const Assignment &row, const Pool &pool, const SessionIndex &session_index,

@@ -17,10 +17,8 @@
 #include "pg/settings.hpp"
 #include "policy/placement_policy.hpp"
 #include "servers/failover.hpp"
-#include "tables/assignments.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
-#include "tables/locks.hpp"
 #include "tables/notification.hpp"
 #include "tables/owner_sql.hpp"
 
@@ -58,19 +56,6 @@ servers_to_watch(const Pool &pool, Deadline deadline)
 	return watched;
 }
 
-ServerLoads
-count_loads(const Pool &pool, const SessionIndex &session_index, TimestampTz now, Deadline deadline)
-{
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ServerLoads loads =
-		ServerLoads::count(assignments, pool, session_index, current_rules(), snapshot, now);
-
-	UnregisterSnapshot(snapshot);
-	assignments.close();
-	return loads;
-}
-
 bool
 any_drained(const Pool &pool, const Array<int> &servers, const ServerLoads &loads)
 {
@@ -105,13 +90,14 @@ tell_drained_servers(Deadline deadline)
 
 	/* The sessions are read only if the rooms alone do not say that all watched are in use. */
 	if (watched.count == 0 ||
-		!any_drained(current, watched, count_loads(current, sessions, now, deadline)))
+		!any_drained(current, watched,
+					 count_now(current, sessions, current_rules(), now, deadline)))
 		return;
 
 	/* Raises an error if the sessions cannot be read: users who are not seen may be there. */
 	sessions = SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 
-	ServerLoads loads = count_loads(current, sessions, now, deadline);
+	ServerLoads loads = count_now(current, sessions, current_rules(), now, deadline);
 
 	if (!any_drained(current, watched, loads) || !try_lock_server_states() ||
 		!is_current_pool(current.number))

@@ -14,9 +14,7 @@
 #include "policy/placement_policy.hpp"
 #include "servers/heartbeats.hpp"
 #include "servers/pool.hpp"
-#include "tables/assignments.hpp"
 #include "tables/catalog.hpp"
-#include "tables/locks.hpp"
 #include "tables/owner_sql.hpp"
 
 namespace gxy
@@ -40,12 +38,8 @@ compare_measured_loads(Deadline deadline)
 		}))
 		return;
 
-	Assignments assignments = open_assignments(AccessShareLock, deadline);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ServerLoads loads = ServerLoads::count(assignments, current, sessions, rules, snapshot, now);
+	ServerLoads loads = count_now(current, sessions, rules, now, deadline);
 
-	UnregisterSnapshot(snapshot);
-	assignments.close();
 	for (int i = 0; i < count; i++)
 		if (is_fresh(measured[i], now, measured_lifetime()) &&
 			is_far_from_count(measured[i], loads[i].users, loads[i].load(rules),
