@@ -39,7 +39,7 @@ SELECT attach_sessions('live');
 INSERT INTO balancer_servers (name, capacity, pool, state, regions) VALUES
 	('gxy1', 100, 'primary', 'online', NULL), ('gxy2', 100, 'primary', 'online', NULL), ('gxy3', 100, 'primary', 'draining', NULL),
 	('spare', 100, 'standby', 'online', NULL), ('event', 100, 'reserved', 'online', NULL), ('il', 100, 'primary', 'online', '{IL}');
--- On gxy1: a room that nobody has joined yet, one that is pinned there, others with users.
+-- On gxy1: a room that no user has joined yet, one that is pinned there, others with users.
 INSERT INTO room_server_assignments (room_id, gateway_name, expected_users, assigned_at) VALUES
 	('empty', 'gxy1', 8, now()), ('pinned', 'gxy1', NULL, now() - interval '1 h'), ('large', 'gxy1', NULL, now() - interval '1 h'),
 	('middle', 'gxy1', NULL, now() - interval '1 h'), ('small', 'gxy1', NULL, now() - interval '1 h');

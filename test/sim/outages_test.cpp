@@ -45,7 +45,7 @@ TEST(Outages, AServerThatIsBackGetsNoRoomsAndThenAtMostTwiceItsShare)
 		}
 }
 
-/* The simulation shows what the delay is for, and that the server is not left out for good. */
+/* The simulation shows what the delay is for, and that the server gets rooms again after it. */
 TEST(Outages, WithoutTheDelayItDrawsFarMoreThanItsShare)
 {
 	EXPECT_GT(figures_of(Illness::flaps_slowly, 0, 1).worst_minute, 3);
