@@ -236,6 +236,8 @@ move_room(const RoomKey &room, std::string_view server)
 			break;
 		if (wait_for_row(&assignments, &found->tid, room, deadline) != Change::done)
 			continue;
+		/* A move writes the indexes, and is refused while another transaction has locked one. */
+		IndexLocks::wait_for_all(assignments.table(), deadline).release();
 		lock_placement_on(server, room, deadline);
 
 		Change change =

@@ -35,8 +35,6 @@ wait_for_row(Assignments *assignments, ItemPointer tid, const RoomKey &room, Dea
 	wait_or_report(
 		deadline, [assignments, tid, &change] { change = assignments->lock_row(tid); },
 		[&room] { raise_timeout(room); });
-	/* The change that follows may have been refused because of an index, not of the row. */
-	IndexLocks::wait_for_all(assignments->table(), deadline).release();
 	return change;
 }
 

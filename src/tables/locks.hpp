@@ -21,8 +21,8 @@ Assignments open_assignments(LOCKMODE mode, Deadline deadline);
 Insertion prepare_insertion(const Assignments &assignments, Deadline deadline);
 
 /*
- * Waits until this transaction has locked the row, see Assignments::lock_row(), and no other holds
- * a lock on an index that would refuse a change of it. Raises 55P03 at the deadline.
+ * Waits until this transaction has locked the row; see Assignments::lock_row(). Raises 55P03 at the
+ * deadline.
  */
 Assignments::Change wait_for_row(Assignments *assignments, ItemPointer tid, const RoomKey &room,
 								 Deadline deadline);

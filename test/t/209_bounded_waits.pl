@@ -142,6 +142,14 @@ for my $obstacle (sort keys %obstacles)
 	$other->quit;
 }
 
+# A room is released without a wait for an index, because that writes none.
+my $mover = session($node);
+$mover->query_safe("BEGIN; $obstacles{'another index is being moved'}");
+is($node->safe_psql('postgres', q(SELECT state FROM attempt('SELECT release_room(1)', '50ms', '15s'))), '',
+	'a room is released while another index is being moved');
+$mover->query_safe('ROLLBACK');
+$mover->quit;
+
 # A pool that has no rows yet, and is being written.
 my $other = session($node, 'unwritten');
 $other->query_safe(q(BEGIN; INSERT INTO balancer_servers (name) VALUES ('gxy1')));
