@@ -170,7 +170,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test demo test-matrix stress bench check-objects check-includes check-unused-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster demo test-matrix stress bench check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -180,12 +180,13 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 RUN_reference = doc/reference
 RUN_demo = examples/demo $(DEMO)
 RUN_test = test/run $(ONLY)
+RUN_test-cluster = test/run cluster $(ONLY)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
 RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
 
-test demo stress bench reference:
-	@test/prepare $(filter demo bench,$@)
+test test-cluster demo stress bench reference:
+	@test/prepare $(or $(filter demo bench,$@),$(patsubst test-%,%,$(filter test-cluster,$@)))
 	@echo 'building for '"$$($(PG_CONFIG) --version)"
 	@bash -o pipefail -c "$(MAKE) --no-print-directory $(JOBS) all | sed -un 's/.* \([^ ]*\.cpp\)\$$/  \1/p'"
 	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
@@ -295,6 +296,7 @@ help:
 	@echo '                      DEMO=new: in the place of an earlier one'
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
+	@echo 'make test-cluster     rooms over several primaries (PL/Proxy); needs more packages; ONLY=shards: files of test/cluster'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
 	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows;'
