@@ -22,12 +22,12 @@ type told struct {
 	ReconnectTo string `json:"reconnect_to"`
 }
 
-// startBridge builds examples/bridge and runs it on a database as a role. Returns its lines and its log, when it has
+// startBridge builds examples/go/cmd/bridge and runs it on a database as a role. Returns its lines and its log, when it has
 // logged something: that it listens, or why it does not.
 func startBridge(t *testing.T, name, role string, arguments ...string) (<-chan told, <-chan string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "bridge")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../examples/bridge").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", binary, "example.org/gxy_balancer/cmd/bridge").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	bridge := exec.Command(binary, arguments...)
@@ -90,7 +90,7 @@ func bridgeDatabase(t *testing.T, what string) (name, role string, maintenance, 
 	t.Helper()
 	name = fmt.Sprintf("gxy_balancer_go_%d_%s", os.Getpid(), what)
 	role = name
-	source, err := os.ReadFile("../../examples/bridge/main.go")
+	source, err := os.ReadFile("../../examples/go/cmd/bridge/main.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,7 @@
 //
 // It listens on the channel gxy_balancer and handles the event rooms_moved (doc/failover.md). Here each room is one line on
 // the standard output, or one HTTP POST to the URL that is the first argument; let tell() do what your clients listen to.
-// libpq's variables (PGHOST, PGDATABASE and so on) say where the database is. Build it with "go build" in this folder.
+// libpq's variables (PGHOST, PGDATABASE and so on) say where the database is. Build it with "go build ./cmd/bridge" in examples/go.
 // The role needs the extension's schema in its search_path, and
 //
 //	GRANT USAGE ON SCHEMA public TO bridge;

@@ -1,4 +1,4 @@
-module bridge
+module example.org/gxy_balancer
 
 go 1.19
 
