@@ -1,0 +1,90 @@
+// Package database connects to the primary of one or several PostgreSQL servers.
+package database
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// URLs is a flag that may be given several times: a connection string each.
+type URLs []string
+
+func (u *URLs) String() string { return strings.Join(*u, " ") }
+
+// Set adds a connection string.
+func (u *URLs) Set(url string) error {
+	*u = append(*u, url)
+	return nil
+}
+
+// primary is a driver.Connector: of several servers it takes the first that is not a standby.
+type primary []driver.Connector
+
+func (p primary) Driver() driver.Driver { return &pq.Driver{} }
+
+func (p primary) Connect(ctx context.Context) (connection driver.Conn, err error) {
+	var failures []string
+	for _, server := range p {
+		if connection, err = server.Connect(ctx); err == nil && len(p) > 1 {
+			err = notStandby(ctx, connection)
+		}
+		if err == nil {
+			return connection, nil
+		}
+		failures = append(failures, err.Error())
+	}
+	if len(p) == 1 {
+		return nil, err
+	}
+	return nil, fmt.Errorf("no primary: %s; %w", strings.Join(failures[:len(failures)-1], "; "), err)
+}
+
+// notStandby closes the connection if it returns an error.
+func notStandby(ctx context.Context, connection driver.Conn) error {
+	rows, err := connection.(driver.QueryerContext).QueryContext(ctx, "SELECT pg_is_in_recovery()", nil)
+	if err == nil {
+		values := make([]driver.Value, 1)
+		if err = rows.Next(values); err == nil && values[0] != false {
+			err = errors.New("it is a standby")
+		}
+		rows.Close()
+	}
+	if err != nil {
+		connection.Close()
+	}
+	return err
+}
+
+// Open returns a pool of at most so many connections to the first of the servers that is a primary. Without a
+// connection string libpq's variables (PGHOST and so on) say where it is.
+func Open(urls URLs, connections int) (*sql.DB, error) {
+	if len(urls) == 0 {
+		urls = URLs{""}
+	}
+	var servers primary
+	for _, url := range urls {
+		server, err := pq.NewConnector(url)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, server)
+	}
+	db := sql.OpenDB(servers)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxLifetime(5 * time.Minute)
+	return db, nil
+}
+
+// Reconnect drops the idle connections: after a failover they may lead to a server that is a standby now.
+func Reconnect(db *sql.DB, connections int) {
+	db.SetMaxIdleConns(-1)
+	db.SetMaxIdleConns(connections)
+}
