@@ -19,7 +19,9 @@ $node->append_conf('postgresql.conf', 'max_worker_processes = 1');
 $node->append_conf('postgresql.conf', "timezone = 'Asia/Jerusalem'\ngxy_balancer.failover_delay = '1h'\n");
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
+-- The service sends times with their zone. pgbench cannot, so its sessions are at UTC.
 CREATE ROLE gxydb_api LOGIN;
+ALTER ROLE gxydb_api SET timezone = 'UTC';
 GRANT CREATE ON SCHEMA public TO gxydb_api;
 SET ROLE gxydb_api;
 CREATE TABLE room_server_assignments (
@@ -31,7 +33,8 @@ CREATE TABLE room_server_assignments (
 );
 CREATE INDEX room_server_assignments_last_used_at_idx ON room_server_assignments (last_used_at);
 INSERT INTO room_server_assignments VALUES ('2171', 'gxy5', '', '2026-01-02 03:04:05', '2026-01-02 03:04:06'),
-	('2172', 'gxy6', 'IL', '2026-01-02 03:04:05', '2026-01-02 03:04:06');
+	('2172', 'gxy6', 'IL', '2026-01-02 03:04:05', '2026-01-02 03:04:06'),
+	('2173', 'gxy7', 'pinned', '2026-01-02 03:04:05', '2026-01-02 03:04:06');
 INSERT INTO room_server_assignments
 	SELECT i, 'gxy' || 1 + i % 12, NULL, now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC' FROM generate_series(1, 500) i;
 SQL
@@ -103,24 +106,40 @@ sub play_beside_the_service
 	return $complaints;
 }
 
+# A room on a server that the statements do not put into the pool would be moved.
+$node->safe_psql('postgres', q(INSERT INTO room_server_assignments VALUES ('999', 'gxy20')));
+($out, $state, $err) = attempt($node, $there);
+is($state, '55000', 'a room on a server outside of the pool ends it');
+like($err, qr/rooms are on servers that are not in the pool\nDETAIL:  gxy20/, 'and names the server');
+is($node->safe_psql('postgres', $table), $as_made, 'nothing has changed');
+$node->safe_psql('postgres', q(DELETE FROM room_server_assignments WHERE room_id = '999'));
+
 is(play_beside_the_service($there), '', 'no call fails meanwhile');
-is($node->safe_psql('postgres', q(SELECT room_id, gateway_name, region, assigned_at AT TIME ZONE 'UTC', last_used_at AT TIME ZONE 'UTC'
-	FROM room_server_assignments WHERE room_id IN ('2171', '2172') ORDER BY 1)),
-	"2171|gxy5||2026-01-02 03:04:05|2026-01-02 03:04:06\n2172|gxy6|IL|2026-01-02 03:04:05|2026-01-02 03:04:06",
-	'the rooms are there, old times read as UTC');
+is($node->safe_psql('postgres', q(SELECT room_id, gateway_name, region, assigned_at AT TIME ZONE 'UTC'
+	FROM room_server_assignments WHERE room_id IN ('2171', '2172', '2173') ORDER BY 1)),
+	"2171|gxy5||2026-01-02 03:04:05\n2172|gxy6|IL|2026-01-02 03:04:05\n2173|gxy7||2026-01-02 03:04:05",
+	'the rooms are there, old times read as UTC, regions only where they are some');
+is($node->safe_psql('postgres', q(SELECT clean_inactive_assignments())), 0, 'and none is freed before the sessions are attached');
 is($node->safe_psql('postgres', q(SELECT to_regclass('old_assignments') IS NULL)), 't', 'the old table is gone');
 is($node->safe_psql('postgres', q(SELECT conname FROM pg_constraint WHERE conrelid = 'room_server_assignments'::regclass AND contype = 'p')),
 	'room_server_assignments_pkey', 'ON CONFLICT ON CONSTRAINT finds the key by the name it had');
 is($node->safe_psql('postgres', q(SELECT get_or_assign_server(2171))), 'gxy5', 'rooms stay where they are');
 is($node->safe_psql('postgres', q(SELECT count(*) FROM room_server_assignments WHERE room_id::int <= 500
 	AND gateway_name <> 'gxy' || 1 + room_id::int % 12)), 0, 'so do all others');
-is($node->safe_psql('postgres', q(SELECT count(*) FROM balancer_servers)), 12, 'the pool is written');
+is($node->safe_psql('postgres', q(SELECT string_agg(pool || ' ' || n, ', ' ORDER BY pool) FROM
+	(SELECT pool, count(*) AS n FROM balancer_servers GROUP BY 1) pools)), 'primary 12, standby 2', 'the pool is written');
 ($out, $state) = attempt($node, 'SET ROLE gxydb_api; DELETE FROM room_server_assignments');
 is($state, '42501', 'the old cleanup frees no room');
+for my $failover ("gateway_name = 'gxy13', last_used_at = now() WHERE gateway_name = 'gxy5'",
+	"gateway_name = 'gxy1', last_used_at = now() WHERE room_id = '2171' AND gateway_name = 'gxy5'")
+{
+	($out, $state) = attempt($node, "SET ROLE gxydb_api; UPDATE room_server_assignments SET $failover");
+	is($state, '42501', "the old failover moves no room: $failover");
+}
 
 # The older version's statements, as its role, beside the functions.
 $node->safe_psql('postgres', 'TRUNCATE room_server_assignments');
-$node->safe_psql('postgres', 'GRANT DELETE, TRUNCATE ON room_server_assignments TO gxydb_api');
+$node->safe_psql('postgres', 'GRANT UPDATE, DELETE, TRUNCATE ON room_server_assignments TO gxydb_api');
 sub app
 {
 	my ($sql) = @_;

@@ -102,7 +102,11 @@ is(migrate('1_live_sessions_index.up.sql', 'other'), '42P07', 'an interrupted in
 is(migrate('1_live_sessions_index.down.sql', 'other'), '', 'down');
 is(migrate('1_live_sessions_index.up.sql', 'other'), '', 'and up');
 is(index_definition('other'), $narrow, 'it is valid');
+is($node->safe_psql('other', q(SET ROLE api; SELECT server_heartbeat('gxy1'))), 'f', 'and report servers');
+$node->safe_psql('other', q(UPDATE room_server_assignments SET last_used_at = now() - interval '80 seconds'));
 is(migrate('3_balancer_views.down.sql', 'other', %names), '', 'the views, down');
+is($node->safe_psql('other', q(SELECT count(*) FROM room_server_assignments WHERE last_used_at > now() - interval '60 seconds')), 1,
+	'every room has a whole lease');
 is($node->safe_psql('other', q(SELECT count(*), to_regclass('live_sessions'), to_regclass('assignable_rooms') FROM balancer_sources)),
 	'0||', 'nothing of them is left');
 is($node->safe_psql('other', q(SELECT has_function_privilege('api', 'get_or_assign_server(text, text, int)', 'EXECUTE'))), 'f',

@@ -54,7 +54,10 @@ COMMENT ON VIEW public.assignable_rooms IS 'rooms in service, as gxy_balancer re
 SELECT public.attach_sessions('public.live_sessions');
 SELECT public.attach_rooms('public.assignable_rooms');
 
-/* What the API calls, and the table it lists. It needs nothing on the views. */
+/*
+ * What the API calls: for rooms, and for the health of the servers that it hears of. And the table that it lists. It
+ * needs nothing on the views.
+ */
 GRANT USAGE ON SCHEMA public TO gxydb_api;
 GRANT EXECUTE ON FUNCTION
 	public.get_or_assign_server(text, text, int),
@@ -62,6 +65,7 @@ GRANT EXECUTE ON FUNCTION
 	public.touch_room(text, int),
 	public.touch_room(bigint, int),
 	public.room_server(text),
-	public.room_server(bigint)
+	public.room_server(bigint),
+	public.server_heartbeat(text, boolean, real)
 TO gxydb_api;
 GRANT SELECT ON public.room_server_assignments TO gxydb_api;
