@@ -293,6 +293,17 @@ func TestBytesWithCast(t *testing.T) {
 	}
 }
 
+// TestJSONAsBytes: with binary_parameters=yes a []byte is no jsonb any more. An application that passes one, as gxydb-api
+// does with each session, cannot use it.
+func TestJSONAsBytes(t *testing.T) {
+	for name, mode := range modes {
+		answer, err := ask(open(t, mode), "SELECT $1::jsonb->>'a'", []byte(`{"a": "b"}`))
+		if fails := mode != ""; fails != (err != nil) || !fails && answer != "b" {
+			t.Errorf("%s: %q, %v", name, answer, err)
+		}
+	}
+}
+
 // TestPrepared: a statement prepared once and used by many goroutines. database/sql prepares it on
 // many connections.
 func TestPrepared(t *testing.T) {
