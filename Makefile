@@ -170,7 +170,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster demo test-matrix stress bench check-objects check-includes check-unused-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster demo demo-janus test-matrix stress bench check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -179,14 +179,15 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 # In a second make: pg_config may exist only after test/prepare.
 RUN_reference = doc/reference
 RUN_demo = examples/demo $(DEMO)
+RUN_demo-janus = examples/janus/demo $(DEMO)
 RUN_test = test/run $(ONLY)
 RUN_test-cluster = test/run cluster $(ONLY)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
 RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
 
-test test-cluster demo stress bench reference:
-	@test/prepare $(or $(filter demo bench,$@),$(patsubst test-%,%,$(filter test-cluster,$@)))
+test test-cluster demo demo-janus stress bench reference:
+	@test/prepare $(or $(filter demo demo-janus bench,$@),$(patsubst test-%,%,$(filter test-cluster,$@)))
 	@echo 'building for '"$$($(PG_CONFIG) --version)"
 	@bash -o pipefail -c "$(MAKE) --no-print-directory $(JOBS) all | sed -un 's/.* \([^ ]*\.cpp\)\$$/  \1/p'"
 	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
@@ -294,6 +295,8 @@ help:
 	@echo 'make installcheck     SQL and isolation tests on a running server, also one in use (PGHOST, PGPORT, PGUSER)'
 	@echo 'make demo             a guided tour on a throwaway server (examples/demo); installs what the machine lacks;'
 	@echo '                      DEMO=new: in the place of an earlier one'
+	@echo 'make demo-janus       three real Janus servers, the API, a monitor, and clients: one server crashes, one hangs, one is'
+	@echo '                      drained; DEMO=keep: goes on until Ctrl-C'
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
 	@echo 'make test-cluster     rooms over several primaries (PL/Proxy); needs more packages; ONLY=shards: files of test/cluster'
