@@ -18,9 +18,9 @@
  * As a superuser, after migration 3; may be run again. The caller needs EXECUTE on room_server(text).
  */
 
-/* A user's most active session in each room: a second device is no second user. */
+/* One entry for each session: a user with two devices in a room is listed, and counted, twice, as by the service. */
 CREATE OR REPLACE VIEW public.room_users AS
-	SELECT DISTINCT ON (s.room_id, s.user_id) s.room_id, s.created_at, s.question, jsonb_build_object(
+	SELECT s.room_id, s.created_at, s.question, jsonb_build_object(
 		'id', u.accounts_id, 'display', coalesce(s.display, ''), 'email', coalesce(u.email, ''), 'group', r.name,
 		'ip', coalesce(host(s.ip_address), ''), 'janus', coalesce(g.name, ''), 'name', '', 'role', 'user',
 		'system', coalesce(s.user_agent, ''), 'username', coalesce(u.username, ''), 'room', s.room_id,
@@ -33,10 +33,9 @@ CREATE OR REPLACE VIEW public.room_users AS
 		CROSS JOIN (SELECT coalesce(nullif(current_setting('gxy_balancer.dead_session_timeout', true), ''), '90s')::interval
 			AS timeout) dead
 	WHERE s.removed_at IS NULL
-		AND (dead.timeout = '0' OR coalesce(s.updated_at, s.created_at) > now() - dead.timeout)
-	ORDER BY s.room_id, s.user_id, coalesce(s.updated_at, s.created_at) DESC, s.id DESC;
+		AND (dead.timeout = '0' OR coalesce(s.updated_at, s.created_at) > now() - dead.timeout);
 ALTER VIEW public.room_users OWNER TO gxydb_owner;
-COMMENT ON VIEW public.room_users IS 'users in rooms, as the service lists them';
+COMMENT ON VIEW public.room_users IS 'sessions in rooms, as the service lists their users';
 
 CREATE OR REPLACE VIEW public.room_answers AS
 	SELECT r.gateway_uid AS room_id, u.first_session_at, jsonb_build_object(
