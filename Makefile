@@ -42,6 +42,7 @@ REGRESS = \
 	recovery \
 	failovers \
 	console \
+	alerts \
 	room_sizes
 ISOLATION = \
 	app-delete \

@@ -517,11 +517,22 @@ COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign
 
 CREATE FUNCTION _server_loads(OUT server text, OUT state text, OUT pool text, OUT rooms bigint, OUT users bigint,
 		OUT connected bigint, OUT expected bigint, OUT load bigint, OUT capacity int, OUT cause text,
-		OUT measured numeric)
+		OUT measured numeric, OUT split_rooms bigint, OUT split_users bigint, OUT problem text,
+		OUT differs_since timestamptz, OUT recovering boolean, OUT wanted text, OUT health text,
+		OUT health_since timestamptz, OUT failover_to text, OUT failover_since timestamptz,
+		OUT failover_due timestamptz, OUT unmoved bigint, OUT priority int, OUT regions text)
 	RETURNS SETOF record
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_loads';
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 20 AS 'MODULE_PATHNAME', 'gxy_server_loads';
 REVOKE ALL ON FUNCTION _server_loads() FROM PUBLIC;
-COMMENT ON FUNCTION _server_loads() IS 'rows of balancer_load, counted now';
+COMMENT ON FUNCTION _server_loads() IS 'rows of balancer_load, counted now, and what balancer_now and balancer_alerts show besides';
+
+/* ROWS: with the default of 1000 the plan of balancer_alerts looks so expensive that it is compiled, which takes seconds. */
+CREATE FUNCTION _conditions(OUT default_pool boolean, OUT sessions text, OUT attached_rooms text, OUT rooms_problem text,
+		OUT counts_each_room boolean, OUT has_baseline boolean, OUT cleanup_interval interval, OUT is_sequential boolean)
+	RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'gxy_conditions';
+REVOKE ALL ON FUNCTION _conditions() FROM PUBLIC;
+COMMENT ON FUNCTION _conditions() IS 'what balancer_alerts looks at besides servers and the worker; reads one room of the attached rooms';
 
 CREATE FUNCTION _room_loads(OUT room_id text, OUT server text, OUT users bigint, OUT users_elsewhere bigint,
 		OUT expected_users int, OUT pinned text, OUT reason text, OUT assigned_at timestamptz,
@@ -591,7 +602,7 @@ CREATE FUNCTION _stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, O
 		interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamptz, OUT placed_by_cache
 		bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text)
 	RETURNS SETOF record
-	LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'gxy_stats';
+	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'gxy_stats';
 REVOKE ALL ON FUNCTION _stats() FROM PUBLIC;
 COMMENT ON FUNCTION _stats() IS 'the row of balancer_stats';
 
@@ -623,6 +634,187 @@ COMMENT ON COLUMN balancer_stats.placed_by_count IS 'rooms placed by a count of 
 COMMENT ON COLUMN balancer_stats.counted_because IS 'why the last room of placed_by_count was not placed by the load cache';
 COMMENT ON COLUMN balancer_stats.shared_memory IS 'why shared memory is missing, so that rooms are placed by counting; NULL: there is enough';
 
+/*
+ * One branch an alert, over one count of the servers. Only functions that end their waits read tables: a view that read
+ * them itself would wait for a lock without limit. Two servers with the same priority and regions are peers: the policy
+ * fills them evenly. The thresholds of imbalance lie above what rooms that grow and shrink do by themselves (doc/balance.md:
+ * the busiest server has up to 1.5 times the mean).
+ */
+SET LOCAL search_path = pg_catalog, pg_temp;
+CREATE VIEW @extschema@.balancer_alerts AS
+	WITH s AS MATERIALIZED (
+		SELECT l.*, row_number() OVER () AS rank, round(100.0 * l.load / l.capacity) AS percent, clock_timestamp() AS at,
+			l.pool IS NOT NULL AND l.state = 'online' AND l.pool <> 'reserved' AS is_usable,
+			l.pool = 'primary' AND l.state = 'online' AND NOT l.recovering AS takes_rooms
+		FROM @extschema@._server_loads() l
+	), c AS MATERIALIZED (
+		SELECT * FROM @extschema@._conditions()
+	), t AS MATERIALIZED (
+		SELECT * FROM @extschema@._stats()
+	), p AS MATERIALIZED (
+		SELECT count(s.pool) AS servers, count(*) FILTER (WHERE s.is_usable) AS usable,
+			count(*) FILTER (WHERE s.takes_rooms) AS takers,
+			coalesce(sum(s.rooms), 0) AS rooms, max(s.problem) AS problem,
+			coalesce(sum(greatest(s.capacity - s.load, 0)) FILTER (WHERE s.takes_rooms), 0) AS headroom
+		FROM s
+	), standbys AS MATERIALIZED (
+		SELECT s.*, f.since AS claimed_since,
+			s.state = 'online' AND s.rooms = 0 AND NOT s.recovering AND f.pending IS NOT TRUE AS is_free
+		FROM s LEFT JOIN (
+			SELECT o.failover_to, max(o.failover_since) AS since,
+				bool_or(o.failover_due > o.at OR o.unmoved IS NOT NULL) AS pending
+			FROM s o GROUP BY o.failover_to) f ON f.failover_to = s.server
+		WHERE s.pool = 'standby'
+	), peers AS MATERIALIZED (
+		SELECT s.priority, s.regions, 100.0 * sum(s.load) / sum(s.capacity) AS mean
+		FROM s WHERE s.takes_rooms GROUP BY s.priority, s.regions
+	), n AS MATERIALIZED (
+		/* as this session has to write them: with their schema if it is not in the search_path */
+		SELECT regexp_replace('@extschema@.set_server_state(text,text)'::regprocedure::text, '\([^()]*\)$', '') AS set_server_state,
+			regexp_replace('@extschema@.evacuate_server(text,text,int)'::regprocedure::text, '\([^()]*\)$', '') AS evacuate_server,
+			regexp_replace('@extschema@.rebalance(int,int,boolean)'::regprocedure::text, '\([^()]*\)$', '') AS rebalance,
+			regexp_replace('@extschema@.init_servers(text)'::regprocedure::text, '\([^()]*\)$', '') AS init_servers,
+			regexp_replace('@extschema@.clean_inactive_assignments(interval)'::regprocedure::text, '\([^()]*\)$', '') AS clean,
+			'@extschema@.balancer_servers'::regclass::text AS servers,
+			'@extschema@.balancer_rooms'::regclass::text AS rooms
+	), alerts (severity, alert, server, what, since, statement) AS (
+		SELECT 'critical', CASE s.health WHEN 'silent' THEN 'server_silent' ELSE 'server_unhealthy' END, s.server,
+			CASE s.health WHEN 'silent' THEN 'silent' ELSE 'reported unhealthy' END
+				|| CASE WHEN s.failover_due IS NULL THEN ''
+					ELSE '; ' || CASE WHEN s.failover_due > s.at
+							THEN format('in %s s its rooms (%s) go to ', ceil(extract(epoch FROM s.failover_due - s.at)), s.rooms)
+							ELSE 'its rooms go to ' END || coalesce(s.failover_to, 'all other servers') END,
+			s.health_since, format('SELECT %s(%L, ''offline'');', n.set_server_state, s.server)
+		FROM s, n WHERE s.health IS NOT NULL AND s.wanted = 'online'
+		UNION ALL
+		SELECT 'critical', 'rooms_stuck', s.server,
+			format('its rooms (%s) should have left it %s s ago: ', s.unmoved, floor(extract(epoch FROM s.at - s.failover_due)))
+				|| CASE WHEN p.usable = 0 THEN 'no other server is online'
+					WHEN s.problem IS NOT NULL THEN 'the attached sessions cannot be read'
+					WHEN t.worker IN ('idle', 'running') THEN 'the worker has not moved them'
+					ELSE 'worker: ' || t.worker END,
+			s.failover_due,
+			CASE WHEN p.usable > 0 AND s.problem IS NULL
+				THEN format('SELECT %s(%L, NULL, %s);', n.evacuate_server, s.server, s.unmoved) END
+		FROM s, n, p, t WHERE s.unmoved > 0 AND s.failover_due < s.at - interval '5 s'
+		UNION ALL
+		SELECT 'critical', 'pool_empty', NULL, 'the pool has no server, so new rooms fail: insert servers into balancer_servers', NULL,
+			(SELECT format('SELECT %s(%L);', n.init_servers, string_agg(s.server, ',' ORDER BY s.rank)) FROM s HAVING count(*) > 0)
+		FROM n, p WHERE p.servers = 0
+		UNION ALL
+		SELECT 'critical', 'no_usable_server', NULL, format('no server of the pool (%s) is online, so new rooms go to one that is not, or fail', p.servers),
+			NULL, (SELECT format('SELECT %s(%L, ''online'');', n.set_server_state, s.server)
+				FROM s WHERE s.wanted <> 'online' AND s.health IS NULL AND s.pool <> 'reserved'
+				ORDER BY s.state = 'offline', s.pool, s.rank LIMIT 1)
+		FROM n, p WHERE p.servers > 0 AND p.usable = 0
+		UNION ALL
+		SELECT 'critical', 'source_broken', NULL,
+			format('the attached sessions %s cannot be read, so new rooms fail and none is freed: %s', c.sessions, p.problem), NULL, NULL
+		FROM c, p WHERE p.problem IS NOT NULL
+		UNION ALL
+		SELECT 'critical', 'source_broken', NULL,
+			format('the attached rooms %s cannot be read, so new rooms fail: %s', c.attached_rooms, c.rooms_problem), NULL, NULL
+		FROM c WHERE c.rooms_problem IS NOT NULL
+		UNION ALL
+		SELECT 'critical', 'worker_absent', NULL,
+			format('%s: no room is freed or moved until max_worker_processes (%s) is raised and PostgreSQL restarted', t.worker, m.value),
+			NULL, format('ALTER SYSTEM SET max_worker_processes = %s;', m.value + 4)
+		FROM t, (SELECT current_setting('max_worker_processes')::int AS value) m
+		WHERE t.worker IN ('no launcher', 'no worker slot')
+		UNION ALL
+		SELECT 'warning', 'worker_behind', NULL, 'the last run failed, try again by hand: ' || coalesce(t.last_error, t.worker), t.last_run,
+			format('SELECT %s();', n.clean)
+		FROM t, n WHERE t.worker LIKE 'backing off%'
+		UNION ALL
+		SELECT 'warning', 'worker_behind', NULL,
+			format('a run was due %s s ago, and the worker is %s', floor(extract(epoch FROM clock_timestamp() - t.next_due)), t.worker),
+			t.next_due, format('SELECT %s();', n.clean)
+		FROM t, n, c
+		WHERE t.worker IN ('idle', 'running', 'starting')
+			AND t.next_due < clock_timestamp() - greatest(c.cleanup_interval, interval '10 s')
+		UNION ALL
+		SELECT 'warning', 'no_standby_left', NULL,
+			format('no standby (%s) is free, so the rooms of the next server that fails are spread', count(*)),
+			CASE WHEN bool_and(b.claimed_since IS NOT NULL OR b.health IS NOT NULL)
+				THEN max(greatest(b.claimed_since, CASE WHEN b.health IS NOT NULL THEN b.health_since END)) END,
+			coalesce(
+				min(format('SELECT %s(%L, NULL, %s);', n.evacuate_server, b.server, b.rooms))
+					FILTER (WHERE b.state = 'online' AND b.rooms > 0 AND p.takers > 0),
+				min(format('SELECT %s(%L, ''online'');', n.set_server_state, b.server))
+					FILTER (WHERE b.wanted <> 'online' AND b.health IS NULL))
+		FROM standbys b, n, p GROUP BY p.takers HAVING NOT bool_or(b.is_free)
+		UNION ALL
+		SELECT 'warning', 'server_over_capacity', s.server,
+			format('its load of %s is above its capacity of %s, %s', s.load, s.capacity,
+				CASE WHEN p.headroom > 0 THEN format('while others have room for %s', p.headroom) ELSE 'and no other server has room' END),
+			NULL,
+			CASE WHEN p.headroom > 0 THEN format('SELECT * FROM %s(20, 100, dry_run => false);', n.rebalance)
+				ELSE (SELECT format('UPDATE %s SET pool = ''primary'' WHERE name = %L;', n.servers, min(b.server))
+					FROM standbys b WHERE b.is_free HAVING count(*) > 0) END
+		FROM s, n, p WHERE s.load > s.capacity AND s.state <> 'offline'
+		UNION ALL
+		SELECT 'warning', 'imbalance', s.server,
+			format('it is at %s%% of its capacity, the mean of its peers is %s%%', s.percent, round(r.mean)), NULL,
+			format('SELECT * FROM %s(20, 100, dry_run => false);', n.rebalance)
+		FROM s JOIN peers r ON r.priority = s.priority AND r.regions IS NOT DISTINCT FROM s.regions, n, c
+		WHERE s.takes_rooms AND s.rooms > 1 AND s.percent >= r.mean + 25 AND s.percent >= 1.5 * r.mean AND NOT c.is_sequential
+		UNION ALL
+		SELECT 'warning', 'split_rooms', s.server,
+			format('rooms with users on other servers: %s of %s, such users: %s', s.split_rooms, s.rooms, s.split_users), NULL,
+			format('SELECT room_id, server, users, users_elsewhere FROM %s WHERE server = %L AND users_elsewhere > 0;', n.rooms, s.server)
+		FROM s, n WHERE s.split_rooms > 0
+		UNION ALL
+		SELECT 'warning', 'server_outside_pool', s.server,
+			format('it is not in the pool, and its rooms (%s) move to servers that are', s.rooms), NULL,
+			CASE WHEN c.default_pool THEN format('SELECT %s(); ', n.init_servers) ELSE '' END
+				|| format('INSERT INTO %s (name) VALUES (%L);', n.servers, s.server)
+		FROM s, n, c, p WHERE s.pool IS NULL AND s.rooms > 0 AND p.servers > 0
+		UNION ALL
+		SELECT 'warning', 'measured_differs', s.server,
+			format('it measures %s%% of its capacity and %s%% is counted: look at its capacity and sessions', round(s.measured), s.percent),
+			s.differs_since, NULL
+		FROM s WHERE s.differs_since IS NOT NULL
+		UNION ALL
+		SELECT 'warning', 'shared_memory_short', NULL,
+			format('rooms are placed by counting, which is slow: %s', t.shared_memory), NULL,
+			CASE WHEN t.shared_memory LIKE 'gxy_balancer.max_shared_memory %' THEN format(
+				'ALTER SYSTEM SET gxy_balancer.max_shared_memory = ''%s kB''; SELECT pg_reload_conf();',
+				2 * (SELECT g.setting::bigint FROM pg_settings g WHERE g.name = 'gxy_balancer.max_shared_memory')) END
+		FROM t WHERE t.shared_memory IS NOT NULL
+		UNION ALL
+		SELECT 'warning', 'default_pool', NULL,
+			format('the pool was never written, so rooms (%s) are on the servers of gxy_balancer.default_servers', p.rooms), NULL,
+			format('SELECT %s();', n.init_servers)
+		FROM n, p, c WHERE c.default_pool AND p.rooms > 0
+		UNION ALL
+		SELECT 'warning', 'load_cache_unused', NULL, 'the last new room was placed by counting: ' || t.counted_because, NULL, NULL
+		FROM t, c WHERE NOT c.counts_each_room AND NOT c.has_baseline AND t.counted_because LIKE 'no count by%'
+		UNION ALL
+		SELECT 'info', 'load_cache_unused', NULL, 'gxy_balancer.load_max_age is 0, so each new room costs a count of all rooms and sessions',
+			NULL, (SELECT CASE
+					WHEN g.source = 'database' THEN format('ALTER DATABASE %I RESET gxy_balancer.load_max_age;', current_database())
+					WHEN g.source = 'user' THEN format('ALTER ROLE %I RESET gxy_balancer.load_max_age;', session_user)
+					WHEN g.source = 'database user' THEN format('ALTER ROLE %I IN DATABASE %I RESET gxy_balancer.load_max_age;',
+						session_user, current_database())
+					WHEN g.source = 'configuration file'
+						THEN 'ALTER SYSTEM SET gxy_balancer.load_max_age = ''1s''; SELECT pg_reload_conf();'
+					ELSE 'RESET gxy_balancer.load_max_age;' END
+				FROM pg_settings g WHERE g.name = 'gxy_balancer.load_max_age')
+		FROM c WHERE c.counts_each_room
+	)
+	SELECT a.severity, a.alert, a.server, a.what, a.since, a.statement
+	FROM alerts a
+	ORDER BY array_position(ARRAY['critical', 'warning', 'info'], a.severity), a.alert, a.server;
+SET LOCAL search_path = @extschema@, pg_temp;
+REVOKE ALL ON balancer_alerts FROM PUBLIC;
+COMMENT ON VIEW balancer_alerts IS 'what needs an operator now, the worst first; no rows: nothing';
+COMMENT ON COLUMN balancer_alerts.severity IS 'critical: users are or may soon be without a server; warning: to be mended today; info: good to know';
+COMMENT ON COLUMN balancer_alerts.alert IS 'a key that does not change, by which doc/runbook.md is ordered';
+COMMENT ON COLUMN balancer_alerts.server IS 'the server; NULL: the whole pool';
+COMMENT ON COLUMN balancer_alerts.what IS 'what is the matter, with numbers';
+COMMENT ON COLUMN balancer_alerts.since IS 'since when; NULL: not known';
+COMMENT ON COLUMN balancer_alerts.statement IS 'what to type; NULL: nothing in SQL, what says where to look';
+
 CREATE FUNCTION _memory(OUT what text, OUT database text, OUT bytes bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_memory';
@@ -642,10 +834,10 @@ CREATE FUNCTION reset_balancer_stats() RETURNS void
 REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
-GRANT EXECUTE ON FUNCTION _server_loads(), _room_loads(), _stats(), _memory(), _check_load_cache(), what_if(text, text),
+GRANT EXECUTE ON FUNCTION _server_loads(), _conditions(), _room_loads(), _stats(), _memory(), _check_load_cache(), what_if(text, text),
 	what_if_added(text, int) TO pg_monitor;
 GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
-	balancer_rooms, balancer_stats, balancer_memory TO pg_monitor;
+	balancer_rooms, balancer_stats, balancer_memory, balancer_alerts TO pg_monitor;
 
 /* Registers this database with the launcher at commit; raises a NOTICE if there is no launcher. */
 CREATE FUNCTION _extension_created() RETURNS void

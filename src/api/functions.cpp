@@ -268,6 +268,13 @@ call_room_loads(FunctionCallInfo fcinfo)
 }
 
 Datum
+call_conditions(FunctionCallInfo fcinfo)
+{
+	report_conditions(fcinfo);
+	return Datum(0);
+}
+
+Datum
 call_stats(FunctionCallInfo fcinfo)
 {
 	report_stats(fcinfo);
@@ -351,6 +358,7 @@ extern "C"
 	SQL_FUNCTION(init_servers)
 	SQL_FUNCTION(server_loads)
 	SQL_FUNCTION(room_loads)
+	SQL_FUNCTION(conditions)
 	SQL_FUNCTION(stats)
 	SQL_FUNCTION(memory)
 	SQL_FUNCTION(reset_stats)

@@ -141,11 +141,9 @@ has_lasted(TimestampTz differs_since, TimestampTz now)
 }
 
 const char *
-with_difference(const char *cause, const Measurement &measurement, std::int64_t users,
-				std::int64_t load, std::int64_t capacity)
+with_difference(const char *cause, const Measurement &measurement, std::int64_t load,
+				std::int64_t capacity)
 {
-	if (!is_far_from_count(measurement, users, load, capacity))
-		return cause;
 	return psprintf("%s%smeasures %lld%%, counted %lld%%", cause, *cause != '\0' ? "; " : "",
 					static_cast<long long>(measurement.load / (full_measure / 100)),
 					static_cast<long long>(100 * load / capacity));

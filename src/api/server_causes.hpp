@@ -31,8 +31,8 @@ const char *cause_outside(const Pool &pool, int targets, bool loads_known);
 /* Whether a difference between measured and counted load, found then (0: none), is a fault. */
 bool has_lasted(TimestampTz differs_since, TimestampTz now);
 
-/* Adds the difference to a cause, if there still is one. users, load, capacity: users. */
-const char *with_difference(const char *cause, const Measurement &measurement, std::int64_t users,
-							std::int64_t load, std::int64_t capacity);
+/* Adds the difference to a cause. load, capacity: users. */
+const char *with_difference(const char *cause, const Measurement &measurement, std::int64_t load,
+							std::int64_t capacity);
 
 } // namespace gxy

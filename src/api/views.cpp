@@ -9,6 +9,7 @@
 #include "api/memory_view.hpp"
 #include "api/result_set.hpp"
 #include "api/server_causes.hpp"
+#include "application/room_reader.hpp"
 #include "application/session_index.hpp"
 #include "application/source_query.hpp"
 #include "application/source_reader.hpp"
@@ -27,6 +28,8 @@
 #include "shared/load_cache.hpp"
 #include "shared/load_delta.hpp"
 #include "shared/status.hpp"
+#include "tables/assignments.hpp"
+#include "tables/locks.hpp"
 
 namespace gxy
 {
@@ -40,6 +43,77 @@ percent_of(const Measurement &measurement)
 							NumericGetDatum(int64_to_numeric(full_measure / 100)));
 
 	return DirectFunctionCall2(numeric_round, percent, Int32GetDatum(1));
+}
+
+/* Adds the columns from rooms to load. known: the sessions can be read. */
+static void
+add_load(Row *row, const ServerLoad &load, const Rules &rules, bool known)
+{
+	row->add(load.rooms);
+	row->add_if(known, load.users);
+	row->add_if(known, load.connected);
+	row->add_if(known, load.expected);
+	row->add_if(known, load.load(rules));
+}
+
+/*
+ * Returns for each server how many rooms a failover that is due has not moved yet, whatever callers
+ * are answered; -1: no failover of it is due and pending.
+ */
+static const std::int64_t *
+count_unmoved(const Pool &pool, TimestampTz now, Deadline deadline)
+{
+	int count = pool.servers.count;
+	std::int64_t *unmoved =
+		static_cast<std::int64_t *>(palloc(sizeof(std::int64_t) * static_cast<Size>(count + 1)));
+	bool any = false;
+
+	for (int i = 0; i < count; i++)
+	{
+		const Failover &failover = pool.servers[i].failover;
+		bool due = failover.active && failover.pending && failover.counts(now, Viewpoint::worker);
+
+		unmoved[i] = due ? 0 : -1;
+		any = any || due;
+	}
+	if (!any)
+		return unmoved;
+
+	Assignments assignments = open_assignments(AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer) {
+		int server = pool.find(row.server);
+
+		if (server >= 0 && unmoved[server] >= 0)
+			unmoved[server]++;
+	});
+	UnregisterSnapshot(snapshot);
+	assignments.close();
+	return unmoved;
+}
+
+/* Adds the columns that only balancer_now and balancer_alerts show. in_pool: unmoved is known. */
+static void
+add_state(Row *row, const PoolServer &server, bool in_pool, const HealthTimes &times,
+		  std::int64_t unmoved, TimestampTz now)
+{
+	const Failover &failover = server.failover;
+	StringInfoData regions;
+
+	initStringInfo(&regions);
+	for (std::string_view region : server.regions)
+		appendStringInfo(&regions, "%s%s", regions.len > 0 ? "," : "", copy_of(region).data());
+	row->add(in_pool && server.recovery(now) != Recovery::none);
+	row->add(name_of(server.wanted));
+	row->add_optional(!in_pool || server.healthy ? "" : server.silent ? "silent" : "unhealthy");
+	row->add_if(in_pool && times.since != 0, TimestampTzGetDatum(times.since));
+	row->add_optional(failover.active ? failover.target : std::string_view());
+	row->add_if(failover.active, TimestampTzGetDatum(failover.declared_at));
+	row->add_if(failover.active, TimestampTzGetDatum(failover.due_at));
+	row->add_if(in_pool && unmoved >= 0, unmoved);
+	row->add(server.priority);
+	row->add_optional(regions.data);
 }
 
 void
@@ -58,18 +132,23 @@ report_server_loads(FunctionCallInfo fcinfo)
 		session_index =
 			SessionIndex::build(current.sessions, SessionColumns::with_servers, now, deadline);
 	});
-	const TimestampTz *differs_since;
-	const Measurement *measurements = read_measurements(current, deadline, &differs_since);
+	const HealthTimes *times;
+	const Measurement *measurements = read_measurements(current, deadline, &times);
+	const std::int64_t *unmoved = count_unmoved(current, now, deadline);
 	ServerLoads loads = count_now(current, session_index, rules, now, deadline, &shown);
 	int targets = count_targets(shown);
 	Row row(fcinfo);
 
+	loads.count_splits(shown, session_index);
 	for (int i : shown.in_order())
 	{
 		const PoolServer &server = shown.servers[i];
 		const ServerLoad &load = loads[i];
 		bool in_pool = i < current.servers.count;
 		bool measures = in_pool && is_fresh(measurements[i], now, measured_lifetime());
+		bool differs = !failure && measures && has_lasted(times[i].differs_since, now) &&
+					   is_far_from_count(measurements[i], load.users, load.load(rules),
+										 server.capacity_in_force());
 		const char *cause = in_pool ? cause_of(shown, i, targets, !failure, now)
 									: cause_outside(shown, targets, !failure);
 
@@ -80,23 +159,22 @@ report_server_loads(FunctionCallInfo fcinfo)
 
 		if (more != nullptr)
 			cause = psprintf("%s%s%s", cause, *cause != '\0' ? "; " : "", more);
-		if (!failure && measures && has_lasted(differs_since[i], now))
-			cause = with_difference(cause, measurements[i], load.users, load.load(rules),
+		if (differs)
+			cause = with_difference(cause, measurements[i], load.load(rules),
 									server.capacity_in_force());
 		row.add(server.name);
 		row.add(!failure && is_drained(server, load) ? "drained" : name_of(server.state));
 		row.add_optional(in_pool ? name_of(server.pool) : "");
-		row.add(load.rooms);
-		row.add_if(!failure, load.users);
-		row.add_if(!failure, load.connected);
-		row.add_if(!failure, load.expected);
-		row.add_if(!failure, load.load(rules));
+		add_load(&row, load, rules, !failure);
 		row.add_if(in_pool, server.capacity_in_force());
 		row.add_optional(cause);
-		if (measures)
-			row.add(percent_of(measurements[i]));
-		else
-			row.add_null();
+		row.add_if(measures, measures ? percent_of(measurements[i]) : Datum(0));
+		row.add_if(!failure, load.split_rooms);
+		row.add_if(!failure, load.split_users);
+		row.add_optional(failure ? in_brief(*failure) : "");
+		row.add_if(differs, differs ? TimestampTzGetDatum(times[i].differs_since) : Datum(0));
+		add_state(&row, server, in_pool, in_pool ? times[i] : HealthTimes(),
+				  in_pool ? unmoved[i] : -1, now);
 		row.put();
 	}
 }
@@ -174,6 +252,54 @@ in_words(CountReason reason)
 			return "no count by these settings was ready";
 	}
 	return "";
+}
+
+/* Returns whether the load cache has a count to place new rooms by; true if that is unknown. */
+static bool
+has_baseline(const Pool &pool, TimestampTz now)
+{
+	std::optional<PoolLoadCache> cache = load_cache_for(pool, current_rules(), now);
+	TimestampTz counted_at;
+
+	if (!cache)
+		return true;
+
+	Load *loads =
+		static_cast<Load *>(palloc(sizeof(Load) * static_cast<Size>(pool.servers.count + 1)));
+
+	return read_loads(cache->cache, cache->key, cache->slots, loads, pool.servers.count,
+					  &counted_at);
+}
+
+void
+report_conditions(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Deadline deadline = Deadline::of_call_starting_now();
+	const Pool &current = pool(deadline);
+	Interval *interval = static_cast<Interval *>(palloc0(sizeof(Interval)));
+	std::optional<ReadFailure> failure = try_reading([&] {
+		RoomKey any;
+
+		any.set(std::int64_t(0));
+		if (current.rooms.exists())
+			(void) look_up_room(current.rooms, any, deadline);
+	});
+
+	InitMaterializedSRF(fcinfo, 0);
+
+	Row row(fcinfo);
+
+	interval->time = microseconds(setting::cleanup_interval);
+	row.add(current.is_default);
+	row.add_optional(current.sessions.exists() ? name_of(current.sessions) : "");
+	row.add_optional(current.rooms.exists() ? name_of(current.rooms) : "");
+	row.add_optional(failure ? in_brief(*failure) : "");
+	row.add(setting::load_max_age == 0);
+	row.add(has_baseline(current, now));
+	row.add(PointerGetDatum(interval));
+	row.add(current_rules().strategy == Strategy::sequential);
+	row.put();
 }
 
 void

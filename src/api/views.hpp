@@ -1,5 +1,5 @@
 /*
- * views.hpp: the rows of balancer_load, balancer_stats and _check_load_cache().
+ * views.hpp: the rows of balancer_load, balancer_stats, _conditions() and _check_load_cache().
  *
  * Read-only. Lock room_server_assignments and the attached relations ACCESS SHARE.
  */
@@ -14,6 +14,8 @@ namespace gxy
 void report_server_loads(FunctionCallInfo fcinfo);
 /* Compares the load cache with a new count; no rows if there is no load cache. */
 void report_load_cache(FunctionCallInfo fcinfo);
+/* The conditions besides those of one server that balancer_alerts looks at. */
+void report_conditions(FunctionCallInfo fcinfo);
 void report_stats(FunctionCallInfo fcinfo);
 
 } // namespace gxy

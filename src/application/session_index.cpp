@@ -209,24 +209,33 @@ SessionIndex::users_in(std::uint64_t room) const
 	return number != none ? tables->rooms[number].users : 0;
 }
 
-/* Calls visit(const Session &) for each stored session of a room. */
+/* Calls visit(const Session &) for each stored session of a room, by its number or none. */
 template <typename F>
 static void
-for_each_session(const SessionIndexTables *tables, std::string_view room, F visit)
+for_each_session(const SessionIndexTables *tables, int room, F visit)
 {
-	int number = tables != nullptr ? tables->room_numbers.find(name_hash(room)) : none;
-
-	if (number == none)
+	if (room == none)
 		return;
-	for (int i = tables->rooms[number].first_session; i != none;
-		 i = tables->sessions[i].next_of_room)
+	for (int i = tables->rooms[room].first_session; i != none; i = tables->sessions[i].next_of_room)
 		visit(tables->sessions[i]);
+}
+
+static int
+number_of(const SessionIndexTables *tables, std::string_view room)
+{
+	return tables != nullptr ? tables->room_numbers.find(name_hash(room)) : none;
 }
 
 std::int64_t
 SessionIndex::users_elsewhere(std::string_view room, std::string_view server) const
 {
-	int here = is_attached ? tables->gateway_numbers.find(server) : none;
+	return users_elsewhere(number_of(tables, room),
+						   is_attached ? tables->gateway_numbers.find(server) : none);
+}
+
+std::int64_t
+SessionIndex::users_elsewhere(int room, int here) const
+{
 	std::int64_t users = 0;
 	auto elsewhere = [here](const Session &session) {
 		return session.gateway != none && session.gateway != here;
@@ -249,7 +258,7 @@ SessionIndex::sessions_naming(std::string_view room, std::string_view server) co
 	int here = is_attached ? tables->gateway_numbers.find(server) : none;
 	std::int64_t sessions = 0;
 
-	for_each_session(tables, room, [&sessions, here](const Session &session) {
+	for_each_session(tables, number_of(tables, room), [&sessions, here](const Session &session) {
 		if (session.gateway != none && session.gateway == here)
 			sessions += session.sessions;
 	});

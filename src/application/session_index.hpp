@@ -94,6 +94,8 @@ public:
 
 	/* Returns how many of them have a session that names another server than the given one. */
 	std::int64_t users_elsewhere(std::string_view room, std::string_view server) const;
+	/* The same by the number of the room, and by that of the server among the gateways, or none. */
+	std::int64_t users_elsewhere(int room, int gateway) const;
 
 	/* Returns the number of live sessions of a room that name the server. */
 	std::int64_t sessions_naming(std::string_view room, std::string_view server) const;

@@ -116,14 +116,14 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 {
 	const SessionIndexTables *tables = session_index.details();
 	int servers = pool.servers.count;
-	int *server_of_room = nullptr;
+	int *servers_of_rooms = nullptr;
 	int *server_of_gateway = nullptr;
 
 	loads = static_cast<ServerLoad *>(palloc0(sizeof(ServerLoad) * std::max(servers, 1)));
 	if (tables != nullptr)
 	{
-		server_of_room = static_cast<int *>(palloc(sizeof(int) * (tables->rooms.count + 1)));
-		std::fill_n(server_of_room, tables->rooms.count, UserCount::unassigned);
+		servers_of_rooms = static_cast<int *>(palloc(sizeof(int) * (tables->rooms.count + 1)));
+		std::fill_n(servers_of_rooms, tables->rooms.count, UserCount::unassigned);
 		server_of_gateway = static_cast<int *>(palloc(sizeof(int) * (tables->gateways.count + 1)));
 		for (int i = 0; i < tables->gateways.count; i++)
 			server_of_gateway[i] = pool.find(tables->gateways[i]);
@@ -135,7 +135,7 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 		int room = tables != nullptr ? tables->room_numbers.find(name_hash(row.room)) : none;
 
 		if (room != none)
-			server_of_room[room] = server;
+			servers_of_rooms[room] = server;
 		if (server == none)
 			return;
 
@@ -146,9 +146,10 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 		if (tables == nullptr)
 			loads[server].users += use.active;
 	});
+	server_of_room = servers_of_rooms;
 	if (tables != nullptr)
 	{
-		UserCount users(tables, server_of_room, server_of_gateway, std::max(servers, 1), loads);
+		UserCount users(tables, servers_of_rooms, server_of_gateway, std::max(servers, 1), loads);
 
 		users.run();
 		has_unassigned = users.found_unassigned();
@@ -157,8 +158,33 @@ ServerLoads::count_with(const Pool &pool, const SessionIndex &session_index, con
 	if (tables == nullptr || !for_cache)
 		return;
 	for (int room = 0; room < tables->rooms.count; room++)
-		if (server_of_room[room] == UserCount::unassigned)
+		if (servers_of_rooms[room] == UserCount::unassigned)
 			unassigned_rooms.push(tables->rooms[room].hash);
+}
+
+void
+ServerLoads::count_splits(const Pool &pool, const SessionIndex &session_index)
+{
+	const SessionIndexTables *tables = session_index.details();
+
+	if (tables == nullptr)
+		return;
+
+	Array<int> gateways;
+
+	for (const PoolServer &server : pool.servers)
+		gateways.push(tables->gateway_numbers.find(server.name));
+	for (int room = 0; room < tables->rooms.count; room++)
+	{
+		int server = server_of_room[room];
+		std::int64_t users =
+			server >= 0 ? session_index.users_elsewhere(room, gateways[server]) : 0;
+
+		if (users == 0)
+			continue;
+		loads[server].split_rooms++;
+		loads[server].split_users += users;
+	}
 }
 
 ServerLoads

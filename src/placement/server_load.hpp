@@ -29,6 +29,9 @@ struct ServerLoad
 	std::int64_t connected = 0; /* distinct users in sessions that name it */
 	/* users expected in its rooms in addition to those who are there */
 	std::int64_t expected = 0;
+	/* Rooms with users whose sessions name another server, and these users; see count_splits(). */
+	std::int64_t split_rooms = 0;
+	std::int64_t split_users = 0;
 
 	std::int64_t load(const Rules &rules) const;
 };
@@ -73,6 +76,9 @@ public:
 	/* Fills in what the policy compares; servers are in the pool's order. */
 	void fill_in(Server *servers, int count, const Rules &rules) const;
 
+	/* Counts the split rooms by the index that the loads were counted with. */
+	void count_splits(const Pool &pool, const SessionIndex &session_index);
+
 	/* Adds a room that was placed after the count. */
 	void add(int server, std::int64_t room_load)
 	{
@@ -86,6 +92,8 @@ private:
 					TimestampTz now, bool for_cache, S scan);
 
 	ServerLoad *loads = nullptr;
+	/* by number of a room in the session index; nullptr: no sessions are attached */
+	const int *server_of_room = nullptr;
 	/* there are sessions without a room, or of rooms without an assignment */
 	bool has_unassigned = false;
 	bool without_servers = false;		   /* the index lacks the servers that sessions name */

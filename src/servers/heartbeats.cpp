@@ -54,11 +54,11 @@ read_reports(const Pool &pool, Deadline deadline)
 }
 
 const Measurement *
-read_measurements(const Pool &pool, Deadline deadline, const TimestampTz **differs_since)
+read_measurements(const Pool &pool, Deadline deadline, const HealthTimes **times)
 {
 	Size count = static_cast<Size>(pool.servers.count + 1);
 	Measurement *read = static_cast<Measurement *>(palloc0(sizeof(Measurement) * count));
-	TimestampTz *differs = static_cast<TimestampTz *>(palloc0(sizeof(TimestampTz) * count));
+	HealthTimes *read_times = static_cast<HealthTimes *>(palloc0(sizeof(HealthTimes) * count));
 	Oid table = lock_table(&Relations::health, AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
@@ -67,13 +67,16 @@ read_measurements(const Pool &pool, Deadline deadline, const TimestampTz **diffe
 		std::optional<float> load = row.real(health_load);
 		std::optional<TimestampTz> since = row.time(health_load_at);
 
-		if (at < 0 || !load || !since)
+		if (at < 0)
+			return;
+		read_times[at].since = row.time(health_since).value_or(0);
+		if (!load || !since)
 			return;
 		read[at] = {.load = in_millionths(*load), .at = *since};
-		differs[at] = row.time(health_differs_since).value_or(0);
+		read_times[at].differs_since = row.time(health_differs_since).value_or(0);
 	});
-	if (differs_since != nullptr)
-		*differs_since = differs;
+	if (times != nullptr)
+		*times = read_times;
 	UnregisterSnapshot(snapshot);
 	/* A standby has only the rows. */
 	LoadCache *cache = RecoveryInProgress() || has_other_layout() ? nullptr : load_cache();

@@ -33,12 +33,19 @@ HeartbeatReports read_reports(const Pool &pool, Deadline deadline);
  */
 const bool *silent_servers(const Pool &pool, TimestampTz now, Deadline deadline);
 
+/* Times of a server in balancer_health. */
+struct HealthTimes
+{
+	TimestampTz since = 0; /* it has been healthy, or not; 0: it has never been reported */
+	/* the worker has found its measured load to be far from what is counted; 0: it is not */
+	TimestampTz differs_since = 0;
+};
+
 /*
  * Returns for each server of the pool its newest measurement: from its row, or from shared memory
- * if that has a newer one. palloc'd, like *differs_since: since when the worker has found it to be
- * far from what is counted; 0: it is not.
+ * if that has a newer one. palloc'd, like *times.
  */
 const Measurement *read_measurements(const Pool &pool, Deadline deadline,
-									 const TimestampTz **differs_since = nullptr);
+									 const HealthTimes **times = nullptr);
 
 } // namespace gxy

@@ -88,7 +88,8 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, '
 		|| 'last_error text, next_due timestamp with time zone, '
 		|| 'placed_by_cache bigint, placed_by_count bigint, counted_because text, shared_memory text'),
-	('balancer_memory', 'v', 'what text, database text, bytes bigint');
+	('balancer_memory', 'v', 'what text, database text, bytes bigint'),
+	('balancer_alerts', 'v', 'severity text, alert text, server text, what text, since timestamp with time zone, statement text');
 
 CREATE TEMPORARY TABLE keys (relation, columns) AS VALUES
 	('room_server_assignments', '{room_id}'::name[]), ('balancer_servers', '{name}'), ('balancer_pins', '{room_id}'),

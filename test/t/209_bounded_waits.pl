@@ -70,7 +70,8 @@ my @calls = (
 	q(SELECT what_if('gxy1', 'offline')), q(SELECT what_if('gxy1', 'draining')), q(SELECT what_if_added('gxy99', 100)),
 	q(SELECT rebalance(NULL, NULL)), q(SELECT rebalance(NULL, NULL, false)),
 	q(SELECT explain_assignment(1)), q(SELECT explain_assignment('new')), q(SELECT reset_balancer_stats()),
-	q(TABLE balancer_load), q(TABLE balancer_rooms), q(TABLE balancer_stats), q(TABLE balancer_memory));
+	q(TABLE balancer_load), q(TABLE balancer_rooms), q(TABLE balancer_stats), q(TABLE balancer_memory),
+	q(TABLE balancer_alerts));
 
 # Locks besides those on whole tables.
 my %rows = (
