@@ -69,7 +69,7 @@ func Wrap(ctx context.Context, cause error) error {
 	if cause == nil || errors.As(cause, &already) {
 		return cause
 	}
-	e := &Error{Code: code(cause), Hint: hint(cause), Cause: cause}
+	e := &Error{Code: code(cause), Hint: field(cause, "Hint"), Cause: cause}
 	e.Kind = kinds[e.Code]
 	if ctx.Err() != nil && (e.Code == "" || e.Code == "57014") {
 		e.Kind = ctx.Err()
@@ -86,8 +86,8 @@ func code(err error) string {
 	return ""
 }
 
-// hint returns the field Hint, which the errors of lib/pq and of pgx have.
-func hint(err error) string {
+// field returns a field of the server's answer (Hint, Severity), which the errors of lib/pq and of pgx have by that name.
+func field(err error, name string) string {
 	var failure interface{ SQLState() string }
 	if !errors.As(err, &failure) {
 		return ""
@@ -96,8 +96,8 @@ func hint(err error) string {
 	if value.Kind() != reflect.Struct {
 		return ""
 	}
-	if field := value.FieldByName("Hint"); field.IsValid() && field.Kind() == reflect.String {
-		return field.String()
+	if found := value.FieldByName(name); found.IsValid() && found.Kind() == reflect.String {
+		return found.String()
 	}
 	return ""
 }
@@ -132,12 +132,17 @@ func connectionLost(err error) bool {
 	switch state := code(err); {
 	case state == "57P01" || state == "57P02": // the session was ended, the server shut down
 		return true
+	case state == "08P01": // of PostgreSQL a mistake of the driver, of pgbouncer, as FATAL, the loss of its own connection
+		return field(err, "Severity") == "FATAL"
 	case state != "":
-		return strings.HasPrefix(state, "08") && state != "08P01"
+		return strings.HasPrefix(state, "08")
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return false
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		return true
+	// What lib/pq makes of two messages in a row, which pgbouncer sends when the server ends a session.
+	case strings.Contains(err.Error(), "pq: unexpected message"):
 		return true
 	}
 	return errors.As(err, &network)
