@@ -270,6 +270,9 @@ func TestClientRepeats(t *testing.T) {
 		{stateError("40P01"), true, true},
 		{stateError("55P03"), true, true},
 		{stateError("57P03"), true, true},
+		{stateError("53300"), true, true},
+		{&fatalError{"FATAL", "55000"}, true, true},
+		{&fatalError{"ERROR", "55000"}, false, false},
 		{refused, true, true},
 		{fmt.Errorf("no primary: %w", refused), true, true},
 		{stateError("57P01"), true, false},
@@ -313,6 +316,9 @@ func TestClientRepeats(t *testing.T) {
 			if err := call(balancer.ForPgxTx[scriptedRow](s)); s.calls != 1 || !errors.Is(err, c.err) {
 				t.Errorf("%v in a transaction: %s was made %d times: %v", c.err, what, s.calls, err)
 			}
+		}
+		if unusable := errors.Is(balancer.Wrap(ctx, c.err), balancer.ErrSource); unusable != (c.err.Error() == "ERROR 55000") {
+			t.Errorf("%v is ErrSource: %v", c.err, unusable)
 		}
 		if temporary := balancer.Temporary(balancer.Wrap(ctx, c.err)); temporary != c.twice {
 			t.Errorf("%v is temporary: %v", c.err, temporary)

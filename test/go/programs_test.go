@@ -116,3 +116,10 @@ func waitUntil(t *testing.T, db *sql.DB, query string, arguments ...interface{})
 		}
 	}
 }
+
+// execute runs a program that ends by itself, and returns what it says.
+func execute(t *testing.T, name string, arguments ...string) (string, error) {
+	t.Helper()
+	out, err := exec.Command(build(t, name), arguments...).CombinedOutput()
+	return string(out), err
+}

@@ -22,13 +22,14 @@ var (
 	ErrFull          = errors.New("all servers are full")                           // 53400, with overflow = error
 	ErrTimeout       = errors.New("the call waited longer than assign_timeout")     // 55P03
 	ErrReadOnly      = errors.New("this needs the primary, or a read-write caller") // 25006
-	ErrInvalid       = errors.New("an argument is not valid")                       // 22004, 22023
+	ErrInvalid       = errors.New("an argument is not valid")                       // 22004, 22023, 22021, 22P05
 	ErrSource        = errors.New("an attached relation or the pool is not usable") // 55000
 )
 
 var kinds = map[string]error{
 	"P0002": ErrUnknownRoom, "42704": ErrUnknownServer, "53000": ErrNoServer, "53400": ErrFull, "55P03": ErrTimeout,
 	"25006": ErrReadOnly, "22004": ErrInvalid, "22023": ErrInvalid, "55000": ErrSource,
+	"22021": ErrInvalid, "22P05": ErrInvalid, // a zero byte, and what the database's encoding has not
 }
 
 // Error is what every method returns: the driver's error, with what it means.
@@ -70,7 +71,9 @@ func Wrap(ctx context.Context, cause error) error {
 		return cause
 	}
 	e := &Error{Code: code(cause), Hint: field(cause, "Hint"), Cause: cause}
-	e.Kind = kinds[e.Code]
+	if !refused(cause) {
+		e.Kind = kinds[e.Code]
+	}
 	if ctx.Err() != nil && (e.Code == "" || e.Code == "57014") {
 		e.Kind = ctx.Err()
 	}
@@ -111,12 +114,24 @@ func passes(err error) bool {
 	return false
 }
 
+// refused: the server did not take the connection: it starts or shuts down (57P03), has too many connections (53300), or
+// its database takes none (55000, which in a call has another meaning).
+func refused(err error) bool {
+	switch code(err) {
+	case "57P03", "53300":
+		return true
+	case "55000":
+		return field(err, "Severity") == "FATAL"
+	}
+	return false
+}
+
 // notSent: no connection was made, so the call cannot have been carried out.
 func notSent(err error) bool {
 	var dial *net.OpError
 	var safe interface{ SafeToRetry() bool } // an error of pgx
 	switch {
-	case code(err) == "57P03": // the server starts, or shuts down
+	case refused(err):
 		return true
 	case errors.As(err, &safe) && safe.SafeToRetry():
 		return true
