@@ -520,7 +520,7 @@ CREATE FUNCTION _server_loads(OUT server text, OUT state text, OUT pool text, OU
 		OUT measured numeric, OUT split_rooms bigint, OUT split_users bigint, OUT problem text,
 		OUT differs_since timestamptz, OUT recovering boolean, OUT wanted text, OUT health text,
 		OUT health_since timestamptz, OUT failover_to text, OUT failover_since timestamptz,
-		OUT failover_due timestamptz, OUT unmoved bigint, OUT priority int, OUT regions text)
+		OUT failover_due timestamptz, OUT unmoved bigint, OUT priority int, OUT regions text, OUT last_heartbeat timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 20 AS 'MODULE_PATHNAME', 'gxy_server_loads';
 REVOKE ALL ON FUNCTION _server_loads() FROM PUBLIC;
@@ -829,15 +829,156 @@ COMMENT ON COLUMN balancer_memory.what IS 'database: of one database; common: of
 COMMENT ON COLUMN balancer_memory.database IS 'the database';
 COMMENT ON COLUMN balancer_memory.bytes IS 'the size';
 
+CREATE FUNCTION _failover_count() RETURNS bigint
+	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_failover_count';
+REVOKE ALL ON FUNCTION _failover_count() FROM PUBLIC;
+COMMENT ON FUNCTION _failover_count() IS 'how many rows balancer_failovers has; waits for a lock on it at most gxy_balancer.assign_timeout';
+
+/*
+ * Metrics are float8, because exporters read nothing else without a cast; what is unknown is NaN, because some exporters take
+ * NULL for an error. A flag says why.
+ */
+SET LOCAL search_path = pg_catalog, pg_temp;
+CREATE VIEW @extschema@.balancer_server_metrics AS
+	WITH l AS MATERIALIZED (
+		SELECT * FROM @extschema@._server_loads()
+	)
+	SELECT l.server, l.state, coalesce(l.pool, 'none') AS pool,
+		l.rooms::float8 AS rooms,
+		coalesce(l.users::float8, 'NaN') AS users,
+		coalesce(l.connected::float8, 'NaN') AS connected,
+		coalesce(l.expected::float8, 'NaN') AS expected,
+		coalesce(l.load::float8, 'NaN') AS load,
+		coalesce(l.capacity::float8, 'NaN') AS capacity,
+		coalesce(l.load::float8 / l.capacity::float8, 'NaN') AS load_ratio,
+		coalesce(l.measured::float8 / 100.0::float8, 'NaN') AS measured_ratio,
+		coalesce(l.split_rooms::float8, 'NaN') AS split_rooms,
+		(l.state = 'online')::int::float8 AS online,
+		(l.pool IS NOT NULL AND l.wanted = 'online')::int::float8 AS wanted_online,
+		CASE WHEN l.pool IS NULL THEN 'NaN' ELSE (l.health IS NULL)::int::float8 END AS healthy,
+		coalesce(extract(epoch FROM clock_timestamp() - l.last_heartbeat)::float8, 'NaN') AS heartbeat_age_seconds,
+		(l.failover_since IS NOT NULL)::int::float8 AS failover_active,
+		(EXISTS (SELECT FROM l f WHERE f.failover_to = l.server))::int::float8 AS stands_in
+	FROM l;
+
+CREATE VIEW @extschema@.balancer_metrics AS
+	SELECT l.servers, l.servers_online, l.rooms, l.split_rooms, l.users, l.load, l.capacity, l.load_ratio, l.imbalance,
+		l.failovers_active, l.standbys_free,
+		@extschema@._failover_count()::float8 AS failovers_total,
+		l.sessions_readable, (c.rooms_problem IS NULL)::int::float8 AS rooms_readable,
+		coalesce(s.assigned_tier_0::float8, 'NaN') AS assigned_tier_0_total,
+		coalesce(s.assigned_tier_1::float8, 'NaN') AS assigned_tier_1_total,
+		coalesce(s.assigned_tier_2::float8, 'NaN') AS assigned_tier_2_total,
+		coalesce(s.assigned_tier_3::float8, 'NaN') AS assigned_tier_3_total,
+		coalesce(s.assigned_tier_4::float8, 'NaN') AS assigned_tier_4_total,
+		coalesce(s.assigned_tier_5::float8, 'NaN') AS assigned_tier_5_total,
+		coalesce(s.assigned_tier_6::float8, 'NaN') AS assigned_tier_6_total,
+		coalesce(s.sticky::float8, 'NaN') AS sticky_total,
+		coalesce(s.renewed::float8, 'NaN') AS renewed_total,
+		coalesce(s.moved::float8, 'NaN') AS moved_total,
+		coalesce(s.freed::float8, 'NaN') AS freed_total,
+		coalesce(s.refused::float8, 'NaN') AS refused_total,
+		coalesce(s.placed_by_cache::float8, 'NaN') AS placed_by_cache_total,
+		coalesce(s.placed_by_count::float8, 'NaN') AS placed_by_count_total,
+		(s.shared_memory IS NULL AND NOT c.counts_each_room)::int::float8 AS load_cache_in_use,
+		(s.shared_memory IS NOT NULL)::int::float8 AS shared_memory_short,
+		(s.worker IN ('idle', 'running', 'standby', 'starting'))::int::float8 AS worker_up,
+		CASE WHEN s.worker = 'standby' THEN 0::float8
+			ELSE coalesce(greatest(0::float8, extract(epoch FROM clock_timestamp() - s.next_due)::float8), 'NaN') END
+			AS worker_lag_seconds,
+		coalesce(extract(epoch FROM s.last_run_duration)::float8, 'NaN') AS worker_run_seconds,
+		(s.last_error IS NOT NULL)::int::float8 AS worker_failed
+	FROM @extschema@._stats() s CROSS JOIN @extschema@._conditions() c CROSS JOIN (
+		WITH p AS MATERIALIZED (
+			SELECT * FROM @extschema@._server_loads()
+		)
+		SELECT count(p.pool)::float8 AS servers,
+			count(*) FILTER (WHERE p.state = 'online')::float8 AS servers_online,
+			coalesce(sum(p.rooms)::float8, 0) AS rooms,
+			coalesce(sum(p.split_rooms)::float8, CASE WHEN count(*) = 0 THEN 0::float8 ELSE 'NaN' END) AS split_rooms,
+			coalesce(sum(p.users)::float8, CASE WHEN count(*) = 0 THEN 0::float8 ELSE 'NaN' END) AS users,
+			coalesce(sum(p.load)::float8, CASE WHEN count(*) = 0 THEN 0::float8 ELSE 'NaN' END) AS load,
+			coalesce(sum(p.capacity) FILTER (WHERE p.state = 'online')::float8, 0) AS capacity,
+			coalesce(sum(p.load) FILTER (WHERE p.state = 'online')::float8
+				/ sum(p.capacity) FILTER (WHERE p.state = 'online')::float8, 'NaN') AS load_ratio,
+			coalesce(max(p.load::float8 / p.capacity::float8) FILTER (WHERE p.state = 'online' AND p.pool = 'primary')
+				/ nullif(sum(p.load) FILTER (WHERE p.state = 'online' AND p.pool = 'primary')::float8
+					/ sum(p.capacity) FILTER (WHERE p.state = 'online' AND p.pool = 'primary')::float8, 0), 'NaN') AS imbalance,
+			count(p.failover_since)::float8 AS failovers_active,
+			count(*) FILTER (WHERE p.pool = 'standby' AND p.state = 'online' AND p.rooms = 0 AND NOT p.recovering
+				AND NOT EXISTS (SELECT FROM p f WHERE f.failover_to = p.server
+					AND (f.failover_due > clock_timestamp() OR f.unmoved IS NOT NULL)))::float8 AS standbys_free,
+			coalesce(bool_and(p.users IS NOT NULL), true)::int::float8 AS sessions_readable
+		FROM p) l;
+SET LOCAL search_path = @extschema@, pg_temp;
+
+REVOKE ALL ON balancer_server_metrics FROM PUBLIC;
+COMMENT ON VIEW balancer_server_metrics IS 'balancer_load as numbers for exporters, one row a server; NaN: unknown';
+COMMENT ON COLUMN balancer_server_metrics.server IS 'label: the server';
+COMMENT ON COLUMN balancer_server_metrics.state IS 'label: the state in force, as in balancer_load';
+COMMENT ON COLUMN balancer_server_metrics.pool IS 'label: primary, standby or reserved; none for a server that is not in the pool';
+COMMENT ON COLUMN balancer_server_metrics.rooms IS 'rooms assigned to it';
+COMMENT ON COLUMN balancer_server_metrics.users IS 'users in its rooms; NaN where the attached sessions cannot be read';
+COMMENT ON COLUMN balancer_server_metrics.connected IS 'users in sessions that name this server';
+COMMENT ON COLUMN balancer_server_metrics.expected IS 'users still expected in its rooms';
+COMMENT ON COLUMN balancer_server_metrics.load IS 'users, or what else gxy_balancer.load_metric compares';
+COMMENT ON COLUMN balancer_server_metrics.capacity IS 'users; NaN for a server that is not in the pool';
+COMMENT ON COLUMN balancer_server_metrics.load_ratio IS 'load / capacity, 1 is full';
+COMMENT ON COLUMN balancer_server_metrics.measured_ratio IS 'the share of its capacity that it measures, 1 is full; NaN: no fresh report';
+COMMENT ON COLUMN balancer_server_metrics.split_rooms IS 'its rooms of which a session names another server';
+COMMENT ON COLUMN balancer_server_metrics.online IS '1: the state in force is online; 0: not';
+COMMENT ON COLUMN balancer_server_metrics.wanted_online IS '1: the operator wants it online; 0: not, or it is not in the pool';
+COMMENT ON COLUMN balancer_server_metrics.healthy IS '1: no monitor says otherwise; 0: reported unhealthy, or silent; NaN: not in the pool';
+COMMENT ON COLUMN balancer_server_metrics.heartbeat_age_seconds IS 'seconds since its last heartbeat; NaN: never';
+COMMENT ON COLUMN balancer_server_metrics.failover_active IS '1: its rooms go elsewhere, or will when the failover is due; 0: not';
+COMMENT ON COLUMN balancer_server_metrics.stands_in IS '1: it is the standby of a failover that is active; 0: not';
+REVOKE ALL ON balancer_metrics FROM PUBLIC;
+COMMENT ON VIEW balancer_metrics IS 'the pool, the counters and the worker as numbers for exporters, in one row; NaN: unknown; columns that end in _total only grow, until they start again from 0';
+COMMENT ON COLUMN balancer_metrics.servers IS 'servers in the pool';
+COMMENT ON COLUMN balancer_metrics.servers_online IS 'servers whose state in force is online';
+COMMENT ON COLUMN balancer_metrics.rooms IS 'rooms that have a server';
+COMMENT ON COLUMN balancer_metrics.split_rooms IS 'rooms of which a session names another server';
+COMMENT ON COLUMN balancer_metrics.users IS 'users in rooms, summed over the servers; NaN where the attached sessions cannot be read';
+COMMENT ON COLUMN balancer_metrics.load IS 'users, or what else gxy_balancer.load_metric compares, of all servers';
+COMMENT ON COLUMN balancer_metrics.capacity IS 'users, of the servers that are online';
+COMMENT ON COLUMN balancer_metrics.load_ratio IS 'load / capacity of the servers that are online, 1 is full';
+COMMENT ON COLUMN balancer_metrics.imbalance IS 'load_ratio of the fullest primary server that is online, divided by that of all of them together; 1: all are equal; NaN: no load';
+COMMENT ON COLUMN balancer_metrics.failovers_active IS 'servers that have failed and have not come back';
+COMMENT ON COLUMN balancer_metrics.standbys_free IS 'standbys that could take the rooms of the next server that fails';
+COMMENT ON COLUMN balancer_metrics.failovers_total IS 'failovers declared: the rows of balancer_failovers';
+COMMENT ON COLUMN balancer_metrics.sessions_readable IS '1: the attached sessions can be read, or none are attached; 0: not, and what depends on them is NaN';
+COMMENT ON COLUMN balancer_metrics.rooms_readable IS '1: the attached rooms can be read, or none are attached; 0: not, and new rooms fail';
+COMMENT ON COLUMN balancer_metrics.assigned_tier_0_total IS 'rooms assigned by tier 0: where their sessions were, their pin or home';
+COMMENT ON COLUMN balancer_metrics.assigned_tier_1_total IS 'rooms assigned by tier 1: servers of a region that the room prefers';
+COMMENT ON COLUMN balancer_metrics.assigned_tier_2_total IS 'rooms assigned by tier 2: servers of every region';
+COMMENT ON COLUMN balancer_metrics.assigned_tier_3_total IS 'rooms assigned by tier 3: over capacity';
+COMMENT ON COLUMN balancer_metrics.assigned_tier_4_total IS 'rooms assigned by tier 4: other regions, standbys and servers that were recovering';
+COMMENT ON COLUMN balancer_metrics.assigned_tier_5_total IS 'rooms assigned by tier 5: draining servers';
+COMMENT ON COLUMN balancer_metrics.assigned_tier_6_total IS 'rooms assigned by tier 6: offline servers';
+COMMENT ON COLUMN balancer_metrics.sticky_total IS 'calls answered from an assignment that was there';
+COMMENT ON COLUMN balancer_metrics.renewed_total IS 'leases renewed';
+COMMENT ON COLUMN balancer_metrics.moved_total IS 'rooms moved';
+COMMENT ON COLUMN balancer_metrics.freed_total IS 'rooms freed by cleanups';
+COMMENT ON COLUMN balancer_metrics.refused_total IS 'calls that found no server and raised an error';
+COMMENT ON COLUMN balancer_metrics.placed_by_cache_total IS 'rooms placed by the load cache';
+COMMENT ON COLUMN balancer_metrics.placed_by_count_total IS 'rooms placed by a count of all rooms and sessions, which is slower';
+COMMENT ON COLUMN balancer_metrics.load_cache_in_use IS '1: the settings and the memory allow the load cache; 0: each new room is placed by a count';
+COMMENT ON COLUMN balancer_metrics.shared_memory_short IS '1: shared memory is missing, see balancer_stats.shared_memory; 0: not';
+COMMENT ON COLUMN balancer_metrics.worker_up IS '1: the background worker runs when it is due, or will after a promotion; 0: it cannot, or its last run has failed';
+COMMENT ON COLUMN balancer_metrics.worker_lag_seconds IS 'seconds that its next run is overdue; 0: it is not; NaN: not known when it is due';
+COMMENT ON COLUMN balancer_metrics.worker_run_seconds IS 'seconds that its last run took; NaN: it has not run';
+COMMENT ON COLUMN balancer_metrics.worker_failed IS '1: its last run has raised an error; 0: not';
+
 CREATE FUNCTION reset_balancer_stats() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_reset_stats';
 REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
-GRANT EXECUTE ON FUNCTION _server_loads(), _conditions(), _room_loads(), _stats(), _memory(), _check_load_cache(), what_if(text, text),
-	what_if_added(text, int) TO pg_monitor;
+GRANT EXECUTE ON FUNCTION _server_loads(), _conditions(), _room_loads(), _stats(), _memory(), _check_load_cache(), _failover_count(),
+	what_if(text, text), what_if_added(text, int) TO pg_monitor;
 GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
-	balancer_rooms, balancer_stats, balancer_memory, balancer_alerts TO pg_monitor;
+	balancer_rooms, balancer_stats, balancer_memory, balancer_alerts, balancer_server_metrics,
+	balancer_metrics TO pg_monitor;
 
 /* Registers this database with the launcher at commit; raises a NOTICE if there is no launcher. */
 CREATE FUNCTION _extension_created() RETURNS void

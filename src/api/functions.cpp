@@ -21,6 +21,7 @@
 #include "rooms/cleanup.hpp"
 #include "rooms/lease.hpp"
 #include "rooms/operator_actions.hpp"
+#include "servers/failover.hpp"
 #include "servers/pool.hpp"
 #include "servers/server_state.hpp"
 #include "shared/status.hpp"
@@ -254,6 +255,12 @@ call_server_loads(FunctionCallInfo fcinfo)
 }
 
 Datum
+call_failover_count(FunctionCallInfo)
+{
+	return Int64GetDatum(count_failovers(Deadline::of_call_starting_now()));
+}
+
+Datum
 call_check_load_cache(FunctionCallInfo fcinfo)
 {
 	report_load_cache(fcinfo);
@@ -357,6 +364,7 @@ extern "C"
 	SQL_FUNCTION(attach_rooms)
 	SQL_FUNCTION(init_servers)
 	SQL_FUNCTION(server_loads)
+	SQL_FUNCTION(failover_count)
 	SQL_FUNCTION(room_loads)
 	SQL_FUNCTION(conditions)
 	SQL_FUNCTION(stats)

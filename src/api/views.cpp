@@ -114,6 +114,7 @@ add_state(Row *row, const PoolServer &server, bool in_pool, const HealthTimes &t
 	row->add_if(in_pool && unmoved >= 0, unmoved);
 	row->add(server.priority);
 	row->add_optional(regions.data);
+	row->add_if(in_pool && times.last_heartbeat != 0, TimestampTzGetDatum(times.last_heartbeat));
 }
 
 void

@@ -15,6 +15,8 @@
 #include "pg/array.hpp"
 #include "pg/compat.hpp"
 #include "pg/interner.hpp"
+#include "pg/row.hpp"
+#include "pg/rows.hpp"
 #include "pg/settings.hpp"
 #include "policy/placement_policy.hpp"
 #include "policy/time_arithmetic.hpp"
@@ -254,6 +256,18 @@ try_lock_server_states()
 	LOCKTAG tag = side_lock_tag(relations().failovers);
 
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+std::int64_t
+count_failovers(Deadline deadline)
+{
+	Oid table = lock_table(&Relations::failovers, AccessShareLock, deadline);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	std::int64_t count = 0;
+
+	for_each_row_of(table, snapshot, [&count](const Row &) { count++; });
+	UnregisterSnapshot(snapshot);
+	return count;
 }
 
 void

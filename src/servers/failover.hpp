@@ -29,6 +29,9 @@ bool try_lock_server_states();
  */
 void reconcile_failovers(const char *cause, Deadline deadline);
 
+/* Returns the number of rows of balancer_failovers. Raises 55P03 at the deadline. */
+std::int64_t count_failovers(Deadline deadline);
+
 /*
  * The server whose failure brought a room where it is, as the row's reason names it; empty if none
  * did.

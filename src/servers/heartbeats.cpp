@@ -70,6 +70,7 @@ read_measurements(const Pool &pool, Deadline deadline, const HealthTimes **times
 		if (at < 0)
 			return;
 		read_times[at].since = row.time(health_since).value_or(0);
+		read_times[at].last_heartbeat = row.time(health_last_heartbeat).value_or(0);
 		if (!load || !since)
 			return;
 		read[at] = {.load = in_millionths(*load), .at = *since};

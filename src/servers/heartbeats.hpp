@@ -36,7 +36,8 @@ const bool *silent_servers(const Pool &pool, TimestampTz now, Deadline deadline)
 /* Times of a server in balancer_health. */
 struct HealthTimes
 {
-	TimestampTz since = 0; /* it has been healthy, or not; 0: it has never been reported */
+	TimestampTz since = 0;			/* it has been healthy, or not; 0: it has never been reported */
+	TimestampTz last_heartbeat = 0; /* 0: likewise */
 	/* the worker has found its measured load to be far from what is counted; 0: it is not */
 	TimestampTz differs_since = 0;
 };

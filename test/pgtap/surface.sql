@@ -88,6 +88,27 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, '
 		|| 'last_error text, next_due timestamp with time zone, '
 		|| 'placed_by_cache bigint, placed_by_count bigint, counted_because text, shared_memory text'),
+	('balancer_metrics', 'v', 'servers double precision, servers_online double precision, rooms double precision, '
+		|| 'split_rooms double precision, users double precision, load double precision, '
+		|| 'capacity double precision, load_ratio double precision, imbalance double precision, '
+		|| 'failovers_active double precision, standbys_free double precision, '
+		|| 'failovers_total double precision, sessions_readable double precision, '
+		|| 'rooms_readable double precision, assigned_tier_0_total double precision, '
+		|| 'assigned_tier_1_total double precision, assigned_tier_2_total double precision, '
+		|| 'assigned_tier_3_total double precision, assigned_tier_4_total double precision, '
+		|| 'assigned_tier_5_total double precision, assigned_tier_6_total double precision, '
+		|| 'sticky_total double precision, renewed_total double precision, moved_total double precision, '
+		|| 'freed_total double precision, refused_total double precision, '
+		|| 'placed_by_cache_total double precision, placed_by_count_total double precision, '
+		|| 'load_cache_in_use double precision, shared_memory_short double precision, '
+		|| 'worker_up double precision, worker_lag_seconds double precision, '
+		|| 'worker_run_seconds double precision, worker_failed double precision'),
+	('balancer_server_metrics', 'v', 'server text, state text, pool text, rooms double precision, users double precision, '
+		|| 'connected double precision, expected double precision, load double precision, '
+		|| 'capacity double precision, load_ratio double precision, measured_ratio double precision, '
+		|| 'split_rooms double precision, online double precision, wanted_online double precision, '
+		|| 'healthy double precision, heartbeat_age_seconds double precision, '
+		|| 'failover_active double precision, stands_in double precision'),
 	('balancer_memory', 'v', 'what text, database text, bytes bigint'),
 	('balancer_alerts', 'v', 'severity text, alert text, server text, what text, since timestamp with time zone, statement text');
 
