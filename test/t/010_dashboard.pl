@@ -1,4 +1,4 @@
-# The Grafana dashboard: each of its queries runs as a role that has pg_monitor only, in any schema
+# The Grafana dashboard on PostgreSQL: each of its queries runs as a role that has pg_monitor only, in any schema
 # of the extension, and shows the state of the sample.
 use strict;
 use warnings FATAL => 'all';
@@ -11,7 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $dashboard = decode_json(slurp_file("$FindBin::Bin/../../examples/grafana/dashboard.json"));
+my $dashboard = decode_json(slurp_file("$FindBin::Bin/../../examples/monitoring/dashboard-postgresql.json"));
 my $node = PostgreSQL::Test::Cluster->new('main');
 
 $node->init;
