@@ -112,7 +112,7 @@ func callAtOnce(service calls) error {
 	return first
 }
 
-// TestPooler: with the parameter that the README gives for the driver, no call fails.
+// TestPooler: with the parameter that doc/clients.md gives for the driver, no call fails.
 func TestPooler(t *testing.T) {
 	for _, d := range drivers {
 		t.Run(d.name, func(t *testing.T) {

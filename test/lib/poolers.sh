@@ -4,7 +4,7 @@
 # pgbouncer_start PORT: in transaction mode, with fewer connections to the server than clients. It
 # uses the socket in the server's folder. From version 1.21 on pgbouncer can track named prepared
 # statements; that is switched off, because the tests are about poolers that cannot. What else it
-# needs is what the README says.
+# needs is what doc/clients.md says.
 pgbouncer_start() {
 	local version
 	version=$(pgbouncer --version | sed -n 's/^PgBouncer 1\.\([0-9]*\).*/\1/p')
@@ -17,7 +17,7 @@ pgbouncer_start() {
 		auth_type = any
 		pool_mode = transaction
 		default_pool_size = 3
-		$(grep -o '^ignore_startup_parameters = .*' README.md)
+		$(grep -o '^ignore_startup_parameters = .*' doc/clients.md)
 		logfile = $work/server/pgbouncer.log
 		pidfile = $work/server/pgbouncer.pid
 		$( ((version < 21)) || echo 'max_prepared_statements = 0')
