@@ -115,6 +115,8 @@ WARNINGS = -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
 override PG_CPPFLAGS += -I$(SOURCE)src -DGXY_VERSION='"$(EXTVERSION)"'
 PG_CXXFLAGS = $(CXX_STANDARD) -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-semantic-interposition \
 	$(WARNINGS) $(CLANG_CXXFLAGS)
+# Flags from the environment, such as those of dpkg-buildflags, are added: PGXS replaces them by its own.
+$(foreach flags,CXXFLAGS CPPFLAGS LDFLAGS,$(eval GIVEN_$(flags) := $(if $(findstring environment,$(origin $(flags))),$($(flags)))))
 # SANITIZE=undefined: undefined behaviour ends the backend, and the server's log says where. After
 # `make clean`, because objects of both kinds have the same names. -fno-rtti leaves out the types
 # that the check vptr needs; the library of the checks needs the C++ runtime.
@@ -152,6 +154,9 @@ endif
 override CPPFLAGS := $(patsubst -I$(includedir_server),-isystem $(includedir_server),$(CPPFLAGS))
 override CPPFLAGS := $(patsubst -I/usr/%,-isystem /usr/%,$(CPPFLAGS))
 BITCODE_CXXFLAGS += $(PG_CXXFLAGS)
+override CXXFLAGS += $(GIVEN_CXXFLAGS)
+override CPPFLAGS += $(GIVEN_CPPFLAGS)
+override LDFLAGS += $(GIVEN_LDFLAGS)
 
 # An out-of-tree build has its objects in the same folders below the current one. The folders are
 # not targets: VPATH would find those of the source.
