@@ -176,7 +176,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster demo demo-janus test-matrix stress bench check-objects check-includes check-unused-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster demo demo-janus test-matrix packages stress bench check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -202,6 +202,10 @@ test test-cluster demo demo-janus stress bench reference:
 
 test-matrix:
 	@test/matrix
+
+packages:
+	@test/prepare packages
+	@PG_CONFIG='$(PG_CONFIG)' packaging/build $(if $(FULL),full,usual)
 
 # Measures balance: the policy against traces and other policies, and the sweep that the defaults
 # come from.
@@ -307,6 +311,7 @@ help:
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
 	@echo 'make test-cluster     rooms over several primaries (PL/Proxy); needs more packages; ONLY=shards: files of test/cluster'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
+	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
 	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows;'
 	@echo '                      CHECK=1: fails if a target is missed by more than is known (test/bench/shortfalls)'
@@ -317,7 +322,7 @@ help:
 	@echo 'make check-unused-includes   every file includes each header of ours that it uses, and no other'
 	@echo 'make check-rows       columns of rows are read with a check of the null flag and the type'
 	@echo 'make check-lists      every source and test is listed in the Makefile'
-	@echo 'make check-version    META.json and CHANGELOG.md agree with the control file'
+	@echo 'make check-version    META.json is valid; it, CHANGELOG.md and the packages have the version of the control file'
 	@echo 'make check-vpath      an out-of-tree build gives the same files'
 	@echo 'make check-bench      the judge of the benchmarks catches what is wrong in results made by hand'
 	@echo 'make check-style      files, functions and lines are short enough, and comments have none of the unclear words'
