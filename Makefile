@@ -309,7 +309,7 @@ help:
 	@echo '                      drained; DEMO=keep: goes on until Ctrl-C'
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
-	@echo 'make test-cluster     rooms over several primaries (PL/Proxy); needs more packages; ONLY=shards: files of test/cluster'
+	@echo 'make test-cluster     several servers: shards (PL/Proxy), failures under Patroni (as root); needs more packages; ONLY=patroni: files of test/cluster'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
