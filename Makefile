@@ -43,6 +43,7 @@ REGRESS = \
 	failovers \
 	console \
 	alerts \
+	now \
 	room_sizes
 ISOLATION = \
 	app-delete \

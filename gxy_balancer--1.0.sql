@@ -563,7 +563,7 @@ CREATE VIEW @extschema@.balancer_load AS
 	FROM @extschema@._server_loads() l;
 SET LOCAL search_path = @extschema@, pg_temp;
 REVOKE ALL ON balancer_load FROM PUBLIC;
-COMMENT ON VIEW balancer_load IS 'the load of each server, counted now, also of servers outside of the pool that still have rooms; \watch 1 on it is the operator''s console';
+COMMENT ON VIEW balancer_load IS 'the load of each server, counted now, also of servers outside of the pool that still have rooms; for people there is balancer_now';
 COMMENT ON COLUMN balancer_load.server IS 'the server';
 COMMENT ON COLUMN balancer_load.state IS 'the state in force; drained: draining, without rooms and without connected users';
 COMMENT ON COLUMN balancer_load.pool IS 'primary, standby or reserved; NULL for a server that is not in the pool';
@@ -815,6 +815,72 @@ COMMENT ON COLUMN balancer_alerts.what IS 'what is the matter, with numbers';
 COMMENT ON COLUMN balancer_alerts.since IS 'since when; NULL: not known';
 COMMENT ON COLUMN balancer_alerts.statement IS 'what to type; NULL: nothing in SQL, what says where to look';
 
+/*
+ * Made for 80 columns of psql: the last column gets what the others leave. ASCII only, because not every terminal and
+ * client encoding has more.
+ */
+SET LOCAL search_path = pg_catalog, pg_temp;
+CREATE VIEW @extschema@.balancer_now AS
+	WITH s AS MATERIALIZED (
+		SELECT l.*, row_number() OVER () AS rank, clock_timestamp() AS at,
+			l.pool = 'primary' AND l.state = 'online' AND NOT l.recovering AS takes_rooms,
+			CASE WHEN l.load IS NOT NULL THEN l.capacity - greatest(l.load, ceil(l.measured * l.capacity / 100)) END AS free,
+			regexp_replace(l.cause, '(^|; )(set (draining|offline)|reported unhealthy|silent|sessions unreadable: .*|'
+				|| 'rooms (will move|are moving|move)[^;]*)', '', 'g') AS others
+		FROM @extschema@._server_loads() l
+	), words AS (
+		SELECT s.rank, CASE WHEN s.health IS NOT NULL AND s.wanted = 'online' THEN s.health
+				WHEN s.pool = 'primary' AND s.recovering AND s.state = 'online' THEN NULL
+				ELSE s.state END AS state,
+			CASE WHEN s.failover_due > s.at THEN format('->%s %ss', coalesce(s.failover_to, 'all'),
+					ceil(extract(epoch FROM s.failover_due - s.at)))
+				WHEN s.unmoved > 0 THEN format('->%s %s left', coalesce(s.failover_to, 'all'), s.unmoved) END AS failover,
+			replace(replace(regexp_replace(regexp_replace(s.others, '^; ', ''), '(will stand|stands) in for ', 'for ', 'g'),
+				'recovering until', 'no new till'), 'takes few new rooms until', 'few new till') AS others
+		FROM s
+	), one AS (
+		SELECT s.rank, s.server, s.load::numeric, s.capacity::numeric, s.rooms, nullif(s.split_rooms, 0) AS split,
+			CASE WHEN s.takes_rooms THEN CASE WHEN s.free < 0 THEN 0 ELSE s.free END END AS free,
+			concat_ws(', ', nullif(concat_ws(' ', nullif(s.pool, 'primary'),
+				CASE WHEN s.pool = 'primary' OR w.state <> 'online' THEN w.state END, w.failover), ''), nullif(w.others, '')) AS state
+		FROM s JOIN words w USING (rank)
+		UNION ALL
+		SELECT count(*) + 1, 'total', CASE WHEN count(s.load) = count(*) THEN coalesce(sum(s.load), 0) END,
+			coalesce(sum(s.capacity) FILTER (WHERE s.takes_rooms), 0), coalesce(sum(s.rooms), 0), nullif(sum(s.split_rooms), 0),
+			sum(greatest(s.free, 0)) FILTER (WHERE s.takes_rooms AND s.free IS NOT NULL),
+			concat_ws(', ', 'sessions unreadable: ' || max(s.problem), format('%s/%s online', count(*) FILTER (WHERE s.pool = 'primary' AND s.state = 'online'),
+					count(*) FILTER (WHERE s.pool = 'primary')),
+				nullif(count(*) FILTER (WHERE s.failover_due > s.at OR s.unmoved > 0), 0) || ' moving')
+		FROM s
+	), text AS (
+		SELECT o.rank, CASE WHEN length(o.server) > 10 THEN left(o.server, 8) || '..' ELSE o.server END AS server,
+			CASE WHEN o.load <= o.capacity THEN rpad(repeat('#', ceil(6 * o.load / greatest(o.capacity, 1))::int), 6, '.')
+				WHEN o.load > o.capacity THEN '#####>' END AS bar,
+			coalesce(o.load::text, '?') || coalesce('/' || o.capacity, '') AS load,
+			o.rooms::bigint AS rooms, o.split::bigint AS split, o.free::bigint AS free, o.state
+		FROM one o
+	), width AS (
+		SELECT greatest(4, max(length(t.load))) AS load,
+			80 - (7 * 3 - 1) - length('######') - greatest(6, max(length(t.server))) - greatest(4, max(length(t.load)))
+				- greatest(5, max(length(t.rooms::text))) - greatest(5, max(length(t.split::text)))
+				- greatest(4, max(length(t.free::text))) AS state
+		FROM text t
+	)
+	SELECT t.server, t.bar, lpad(t.load, w.load) AS load, t.rooms, t.split, t.free,
+		CASE WHEN length(t.state) > w.state THEN left(t.state, w.state - 2) || '..' ELSE t.state END AS state
+	FROM text t, width w
+	ORDER BY t.rank;
+SET LOCAL search_path = @extschema@, pg_temp;
+REVOKE ALL ON balancer_now FROM PUBLIC;
+COMMENT ON VIEW balancer_now IS 'the operator''s console, for \watch 1 in 80 columns: a row a server, counted now, and the total; for programs there is balancer_load';
+COMMENT ON COLUMN balancer_now.server IS 'the server, its name cut to 10 characters; last: total';
+COMMENT ON COLUMN balancer_now.bar IS 'load / capacity in six characters; the last is > if load is above capacity';
+COMMENT ON COLUMN balancer_now.load IS 'load / capacity in users; ? where the attached sessions cannot be read; total: the load of all / the capacity of the servers that take new rooms';
+COMMENT ON COLUMN balancer_now.rooms IS 'rooms assigned to it';
+COMMENT ON COLUMN balancer_now.split IS 'rooms with users whose sessions name another server';
+COMMENT ON COLUMN balancer_now.free IS 'how many more users fit, by counted or measured load, whichever is greater; NULL: it takes no new rooms';
+COMMENT ON COLUMN balancer_now.state IS 'the pool, if it is not primary; the state in force, or why it is offline; -> where the rooms of a failover go, in how many seconds or how many are left; other causes; all cut to fit. offline alone: set by people. total: online/all primary servers, and failovers whose rooms are moving';
+
 CREATE FUNCTION _memory(OUT what text, OUT database text, OUT bytes bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_memory';
@@ -977,7 +1043,7 @@ COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_sta
 GRANT EXECUTE ON FUNCTION _server_loads(), _conditions(), _room_loads(), _stats(), _memory(), _check_load_cache(), _failover_count(),
 	what_if(text, text), what_if_added(text, int) TO pg_monitor;
 GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
-	balancer_rooms, balancer_stats, balancer_memory, balancer_alerts, balancer_server_metrics,
+	balancer_rooms, balancer_stats, balancer_memory, balancer_now, balancer_alerts, balancer_server_metrics,
 	balancer_metrics TO pg_monitor;
 
 /* Registers this database with the launcher at commit; raises a NOTICE if there is no launcher. */

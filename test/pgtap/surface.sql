@@ -110,6 +110,7 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'healthy double precision, heartbeat_age_seconds double precision, '
 		|| 'failover_active double precision, stands_in double precision'),
 	('balancer_memory', 'v', 'what text, database text, bytes bigint'),
+	('balancer_now', 'v', 'server text, bar text, load text, rooms bigint, split bigint, free bigint, state text'),
 	('balancer_alerts', 'v', 'severity text, alert text, server text, what text, since timestamp with time zone, statement text');
 
 CREATE TEMPORARY TABLE keys (relation, columns) AS VALUES

@@ -71,7 +71,7 @@ my @calls = (
 	q(SELECT rebalance(NULL, NULL)), q(SELECT rebalance(NULL, NULL, false)),
 	q(SELECT explain_assignment(1)), q(SELECT explain_assignment('new')), q(SELECT reset_balancer_stats()),
 	q(TABLE balancer_load), q(TABLE balancer_rooms), q(TABLE balancer_stats), q(TABLE balancer_memory),
-	q(TABLE balancer_alerts), q(TABLE balancer_metrics), q(TABLE balancer_server_metrics));
+	q(TABLE balancer_now), q(TABLE balancer_alerts), q(TABLE balancer_metrics), q(TABLE balancer_server_metrics));
 
 # Locks besides those on whole tables.
 my %rows = (
