@@ -1,7 +1,7 @@
 # NULL in every column of every table of the extension, and tables that a DBA has altered.
 #
 # The triggers on the tables run before NOT NULL is checked, and the C++ code reads rows without the
-# executor. So each column is set to NULL by INSERT and by UPDATE: as the operator of the README, as
+# executor. So each column is set to NULL by INSERT and by UPDATE: as the operator of doc/grants.md, as
 # a superuser, and once more with NOT NULL dropped. Then each column is dropped, renamed, replaced,
 # and given another type. A statement may succeed, or fail with an error of the extension; no
 # session may crash. The test runs on a server that has the library preloaded, with a load cache,
@@ -64,10 +64,10 @@ my @calls = (
 	q{UPDATE balancer_pins SET server = 'gxy1'}, q{DELETE FROM balancer_servers WHERE name = 'gxy8'},
 	q{TRUNCATE room_server_assignments});
 
-sub readme_grants
+sub operator_grants
 {
-	my ($block) = slurp_file('README.md') =~ /^-- the operator\n(.*?)^```/ms
-	  or die 'the README has no grants for the operator';
+	my ($block) = slurp_file('doc/grants.md') =~ /^-- the operator\n(.*?)^```/ms
+	  or die 'the grants have no block for the operator';
 
 	return $block;
 }
@@ -84,7 +84,7 @@ sub fill_tables
 		SELECT init_servers('gxy1,gxy2,gxy3,gxy4'), set_server_state('gxy4', 'offline'), attach_sessions('sessions');
 		SELECT pin_room('pinned', 'gxy2', 5), server_heartbeat('gxy1'), server_heartbeat('gxy3');
 		SELECT get_or_assign_server('old'), get_or_assign_server('older');
-		INSERT INTO balancer_room_sizes (room_id, size, occasions) VALUES ('old', 5, 1);} . readme_grants());
+		INSERT INTO balancer_room_sizes (room_id, size, occasions) VALUES ('old', 5, 1);} . operator_grants());
 	return;
 }
 

@@ -52,8 +52,8 @@ sub state_of
 	return ask("SELECT server_state('$_[0]')");
 }
 
-my ($readme) = map { $_->{text} } grep { $_->{text} =~ /^-- the operator$/m } blocks('README.md');
-ask($readme);
+my ($grants) = map { $_->{text} } grep { $_->{text} =~ /^-- the operator$/m } blocks('doc/grants.md');
+ask($grants);
 
 my @recipes = grep { $_->{is}{pg_cron} } blocks('doc/operations.md');
 is(scalar @recipes, 3, 'the recipes');

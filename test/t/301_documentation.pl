@@ -108,7 +108,7 @@ for my $file (@files)
 	new_database($file);
 	run_block($_) for (grep { !$_->{is}{last} } @blocks), grep { $_->{is}{last} } @blocks;
 	$of_language{ $_->{language} || 'sample' }++ for @blocks;
-	check_grants() if $file eq 'README.md';
+	check_grants($file) if $file eq 'doc/grants.md';
 
 	# The make commands in blocks and in the text.
 	my $text = slurp_file($file);
@@ -129,9 +129,10 @@ for my $file (@files)
 cmp_ok($of_language{sql}, '>=', 15, 'there are SQL blocks');
 cmp_ok($of_language{sample}, '>=', 5, 'there are samples');
 
-# The roles of the GRANT blocks, as the README grants them: each may make exactly its calls.
+# The roles of the GRANT blocks: each may make exactly its calls.
 sub check_grants
 {
+	my ($file) = @_;
 	my %expected = (
 		app => [ qw(get_or_assign_server touch_room room_server) ],
 		monitor => [ qw(server_heartbeat server_state) ],
@@ -209,7 +210,7 @@ sub check_grants
 	$node->safe_psql('postgres', 'DROP DATABASE galaxy WITH (FORCE)');
 	$node->safe_psql('postgres', 'CREATE DATABASE galaxy');
 	$node->safe_psql('galaxy', q(CREATE SCHEMA lb; CREATE EXTENSION gxy_balancer SCHEMA lb; SELECT lb.init_servers('gxy1,gxy2')));
-	run_sql('SET search_path = lb; ' . $_->{text} =~ s/SCHEMA public/SCHEMA lb/r) for grep { $_->{text} =~ /^GRANT/m } blocks('README.md');
+	run_sql('SET search_path = lb; ' . $_->{text} =~ s/SCHEMA public/SCHEMA lb/r) for grep { $_->{text} =~ /^GRANT/m } blocks($file);
 	$may->('in a schema of its own', 'lb');
 	return;
 }

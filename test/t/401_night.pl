@@ -31,7 +31,7 @@ my $sharedir = `"@{[ $ENV{PG_CONFIG} || 'pg_config' ]}" --sharedir`;
 chomp $sharedir;
 my $has_cron = -e "$sharedir/extension/pg_cron.control";
 my ($recipe) = map { $_->{text} } grep { $_->{is}{pg_cron} && $_->{text} =~ /'gxy3 drain'/ } blocks('doc/operations.md');
-my ($grants) = map { $_->{text} } grep { $_->{text} =~ /^-- the operator$/m } blocks('README.md');
+my ($grants) = map { $_->{text} } grep { $_->{text} =~ /^-- the operator$/m } blocks('doc/grants.md');
 die 'no recipe, or no grants' unless $recipe && $grants;
 my %commands = $recipe =~ /cron\.schedule\('([^']+)', '[^']+',\s*\$\$(.*?)\$\$\)/gs;
 
