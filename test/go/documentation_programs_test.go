@@ -55,6 +55,9 @@ func copyFolder(t *testing.T, from, to string) {
 // TestDocumentedBuild: examples/go builds as a module, by the documented command. lib/pq is Debian's here, as a vendored
 // copy, because tests run without a network.
 func TestDocumentedBuild(t *testing.T) {
+	if out, err := exec.Command("gofmt", "-l", "../../examples/go").CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("not formatted: %s (%v)", out, err)
+	}
 	folder := t.TempDir()
 	module := filepath.Join(folder, "examples/go")
 	copyFolder(t, "../../examples/go", module)

@@ -70,7 +70,7 @@ func send(t *testing.T, method, url, body string) (r reply) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := (&http.Client{Timeout: patience}).Do(request)
 	if err != nil {
 		t.Error(err)
 		return r
