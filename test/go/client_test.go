@@ -402,6 +402,27 @@ func (a *answer) Error() string { return "answer " + a.server }
 const waiting = `FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 	AND wait_event_type = 'Lock' AND query LIKE '%get_or_assign_server($1%'`
 
+// nextWait returns a column of the backend that waits for the held room, when it has another value than the last one.
+func nextWait(t *testing.T, db *sql.DB, done <-chan error, column, last string) string {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		select {
+		case err := <-done:
+			t.Fatalf("the call has ended: %v", err)
+		default:
+		}
+		var next string
+		if err := db.QueryRow("SELECT " + column + " " + waiting).Scan(&next); err != nil && err != sql.ErrNoRows {
+			t.Fatal(err)
+		}
+		if next != "" && next != last {
+			return next
+		}
+	}
+	t.Fatal("no call waits, or none waits again")
+	return ""
+}
+
 // TestClientWaits: a call that has waited for assign_timeout is repeated until the room is free; in a transaction, and
 // without attempts left, it fails with ErrTimeout.
 func TestClientWaits(t *testing.T) {
@@ -419,19 +440,10 @@ func TestClientWaits(t *testing.T) {
 			_, err = tx.Assign(context.Background(), "held")
 			rollback()
 			expectKind(t, "in a transaction", err, balancer.ErrTimeout)
-			// The counter of refusals does not count these, so count the backends' waits: one for each attempt.
 			patient := o.client.WithRetry(balancer.Retry{Attempts: 1 << 30, Pause: time.Millisecond, MaxPause: time.Millisecond})
 			done := assignHeld(context.Background(), patient)
-			var first, second string
-			waitUntil(t, db, "SELECT true "+waiting)
-			for first == second {
-				if err := db.QueryRow("SELECT query_start::text " + waiting).Scan(&second); err != nil && err != sql.ErrNoRows {
-					t.Fatal(err)
-				}
-				if first == "" {
-					first = second
-				}
-			}
+			first := nextWait(t, db, done, "query_start::text", "")
+			nextWait(t, db, done, "query_start::text", first)
 			commit()
 			if err := <-done; err.Error() != "answer "+server {
 				t.Errorf("%v, not %s", err, server)
@@ -446,23 +458,9 @@ func TestClientTerminated(t *testing.T) {
 		db := open(t, "")
 		server, commit := holdRoom(t, db)
 		done := assignHeld(context.Background(), o.client)
-		var first int
-		for first == 0 {
-			if err := db.QueryRow("SELECT pid " + waiting).Scan(&first); err != nil && err != sql.ErrNoRows {
-				t.Fatal(err)
-			}
-		}
-		mustRun(t, db, fmt.Sprintf("SELECT pg_terminate_backend(%d, 60000)", first))
-		for second := 0; second == 0 || second == first; {
-			select {
-			case err := <-done:
-				t.Fatalf("not repeated: %v", err)
-			default:
-			}
-			if err := db.QueryRow("SELECT pid " + waiting).Scan(&second); err != nil && err != sql.ErrNoRows {
-				t.Fatal(err)
-			}
-		}
+		first := nextWait(t, db, done, "pid::text", "")
+		mustRun(t, db, fmt.Sprintf("SELECT pg_terminate_backend(%s, 60000)", first))
+		nextWait(t, db, done, "pid::text", first)
 		commit()
 		if err := <-done; err.Error() != "answer "+server {
 			t.Errorf("%v, not %s", err, server)

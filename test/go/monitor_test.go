@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -352,6 +354,66 @@ func TestMonitorPrimary(t *testing.T) {
 	w.janus["a"].set("", 12)
 	w.expect(t, "a", true, 0.12)
 	waitUntil(t, w.db, used, "one", w.role)
+}
+
+// TestMonitorVanished: a database server that vanishes without a word, as when its machine loses power, holds up the
+// monitor for some seconds, and not until the kernel gives up.
+func TestMonitorVanished(t *testing.T) {
+	w := watch(t, "vanished")
+	proxy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vanished int32
+	var connections sync.WaitGroup
+	stop := make(chan struct{})
+	forward := func(from, to net.Conn) {
+		defer connections.Done()
+		defer to.Close()
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := from.Read(buffer)
+			if err != nil {
+				return
+			}
+			if atomic.LoadInt32(&vanished) != 0 {
+				<-stop
+				return
+			}
+			to.Write(buffer[:n])
+		}
+	}
+	go func() {
+		for {
+			client, err := proxy.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("unix", os.Getenv("PGHOST")+"/.s.PGSQL."+os.Getenv("PGPORT"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			connections.Add(2)
+			go forward(client, server)
+			go forward(server, client)
+		}
+	}()
+	t.Cleanup(func() {
+		proxy.Close()
+		close(stop)
+		connections.Wait()
+	})
+	address := proxy.Addr().(*net.TCPAddr)
+	p := start(t, "monitor", "-servers", w.file, "-interval", "20ms",
+		"-db", fmt.Sprintf("host=127.0.0.1 port=%d sslmode=disable dbname=%s user=%s", address.Port, w.name, w.role),
+		"-db", fmt.Sprintf("dbname=%s user=%s", w.name, w.role))
+	w.expect(t, "a", true, 0.0)
+	atomic.StoreInt32(&vanished, 1)
+	p.expect(p.errs, "the database takes no reports")
+	w.janus["a"].set("", 12)
+	p.expect(p.errs, "the database takes reports again")
+	w.expect(t, "a", true, 0.12)
 }
 
 // TestMonitorPool: a server that is not in the pool is logged once, and reported when it is added.

@@ -58,14 +58,15 @@ func main() {
 		urls = database.URLs{url}
 	}
 	// A heartbeat that waits for a lock holds its connection, and must not hold up the others.
-	db, err := database.Open(urls, len(servers))
+	longest := *interval + 2*time.Second
+	db, err := database.Open(urls, len(servers), longest)
 	if err != nil {
 		log.Fatal(err)
 	}
 	reports := &reports{
 		// The next interval reports again, so a heartbeat is not repeated for longer than that.
 		client:  balancer.ForDB(db).WithRetry(balancer.Retry{Attempts: 3, Pause: *interval / 8, MaxPause: *interval / 4}),
-		timeout: *interval + 2*time.Second, reconnect: func() { database.Reconnect(db, len(servers)) },
+		timeout: longest, reconnect: func() { database.Reconnect(db, len(servers)) },
 	}
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()

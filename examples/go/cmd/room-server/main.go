@@ -70,7 +70,7 @@ func main() {
 	if err != nil {
 		log.Fatal("-regions: ", err)
 	}
-	db, err := database.Open(urls, connections)
+	db, err := database.Open(urls, connections, *patience)
 	if err != nil {
 		log.Fatal(err)
 	}

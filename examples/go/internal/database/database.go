@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -25,22 +26,30 @@ func (u *URLs) Set(url string) error {
 }
 
 // primary is a driver.Connector: of several servers it takes the first that is not a standby.
-type primary []driver.Connector
+type primary struct {
+	servers  []*pq.Connector
+	patience time.Duration
+}
 
-func (p primary) Driver() driver.Driver { return &pq.Driver{} }
+func (p *primary) Driver() driver.Driver { return &pq.Driver{} }
 
-func (p primary) Connect(ctx context.Context) (connection driver.Conn, err error) {
+func (p *primary) Connect(ctx context.Context) (connection driver.Conn, err error) {
 	var failures []string
-	for _, server := range p {
-		if connection, err = server.Connect(ctx); err == nil && len(p) > 1 {
+	several := len(p.servers) > 1
+	for _, server := range p.servers {
+		// Each server has a share of the time to take the connection.
+		limit := int64(p.patience) / int64(len(p.servers)+1)
+		connection, err = server.Connect(context.WithValue(ctx, limitKey{}, &limit))
+		if err == nil && several {
 			err = notStandby(ctx, connection)
 		}
 		if err == nil {
+			atomic.StoreInt64(&limit, int64(p.patience))
 			return connection, nil
 		}
 		failures = append(failures, err.Error())
 	}
-	if len(p) == 1 {
+	if !several {
 		return nil, err
 	}
 	return nil, fmt.Errorf("no primary: %s; %w", strings.Join(failures[:len(failures)-1], "; "), err)
@@ -63,18 +72,20 @@ func notStandby(ctx context.Context, connection driver.Conn) error {
 }
 
 // Open returns a pool of at most so many connections to the first of the servers that is a primary. Without a
-// connection string libpq's variables (PGHOST and so on) say where it is.
-func Open(urls URLs, connections int) (*sql.DB, error) {
+// connection string libpq's variables (PGHOST and so on) say where it is. A server that gives no answer within the
+// patience is taken for lost.
+func Open(urls URLs, connections int, patience time.Duration) (*sql.DB, error) {
 	if len(urls) == 0 {
 		urls = URLs{""}
 	}
-	var servers primary
+	servers := &primary{patience: patience}
 	for _, url := range urls {
 		server, err := pq.NewConnector(url)
 		if err != nil {
 			return nil, err
 		}
-		servers = append(servers, server)
+		server.Dialer(dialer{patience})
+		servers.servers = append(servers.servers, server)
 	}
 	db := sql.OpenDB(servers)
 	db.SetMaxOpenConns(connections)
