@@ -42,6 +42,7 @@ REGRESS = \
 	recovery \
 	failovers \
 	console \
+	metrics \
 	alerts \
 	now \
 	room_sizes

@@ -72,6 +72,8 @@ for my $where ('standby', 'READ ONLY')
 	is(scalar attempt($node, "$begin SELECT server_state('gxy3')"), 'online', "$where: server_state() tells");
 	is(scalar attempt($node, "$begin SELECT rooms FROM balancer_load WHERE server = 'gxy3'"), '3',
 		"$where: balancer_load counts");
+	is(scalar attempt($node, "$begin SELECT m.rooms, s.rooms, m.worker_lag_seconds FROM balancer_metrics m, balancer_server_metrics s WHERE server = 'gxy3'"),
+		'3|3|0', "$where: balancer_metrics and balancer_server_metrics measure");
 	is(scalar attempt($node, "$begin SELECT server FROM explain_assignment(9) WHERE chosen"), 'gxy1',
 		"$where: explain_assignment() explains");
 	is(scalar attempt($node, "$begin SELECT rooms_before, rooms_after FROM what_if('gxy3', 'draining') WHERE server = 'gxy3'"), '3|0',
