@@ -431,7 +431,7 @@ COMMENT ON FUNCTION set_server_state(text, text) IS 'sets the state of a server:
 CREATE FUNCTION server_heartbeat(server text, healthy boolean DEFAULT true, load real DEFAULT NULL) RETURNS boolean
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_server_heartbeat';
 REVOKE ALL ON FUNCTION server_heartbeat(text, boolean, real) FROM PUBLIC;
-COMMENT ON FUNCTION server_heartbeat(text, boolean, real) IS 'reports the health of a server; returns true if its health changed, false for a server not in the pool; load: the share of its capacity in use as the server measures it, 0 to 10 (0.42: 42%), NULL: no news';
+COMMENT ON FUNCTION server_heartbeat(text, boolean, real) IS 'reports the health of a server; returns true if its health changed, false for a server not in the pool; load: the share of its capacity in use as the server measures it, 0 to 10 (0.42: 42%), NULL: no news; healthy NULL: a load from elsewhere, which is not a heartbeat';
 
 CREATE FUNCTION pin_room(room text, server text, expected_users int DEFAULT NULL) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_pin_room';

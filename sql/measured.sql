@@ -39,6 +39,20 @@ SELECT get_or_assign_server('r1', NULL, 10), get_or_assign_server('r2', NULL, 15
 SELECT server, rooms, load, percent, measured FROM balancer_load;
 TABLE pg_temp.explained;
 
+-- Without a word on the health it is a load and not a heartbeat: the next new room sees it, no row is written.
+CALL pg_temp.refused($$SELECT server_heartbeat('a', NULL)$$);
+CALL pg_temp.refused($$SELECT server_heartbeat('a', NULL, 11)$$);
+CREATE TEMPORARY TABLE before AS TABLE balancer_health;
+SELECT server_heartbeat('nowhere', NULL, 0.5), server_heartbeat('a', NULL, 0.7), server_heartbeat('b', NULL, 0.6),
+	server_heartbeat('c', NULL, 0.5);
+SELECT count(*) FROM (TABLE balancer_health EXCEPT TABLE before) changed;
+SELECT server, measured FROM balancer_load;
+TABLE pg_temp.explained;
+BEGIN;
+SET TRANSACTION READ ONLY;
+CALL pg_temp.refused($$SELECT server_heartbeat('a', NULL, 0.5)$$);
+ROLLBACK;
+
 -- Users who are expected come on top of what was measured: they cannot be in it yet.
 SELECT server_heartbeat('a', true, 0.5), server_heartbeat('b', true, 0.5), server_heartbeat('c', true, 0.49);
 SELECT get_or_assign_server('s' || i, NULL, 5) FROM generate_series(1, 4) i;

@@ -22,6 +22,7 @@
 #include "rooms/lease.hpp"
 #include "rooms/operator_actions.hpp"
 #include "servers/failover.hpp"
+#include "servers/heartbeats.hpp"
 #include "servers/pool.hpp"
 #include "servers/server_state.hpp"
 #include "shared/status.hpp"
@@ -223,10 +224,15 @@ Datum
 call_server_heartbeat(FunctionCallInfo fcinfo)
 {
 	std::string_view server = name_argument(fcinfo, 0, "server");
+	std::optional<float> load = share_argument(fcinfo, 2, "load");
 
-	if (PG_ARGISNULL(1))
+	if (!PG_ARGISNULL(1))
+		PG_RETURN_BOOL(heartbeat(server, PG_GETARG_BOOL(1), load));
+	if (!load)
 		report_null("healthy");
-	PG_RETURN_BOOL(heartbeat(server, PG_GETARG_BOOL(1), share_argument(fcinfo, 2, "load")));
+	require_write_to("note a load");
+	note_load(server, *load, Deadline::of_call_starting_now());
+	PG_RETURN_BOOL(false);
 }
 
 Datum

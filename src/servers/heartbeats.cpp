@@ -110,4 +110,12 @@ silent_servers(const Pool &pool, TimestampTz now, Deadline deadline)
 	return silent;
 }
 
+void
+note_load(std::string_view server, float load, Deadline deadline)
+{
+	if (pool(deadline).server(server) != nullptr)
+		record_measurement(relations().health, server,
+						   {.load = in_millionths(load), .at = GetCurrentTimestamp()});
+}
+
 } // namespace gxy

@@ -49,4 +49,11 @@ struct HealthTimes
 const Measurement *read_measurements(const Pool &pool, Deadline deadline,
 									 const HealthTimes **times = nullptr);
 
+/*
+ * Records a load (a share of the capacity, 0 to 10) that does not come from the server's monitor:
+ * in shared memory only, because a row of balancer_health is a heartbeat. It counts from the commit
+ * on, as one from a heartbeat does, and not after a restart. Ignores a server not in the pool.
+ */
+void note_load(std::string_view server, float load, Deadline deadline);
+
 } // namespace gxy
