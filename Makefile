@@ -185,7 +185,7 @@ endif
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # In a second make: pg_config may exist only after test/prepare.
-RUN_reference = doc/reference
+RUN_reference = doc/reference && examples/plproxy/generate
 RUN_demo = examples/demo $(DEMO)
 RUN_demo-janus = examples/janus/demo $(DEMO)
 RUN_test = test/run $(ONLY)
@@ -329,6 +329,7 @@ help:
 	@echo 'make check-bench      the judge of the benchmarks catches what is wrong in results made by hand'
 	@echo 'make check-style      files, functions and lines are short enough, and comments have none of the unclear words'
 	@echo 'make check-format     clang-format agrees; make format: have it its way'
-	@echo 'make reference        writes the lists of doc/reference.md from the catalog; make check-reference: whether they differ'
+	@echo 'make reference        writes the lists of doc/reference.md and examples/plproxy/proxy.sql from the catalog;'
+	@echo '                      make check-reference: whether the lists differ'
 	@echo 'make dist             the archive for PGXN'
 	@echo 'Settings: PG_CONFIG, CXX, WERROR=1, with_llvm=no, OUTPUT_DIR, SANITIZE=undefined (after make clean)'

@@ -25,7 +25,7 @@ cluster_cleanup() {
 	jobs=$(jobs -p)
 	[[ -z $jobs ]] || kill $jobs 2>/dev/null || true
 	if (($1 != 0)); then
-		tail -n 20 "$work"/server/*.log "$work"/log/* 2>/dev/null | sed 's/^/# /' || true
+		tail -n 20 "$work"/server/*.log 2>/dev/null | sed 's/^/# /' || true
 	fi
 	cluster_remove
 }
@@ -141,4 +141,36 @@ sql() {
 # error_of NODE DATABASE SQL: what it prints as an error, with SQLSTATE; the same as sql() if there is none.
 error_of() {
 	psql -X -q -At -v VERBOSITY=verbose -p "${port[$1]}" -d "$2" -c "$3" 2>&1 || true
+}
+
+#
+# Balance over shards: databases s1, s2, ... of the node main with 12 servers, and a proxy for some of them.
+#
+
+balance_databases() {
+	local number
+	for ((number = 1; number <= $1; number++)); do
+		sql main postgres "CREATE DATABASE s$number"
+		sql main s$number "SET client_min_messages = warning; CREATE EXTENSION gxy_balancer"
+		sql main s$number "SELECT init_servers(string_agg('gxy' || i, ',')) FROM generate_series(1, 12) i" >/dev/null
+	done
+}
+
+# proxy_for SHARDS: the database proxySHARDS.
+proxy_for() {
+	sql main postgres "CREATE DATABASE proxy$1"
+	psql -X -q -v ON_ERROR_STOP=1 -p "${port[main]}" -d "proxy$1" -f examples/plproxy/proxy.sql
+	sql main "proxy$1" "SELECT create_shards(16, VARIADIC array_agg(format('host=%s port=%s dbname=s%s', '$PGHOST', '${port[main]}', i)))
+		FROM generate_series(1, $1) i" >/dev/null
+	sql main "proxy$1" "CREATE USER MAPPING FOR CURRENT_USER SERVER balancer OPTIONS (user 'postgres')"
+}
+
+# balance_run SHARDS EVERY SEEDS: sets figure to the mean of the runs' busiest / mean.
+balance_run() {
+	local seed
+	[[ $(sql main postgres "SELECT count(*) FROM pg_database WHERE datname = 'proxy$1'") == 1 ]] || proxy_for "$1"
+	figure=$(for ((seed = 1; seed <= $3; seed++)); do
+		psql -X -q -At -v ON_ERROR_STOP=1 -v rooms="$rooms" -v rounds="$rounds" -v every="$2" -v seed="0.$seed" -p "${port[main]}" \
+			-d "proxy$1" -f test/cluster/balance.sql || exit
+	done | awk '{ sum += $1 } END { if (NR) printf "%.3f", sum / NR }')
 }

@@ -1,0 +1,1761 @@
+-- Written by examples/plproxy/generate (make reference) from shards.sql and the catalog. Change those, not this.
+
+/*
+ * The proxy of several databases with gxy_balancer (shards): what is written by hand. What follows it, a function or view
+ * for each of the extension's, is written by `generate`.
+ *
+ * Rooms belong to partitions, and partitions to shards: the options p0, p1, ... of the foreign server "balancer" say in
+ * which database each partition is. Their number is a power of two and never changes. Partitions move from one shard to
+ * another (see `move`). A shard is called by the number of its first partition.
+ *
+ * The functions run as their owner, so that EXECUTE on them is all that a role needs; the user mapping of the owner says
+ * as whom they connect. PL/Proxy commits at once on the shard: an assignment is not rolled back with the caller's
+ * transaction on the proxy.
+ *
+ * Calls read shard_gate first. While a transaction has it locked in ACCESS EXCLUSIVE mode they wait, and afterwards see
+ * the partitions where that transaction has put them.
+ */
+CREATE EXTENSION IF NOT EXISTS plproxy;
+
+CREATE TABLE public.shard_gate ();
+REVOKE ALL ON public.shard_gate FROM PUBLIC;
+COMMENT ON TABLE public.shard_gate IS 'empty; a transaction that locks it pauses all calls, so that partitions can move';
+
+/* The same on every machine and in every version, unlike hashtext(). Text of the same bytes gives the same partition. */
+CREATE FUNCTION public.shard_of(room text) RETURNS int
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN coalesce(('x' || left(md5(room), 8))::bit(32)::int, 0);
+REVOKE ALL ON FUNCTION public.shard_of(text) FROM PUBLIC;
+COMMENT ON FUNCTION public.shard_of(text) IS 'the partition of a room, modulo their number; by_region.sql has another';
+
+CREATE VIEW public.balancer_shards AS
+	SELECT min(p.partition) AS shard, array_agg(p.partition ORDER BY p.partition) AS partitions, p.connection
+	FROM (SELECT substr(o.option_name, 2)::int AS partition, o.option_value AS connection
+		FROM pg_foreign_server s, pg_options_to_table(s.srvoptions) o
+		WHERE s.srvname = 'balancer' AND o.option_name ~ '^p[0-9]+$') p
+	GROUP BY p.connection;
+REVOKE ALL ON public.balancer_shards FROM PUBLIC;
+COMMENT ON VIEW public.balancer_shards IS 'the databases of the foreign server "balancer", and which partitions are in each';
+
+/* One statement each, which all proxies run: see `move`. */
+CREATE FUNCTION public.place_partitions(partitions int[], connection text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_partition int;
+BEGIN
+	FOREACH _partition IN ARRAY partitions LOOP
+		EXECUTE format('ALTER SERVER balancer OPTIONS (SET p%s %L)', _partition, connection);
+	END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION public.place_partitions(int[], text) FROM PUBLIC;
+COMMENT ON FUNCTION public.place_partitions(int[], text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
+
+CREATE FUNCTION public.create_shards(partitions int, VARIADIC connections text[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF partitions NOT BETWEEN 1 AND 1024 OR partitions & (partitions - 1) <> 0 THEN
+		RAISE EXCEPTION 'the number of partitions must be a power of two' USING ERRCODE = '22023',
+			DETAIL = format('It is %s.', partitions);
+	END IF;
+	EXECUTE (SELECT 'CREATE SERVER balancer FOREIGN DATA WRAPPER plproxy OPTIONS ('
+			|| string_agg(format('p%s %L', i, connections[1 + i * cardinality(connections) / partitions]), ', ' ORDER BY i) || ')'
+		FROM generate_series(0, partitions - 1) i);
+END $$;
+REVOKE ALL ON FUNCTION public.create_shards(int, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION public.create_shards(int, text[]) IS 'spreads partitions over these databases evenly, in their order';
+
+CREATE FUNCTION public._shards() RETURNS int[]
+	LANGUAGE sql STABLE
+	BEGIN ATOMIC
+		SELECT coalesce(array_agg(s.shard ORDER BY s.shard), '{}') FROM public.balancer_shards s;
+	END;
+REVOKE ALL ON FUNCTION public._shards() FROM PUBLIC;
+COMMENT ON FUNCTION public._shards() IS 'a partition of each shard';
+
+/* PL/Proxy's own errors have XX000, and one of libpq without SQLSTATE has (null) for its text. */
+CREATE FUNCTION public._is_lost(state text, message text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN state LIKE '08%' OR state LIKE '57P0%'
+		OR (state = 'XX000' AND (message LIKE 'PL/Proxy function %' OR message LIKE '%REMOTE (null): (null)'));
+REVOKE ALL ON FUNCTION public._is_lost(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._is_lost(text, text) IS 'whether an error says that a shard does not answer';
+
+CREATE FUNCTION public._room_lost(room text, message text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE EXCEPTION 'the shard of room "%" does not answer', room USING ERRCODE = '08006', DETAIL = message,
+		HINT = 'Rooms of other shards are not affected. Call again; it is not known whether this call was carried out.';
+END $$;
+REVOKE ALL ON FUNCTION public._room_lost(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._room_lost(text, text) IS 'the error of a call whose shard does not answer';
+
+/* Raises an error if none has answered, with what the shards said if they do not know a server. */
+CREATE FUNCTION public._check_answers(answered int, refusal text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF answered > 0 THEN
+		RETURN;
+	ELSIF refusal IS NOT NULL THEN
+		RAISE EXCEPTION '%', refusal USING ERRCODE = '42704';
+	END IF;
+	RAISE EXCEPTION 'no shard answers' USING ERRCODE = '08006', HINT = 'balancer_shards has their connections.';
+END $$;
+REVOKE ALL ON FUNCTION public._check_answers(int, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._check_answers(int, text) IS 'an error if a call for all shards was answered by none';
+
+CREATE FUNCTION public._shard_lost(shard int, message text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RAISE WARNING 'shard % does not answer', shard USING ERRCODE = '08006', DETAIL = message,
+		HINT = 'The answer is that of the other shards. What was to be changed is not changed on this one: call again when it is back.';
+END $$;
+REVOKE ALL ON FUNCTION public._shard_lost(int, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._shard_lost(int, text) IS 'the warning of a call for all shards, one of which does not answer';
+
+/*
+ * Media servers that several shards use. A shard counts its own rooms only; this tells it what the others have on each
+ * server, as a measured load (server_heartbeat() without a word on the health). A measured load comes on top of the
+ * users that the shard itself still expects, so those are left out of it.
+ *
+ *     score of a server on one shard = (load of all shards - expected of this one) / capacity + expected of this one / capacity
+ *
+ * Call it every second or so, from one place, unless monitors report measured loads: those have the users of all shards.
+ * capacity is that of the whole server, on all shards. A shard that does not answer is left out.
+ */
+CREATE FUNCTION public._share_loads_on(int, text[], real[])
+	RETURNS bigint
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT count(public.server_heartbeat(x.name, NULL, x.share)) FROM unnest($2::text[], $3::real[]) x (name, share);
+$$;
+REVOKE ALL ON FUNCTION public._share_loads_on(int, text[], real[]) FROM PUBLIC;
+COMMENT ON FUNCTION public._share_loads_on(int, text[], real[]) IS 'tells one shard the load of servers';
+
+CREATE FUNCTION public.share_loads() RETURNS int
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_told record;
+	_shards int := 0;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOR _told IN
+		SELECT l.shard, array_agg(l.server) AS servers, array_agg(l.share) AS shares
+		FROM (SELECT b.shard, b.server, least(10, (sum(b.load) OVER (PARTITION BY b.server) - b.expected) / b.capacity)::real AS share
+			FROM public._balancer_load() b) l
+		WHERE l.share >= 0
+		GROUP BY l.shard
+	LOOP
+		BEGIN
+			PERFORM public._share_loads_on(_told.shard, _told.servers, _told.shares);
+			_shards := _shards + 1;
+		EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now THEN
+			IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+				RAISE;
+			END IF;
+			PERFORM public._shard_lost(_told.shard, SQLERRM);
+		END;
+	END LOOP;
+	RETURN _shards;
+END $$;
+REVOKE ALL ON FUNCTION public.share_loads() FROM PUBLIC;
+COMMENT ON FUNCTION public.share_loads() IS 'tells each shard what the other shards have on the servers; returns how many it has told';
+
+--
+-- Functions for rooms: on the shard of the room
+--
+
+CREATE FUNCTION public._explain_assignment(text, text, integer, OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, OUT priority integer, OUT state text, OUT pool text, OUT regions text[], OUT score_from text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1);
+	SELECT x.rank, x.server, x.chosen, x.tier, x.reason, x.load, x.capacity, x.expected, x.expected_from, x.score, x.rooms, x.room_sessions, x.priority, x.state, x.pool, x.regions, x.score_from FROM public.explain_assignment($1::text, $2::text, $3::integer) x;
+$$;
+REVOKE ALL ON FUNCTION public._explain_assignment(text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._explain_assignment(text, text, integer) IS 'explain_assignment() of the shard';
+
+CREATE FUNCTION public.explain_assignment(room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, OUT priority integer, OUT state text, OUT pool text, OUT regions text[], OUT score_from text)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN QUERY SELECT * FROM public._explain_assignment($1, $2, $3);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.explain_assignment(text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.explain_assignment(text, text, integer) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
+
+CREATE FUNCTION public._explain_assignment(bigint, text, integer, OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, OUT priority integer, OUT state text, OUT pool text, OUT regions text[], OUT score_from text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1::text);
+	SELECT x.rank, x.server, x.chosen, x.tier, x.reason, x.load, x.capacity, x.expected, x.expected_from, x.score, x.rooms, x.room_sessions, x.priority, x.state, x.pool, x.regions, x.score_from FROM public.explain_assignment($1::bigint, $2::text, $3::integer) x;
+$$;
+REVOKE ALL ON FUNCTION public._explain_assignment(bigint, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._explain_assignment(bigint, text, integer) IS 'explain_assignment() of the shard';
+
+CREATE FUNCTION public.explain_assignment(room bigint, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, OUT priority integer, OUT state text, OUT pool text, OUT regions text[], OUT score_from text)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN QUERY SELECT * FROM public._explain_assignment($1, $2, $3);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room::text, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.explain_assignment(bigint, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.explain_assignment(bigint, text, integer) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
+
+CREATE FUNCTION public._get_or_assign_server(text, text, integer)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1);
+	SELECT public.get_or_assign_server($1::text, $2::text, $3::integer);
+$$;
+REVOKE ALL ON FUNCTION public._get_or_assign_server(text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._get_or_assign_server(text, text, integer) IS 'get_or_assign_server() of the shard';
+
+CREATE FUNCTION public.get_or_assign_server(room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._get_or_assign_server($1, $2, $3);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.get_or_assign_server(text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.get_or_assign_server(text, text, integer) IS 'the server of a room, the same for everyone in it; assigns one if the room has none; region may list several, comma-separated, the preferred one first';
+
+CREATE FUNCTION public._get_or_assign_server(bigint, text, integer)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1::text);
+	SELECT public.get_or_assign_server($1::bigint, $2::text, $3::integer);
+$$;
+REVOKE ALL ON FUNCTION public._get_or_assign_server(bigint, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._get_or_assign_server(bigint, text, integer) IS 'get_or_assign_server() of the shard';
+
+CREATE FUNCTION public.get_or_assign_server(room bigint, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._get_or_assign_server($1, $2, $3);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room::text, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.get_or_assign_server(bigint, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.get_or_assign_server(bigint, text, integer) IS 'the server of a room, the same for everyone in it; assigns one if the room has none; region may list several, comma-separated, the preferred one first';
+
+CREATE FUNCTION public._move_room(text, text)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1);
+	SELECT public.move_room($1::text, $2::text);
+$$;
+REVOKE ALL ON FUNCTION public._move_room(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._move_room(text, text) IS 'move_room() of the shard';
+
+CREATE FUNCTION public.move_room(room text, server text)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._move_room($1, $2);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.move_room(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public.move_room(text, text) IS 'moves a room to a server on which it exists, which splits it until its users reconnect; returns the server that it is on then, NULL if it has no assignment';
+
+CREATE FUNCTION public._move_room(bigint, text)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1::text);
+	SELECT public.move_room($1::bigint, $2::text);
+$$;
+REVOKE ALL ON FUNCTION public._move_room(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._move_room(bigint, text) IS 'move_room() of the shard';
+
+CREATE FUNCTION public.move_room(room bigint, server text)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._move_room($1, $2);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room::text, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.move_room(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION public.move_room(bigint, text) IS 'moves a room to a server on which it exists, which splits it until its users reconnect; returns the server that it is on then, NULL if it has no assignment';
+
+CREATE FUNCTION public._pin_room(text, text, integer)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1);
+	SELECT public.pin_room($1::text, $2::text, $3::integer);
+$$;
+REVOKE ALL ON FUNCTION public._pin_room(text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._pin_room(text, text, integer) IS 'pin_room() of the shard';
+
+CREATE FUNCTION public.pin_room(room text, server text, expected_users integer DEFAULT NULL::integer)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._pin_room($1, $2, $3);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.pin_room(text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.pin_room(text, text, integer) IS 'the next assignment of the room is to this server, on which it has to exist; returns the server that the room is on now, NULL if none';
+
+CREATE FUNCTION public._pin_room(bigint, text, integer)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1::text);
+	SELECT public.pin_room($1::bigint, $2::text, $3::integer);
+$$;
+REVOKE ALL ON FUNCTION public._pin_room(bigint, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._pin_room(bigint, text, integer) IS 'pin_room() of the shard';
+
+CREATE FUNCTION public.pin_room(room bigint, server text, expected_users integer DEFAULT NULL::integer)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._pin_room($1, $2, $3);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room::text, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.pin_room(bigint, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.pin_room(bigint, text, integer) IS 'the next assignment of the room is to this server, on which it has to exist; returns the server that the room is on now, NULL if none';
+
+CREATE FUNCTION public._release_room(text)
+	RETURNS boolean
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1);
+	SELECT public.release_room($1::text);
+$$;
+REVOKE ALL ON FUNCTION public._release_room(text) FROM PUBLIC;
+COMMENT ON FUNCTION public._release_room(text) IS 'release_room() of the shard';
+
+CREATE FUNCTION public.release_room(room text)
+	RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._release_room($1);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.release_room(text) FROM PUBLIC;
+COMMENT ON FUNCTION public.release_room(text) IS 'frees a room now, also if users are in it; returns false if it has no assignment';
+
+CREATE FUNCTION public._release_room(bigint)
+	RETURNS boolean
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1::text);
+	SELECT public.release_room($1::bigint);
+$$;
+REVOKE ALL ON FUNCTION public._release_room(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION public._release_room(bigint) IS 'release_room() of the shard';
+
+CREATE FUNCTION public.release_room(room bigint)
+	RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._release_room($1);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room::text, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.release_room(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION public.release_room(bigint) IS 'frees a room now, also if users are in it; returns false if it has no assignment';
+
+CREATE FUNCTION public._room_server(text)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1);
+	SELECT public.room_server($1::text);
+$$;
+REVOKE ALL ON FUNCTION public._room_server(text) FROM PUBLIC;
+COMMENT ON FUNCTION public._room_server(text) IS 'room_server() of the shard';
+
+CREATE FUNCTION public.room_server(room text)
+	RETURNS text
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._room_server($1);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.room_server(text) FROM PUBLIC;
+COMMENT ON FUNCTION public.room_server(text) IS 'the server of a room or NULL; for listings, not for routing joins: a pooler may send it to a replica';
+
+CREATE FUNCTION public._room_server(bigint)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1::text);
+	SELECT public.room_server($1::bigint);
+$$;
+REVOKE ALL ON FUNCTION public._room_server(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION public._room_server(bigint) IS 'room_server() of the shard';
+
+CREATE FUNCTION public.room_server(room bigint)
+	RETURNS text
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._room_server($1);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room::text, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.room_server(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION public.room_server(bigint) IS 'the server of a room or NULL; for listings, not for routing joins: a pooler may send it to a replica';
+
+CREATE FUNCTION public._touch_room(text, integer)
+	RETURNS boolean
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1);
+	SELECT public.touch_room($1::text, $2::integer);
+$$;
+REVOKE ALL ON FUNCTION public._touch_room(text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._touch_room(text, integer) IS 'touch_room() of the shard';
+
+CREATE FUNCTION public.touch_room(room text, users integer DEFAULT NULL::integer)
+	RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._touch_room($1, $2);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.touch_room(text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.touch_room(text, integer) IS 'renews the lease of a room; returns false if it has no assignment; users: how many are in it, for services without attached sessions';
+
+CREATE FUNCTION public._touch_room(bigint, integer)
+	RETURNS boolean
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1::text);
+	SELECT public.touch_room($1::bigint, $2::integer);
+$$;
+REVOKE ALL ON FUNCTION public._touch_room(bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._touch_room(bigint, integer) IS 'touch_room() of the shard';
+
+CREATE FUNCTION public.touch_room(room bigint, users integer DEFAULT NULL::integer)
+	RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._touch_room($1, $2);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room::text, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.touch_room(bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.touch_room(bigint, integer) IS 'renews the lease of a room; returns false if it has no assignment; users: how many are in it, for services without attached sessions';
+
+CREATE FUNCTION public._unpin_room(text)
+	RETURNS boolean
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1);
+	SELECT public.unpin_room($1::text);
+$$;
+REVOKE ALL ON FUNCTION public._unpin_room(text) FROM PUBLIC;
+COMMENT ON FUNCTION public._unpin_room(text) IS 'unpin_room() of the shard';
+
+CREATE FUNCTION public.unpin_room(room text)
+	RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._unpin_room($1);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.unpin_room(text) FROM PUBLIC;
+COMMENT ON FUNCTION public.unpin_room(text) IS 'removes the pin of a room; returns false if it has none';
+
+CREATE FUNCTION public._unpin_room(bigint)
+	RETURNS boolean
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON public.shard_of($1::text);
+	SELECT public.unpin_room($1::bigint);
+$$;
+REVOKE ALL ON FUNCTION public._unpin_room(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION public._unpin_room(bigint) IS 'unpin_room() of the shard';
+
+CREATE FUNCTION public.unpin_room(room bigint)
+	RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM FROM public.shard_gate;
+	RETURN public._unpin_room($1);
+EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+	IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+		RAISE;
+	END IF;
+	PERFORM public._room_lost(room::text, SQLERRM);
+END $$;
+REVOKE ALL ON FUNCTION public.unpin_room(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION public.unpin_room(bigint) IS 'removes the pin of a room; returns false if it has none';
+
+--
+-- Functions for all shards
+--
+
+CREATE FUNCTION public._worst(states text[]) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN (SELECT s FROM unnest(states) s ORDER BY array_position('{offline,recovering,draining,drained,online}', s), s LIMIT 1);
+REVOKE ALL ON FUNCTION public._worst(text[]) FROM PUBLIC;
+COMMENT ON FUNCTION public._worst(text[]) IS 'the state of a server that has these on different shards';
+
+CREATE FUNCTION public._clean_inactive_assignments_on(int, interval)
+	RETURNS bigint
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT public.clean_inactive_assignments($2::interval);
+$$;
+REVOKE ALL ON FUNCTION public._clean_inactive_assignments_on(int, interval) FROM PUBLIC;
+COMMENT ON FUNCTION public._clean_inactive_assignments_on(int, interval) IS 'clean_inactive_assignments() of one shard';
+
+CREATE FUNCTION public.clean_inactive_assignments(grace interval DEFAULT NULL::interval)
+	RETURNS bigint
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+	_answer bigint;
+	_all bigint;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			_answer := public._clean_inactive_assignments_on(_shard, $1);
+			_all := coalesce(_all, 0) + _answer;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+	RETURN _all;
+END $$;
+REVOKE ALL ON FUNCTION public.clean_inactive_assignments(interval) FROM PUBLIC;
+COMMENT ON FUNCTION public.clean_inactive_assignments(interval) IS 'frees the rooms not used for longer than the grace period (default: gxy_balancer.assignment_grace); returns their number';
+
+CREATE FUNCTION public._evacuate_server_on(int, text, text, integer)
+	RETURNS bigint
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT public.evacuate_server($2::text, $3::text, $4::integer);
+$$;
+REVOKE ALL ON FUNCTION public._evacuate_server_on(int, text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._evacuate_server_on(int, text, text, integer) IS 'evacuate_server() of one shard';
+
+CREATE FUNCTION public.evacuate_server(server text, target text DEFAULT NULL::text, max_rooms integer DEFAULT NULL::integer)
+	RETURNS bigint
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+	_moved bigint;
+	_all bigint := 0;
+	_rooms int := max_rooms;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			CONTINUE WHEN _answered > 0 AND _rooms <= 0;
+			_moved := public._evacuate_server_on(_shard, server, target, _rooms);
+			_all := _all + _moved;
+			_rooms := _rooms - _moved;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+	RETURN _all;
+END $$;
+REVOKE ALL ON FUNCTION public.evacuate_server(text, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.evacuate_server(text, text, integer) IS 'moves the rooms of a server, largest first: to the target, or spread by the policy; without max_rooms it sets the server draining first; returns how many it moved; rooms that do not exist where they could go stay, with a warning';
+
+CREATE FUNCTION public._init_servers_on(int, text)
+	RETURNS integer
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT public.init_servers($2::text);
+$$;
+REVOKE ALL ON FUNCTION public._init_servers_on(int, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._init_servers_on(int, text) IS 'init_servers() of one shard';
+
+CREATE FUNCTION public.init_servers(names text DEFAULT NULL::text)
+	RETURNS integer
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+	_answer integer;
+	_all integer;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			_answer := public._init_servers_on(_shard, $1);
+			_all := greatest(_all, _answer);
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+	RETURN _all;
+END $$;
+REVOKE ALL ON FUNCTION public.init_servers(text) FROM PUBLIC;
+COMMENT ON FUNCTION public.init_servers(text) IS 'writes the pool: comma-separated names, or gxy_balancer.default_servers; returns how many names it added';
+
+CREATE FUNCTION public._rebalance_on(int, integer, integer, boolean, OUT room text, OUT "from" text, OUT "to" text, OUT users bigint)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.room, x."from", x."to", x.users FROM public.rebalance($2::integer, $3::integer, $4::boolean) x;
+$$;
+REVOKE ALL ON FUNCTION public._rebalance_on(int, integer, integer, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION public._rebalance_on(int, integer, integer, boolean) IS 'rebalance() of one shard';
+
+CREATE FUNCTION public.rebalance(max_rooms integer, max_users integer, dry_run boolean DEFAULT true, OUT room text, OUT "from" text, OUT "to" text, OUT users bigint)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+	_row record;
+	_rooms int := max_rooms;
+	_users int := max_users;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			CONTINUE WHEN _answered > 0 AND (_rooms <= 0 OR _users <= 0);
+			FOR _row IN SELECT * FROM public._rebalance_on(_shard, _rooms, _users, dry_run) LOOP
+				room := _row.room;
+				"from" := _row."from";
+				"to" := _row."to";
+				users := _row.users;
+				_rooms := _rooms - 1;
+				_users := _users - coalesce(_row.users, 0);
+				RETURN NEXT;
+			END LOOP;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public.rebalance(integer, integer, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION public.rebalance(integer, integer, boolean) IS 'the moves that take most load off the fullest servers per user moved, rooms without users first; at most so many rooms and users (NULL: no limit); dry_run: lists them, otherwise does them, which splits occupied rooms until their users reconnect, and returns those it has moved';
+
+CREATE FUNCTION public._reset_balancer_stats_on(int)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT public.reset_balancer_stats()::text;
+$$;
+REVOKE ALL ON FUNCTION public._reset_balancer_stats_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._reset_balancer_stats_on(int) IS 'reset_balancer_stats() of one shard';
+
+CREATE FUNCTION public.reset_balancer_stats()
+	RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			PERFORM public._reset_balancer_stats_on(_shard);
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public.reset_balancer_stats() FROM PUBLIC;
+COMMENT ON FUNCTION public.reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
+
+CREATE FUNCTION public._server_heartbeat_on(int, text, boolean, real)
+	RETURNS boolean
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT public.server_heartbeat($2::text, $3::boolean, $4::real);
+$$;
+REVOKE ALL ON FUNCTION public._server_heartbeat_on(int, text, boolean, real) FROM PUBLIC;
+COMMENT ON FUNCTION public._server_heartbeat_on(int, text, boolean, real) IS 'server_heartbeat() of one shard';
+
+CREATE FUNCTION public.server_heartbeat(server text, healthy boolean DEFAULT true, load real DEFAULT NULL::real)
+	RETURNS boolean
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+	_answer boolean;
+	_all boolean;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			_answer := public._server_heartbeat_on(_shard, $1, $2, $3);
+			_all := coalesce(_all, false) OR _answer;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+	RETURN _all;
+END $$;
+REVOKE ALL ON FUNCTION public.server_heartbeat(text, boolean, real) FROM PUBLIC;
+COMMENT ON FUNCTION public.server_heartbeat(text, boolean, real) IS 'reports the health of a server; returns true if its health changed, false for a server not in the pool; load: the share of its capacity in use as the server measures it, 0 to 10 (0.42: 42%), NULL: no news; healthy NULL: a load from elsewhere, which is not a heartbeat';
+
+CREATE FUNCTION public._server_state_on(int, text)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT public.server_state($2::text);
+$$;
+REVOKE ALL ON FUNCTION public._server_state_on(int, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._server_state_on(int, text) IS 'server_state() of one shard';
+
+CREATE FUNCTION public.server_state(server text)
+	RETURNS text
+	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+	_answer text;
+	_all text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			_answer := public._server_state_on(_shard, $1);
+			_all := public._worst(ARRAY[_all, _answer]);
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+	RETURN _all;
+END $$;
+REVOKE ALL ON FUNCTION public.server_state(text) FROM PUBLIC;
+COMMENT ON FUNCTION public.server_state(text) IS 'the state in force of a server: online, draining or offline';
+
+CREATE FUNCTION public._set_server_state_on(int, text, text)
+	RETURNS text
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT public.set_server_state($2::text, $3::text);
+$$;
+REVOKE ALL ON FUNCTION public._set_server_state_on(int, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._set_server_state_on(int, text, text) IS 'set_server_state() of one shard';
+
+CREATE FUNCTION public.set_server_state(server text, state text)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+	_answer text;
+	_all text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			_answer := public._set_server_state_on(_shard, $1, $2);
+			_all := public._worst(ARRAY[_all, _answer]);
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+	RETURN _all;
+END $$;
+REVOKE ALL ON FUNCTION public.set_server_state(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public.set_server_state(text, text) IS 'sets the state of a server: online, draining or offline; returns the state in force afterwards';
+
+CREATE FUNCTION public._what_if_on(int, text, text, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.server, x.state, x.capacity, x.rooms_before, x.users_before, x.load_before, x.percent_before, x.rooms_after, x.users_after, x.load_after, x.percent_after, x.note FROM public.what_if($2::text, $3::text) x;
+$$;
+REVOKE ALL ON FUNCTION public._what_if_on(int, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._what_if_on(int, text, text) IS 'what_if() of one shard';
+
+CREATE FUNCTION public._what_if(text, text, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+	_rows jsonb := '[]';
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM public._what_if_on(_shard, $1, $2) x);
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+	RETURN QUERY
+		SELECT r.server,
+			public._worst(array_agg(r.state)),
+			max(r.capacity),
+			sum(r.rooms_before)::bigint,
+			sum(r.users_before)::bigint,
+			sum(r.load_before)::bigint,
+			round(100.0 * sum(r.load_before) / max(r.capacity), 1),
+			sum(r.rooms_after)::bigint,
+			sum(r.users_after)::bigint,
+			sum(r.load_after)::bigint,
+			round(100.0 * sum(r.load_after) / max(r.capacity), 1),
+			string_agg(DISTINCT r.note, '; ')
+		FROM ROWS FROM (jsonb_to_recordset(_rows) AS (server text, state text, capacity integer, rooms_before bigint, users_before bigint, load_before bigint, percent_before numeric, rooms_after bigint, users_after bigint, load_after bigint, percent_after numeric, note text)) WITH ORDINALITY r
+		GROUP BY r.server ORDER BY min(r.ordinality);
+END $$;
+REVOKE ALL ON FUNCTION public._what_if(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._what_if(text, text) IS 'rows of what_if()';
+
+CREATE FUNCTION public.what_if(server text, state text, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT * FROM public._what_if($1, $2);
+$$;
+REVOKE ALL ON FUNCTION public.what_if(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public.what_if(text, text) IS 'the load of each server before and after a server fails (offline), is set draining and evacuated (draining), or comes back (online), by the code that would move the rooms; changes nothing';
+GRANT EXECUTE ON FUNCTION public.what_if(text, text) TO pg_monitor;
+
+CREATE FUNCTION public._what_if_added_on(int, text, integer, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.server, x.state, x.capacity, x.rooms_before, x.users_before, x.load_before, x.percent_before, x.rooms_after, x.users_after, x.load_after, x.percent_after, x.note FROM public.what_if_added($2::text, $3::integer) x;
+$$;
+REVOKE ALL ON FUNCTION public._what_if_added_on(int, text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._what_if_added_on(int, text, integer) IS 'what_if_added() of one shard';
+
+CREATE FUNCTION public._what_if_added(text, integer, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+	_rows jsonb := '[]';
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM public._what_if_added_on(_shard, $1, $2) x);
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+	RETURN QUERY
+		SELECT r.server,
+			public._worst(array_agg(r.state)),
+			max(r.capacity),
+			sum(r.rooms_before)::bigint,
+			sum(r.users_before)::bigint,
+			sum(r.load_before)::bigint,
+			round(100.0 * sum(r.load_before) / max(r.capacity), 1),
+			sum(r.rooms_after)::bigint,
+			sum(r.users_after)::bigint,
+			sum(r.load_after)::bigint,
+			round(100.0 * sum(r.load_after) / max(r.capacity), 1),
+			string_agg(DISTINCT r.note, '; ')
+		FROM ROWS FROM (jsonb_to_recordset(_rows) AS (server text, state text, capacity integer, rooms_before bigint, users_before bigint, load_before bigint, percent_before numeric, rooms_after bigint, users_after bigint, load_after bigint, percent_after numeric, note text)) WITH ORDINALITY r
+		GROUP BY r.server ORDER BY min(r.ordinality);
+END $$;
+REVOKE ALL ON FUNCTION public._what_if_added(text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public._what_if_added(text, integer) IS 'rows of what_if_added()';
+
+CREATE FUNCTION public.what_if_added(server text, capacity integer, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
+	RETURNS SETOF record
+	LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT * FROM public._what_if_added($1, $2);
+$$;
+REVOKE ALL ON FUNCTION public.what_if_added(text, integer) FROM PUBLIC;
+COMMENT ON FUNCTION public.what_if_added(text, integer) IS 'the load of each server before and after a server of this capacity (NULL: gxy_balancer.default_capacity) is added and rebalance() is called without limits; changes nothing';
+GRANT EXECUTE ON FUNCTION public.what_if_added(text, integer) TO pg_monitor;
+
+-- Not here: attach_rooms(regclass). Call it on each shard.
+
+-- Not here: attach_sessions(regclass). Call it on each shard.
+
+--
+-- Views: the rows of all shards
+--
+
+CREATE FUNCTION public._balancer_alerts_on(int, OUT severity text, OUT alert text, OUT server text, OUT what text, OUT since timestamp with time zone, OUT statement text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.severity, x.alert, x.server, x.what, x.since, x.statement FROM public.balancer_alerts x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_alerts_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_alerts_on(int) IS 'balancer_alerts of one shard';
+
+CREATE FUNCTION public._balancer_alerts(OUT severity text, OUT alert text, OUT server text, OUT what text, OUT since timestamp with time zone, OUT statement text, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_alerts_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_alerts() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_alerts() IS 'rows of balancer_alerts';
+GRANT EXECUTE ON FUNCTION public._balancer_alerts() TO pg_monitor;
+
+CREATE VIEW public.balancer_alerts AS
+	SELECT * FROM public._balancer_alerts();
+REVOKE ALL ON public.balancer_alerts FROM PUBLIC;
+COMMENT ON VIEW public.balancer_alerts IS 'balancer_alerts, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_alerts TO pg_monitor;
+
+CREATE FUNCTION public._balancer_failovers_on(int, OUT from_server text, OUT to_server text, OUT declared_at timestamp with time zone, OUT due_at timestamp with time zone, OUT cause text, OUT rooms bigint, OUT outcome text, OUT finished_at timestamp with time zone, OUT recovered_at timestamp with time zone, OUT on_call boolean)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.from_server, x.to_server, x.declared_at, x.due_at, x.cause, x.rooms, x.outcome, x.finished_at, x.recovered_at, x.on_call FROM public.balancer_failovers x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_failovers_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_failovers_on(int) IS 'balancer_failovers of one shard';
+
+CREATE FUNCTION public._balancer_failovers(OUT from_server text, OUT to_server text, OUT declared_at timestamp with time zone, OUT due_at timestamp with time zone, OUT cause text, OUT rooms bigint, OUT outcome text, OUT finished_at timestamp with time zone, OUT recovered_at timestamp with time zone, OUT on_call boolean, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_failovers_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_failovers() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_failovers() IS 'rows of balancer_failovers';
+GRANT EXECUTE ON FUNCTION public._balancer_failovers() TO pg_monitor;
+
+CREATE VIEW public.balancer_failovers AS
+	SELECT * FROM public._balancer_failovers();
+REVOKE ALL ON public.balancer_failovers FROM PUBLIC;
+COMMENT ON VIEW public.balancer_failovers IS 'balancer_failovers, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_failovers TO pg_monitor;
+
+CREATE FUNCTION public._balancer_health_on(int, OUT server text, OUT healthy boolean, OUT since timestamp with time zone, OUT last_heartbeat timestamp with time zone, OUT counts_from timestamp with time zone, OUT load real, OUT load_at timestamp with time zone, OUT recovered_at timestamp with time zone, OUT differs_since timestamp with time zone)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.server, x.healthy, x.since, x.last_heartbeat, x.counts_from, x.load, x.load_at, x.recovered_at, x.differs_since FROM public.balancer_health x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_health_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_health_on(int) IS 'balancer_health of one shard';
+
+CREATE FUNCTION public._balancer_health(OUT server text, OUT healthy boolean, OUT since timestamp with time zone, OUT last_heartbeat timestamp with time zone, OUT counts_from timestamp with time zone, OUT load real, OUT load_at timestamp with time zone, OUT recovered_at timestamp with time zone, OUT differs_since timestamp with time zone, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_health_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_health() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_health() IS 'rows of balancer_health';
+GRANT EXECUTE ON FUNCTION public._balancer_health() TO pg_monitor;
+
+CREATE VIEW public.balancer_health AS
+	SELECT * FROM public._balancer_health();
+REVOKE ALL ON public.balancer_health FROM PUBLIC;
+COMMENT ON VIEW public.balancer_health IS 'balancer_health, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_health TO pg_monitor;
+
+CREATE FUNCTION public._balancer_load_on(int, OUT server text, OUT state text, OUT pool text, OUT rooms bigint, OUT users bigint, OUT connected bigint, OUT expected bigint, OUT load bigint, OUT capacity integer, OUT percent numeric, OUT bar text, OUT cause text, OUT measured numeric)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.server, x.state, x.pool, x.rooms, x.users, x.connected, x.expected, x.load, x.capacity, x.percent, x.bar, x.cause, x.measured FROM public.balancer_load x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_load_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_load_on(int) IS 'balancer_load of one shard';
+
+CREATE FUNCTION public._balancer_load(OUT server text, OUT state text, OUT pool text, OUT rooms bigint, OUT users bigint, OUT connected bigint, OUT expected bigint, OUT load bigint, OUT capacity integer, OUT percent numeric, OUT bar text, OUT cause text, OUT measured numeric, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_load_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_load() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_load() IS 'rows of balancer_load_by_shard';
+GRANT EXECUTE ON FUNCTION public._balancer_load() TO pg_monitor;
+
+CREATE VIEW public.balancer_load_by_shard AS
+	SELECT * FROM public._balancer_load();
+REVOKE ALL ON public.balancer_load_by_shard FROM PUBLIC;
+COMMENT ON VIEW public.balancer_load_by_shard IS 'balancer_load, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_load_by_shard TO pg_monitor;
+
+CREATE VIEW public.balancer_load AS
+	SELECT r.server AS server,
+		public._worst(array_agg(r.state)) AS state,
+		min(r.pool) AS pool,
+		sum(r.rooms)::bigint AS rooms,
+		sum(r.users)::bigint AS users,
+		sum(r.connected)::bigint AS connected,
+		sum(r.expected)::bigint AS expected,
+		sum(r.load)::bigint AS load,
+		max(r.capacity) AS capacity,
+		round(100.0 * sum(r.load) / max(r.capacity), 1) AS percent,
+		CASE WHEN sum(r.load) <= max(r.capacity) THEN rpad(repeat('#', ceil(6 * sum(r.load) / max(r.capacity))::int), 6, '.') WHEN sum(r.load) > max(r.capacity) THEN '#####>' END AS bar,
+		string_agg(DISTINCT r.cause, '; ') AS cause,
+		max(r.measured) AS measured
+	FROM (SELECT *, row_number() OVER () AS n FROM public._balancer_load()) r
+	GROUP BY r.server ORDER BY min(r.n);
+REVOKE ALL ON public.balancer_load FROM PUBLIC;
+COMMENT ON VIEW public.balancer_load IS 'the load of each server, counted now, also of servers outside of the pool that still have rooms; for people there is balancer_now; over all shards';
+GRANT SELECT ON public.balancer_load TO pg_monitor;
+
+CREATE FUNCTION public._balancer_memory_on(int, OUT what text, OUT database text, OUT bytes bigint)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.what, x.database, x.bytes FROM public.balancer_memory x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_memory_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_memory_on(int) IS 'balancer_memory of one shard';
+
+CREATE FUNCTION public._balancer_memory(OUT what text, OUT database text, OUT bytes bigint, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_memory_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_memory() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_memory() IS 'rows of balancer_memory';
+GRANT EXECUTE ON FUNCTION public._balancer_memory() TO pg_monitor;
+
+CREATE VIEW public.balancer_memory AS
+	SELECT * FROM public._balancer_memory();
+REVOKE ALL ON public.balancer_memory FROM PUBLIC;
+COMMENT ON VIEW public.balancer_memory IS 'balancer_memory, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_memory TO pg_monitor;
+
+CREATE FUNCTION public._balancer_metrics_on(int, OUT servers double precision, OUT servers_online double precision, OUT rooms double precision, OUT split_rooms double precision, OUT users double precision, OUT load double precision, OUT capacity double precision, OUT load_ratio double precision, OUT imbalance double precision, OUT failovers_active double precision, OUT standbys_free double precision, OUT failovers_total double precision, OUT sessions_readable double precision, OUT rooms_readable double precision, OUT assigned_tier_0_total double precision, OUT assigned_tier_1_total double precision, OUT assigned_tier_2_total double precision, OUT assigned_tier_3_total double precision, OUT assigned_tier_4_total double precision, OUT assigned_tier_5_total double precision, OUT assigned_tier_6_total double precision, OUT sticky_total double precision, OUT renewed_total double precision, OUT moved_total double precision, OUT freed_total double precision, OUT refused_total double precision, OUT placed_by_cache_total double precision, OUT placed_by_count_total double precision, OUT load_cache_in_use double precision, OUT shared_memory_short double precision, OUT worker_up double precision, OUT worker_lag_seconds double precision, OUT worker_run_seconds double precision, OUT worker_failed double precision)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.servers, x.servers_online, x.rooms, x.split_rooms, x.users, x.load, x.capacity, x.load_ratio, x.imbalance, x.failovers_active, x.standbys_free, x.failovers_total, x.sessions_readable, x.rooms_readable, x.assigned_tier_0_total, x.assigned_tier_1_total, x.assigned_tier_2_total, x.assigned_tier_3_total, x.assigned_tier_4_total, x.assigned_tier_5_total, x.assigned_tier_6_total, x.sticky_total, x.renewed_total, x.moved_total, x.freed_total, x.refused_total, x.placed_by_cache_total, x.placed_by_count_total, x.load_cache_in_use, x.shared_memory_short, x.worker_up, x.worker_lag_seconds, x.worker_run_seconds, x.worker_failed FROM public.balancer_metrics x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_metrics_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_metrics_on(int) IS 'balancer_metrics of one shard';
+
+CREATE FUNCTION public._balancer_metrics(OUT servers double precision, OUT servers_online double precision, OUT rooms double precision, OUT split_rooms double precision, OUT users double precision, OUT load double precision, OUT capacity double precision, OUT load_ratio double precision, OUT imbalance double precision, OUT failovers_active double precision, OUT standbys_free double precision, OUT failovers_total double precision, OUT sessions_readable double precision, OUT rooms_readable double precision, OUT assigned_tier_0_total double precision, OUT assigned_tier_1_total double precision, OUT assigned_tier_2_total double precision, OUT assigned_tier_3_total double precision, OUT assigned_tier_4_total double precision, OUT assigned_tier_5_total double precision, OUT assigned_tier_6_total double precision, OUT sticky_total double precision, OUT renewed_total double precision, OUT moved_total double precision, OUT freed_total double precision, OUT refused_total double precision, OUT placed_by_cache_total double precision, OUT placed_by_count_total double precision, OUT load_cache_in_use double precision, OUT shared_memory_short double precision, OUT worker_up double precision, OUT worker_lag_seconds double precision, OUT worker_run_seconds double precision, OUT worker_failed double precision, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_metrics_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_metrics() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_metrics() IS 'rows of balancer_metrics';
+GRANT EXECUTE ON FUNCTION public._balancer_metrics() TO pg_monitor;
+
+CREATE VIEW public.balancer_metrics AS
+	SELECT * FROM public._balancer_metrics();
+REVOKE ALL ON public.balancer_metrics FROM PUBLIC;
+COMMENT ON VIEW public.balancer_metrics IS 'balancer_metrics, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_metrics TO pg_monitor;
+
+CREATE FUNCTION public._balancer_now_on(int, OUT server text, OUT bar text, OUT load text, OUT rooms bigint, OUT split bigint, OUT free bigint, OUT state text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.server, x.bar, x.load, x.rooms, x.split, x.free, x.state FROM public.balancer_now x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_now_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_now_on(int) IS 'balancer_now of one shard';
+
+CREATE FUNCTION public._balancer_now(OUT server text, OUT bar text, OUT load text, OUT rooms bigint, OUT split bigint, OUT free bigint, OUT state text, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_now_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_now() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_now() IS 'rows of balancer_now';
+GRANT EXECUTE ON FUNCTION public._balancer_now() TO pg_monitor;
+
+CREATE VIEW public.balancer_now AS
+	SELECT * FROM public._balancer_now();
+REVOKE ALL ON public.balancer_now FROM PUBLIC;
+COMMENT ON VIEW public.balancer_now IS 'balancer_now, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_now TO pg_monitor;
+
+CREATE FUNCTION public._balancer_pins_on(int, OUT room_id text, OUT server text, OUT expected_users integer, OUT pinned_at timestamp with time zone)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.room_id, x.server, x.expected_users, x.pinned_at FROM public.balancer_pins x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_pins_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_pins_on(int) IS 'balancer_pins of one shard';
+
+CREATE FUNCTION public._balancer_pins(OUT room_id text, OUT server text, OUT expected_users integer, OUT pinned_at timestamp with time zone, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_pins_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_pins() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_pins() IS 'rows of balancer_pins';
+GRANT EXECUTE ON FUNCTION public._balancer_pins() TO pg_monitor;
+
+CREATE VIEW public.balancer_pins AS
+	SELECT * FROM public._balancer_pins();
+REVOKE ALL ON public.balancer_pins FROM PUBLIC;
+COMMENT ON VIEW public.balancer_pins IS 'balancer_pins, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_pins TO pg_monitor;
+
+CREATE FUNCTION public._balancer_room_sizes_on(int, OUT room_id text, OUT size real, OUT occasions integer, OUT peak integer, OUT assigned_at timestamp with time zone, OUT opened_at timestamp with time zone, OUT updated_at timestamp with time zone)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.room_id, x.size, x.occasions, x.peak, x.assigned_at, x.opened_at, x.updated_at FROM public.balancer_room_sizes x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_room_sizes_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_room_sizes_on(int) IS 'balancer_room_sizes of one shard';
+
+CREATE FUNCTION public._balancer_room_sizes(OUT room_id text, OUT size real, OUT occasions integer, OUT peak integer, OUT assigned_at timestamp with time zone, OUT opened_at timestamp with time zone, OUT updated_at timestamp with time zone, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_room_sizes_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_room_sizes() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_room_sizes() IS 'rows of balancer_room_sizes';
+GRANT EXECUTE ON FUNCTION public._balancer_room_sizes() TO pg_monitor;
+
+CREATE VIEW public.balancer_room_sizes AS
+	SELECT * FROM public._balancer_room_sizes();
+REVOKE ALL ON public.balancer_room_sizes FROM PUBLIC;
+COMMENT ON VIEW public.balancer_room_sizes IS 'balancer_room_sizes, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_room_sizes TO pg_monitor;
+
+CREATE FUNCTION public._balancer_rooms_on(int, OUT room_id text, OUT server text, OUT users bigint, OUT users_elsewhere bigint, OUT expected_users integer, OUT pinned text, OUT reason text, OUT assigned_at timestamp with time zone, OUT last_used_at timestamp with time zone, OUT problem text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.room_id, x.server, x.users, x.users_elsewhere, x.expected_users, x.pinned, x.reason, x.assigned_at, x.last_used_at, x.problem FROM public.balancer_rooms x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_rooms_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_rooms_on(int) IS 'balancer_rooms of one shard';
+
+CREATE FUNCTION public._balancer_rooms(OUT room_id text, OUT server text, OUT users bigint, OUT users_elsewhere bigint, OUT expected_users integer, OUT pinned text, OUT reason text, OUT assigned_at timestamp with time zone, OUT last_used_at timestamp with time zone, OUT problem text, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_rooms_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_rooms() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_rooms() IS 'rows of balancer_rooms';
+GRANT EXECUTE ON FUNCTION public._balancer_rooms() TO pg_monitor;
+
+CREATE VIEW public.balancer_rooms AS
+	SELECT * FROM public._balancer_rooms();
+REVOKE ALL ON public.balancer_rooms FROM PUBLIC;
+COMMENT ON VIEW public.balancer_rooms IS 'balancer_rooms, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_rooms TO pg_monitor;
+
+CREATE FUNCTION public._balancer_server_metrics_on(int, OUT server text, OUT state text, OUT pool text, OUT rooms double precision, OUT users double precision, OUT connected double precision, OUT expected double precision, OUT load double precision, OUT capacity double precision, OUT load_ratio double precision, OUT measured_ratio double precision, OUT split_rooms double precision, OUT online double precision, OUT wanted_online double precision, OUT healthy double precision, OUT heartbeat_age_seconds double precision, OUT failover_active double precision, OUT stands_in double precision)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.server, x.state, x.pool, x.rooms, x.users, x.connected, x.expected, x.load, x.capacity, x.load_ratio, x.measured_ratio, x.split_rooms, x.online, x.wanted_online, x.healthy, x.heartbeat_age_seconds, x.failover_active, x.stands_in FROM public.balancer_server_metrics x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_server_metrics_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_server_metrics_on(int) IS 'balancer_server_metrics of one shard';
+
+CREATE FUNCTION public._balancer_server_metrics(OUT server text, OUT state text, OUT pool text, OUT rooms double precision, OUT users double precision, OUT connected double precision, OUT expected double precision, OUT load double precision, OUT capacity double precision, OUT load_ratio double precision, OUT measured_ratio double precision, OUT split_rooms double precision, OUT online double precision, OUT wanted_online double precision, OUT healthy double precision, OUT heartbeat_age_seconds double precision, OUT failover_active double precision, OUT stands_in double precision, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_server_metrics_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_server_metrics() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_server_metrics() IS 'rows of balancer_server_metrics';
+GRANT EXECUTE ON FUNCTION public._balancer_server_metrics() TO pg_monitor;
+
+CREATE VIEW public.balancer_server_metrics AS
+	SELECT * FROM public._balancer_server_metrics();
+REVOKE ALL ON public.balancer_server_metrics FROM PUBLIC;
+COMMENT ON VIEW public.balancer_server_metrics IS 'balancer_server_metrics, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_server_metrics TO pg_monitor;
+
+CREATE FUNCTION public._balancer_servers_on(int, OUT name text, OUT "position" integer, OUT priority integer, OUT capacity integer, OUT regions text[], OUT pool text, OUT state text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.name, x."position", x.priority, x.capacity, x.regions, x.pool, x.state FROM public.balancer_servers x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_servers_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_servers_on(int) IS 'balancer_servers of one shard';
+
+CREATE FUNCTION public._balancer_servers(OUT name text, OUT "position" integer, OUT priority integer, OUT capacity integer, OUT regions text[], OUT pool text, OUT state text, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_servers_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_servers() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_servers() IS 'rows of balancer_servers';
+GRANT EXECUTE ON FUNCTION public._balancer_servers() TO pg_monitor;
+
+CREATE VIEW public.balancer_servers AS
+	SELECT * FROM public._balancer_servers();
+REVOKE ALL ON public.balancer_servers FROM PUBLIC;
+COMMENT ON VIEW public.balancer_servers IS 'balancer_servers, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_servers TO pg_monitor;
+
+CREATE FUNCTION public._balancer_sources_on(int, OUT source text, OUT schema_name text, OUT relation_name text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.source, x.schema_name, x.relation_name FROM public.balancer_sources x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_sources_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_sources_on(int) IS 'balancer_sources of one shard';
+
+CREATE FUNCTION public._balancer_sources(OUT source text, OUT schema_name text, OUT relation_name text, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_sources_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_sources() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_sources() IS 'rows of balancer_sources';
+
+CREATE VIEW public.balancer_sources AS
+	SELECT * FROM public._balancer_sources();
+REVOKE ALL ON public.balancer_sources FROM PUBLIC;
+COMMENT ON VIEW public.balancer_sources IS 'balancer_sources, with a row for each shard that has one; shard: the first of its partitions';
+
+CREATE FUNCTION public._balancer_stats_on(int, OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, OUT assigned_tier_2 bigint, OUT assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6 bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused bigint, OUT since timestamp with time zone, OUT worker text, OUT last_run timestamp with time zone, OUT last_run_duration interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamp with time zone, OUT placed_by_cache bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.assigned_tier_0, x.assigned_tier_1, x.assigned_tier_2, x.assigned_tier_3, x.assigned_tier_4, x.assigned_tier_5, x.assigned_tier_6, x.sticky, x.renewed, x.moved, x.freed, x.refused, x.since, x.worker, x.last_run, x.last_run_duration, x.last_run_freed, x.last_error, x.next_due, x.placed_by_cache, x.placed_by_count, x.counted_because, x.shared_memory FROM public.balancer_stats x;
+$$;
+REVOKE ALL ON FUNCTION public._balancer_stats_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_stats_on(int) IS 'balancer_stats of one shard';
+
+CREATE FUNCTION public._balancer_stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, OUT assigned_tier_2 bigint, OUT assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6 bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused bigint, OUT since timestamp with time zone, OUT worker text, OUT last_run timestamp with time zone, OUT last_run_duration interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamp with time zone, OUT placed_by_cache bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._balancer_stats_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._balancer_stats() FROM PUBLIC;
+COMMENT ON FUNCTION public._balancer_stats() IS 'rows of balancer_stats';
+GRANT EXECUTE ON FUNCTION public._balancer_stats() TO pg_monitor;
+
+CREATE VIEW public.balancer_stats AS
+	SELECT * FROM public._balancer_stats();
+REVOKE ALL ON public.balancer_stats FROM PUBLIC;
+COMMENT ON VIEW public.balancer_stats IS 'balancer_stats, with a row for each shard that has one; shard: the first of its partitions';
+GRANT SELECT ON public.balancer_stats TO pg_monitor;
+
+CREATE FUNCTION public._room_server_assignments_on(int, OUT room_id text, OUT gateway_name text, OUT region text, OUT assigned_at timestamp with time zone, OUT last_used_at timestamp with time zone, OUT reason text, OUT expected_users integer, OUT reported_users integer)
+	RETURNS SETOF record
+	LANGUAGE plproxy VOLATILE AS $$
+	CLUSTER 'balancer';
+	RUN ON $1;
+	SELECT x.room_id, x.gateway_name, x.region, x.assigned_at, x.last_used_at, x.reason, x.expected_users, x.reported_users FROM public.room_server_assignments x;
+$$;
+REVOKE ALL ON FUNCTION public._room_server_assignments_on(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._room_server_assignments_on(int) IS 'room_server_assignments of one shard';
+
+CREATE FUNCTION public._room_server_assignments(OUT room_id text, OUT gateway_name text, OUT region text, OUT assigned_at timestamp with time zone, OUT last_used_at timestamp with time zone, OUT reason text, OUT expected_users integer, OUT reported_users integer, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_shard int;
+	_answered int := 0;
+	_refusal text;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOREACH _shard IN ARRAY public._shards() LOOP
+		BEGIN
+			RETURN QUERY SELECT x.*, _shard FROM public._room_server_assignments_on(_shard) x;
+			_answered := _answered + 1;
+		EXCEPTION
+			WHEN undefined_object THEN
+				_refusal := SQLERRM;
+			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
+					RAISE;
+				END IF;
+				PERFORM public._shard_lost(_shard, SQLERRM);
+		END;
+	END LOOP;
+	PERFORM public._check_answers(_answered, _refusal);
+END $$;
+REVOKE ALL ON FUNCTION public._room_server_assignments() FROM PUBLIC;
+COMMENT ON FUNCTION public._room_server_assignments() IS 'rows of room_server_assignments';
+
+CREATE VIEW public.room_server_assignments AS
+	SELECT * FROM public._room_server_assignments();
+REVOKE ALL ON public.room_server_assignments FROM PUBLIC;
+COMMENT ON VIEW public.room_server_assignments IS 'room_server_assignments, with a row for each shard that has one; shard: the first of its partitions';
