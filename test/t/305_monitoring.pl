@@ -283,8 +283,23 @@ alert_comes_and_goes('GxyBalancerNotWatched', 'SELECT 1', 'SELECT 1',
 
 my @untested = grep { !$tested{$_} } slurp_file("$folder/alerts.yml") =~ /- alert: (\w+)/g;
 is("@untested", '', 'every alert was tested');
-my %explained = map { $_ => 1 } $text =~ /^\| `(GxyBalancer\w+)` \|/mg;
-is(join(' ', sort keys %explained), join(' ', sort keys %tested), 'every alert is on the page');
+
+# The page's table: each alert with its severity and duration, and what to type.
+my %rules;
+for my $rule (split /^      - (?=alert)/m, slurp_file("$folder/alerts.yml"))
+{
+	my ($alert, $severity) = $rule =~ /^alert: (\w+)\n.*?severity: (\w+)/s or next;
+	my ($for) = $rule =~ /^ +for: (\w+)$/m;
+
+	$rules{$alert} = "$severity | " . (defined $for ? $for =~ s/s$/ s/r =~ s/m$/ min/r : 'at once');
+}
+my %told = $text =~ /^\| `(GxyBalancer\w+)` \| (\w+ \| [\w ]+) \|/mg;
+is_deeply(\%told, \%rules, 'the page has every alert, its severity and its duration');
+for my $statement (map { /`((?:SELECT|UPDATE)\b[^`]*)`/g } $text =~ /^\| `GxyBalancer.*$/mg)
+{
+	my (undef, $state, $error) = attempt($node, $statement);
+	is($state && $error, '', "what to type: $statement");
+}
 
 # Each query of the dashboard, while there is an alert.
 sub check_dashboard
