@@ -8,6 +8,11 @@ cannot() {
 	exit 77
 }
 
+# none COMMAND...: fails if the command succeeds, which `!` does not do under set -e.
+none() {
+	! "$@"
+}
+
 # need_tools COMMAND...: ends the step if one is not installed. In CI, where test/prepare has installed them, that is a
 # failure.
 need_tools() {
@@ -68,7 +73,7 @@ make_archives() {
 		gzip -9n >"$output/$source.orig.tar.gz"
 	unzip -Z1 "$output/gxy_balancer-$version.zip" >"$scratch/files"
 	sed -nE "s,^gxy_balancer-$version/([^/]+/?).*,\1,p" "$scratch/files" | sort -u | same_contents archive
-	! grep -E '\.(o|bc|so|deb|zip)$' "$scratch/files"
+	none grep -E '\.(o|bc|so|deb|zip)$' "$scratch/files"
 	unzip -qo "$output/gxy_balancer-$version.zip" -d "$scratch/zip"
 	"$scratch/zip/gxy_balancer-$version/test/check-meta" "$scratch/zip/gxy_balancer-$version/META.json"
 }
@@ -86,19 +91,35 @@ unpack() {
 	as_builder "$1/gxy-balancer-$version" pg_buildext updatecontrol
 }
 
+# uninstall_is_complete [ARGUMENT OF make]...: in the unpacked archive.
 uninstall_is_complete() {
-	local make=(make -s --no-print-directory PG_CONFIG="$pg_config" DESTDIR="$scratch/root" "$@")
-	"${make[@]}" install
-	[[ -n $(files_below "$scratch/root") ]]
-	"${make[@]}" uninstall
+	[[ -e $scratch/zip ]] || cannot 'there is no source archive'
+	local make=(make -s --no-print-directory -C "$scratch/zip/gxy_balancer-$version" PG_CONFIG="$pg_config" DESTDIR="$scratch/root")
+	"${make[@]}" "$@" install
+	grep -x '/.*/gxy_balancer\.so' <(files_below "$scratch/root")
+	"${make[@]}" "$@" uninstall
 	files_below "$scratch/root" | diff /dev/null -
+}
+
+# copy_objects FOLDER: objects and bitcode of the tree, new enough for make to take them.
+copy_objects() {
+	find src '(' -name '*.o' -o -name '*.bc' ')' -print0 | tar --null --files-from=- -cf - | tar -xmf - -C "$1"
+}
+
+# With the objects of the tree, and with its bitcode if it is there.
+quick_uninstall() {
+	local llvm=() objects bitcode
+	objects=$(find src -name '*.o' | wc -l) bitcode=$(find src -name '*.bc' | wc -l)
+	((objects == bitcode)) || llvm=(with_llvm=no)
+	[[ ! -e $scratch/zip ]] || copy_objects "$scratch/zip/gxy_balancer-$version"
+	uninstall_is_complete "${llvm[@]}"
 }
 
 # With bitcode, if the server's clang is installed.
 archive_builds() {
-	local folder=$scratch/zip/gxy_balancer-$version
-	make -s -C "$folder" -j"$(nproc)" PG_CONFIG="$pg_config"
-	uninstall_is_complete -C "$folder"
+	[[ -e $scratch/zip ]] || cannot 'there is no source archive'
+	make -s -C "$scratch/zip/gxy_balancer-$version" -j"$(nproc)" PG_CONFIG="$pg_config"
+	uninstall_is_complete
 }
 
 flags_are_used() {
@@ -123,7 +144,7 @@ build_deb() {
 		dpkg-buildpackage -us -uc -d "$@"
 }
 
-# The objects of the tree, new enough for make to take them; -nc: cleaning would delete them.
+# With the objects of the tree. -nc: cleaning would delete them.
 quick_deb() {
 	local folder=$scratch/quick
 	unpack "$folder"
@@ -131,8 +152,7 @@ quick_deb() {
 		cannot "the distribution has no PostgreSQL $major"
 	as_builder "$folder" dpkg-source -b "gxy-balancer-$version"
 	mkdir "$folder/gxy-balancer-$version/build-$major"
-	find src -name '*.o' -print0 | tar --null --files-from=- -cf - |
-		tar -xmf - -C "$folder/gxy-balancer-$version/build-$major"
+	copy_objects "$folder/gxy-balancer-$version/build-$major"
 	give_to_builder "$folder"
 	build_deb "$folder" "nocheck parallel=$(nproc)" -b -nc
 	check_debs "$folder"
@@ -146,16 +166,14 @@ full_deb() {
 
 # check_debs FOLDER: the package for each major version has the files that it should have, among them all documents.
 check_debs() {
-	local deb v document
+	local deb v
 	for deb in "$1"/postgresql-*-gxy-balancer_*.deb; do
 		v=$(sed -E 's,.*/postgresql-([0-9]+)-.*,\1,' <<<"$deb")
 		dpkg-deb -c "$deb" | awk '{ print substr($6, 2) }' | grep -v '/$' | sort >"$scratch/list"
-		sed -E "s,/postgresql([-/])$v([-/]),/postgresql\1%v\2,; s,/(doc|examples)/[^/]*-gxy-balancer.*,&,
-			s,(-gxy-balancer/(doc|examples))/.*,\1/*," "$scratch/list" | sort -u | same_contents deb
-		for document in README.md doc/*.md doc/*.png; do
-			grep -x "/usr/share/doc/postgresql-$v-gxy-balancer/$document" "$scratch/list"
-		done
-		! grep -F /examples/demo "$scratch/list"
+		sed -E "s,/postgresql([-/])$v([-/]),/postgresql\1%v\2,; s,(-gxy-balancer/(doc|examples))/.*,\1/*," "$scratch/list" | sort -u | same_contents deb
+		diff <(printf '%s\n' README.md doc/*.md doc/*.png | sort) \
+			<(sed -nE 's,.*-gxy-balancer/(README.md|doc/.*),\1,p' "$scratch/list" | sort)
+		none grep -F /examples/demo "$scratch/list"
 	done
 }
 
@@ -195,6 +213,8 @@ in_overlay() {
 		cp --remove-destination -L /etc/resolv.conf "$1/root/etc/resolv.conf"
 		printf "#!/bin/sh\nexit 101\n" >"$1/root/usr/sbin/policy-rc.d"
 		chmod 755 "$1/root/usr/sbin/policy-rc.d"
+		# The lists of a release in preparation expire.
+		echo "Acquire::Check-Valid-Until \"false\";" >"$1/root/etc/apt/apt.conf.d/99lists"
 		set +e
 		env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb \
 			DEBIAN_FRONTEND=noninteractive chroot "$1/root" bash -euo pipefail -c "$4"
@@ -303,8 +323,8 @@ dockerfile_runs() {
 	[[ -e $root/etc/debian_version ]] || cannot "no chroot $root: run \`make test-matrix\`"
 	mkdir -p "$scratch/docker$1"
 	cp -r "$scratch/zip/gxy_balancer-$version" "$scratch/docker$1/source"
-	find "$scratch/docker$1/source" -name '*.o' -o -name '*.so' -o -name '*.bc' | xargs rm -f
-	steps=$(sed -n 's/^RUN //p' packaging/Dockerfile)
+	find "$scratch/docker$1/source" '(' -name '*.o' -o -name '*.so' -o -name '*.bc' ')' -delete
+	steps=$(sed -n 's/^RUN \(.*\)/(\1) || exit/p' packaging/Dockerfile)
 	in_overlay "$root" "$scratch/docker$1" "
 		export PG_MAJOR=$1
 		cp -r /packages/source /source
