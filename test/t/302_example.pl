@@ -6,7 +6,8 @@
 use strict;
 use warnings FATAL => 'all';
 
-use lib 'test/t';
+use lib 'test/t', 'test/lib';
+use Blocks qw(blocks);
 use GxyBalancer;
 use JSON::PP;
 use List::Util qw(min);
@@ -208,6 +209,14 @@ service(q(DELETE FROM room_server_assignments WHERE room_id = '2297'));
 is(answer($qids)->{q2}{vquad}[3]{janus}, 'gxy9', 'a room without an assignment has the stored server');
 service(q(UPDATE rooms SET disabled = true WHERE gateway_uid = '2297'));
 is(scalar @{ answer($qids)->{q2}{vquad} }, 3, 'a disabled room is left out');
+
+# As doc/sources.md sets it up.
+my ($commands) = map { $_->{text} } grep { $_->{language} eq 'sh' } blocks('doc/sources.md');
+{
+	local @ENV{qw(PGHOST PGPORT PGDATABASE)} = ($node->host, $node->port, 'postgres');
+	my ($out, $err) = run_command([ 'bash', '-ec', $commands ]);
+	like($out, qr/^ total +\| .* 12\/12 online/m, 'the commands of the documentation show 12 servers');
+}
 
 # By user and by connection: what the servers then carry, and what a count reads.
 sub counted
