@@ -266,7 +266,7 @@ matrix_deb() {
 		apt-get -qq build-dep -y --no-install-recommends -P nocheck ./
 		chown -R postgres: /packages
 		setpriv --reuid=postgres --regid=postgres --clear-groups env HOME=/tmp \
-			DEB_BUILD_OPTIONS='nocheck parallel=$(nproc)' dpkg-buildpackage -us -uc -P nocheck
+			DEB_BUILD_OPTIONS='nocheck parallel=$(nproc)' dpkg-buildpackage -us -uc -Pnocheck
 		cd ..
 		setpriv --reuid=postgres --regid=postgres --clear-groups env HOME=/tmp TMPDIR=. \
 			lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs *.changes
