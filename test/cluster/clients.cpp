@@ -7,6 +7,7 @@
  *
  *     primary    a third of the calls is for rooms of this client, a third for rooms that all
  *                processes ask for at about the same time, a third for earlier ones of these
+ *     known      a few rooms of this client, over and over
  *     standby    earlier rooms, on the server of CONNINFO; one that it does not know is left out
  *     fallback   the same, but such a room is asked for on the primary; every fourth call is for a
  *                room of this client, which no standby knows
@@ -15,8 +16,8 @@
  * the time of the first.
  *
  * An answer is a line of LOG, written in one piece before the next call, fields separated by tabs:
- * client, kind (own, common, earlier, standby, fallback), room, server, and when it was asked and
- * answered, in microseconds since 1970. A call without an answer leaves no line.
+ * client, kind (own, common, earlier, known, standby, fallback), room, server, and when it was
+ * asked and answered, in microseconds since 1970. A call without an answer leaves no line.
  */
 #include <libpq-fe.h>
 
@@ -36,6 +37,7 @@ namespace
 {
 
 constexpr std::int64_t slot_length = 200'000; /* microseconds */
+constexpr std::int64_t known_rooms = 20;
 constexpr auto pause = std::chrono::milliseconds(30);
 constexpr auto pause_after_failure = std::chrono::milliseconds(100);
 
@@ -113,7 +115,9 @@ public:
 	{
 		for (;;)
 		{
-			const std::string state = options->mode == "primary" ? assign() : look_up();
+			const std::string state = options->mode == "primary" ? assign()
+									  : options->mode == "known" ? ask_again()
+																 : look_up();
 
 			std::this_thread::sleep_for(state.empty() ? pause : pause_after_failure);
 		}
@@ -140,6 +144,11 @@ private:
 			default:
 				return ask(&connection, "earlier", common_room(true));
 		}
+	}
+
+	std::string ask_again()
+	{
+		return ask(&connection, "known", own_rooms + std::to_string(++calls % known_rooms));
 	}
 
 	std::string look_up()
