@@ -103,8 +103,8 @@ for my $file (@files)
 {
 	my @blocks = blocks($file);
 
-	# test/t/217_pg_cron.pl runs these.
-	@blocks = grep { !$_->{is}{pg_cron} } @blocks;
+	# test/t/217_pg_cron.pl and test/t/219_runbook.pl run these.
+	@blocks = grep { !$_->{is}{pg_cron} && !$_->{is}{runbook} } @blocks;
 	new_database($file);
 	run_block($_) for (grep { !$_->{is}{last} } @blocks), grep { $_->{is}{last} } @blocks;
 	$of_language{ $_->{language} || 'sample' }++ for @blocks;
