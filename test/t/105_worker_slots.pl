@@ -52,12 +52,16 @@ is(count_in_log($node, $log_before, $warning), 1, 'once');
 rooms_are($node, 'galaxy', 'idle') or die 'there is a slot';
 
 is($node->safe_psql('galaxy', 'SELECT worker FROM balancer_stats'), 'no worker slot', 'balancer_stats tells');
+is($node->safe_psql('galaxy', q(SELECT severity, what, statement FROM balancer_alerts WHERE alert = 'worker_absent')),
+	'critical|no worker slot: no room is freed or moved until max_worker_processes (2) is raised and PostgreSQL restarted|'
+	  . 'ALTER SYSTEM SET max_worker_processes = 6;', 'so does balancer_alerts');
 
 release($holder);
 $query->quit;
 ok(rooms_are($node, 'galaxy'), 'the rooms are freed when there is a slot');
 is(count_complaints($node, $log_before), 1, 'and there is nothing else to complain of');
 ok(wait_until($node, 'galaxy', q(SELECT worker IN ('idle', 'running') FROM balancer_stats)), 'nor in balancer_stats');
+is($node->safe_psql('galaxy', q(SELECT count(*) FROM balancer_alerts WHERE alert LIKE 'worker%')), '0', 'nor in balancer_alerts');
 
 # The server had no slot for the launcher itself, so the launcher cannot log anything. Another place
 # has to report it.

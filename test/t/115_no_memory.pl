@@ -32,6 +32,8 @@ my $folder = $node->data_dir . '/pg_dynshmem';
 my $warning = qr/WARNING:  gxy_balancer: the system has no more shared memory/;
 my $agrees = q(SELECT count(*) FILTER (WHERE usable AND cached_rooms = rooms AND cached_load = load), count(*) FROM _check_load_cache());
 
+my $alerts = q(SELECT alert || ': ' || what FROM balancer_alerts WHERE alert ~ 'memory|cache');
+
 sub let_memory_be_had
 {
 	my ($had) = @_;
@@ -62,6 +64,7 @@ is(sql('SELECT min(rooms), max(rooms) FROM balancer_load'), '2|2', 'evenly');
 sql(q(BEGIN; SAVEPOINT a; SELECT get_or_assign_server(100); ROLLBACK TO a; SELECT get_or_assign_server(101), release_room(1);
 	PREPARE TRANSACTION 'prepared'));
 is(sql('SELECT shared_memory, last_run FROM balancer_stats'), 'the system has no more|', 'balancer_stats says why, and that no worker has run');
+is(sql($alerts), 'shared_memory_short: rooms are placed by counting, which is slow: the system has no more', 'so does balancer_alerts');
 is(sql('SELECT count(*) FROM _check_load_cache()'), '0', 'there is no load cache');
 is(sql(q(SELECT room_server(2), touch_room(2), set_server_state('gxy12', 'draining'))), 'gxy2|t|draining', 'all else works');
 is(warnings_since($log_before), 1, 'there was one warning');
@@ -70,9 +73,12 @@ wait_until($node, 'postgres', q(SELECT shared_memory IS NULL FROM (SELECT get_or
 sql(q(SELECT set_server_state('gxy12', 'online'), get_or_assign_server(102)));
 is(sql('SELECT placed_by_cache, placed_by_count, counted_because FROM balancer_stats'), '0|1|no count by these settings was ready',
 	'with memory no count is of use while a change that it was not told of is open');
+is(sql($alerts), 'load_cache_unused: the last new room was placed by counting: no count by these settings was ready',
+	'and balancer_alerts says so');
 sql(q(COMMIT PREPARED 'prepared'));
 sql('SELECT get_or_assign_server(i) FROM generate_series(103, 104) i');
 is(sql('SELECT placed_by_cache, placed_by_count FROM balancer_stats'), '2|1', 'afterwards rooms are placed by the load cache');
+is(sql($alerts), '', 'which ends the alert');
 is(sql($agrees), '12|12', 'which is right');
 ok(wait_for_first_run($node, 'postgres'), 'and the worker runs');
 
