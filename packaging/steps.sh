@@ -224,7 +224,7 @@ in_overlay() {
 # Run as root in an overlay, with the packages in /packages: installs, uses and purges them, and fails if a file stays.
 readonly install_cycle='
 	listing() {
-		find /usr /etc /opt /var/lib ! -path "/var/lib/dpkg/*" ! -path "/var/lib/apt/*" ! -name "*.pyc" ! -name __pycache__ | sort
+		find /usr/lib/postgresql /usr/share/{doc,man,postgresql} /etc /opt /var/lib ! -path "/var/lib/dpkg/*" ! -path "/var/lib/apt/*" | sort
 	}
 	deb=$(ls /packages/postgresql-*-gxy-balancer_*.deb)
 	major=$(sed -E "s,.*/postgresql-([0-9]+)-.*,\1," <<<"$deb")
