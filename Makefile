@@ -69,6 +69,7 @@ ISOLATION = \
 	failover-claim \
 	failover-on-call \
 	failover-spread \
+	known-room \
 	old-snapshot \
 	pin-many \
 	pool-edit \

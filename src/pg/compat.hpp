@@ -229,15 +229,28 @@ has_generated_columns(const TupleConstr *constraints)
 #endif
 }
 
-/* Pins a buffer that held this block earlier. Returns false if it now holds another page. */
-inline bool
-read_recent_buffer(Relation heap, BlockNumber block, Buffer buffer)
+/* The file of a relation, which a rewrite such as VACUUM FULL changes. */
+#if PG_VERSION_NUM >= 160000
+using RelationFile = RelFileLocator;
+#else
+using RelationFile = RelFileNode;
+#endif
+
+inline RelationFile
+file_of(Relation relation)
 {
 #if PG_VERSION_NUM >= 160000
-	return ReadRecentBuffer(heap->rd_locator, MAIN_FORKNUM, block, buffer);
+	return relation->rd_locator;
 #else
-	return ReadRecentBuffer(heap->rd_node, MAIN_FORKNUM, block, buffer);
+	return relation->rd_node;
 #endif
+}
+
+/* Pins a buffer that held this block earlier. Returns false if it now holds another page. */
+inline bool
+read_recent_buffer(RelationFile file, BlockNumber block, Buffer buffer)
+{
+	return ReadRecentBuffer(file, MAIN_FORKNUM, block, buffer);
 }
 
 /* Which indexes need an entry after an update: all, only summarizing ones (from 16), or none. */

@@ -29,6 +29,7 @@
 #include "shared/databases.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/status.hpp"
+#include "tables/known_rows.hpp"
 #include "tables/locks.hpp"
 #include "tables/placement_locks.hpp"
 
@@ -258,14 +259,42 @@ look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *wait
 	return result;
 }
 
+/*
+ * Returns the room's server if its row is settled where this backend saw it last, nothing is to be
+ * written, and its server is usable; otherwise nullptr. Takes no lock on the table, so it also
+ * answers while another transaction holds an exclusive one, as the row's committed version.
+ */
+text *
+settled_answer(const RoomKey &room, TimestampTz now)
+{
+	std::optional<Found> found = find_settled_row(room);
+
+	if (!found || (may_write() && (expired(*found, now) || is_due(*found, now, std::nullopt))))
+		return nullptr;
+
+	const Pool *current = pool_without_waiting();
+
+	if (current == nullptr)
+		return nullptr;
+
+	RoomLocation where = current->locate(view_of(found->server), found->assigned_at, now);
+
+	return where.stranded || where.moved ? nullptr : found->server;
+}
+
 } // namespace
 
 text *
 get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> expected_users)
 {
 	return retry(room, [&](RoomWaits *waits) -> std::optional<text *> {
-		text *server = nullptr;
+		text *server = settled_answer(room, waits->now());
 
+		if (server != nullptr)
+		{
+			count(Counter::sticky);
+			return server;
+		}
 		switch (look_up_and_renew(room, std::nullopt, waits, &server))
 		{
 			case LookupResult::answered:

@@ -18,6 +18,7 @@
 #include "pg/async_commit.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
+#include "tables/known_rows.hpp"
 #include "tables/owner_code.hpp"
 
 namespace gxy
@@ -50,22 +51,6 @@ deleter_of(HeapTuple tuple, Buffer buffer)
 	return deleter;
 }
 
-/* Makes a Found of a tuple and the row in it. The tuple's page is pinned. */
-Found
-found_in(HeapTuple tuple, const Assignment &row)
-{
-	Found found;
-
-	found.tid = tuple->t_self;
-	found.server = text_of(row.server);
-	found.assigned_at = row.assigned_at;
-	found.leased_from = row.leased_from();
-	found.expected_users = row.expected_users;
-	found.reported_users = row.reported_users;
-	found.inserter = first_inserter(tuple);
-	return found;
-}
-
 std::optional<Found>
 first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapshot,
 			  bool with_deleter)
@@ -84,87 +69,7 @@ first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapsho
 	return found;
 }
 
-/*
- * Where this backend found a room's row the last time. It is only a hint: the row is read again
- * with the same snapshot as after an index descent, and must be the room's. If the page has left
- * the buffer or the table, the search uses the index.
- */
-struct KnownRow
-{
-	std::uint64_t room; /* hash of the name; 0: no room */
-	ItemPointerData root;
-	Buffer buffer;
-};
-
-constexpr int remembered_rooms = 4096; /* a power of two */
-KnownRow remembered[remembered_rooms];
-
-KnownRow &
-known_row(std::uint64_t hash)
-{
-	return remembered[hash & (remembered_rooms - 1)];
-}
-
-/* Looks for the room's row where it was the last time, with SnapshotSelf. */
-std::optional<Found>
-find_remembered(Relation heap, const RoomKey &room, std::uint64_t hash)
-{
-	const KnownRow &at = known_row(hash);
-	ItemPointerData tid = at.root;
-	HeapTupleData tuple;
-	std::optional<Found> found;
-
-	if (at.room != hash ||
-		!compat::read_recent_buffer(heap, ItemPointerGetBlockNumber(&tid), at.buffer))
-		return found;
-	LockBuffer(at.buffer, BUFFER_LOCK_SHARE);
-
-	bool seen = heap_hot_search_buffer(&tid, heap, at.buffer, SnapshotSelf, &tuple, nullptr, true);
-
-	LockBuffer(at.buffer, BUFFER_LOCK_UNLOCK);
-	if (seen)
-	{
-		Assignment row = assignment_of(&tuple, RelationGetDescr(heap));
-
-		if (row.room == room.view())
-			found = found_in(&tuple, row);
-	}
-	ReleaseBuffer(at.buffer);
-	return found;
-}
-
 } // namespace
-
-void
-RoomKey::set(std::string_view id)
-{
-	if (id.size() > max_name_length)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("room is too long"),
-						errdetail("It has %zu bytes.", id.size()),
-						errhint("A room's id is text of 1 to %d bytes.", max_name_length)));
-	length = static_cast<int>(id.size());
-	copy_bytes(id, datum.bytes);
-	SET_VARSIZE(&datum, VARHDRSZ + length);
-}
-
-void
-RoomKey::set(std::int64_t id)
-{
-	length = pg_lltoa(id, datum.bytes);
-	SET_VARSIZE(&datum, VARHDRSZ + length);
-}
-
-Assignment
-copy_of(const Assignment &row)
-{
-	Assignment copy = row;
-
-	copy.room = copy_of(row.room);
-	copy.server = copy_of(row.server);
-	copy.region = copy_of(row.region);
-	copy.reason = copy_of(row.reason);
-	return copy;
-}
 
 Assignments
 Assignments::open(LOCKMODE mode, Deadline deadline)
@@ -212,7 +117,7 @@ Assignments::find(const RoomKey &room, bool *absent) const
 	write_expendably([&] {
 		std::uint64_t hash = name_hash(room.view());
 
-		found = find_remembered(heap, room, hash);
+		found = find_known_row(heap, room, hash);
 		if (!found)
 			found = find_by_key(room, hash, absent);
 	});
@@ -233,7 +138,7 @@ Assignments::find_by_key(const RoomKey &room, std::uint64_t hash, bool *absent) 
 
 			found = found_in(buffered->base.tuple,
 							 assignment_of(buffered->base.tuple, RelationGetDescr(heap)));
-			known_row(hash) = KnownRow{.room = hash, .root = *root, .buffer = buffered->buffer};
+			remember_row(heap, hash, *root, found->tid, buffered->buffer);
 			return false;
 		});
 

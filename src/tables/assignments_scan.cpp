@@ -3,26 +3,10 @@
  */
 #include "pg/compat.hpp"
 #include "pg/heap_access.hpp"
-#include "pg/row.hpp"
 #include "tables/assignments.hpp"
-#include "tables/columns.hpp"
 
 namespace gxy
 {
-Assignment
-assignment_of(HeapTuple tuple, TupleDesc descriptor)
-{
-	TupleRow row(tuple, descriptor);
-
-	return Assignment{.room = row.text(assignments_room).value_or(""),
-					  .server = row.text(assignments_server).value_or(""),
-					  .region = row.text(assignments_region).value_or(""),
-					  .reason = row.text(assignments_reason).value_or(""),
-					  .assigned_at = row.time(assignments_assigned_at).value_or(DT_NOBEGIN),
-					  .last_used_at = row.time(assignments_last_used_at).value_or(DT_NOBEGIN),
-					  .expected_users = row.integer(assignments_expected_users),
-					  .reported_users = row.integer(assignments_reported_users)};
-}
 
 bool
 is_prepared(TransactionId transaction, Snapshot snapshot)

@@ -289,6 +289,12 @@ relations()
 	return known;
 }
 
+std::uint64_t
+known_generation()
+{
+	return valid ? known.generation : 0;
+}
+
 bool
 extension_exists()
 {

@@ -34,6 +34,12 @@ struct Relations
  */
 const Relations &relations();
 
+/*
+ * Returns the generation of the relations that relations() returned last; 0 if one of them has
+ * changed since.
+ */
+std::uint64_t known_generation();
+
 /* Returns false if this transaction has dropped the extension. */
 bool extension_exists();
 
