@@ -11,6 +11,19 @@ say() {
 	printf '%5d s  %s\n' $((SECONDS - started)) "$*"
 }
 
+# An error in a subshell ends only the subshell; its caller runs under set -e.
+die() {
+	echo "test/bench: $*" >&2
+	exit 1
+}
+
+# The empty function, for make_database.
+build_empty() {
+	cp -r "$here/empty" "$work/empty"
+	make -s --no-print-directory -C "$work/empty" PG_CONFIG="$pg_config" >"$work/log/empty.log" 2>&1 ||
+		{ cat "$work/log/empty.log" >&2; die 'could not build the empty function'; }
+}
+
 # query DATABASE SQL
 query() {
 	psql -X -q -At -v ON_ERROR_STOP=1 -d "$1" -c "$2"
@@ -175,5 +188,5 @@ drop_databases() {
 # refill DATABASE ROOMS SERVERS: restores the assignments of the start.
 refill() {
 	query "$1" "SELECT bench.refill($2, $3)" >/dev/null
-	query "$1" 'VACUUM (ANALYZE) room_server_assignments, bare, go_assignments, plpgsql_assignments'
+	query "$1" 'VACUUM (ANALYZE) room_server_assignments, bare, plain, go_assignments, plpgsql_assignments'
 }

@@ -26,4 +26,4 @@ RESET session_replication_role;
 
 SELECT init_servers((SELECT string_agg('gxy' || i, ',' ORDER BY i) FROM generate_series(1, :servers) i));
 SELECT bench.refill(:rooms, :servers);
-VACUUM (ANALYZE) gateways, sessions, room_server_assignments, bare, go_assignments, plpgsql_assignments;
+VACUUM (ANALYZE) gateways, sessions, room_server_assignments, bare, plain, go_assignments, plpgsql_assignments;

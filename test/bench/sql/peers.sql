@@ -8,6 +8,10 @@ CREATE SCHEMA bench;
 CREATE TABLE bare (LIKE room_server_assignments INCLUDING ALL);
 ALTER TABLE bare SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
+/* Without the constraints, too, which the server parses for each INSERT. */
+CREATE TABLE plain (LIKE room_server_assignments INCLUDING ALL EXCLUDING CONSTRAINTS);
+ALTER TABLE plain SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+
 /* The service's own table, as it was before the extension. */
 CREATE TABLE go_assignments (
 	room_id text PRIMARY KEY,
@@ -56,7 +60,9 @@ BEGIN
 			WHERE b.state = 'online'
 			ORDER BY coalesce(l.users, 0)::float8 / coalesce(b.capacity, 400), coalesce(l.rooms, 0), b.position
 			LIMIT 1;
-			INSERT INTO plpgsql_assignments (room_id, gateway_name, reason) VALUES (room, server, 'least loaded');
+			INSERT INTO plain (room_id, gateway_name, reason)
+		SELECT i, 'gxy' || (1 + i % servers), 'least loaded' FROM generate_series(1, rooms) i;
+	INSERT INTO plpgsql_assignments (room_id, gateway_name, reason) VALUES (room, server, 'least loaded');
 			RETURN server;
 		END IF;
 	END IF;
@@ -70,10 +76,12 @@ $$;
 /* Every side begins a round with the same rooms, and with nothing left of the round before. */
 CREATE FUNCTION bench.refill(rooms int, servers int) RETURNS void
 	LANGUAGE sql AS $$
-	TRUNCATE room_server_assignments, bare, go_assignments, plpgsql_assignments;
+	TRUNCATE room_server_assignments, bare, plain, go_assignments, plpgsql_assignments;
 	INSERT INTO room_server_assignments (room_id, gateway_name, reason)
 		SELECT i, 'gxy' || (1 + i % servers), 'least loaded' FROM generate_series(1, rooms) i;
 	INSERT INTO bare (room_id, gateway_name, reason)
+		SELECT i, 'gxy' || (1 + i % servers), 'least loaded' FROM generate_series(1, rooms) i;
+	INSERT INTO plain (room_id, gateway_name, reason)
 		SELECT i, 'gxy' || (1 + i % servers), 'least loaded' FROM generate_series(1, rooms) i;
 	INSERT INTO plpgsql_assignments (room_id, gateway_name, reason)
 		SELECT i, 'gxy' || (1 + i % servers), 'least loaded' FROM generate_series(1, rooms) i;
