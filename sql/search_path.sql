@@ -60,6 +60,8 @@ FROM pg_depend d JOIN own o USING (classid, objid)
 WHERE (d.refclassid, d.refobjid) NOT IN (SELECT classid, objid FROM own)
 	AND d.refclassid <> 'pg_extension'::regclass
 	AND NOT (d.refclassid = 'pg_namespace'::regclass AND d.refobjid = 'trapped'::regnamespace)
+	-- A view of the server; it is not pinned, so unlike functions it is listed.
+	AND NOT (d.refclassid = 'pg_class'::regclass AND d.refobjid = 'pg_catalog.pg_settings'::regclass)
 ORDER BY 1, 2;
 
 -- The callers' privileges: the README's GRANT blocks.
