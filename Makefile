@@ -179,7 +179,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster demo demo-janus test-matrix packages stress bench check-objects check-includes check-unused-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster demo demo-cluster demo-janus test-matrix packages stress bench check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -190,13 +190,14 @@ RUN_reference = doc/reference && examples/plproxy/generate
 RUN_demo = examples/demo $(DEMO)
 RUN_demo-janus = examples/janus/demo $(DEMO)
 RUN_test = test/run $(ONLY)
+RUN_demo-cluster = examples/demo-cluster
 RUN_test-cluster = test/run cluster $(ONLY)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
 RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
 
-test test-cluster demo demo-janus stress bench reference:
-	@test/prepare $(or $(filter demo demo-janus bench,$@),$(patsubst test-%,%,$(filter test-cluster,$@)))
+test test-cluster demo demo-cluster demo-janus stress bench reference:
+	@test/prepare $(or $(filter demo demo-janus bench,$@),$(if $(filter %-cluster,$@),cluster))
 	@echo 'building for '"$$($(PG_CONFIG) --version)"
 	@bash -o pipefail -c "$(MAKE) --no-print-directory $(JOBS) all | sed -un 's/.* \([^ ]*\.cpp\)\$$/  \1/p'"
 	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
@@ -312,6 +313,7 @@ help:
 	@echo '                      drained; DEMO=keep: goes on until Ctrl-C'
 	@echo 'make test             every test on a throwaway server; installs what the machine lacks'
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
+	@echo 'make demo-cluster     two shards with a standby each and a proxy; one primary is killed while clients call'
 	@echo 'make test-cluster     several servers: shards (PL/Proxy), failures under Patroni (as root); needs more packages; ONLY=patroni: files of test/cluster'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'
