@@ -2,7 +2,7 @@
  * How even the servers are over all shards, while rooms open and close through the proxy: rounds rooms open one after the
  * other; rooms are open at once, of sizes that nobody has said before; a tenth have half of the users. Variables: rooms,
  * rounds, every (share_loads() after so many rooms; 0: never), seed. Prints the mean of busiest / mean of the servers'
- * users, taken after every 20th room once the first have closed.
+ * users, taken after every 20th room once half of the first have closed.
  */
 SELECT setseed(:seed) \g /dev/null
 SET plpgsql.variable_conflict = 'error';
@@ -29,7 +29,7 @@ BEGIN
 		IF every > 0 AND n % every = 0 THEN
 			PERFORM share_loads();
 		END IF;
-		IF n > 2 * rooms AND n % 20 = 0 THEN
+		IF n > rooms * 3 / 2 AND n % 20 = 0 THEN
 			INSERT INTO figures SELECT max(users) / avg(users) FROM balancer_load;
 		END IF;
 	END LOOP;

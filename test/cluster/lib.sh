@@ -144,33 +144,33 @@ error_of() {
 }
 
 #
-# Balance over shards: databases s1, s2, ... of the node main with 12 servers, and a proxy for some of them.
+# Balance over shards: databases of the node main, and a proxy for some of them.
 #
 
-balance_databases() {
-	local number
-	for ((number = 1; number <= $1; number++)); do
-		sql main postgres "CREATE DATABASE s$number"
-		sql main s$number "SET client_min_messages = warning; CREATE EXTENSION gxy_balancer"
-		sql main s$number "SELECT init_servers(string_agg('gxy' || i, ',')) FROM generate_series(1, 12) i" >/dev/null
+# balance_proxy POOLS SHARDS: makes databases POOLS1, POOLS2, ... unless they are there, and the proxy POOLS_proxySHARDS. Each
+# shard has 12 servers if POOLS is "same"; if it is "part", 8 of them, from 1 to 8 for the first and 5 to 12 for the last.
+balance_proxy() {
+	local number first=1 count=12
+	for ((number = 1; number <= $2; number++)); do
+		sql main postgres "CREATE DATABASE $1_$2_$number"
+		sql main "$1_$2_$number" "SET client_min_messages = warning; CREATE EXTENSION gxy_balancer"
+		[[ $1 == same ]] || { count=8; first=$((1 + ($2 < 2 ? 0 : (number - 1) * 4 / ($2 - 1)))); }
+		sql main "$1_$2_$number" "SELECT init_servers(string_agg('gxy' || i, ',')) FROM generate_series($first, $first + $count - 1) i" >/dev/null
 	done
+	sql main postgres "CREATE DATABASE $1_proxy$2"
+	psql -X -q -v ON_ERROR_STOP=1 -p "${port[main]}" -d "$1_proxy$2" -f examples/plproxy/proxy.sql
+	sql main "$1_proxy$2" "SELECT create_shards(16, VARIADIC array_agg(format('host=%s port=%s dbname=%s', '$PGHOST', '${port[main]}', '$1_$2_' || i)))
+		FROM generate_series(1, $2) i" >/dev/null
+	sql main "$1_proxy$2" "CREATE USER MAPPING FOR CURRENT_USER SERVER balancer OPTIONS (user 'postgres')"
 }
 
-# proxy_for SHARDS: the database proxySHARDS.
-proxy_for() {
-	sql main postgres "CREATE DATABASE proxy$1"
-	psql -X -q -v ON_ERROR_STOP=1 -p "${port[main]}" -d "proxy$1" -f examples/plproxy/proxy.sql
-	sql main "proxy$1" "SELECT create_shards(16, VARIADIC array_agg(format('host=%s port=%s dbname=s%s', '$PGHOST', '${port[main]}', i)))
-		FROM generate_series(1, $1) i" >/dev/null
-	sql main "proxy$1" "CREATE USER MAPPING FOR CURRENT_USER SERVER balancer OPTIONS (user 'postgres')"
-}
-
-# balance_run SHARDS EVERY SEEDS: sets figure to the mean of the runs' busiest / mean.
+# balance_run POOLS SHARDS EVERY SEEDS: sets figure to the mean of the runs' busiest / mean. Needs $rooms and $rounds. Run those
+# with EVERY = 0 first: a load that was told counts for 30 s.
 balance_run() {
 	local seed
-	[[ $(sql main postgres "SELECT count(*) FROM pg_database WHERE datname = 'proxy$1'") == 1 ]] || proxy_for "$1"
-	figure=$(for ((seed = 1; seed <= $3; seed++)); do
-		psql -X -q -At -v ON_ERROR_STOP=1 -v rooms="$rooms" -v rounds="$rounds" -v every="$2" -v seed="0.$seed" -p "${port[main]}" \
-			-d "proxy$1" -f test/cluster/balance.sql || exit
-	done | awk '{ sum += $1 } END { if (NR) printf "%.3f", sum / NR }')
+	[[ $(sql main postgres "SELECT count(*) FROM pg_database WHERE datname = '$1_proxy$2'") == 1 ]] || balance_proxy "$1" "$2"
+	figure=$(for ((seed = 1; seed <= $4; seed++)); do
+		psql -X -q -At -v ON_ERROR_STOP=1 -v rooms="$rooms" -v rounds="$rounds" -v every="$3" -v seed="0.$seed" -p "${port[main]}" \
+			-d "$1_proxy$2" -f test/cluster/balance.sql || exit
+	done | awk '{ sum += $1 } END { if (NR) printf "%.2f", sum / NR }')
 }
