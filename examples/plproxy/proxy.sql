@@ -113,9 +113,9 @@ REVOKE ALL ON FUNCTION public._shard_lost(int, text) FROM PUBLIC;
 COMMENT ON FUNCTION public._shard_lost(int, text) IS 'the warning of a call for all shards, one of which does not answer';
 
 /*
- * Media servers that several shards use. A shard counts its own rooms only; this tells it what the others have on each
- * server, as a measured load (server_heartbeat() without a word on the health). A measured load comes on top of the
- * users that the shard itself still expects, so those are left out of it.
+ * Media servers that several shards use, of which others use fewer. A shard counts its own rooms only; this tells it what the
+ * others have on each server, as a measured load (server_heartbeat() without a word on the health). A measured load comes
+ * on top of the users that the shard itself still expects, so those are left out of it.
  *
  *     score of a server on one shard = (load of all shards - expected of this one) / capacity + expected of this one / capacity
  *
