@@ -23,6 +23,13 @@ my @committed = split /\n/, $committed;
 ok(@generated > 500, 'the generator writes it');
 is_deeply(\@generated, \@committed, 'examples/plproxy/proxy.sql is what the generator writes: make reference');
 
+# For an extension in another schema.
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE SCHEMA "odd one"; CREATE EXTENSION gxy_balancer SCHEMA "odd one"');
+$generated = `examples/plproxy/generate other 2>&1`;
+unlike($generated, qr/\bpublic\.|\@schema\@/, 'in another schema nothing is in public');
+is($generated =~ s/"odd one"\./public./gr, join("\n", @committed) . "\n", 'otherwise it is the same');
+
 # Another one of the extension's: new_one is refused, a function of a room and a view are not.
 $node->safe_psql('postgres', q{
 	CREATE FUNCTION new_one(server text) RETURNS int LANGUAGE sql RETURN 1;
