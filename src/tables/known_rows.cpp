@@ -11,6 +11,8 @@
  *   rewritten, its buffers are taken away from it, which waits for a pin of some microseconds.
  *   Blocks are never read from disk here, so none can be missing.
  *
+ * - All of the row is on that page. What is stored out of line is in another table.
+ *
  * - Nothing is written, not even a hint bit, whose WAL record could follow that of the DROP. So the
  *   hint bits must be set already: xmin is committed, xmax is invalid. That is what SnapshotSelf
  *   asks first, too. Any other row is read under the lock.
@@ -80,7 +82,7 @@ found_if(HeapTuple tuple, TupleDesc descriptor, const RoomKey &room)
 	return row.room == room.view() ? std::optional(found_in(tuple, row)) : std::nullopt;
 }
 
-/* Sets *tuple to the version, if it is settled. The page is locked. */
+/* Sets *tuple to the version, if it is settled, and all of it is here. The page is locked. */
 bool
 read_settled(Page page, OffsetNumber version, HeapTuple tuple)
 {
@@ -94,7 +96,8 @@ read_settled(Page page, OffsetNumber version, HeapTuple tuple)
 	tuple->t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, item));
 	tuple->t_len = ItemIdGetLength(item);
 	return HeapTupleHeaderXminCommitted(tuple->t_data) &&
-		   (tuple->t_data->t_infomask & HEAP_XMAX_INVALID) != 0;
+		   (tuple->t_data->t_infomask & (HEAP_XMAX_INVALID | HEAP_HASEXTERNAL)) ==
+			   HEAP_XMAX_INVALID;
 }
 
 } // namespace
