@@ -4,8 +4,11 @@
  * Why a row may be read without a lock on its table:
  *
  * - The table is the same one: relations().generation, asked for first, changes with every
- *   committed or own change of the table, TRUNCATE and VACUUM FULL included. If another transaction
- *   commits such a change later, the call has the answer of the moment when it began.
+ *   committed or own change of the table, TRUNCATE and VACUUM FULL included. The change of another
+ *   transaction arrives with the invalidation that its commit sends, before it releases its lock on
+ *   the table: so until a caller has had an answer from the new table, or has waited for that lock,
+ *   the old answer is the one in force. A session that looks only at other rows of that
+ *   transaction can see them some microseconds earlier.
  *
  * - The page is in a buffer, or the search gives up. If the table is dropped, truncated or
  *   rewritten, its buffers are taken away from it, which waits for a pin of some microseconds.
