@@ -230,6 +230,8 @@ readonly install_cycle='
 	major=$(sed -E "s,.*/postgresql-([0-9]+)-.*,\1," <<<"$deb")
 	# What `make install` may have left on this machine.
 	rm -rf /usr/lib/postgresql/$major/lib/{,bitcode/}gxy_balancer* /usr/share/postgresql/$major/extension/gxy_balancer*
+	# A trigger of postgresql-common runs it for every package, and it writes for any that has dictionaries.
+	pg_updatedicts
 	listing >/tmp/before
 	apt-get -qq install -y --no-install-recommends "$deb"
 	mkdir -p /tmp/source
