@@ -60,9 +60,7 @@ BEGIN
 			WHERE b.state = 'online'
 			ORDER BY coalesce(l.users, 0)::float8 / coalesce(b.capacity, 400), coalesce(l.rooms, 0), b.position
 			LIMIT 1;
-			INSERT INTO plain (room_id, gateway_name, reason)
-		SELECT i, 'gxy' || (1 + i % servers), 'least loaded' FROM generate_series(1, rooms) i;
-	INSERT INTO plpgsql_assignments (room_id, gateway_name, reason) VALUES (room, server, 'least loaded');
+			INSERT INTO plpgsql_assignments (room_id, gateway_name, reason) VALUES (room, server, 'least loaded');
 			RETURN server;
 		END IF;
 	END IF;
