@@ -125,6 +125,32 @@ latencies() {
 	rm -r "$folder"
 }
 
+# beside DATABASE ROOMS RATE FOLDER COMMAND...: lets eight clients make sticky calls at that rate for
+# ten seconds, of which they are alone for four, before the command. Appends the latencies of the
+# calls that ended in these four seconds to FOLDER/idle, of those during the command to FOLDER/busy,
+# and its duration to FOLDER/seconds.
+beside() {
+	local database=$1 rooms=$2 rate=$3 folder=$4 log from before after caller
+	shift 4
+	log=$(mktemp -d "$work/latency.XXXXXX")
+	bench "$database" sticky 8 -T 10 -R "$rate" -D rooms="$rooms" -l --log-prefix="$log/log" >"$log/rate" &
+	caller=$!
+	sleep 1
+	from=$EPOCHREALTIME
+	sleep 4
+	before=$EPOCHREALTIME
+	"$@" >/dev/null
+	after=$EPOCHREALTIME
+	wait $caller
+	awk -v from="$before" -v to="$after" 'BEGIN { printf "%.2f\n", to - from }' >>"$folder/seconds"
+	cat "$log"/log* | awk -v from="$from" -v before="$before" -v after="$after" -v folder="$folder" '{
+			at = $5 + $6 / 1e6
+			if (at >= from && at < before) print $3 >>(folder "/idle")
+			if (at >= before && at <= after) print $3 >>(folder "/busy")
+		}'
+	rm -r "$log"
+}
+
 # The processor time of the server's ended processes, in clock ticks.
 ended_ticks() {
 	local fields

@@ -2,7 +2,7 @@
 # a similar table; and the effect on callers: sticky calls come at a fixed rate, before and during
 # the cleanup. The other nine tenths have a live session each. Once with leases that need no
 # renewal, and once, for information, with all of them due.
-rooms=${CLEANUP_ROOMS:-1000000} servers=12 clients=8 rate=2000
+rooms=${CLEANUP_ROOMS:-1000000} servers=12 rate=2000
 idle=$((rooms / 10)) active=$((rooms - rooms / 10))
 rounds=$((full ? 5 : 3))
 
@@ -48,29 +48,16 @@ for ((round = 1; round <= rounds; round++)); do
 done
 verdict cleanup clean anti_join '>=0.7' "cleanup of $rooms, a tenth inactive" 'one DELETE with an anti-join'
 
-# p99_between FROM TO FOLDER: of the calls that ended in that time.
-p99_between() {
-	cat "$3"/log* | awk -v from="$1" -v to="$2" '{ at = $5 + $6 / 1e6 } at >= from && at <= to { print $3 }' | percentiles
-}
-
 # disturbed STATEMENT: the percentiles of sticky calls without other load, and while the statement
-# is repeated.
+# runs.
 disturbed() {
-	local folder from before after i caller
-	folder=$(mktemp -d "$work/latency.XXXXXX")
+	local folder
+	folder=$(mktemp -d "$work/beside.XXXXXX")
 	make_idle
 	query bench_cleanup 'CHECKPOINT'
-	bench bench_cleanup sticky $clients -T 10 -R $rate -D rooms=$active -l --log-prefix="$folder/log" >"$folder/rate" &
-	caller=$!
-	sleep 1
-	from=$EPOCHREALTIME
-	sleep 4
-	before=$EPOCHREALTIME
-	query bench_cleanup "$1" >/dev/null
-	after=$EPOCHREALTIME
-	wait $caller
-	idle_figures=$(p99_between "$from" "$before" "$folder")
-	busy_figures=$(p99_between "$before" "$after" "$folder")
+	beside bench_cleanup $active $rate "$folder" query bench_cleanup "$1"
+	idle_figures=$(percentiles <"$folder/idle")
+	busy_figures=$(percentiles <"$folder/busy")
 	rm -r "$folder"
 }
 for side in clean anti_join; do

@@ -1,0 +1,22 @@
+\startpipeline
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\set room random(1, :rooms)
+SELECT gateway_name FROM room_server_assignments WHERE room_id = :room;
+\endpipeline

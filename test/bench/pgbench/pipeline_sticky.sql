@@ -1,0 +1,22 @@
+\startpipeline
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room);
+\endpipeline

@@ -1,0 +1,2 @@
+\set room random(1, :rooms)
+SELECT get_or_assign_server(:room::text);
