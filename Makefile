@@ -141,9 +141,12 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 ifneq (,$(and $(PGXS),$(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)))
 
-# Bitcode is for inlining by the JIT; it is left out if the server's clang is not installed.
+# Bitcode is for inlining by the JIT; it is left out if the server's clang is not installed. But
+# `make uninstall` removes it, as clang may have been installed at `make install`.
+ONLY_UNINSTALL := $(if $(filter-out uninstall,$(MAKECMDGOALS)),,$(MAKECMDGOALS))
 SERVER_CLANG := $(shell sed -n 's/^CLANG *= *//p' $(dir $(PGXS))../Makefile.global)
-ifeq (,$(and $(SERVER_CLANG),$(shell command -v $(SERVER_CLANG) 2>/dev/null)))
+HAVE_CLANG := $(and $(SERVER_CLANG),$(shell command -v $(SERVER_CLANG) 2>/dev/null))
+ifeq (,$(or $(ONLY_UNINSTALL),$(HAVE_CLANG)))
 override with_llvm = no
 endif
 

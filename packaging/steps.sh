@@ -94,10 +94,17 @@ unpack() {
 # uninstall_is_complete [ARGUMENT OF make]...: in the unpacked archive.
 uninstall_is_complete() {
 	[[ -e $scratch/zip ]] || cannot 'there is no source archive'
-	local make=(make -s --no-print-directory -C "$scratch/zip/gxy_balancer-$version" PG_CONFIG="$pg_config" DESTDIR="$scratch/root")
+	local bitcode make=(make -s --no-print-directory -C "$scratch/zip/gxy_balancer-$version" PG_CONFIG="$pg_config" DESTDIR="$scratch/root")
 	"${make[@]}" "$@" install
 	grep -x '/.*/gxy_balancer\.so' <(files_below "$scratch/root")
 	"${make[@]}" "$@" uninstall
+	files_below "$scratch/root" | diff /dev/null -
+	# Bitcode that was installed with clang goes where clang is not installed any more.
+	grep -qE '^with_llvm[[:space:]]*= yes' "$(dirname "$("$pg_config" --pgxs)")/../Makefile.global" || return 0
+	bitcode=$scratch/root$("$pg_config" --pkglibdir)/bitcode
+	mkdir -p "$bitcode/gxy_balancer"
+	touch "$bitcode/gxy_balancer.index.bc" "$bitcode/gxy_balancer/module.bc"
+	"${make[@]}" SERVER_CLANG=none uninstall
 	files_below "$scratch/root" | diff /dev/null -
 }
 
