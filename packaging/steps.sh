@@ -160,6 +160,9 @@ quick_deb() {
 	as_builder "$folder" dpkg-source -b "gxy-balancer-$version"
 	mkdir "$folder/gxy-balancer-$version/build-$major"
 	copy_objects "$folder/gxy-balancer-$version/build-$major"
+	# What `go build` leaves in a user's tree.
+	mkdir "$folder/gxy-balancer-$version/examples/go/bin"
+	cp "$folder/gxy-balancer-$version/gxy_balancer.control" "$folder/gxy-balancer-$version/examples/go/bin/monitor"
 	give_to_builder "$folder"
 	build_deb "$folder" "nocheck parallel=$(nproc)" -b -nc
 	check_debs "$folder"
@@ -180,7 +183,7 @@ check_debs() {
 		sed -E "s,/postgresql([-/])$v([-/]),/postgresql\1%v\2,; s,(-gxy-balancer/(doc|examples))/.*,\1/*," "$scratch/list" | sort -u | same_contents deb
 		diff <(printf '%s\n' README.md doc/*.md doc/*.png | sort) \
 			<(sed -nE 's,.*-gxy-balancer/(README.md|doc/.*),\1,p' "$scratch/list" | sort)
-		none grep -F /examples/demo "$scratch/list"
+		none grep -E '/examples/(demo|janus|monitoring/picture|go/bin)' "$scratch/list"
 	done
 }
 
