@@ -253,7 +253,7 @@ func (e stateError) Error() string    { return "error " + string(e) }
 func (e stateError) SQLState() string { return string(e) }
 
 // fatalError is like those of the drivers.
-type fatalError struct{ Severity, Code string }
+type fatalError struct{ Severity, Code, Message string }
 
 func (e *fatalError) Error() string    { return e.Severity + " " + e.Code }
 func (e *fatalError) SQLState() string { return e.Code }
@@ -272,8 +272,8 @@ func TestClientRepeats(t *testing.T) {
 		{stateError("55P03"), true, true},
 		{stateError("57P03"), true, true},
 		{stateError("53300"), true, true},
-		{&fatalError{"FATAL", "55000"}, true, true},
-		{&fatalError{"ERROR", "55000"}, false, false},
+		{&fatalError{"FATAL", "55000", ""}, true, true},
+		{&fatalError{"ERROR", "55000", ""}, false, false},
 		{refused, true, true},
 		{fmt.Errorf("no primary: %w", refused), true, true},
 		{stateError("57P01"), true, false},
@@ -282,8 +282,9 @@ func TestClientRepeats(t *testing.T) {
 		{io.ErrUnexpectedEOF, true, false},
 		{errors.New("pq: unexpected message 'E'; expected ReadyForQuery"), true, false},
 		{&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}, true, false},
-		{&fatalError{"FATAL", "08P01"}, true, false},
-		{&fatalError{"ERROR", "08P01"}, false, false},
+		{&fatalError{"FATAL", "08P01", ""}, true, false},
+		{&fatalError{"ERROR", "08P01", ""}, false, false},
+		{&fatalError{"FATAL", "08P01", "unsupported startup parameter: extra_float_digits"}, false, false},
 		{stateError("25006"), false, false},
 		{stateError("53000"), false, false},
 		{stateError("53400"), false, false},
@@ -467,6 +468,60 @@ func TestClientTerminated(t *testing.T) {
 			t.Errorf("%v, not %s", err, server)
 		}
 	})
+}
+
+// TestClientOnce: a call that must not be made twice is not repeated when its backend is terminated, by database/sql either,
+// and its error does not invite the caller to.
+func TestClientOnce(t *testing.T) {
+	admin := open(t, "")
+	mustRun(t, admin, "ALTER DATABASE "+database+" SET gxy_balancer.assign_timeout = '1h'")
+	defer mustRun(t, admin, "ALTER DATABASE "+database+" RESET gxy_balancer.assign_timeout")
+	eachWay(t, func(t *testing.T, o opened) {
+		db := open(t, "")
+		mustAsk(t, db, "SELECT get_or_assign_server('held')")
+		for what, call := range map[string]func() error{
+			"release_room": func() error { _, err := o.client.Release(context.Background(), "held"); return err },
+			"evacuate_server": func() error {
+				_, err := o.client.Evacuate(context.Background(), "gxy1", balancer.AtMost(1))
+				return err
+			},
+		} {
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec("LOCK room_server_assignments"); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- call() }()
+			blocked := "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%" + what + "($1%'"
+			waitUntil(t, db, "SELECT true "+blocked)
+			mustRun(t, db, "SELECT pg_terminate_backend(pid, 60000) "+blocked)
+			select {
+			case err := <-done:
+				if err == nil || balancer.Temporary(err) {
+					t.Errorf("%s: %v, temporary: %v", what, err, balancer.Temporary(err))
+				}
+			case <-time.After(patience):
+				t.Errorf("%s is made again", what)
+			}
+			tx.Rollback()
+		}
+	})
+}
+
+// TestClientOnceIdle: such a call is made although the idle connections have been lost.
+func TestClientOnceIdle(t *testing.T) {
+	db := open(t, "")
+	o := openSQL(t, "dbname="+database+" application_name=idle")
+	if _, err := o.client.Assign(context.Background(), "1"); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, db, "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'idle'")
+	if released, err := o.client.Release(context.Background(), "1"); !released || err != nil {
+		t.Errorf("%v, %v", released, err)
+	}
 }
 
 // TestClientCancelled: when the context ends the call ends, here and in the server.

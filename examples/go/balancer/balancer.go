@@ -24,12 +24,13 @@ type Row interface {
 	Scan(dest ...interface{}) error
 }
 
-// query sends one query with parameters.
-type query func(ctx context.Context, sql string, args ...interface{}) Row
+// query sends one query with parameters; without repeat never twice.
+type query func(ctx context.Context, repeat bool, sql string, args ...interface{}) Row
 
 // Client calls the functions of gxy_balancer. It is safe for concurrent use if the connection it was made from is.
 type Client struct {
 	query   query
+	inTx    bool    // of the caller
 	primary *Client // for calls that met a standby; nil: none
 	retry   Retry
 }
@@ -57,25 +58,57 @@ type PgxConnection[R Row] interface {
 }
 
 func overSQL(connection SQLConnection) query {
-	return func(ctx context.Context, sql string, args ...interface{}) Row {
+	return func(ctx context.Context, _ bool, sql string, args ...interface{}) Row {
 		return connection.QueryRowContext(ctx, sql, args...)
 	}
 }
 
+// overDB: *sql.DB itself repeats a query whose connection was lost, also one that the server may have carried out. It does
+// not repeat one on a *sql.Conn.
+func overDB(db *sql.DB) query {
+	return func(ctx context.Context, repeat bool, sql string, args ...interface{}) Row {
+		if repeat {
+			return db.QueryRowContext(ctx, sql, args...)
+		}
+		return &sentOnce{ctx, db, sql, args}
+	}
+}
+
+// sentOnce is the row of a query that is sent once, when the row is read.
+type sentOnce struct {
+	ctx  context.Context
+	db   *sql.DB
+	sql  string
+	args []interface{}
+}
+
+func (r *sentOnce) Scan(dest ...interface{}) error {
+	connection, err := r.db.Conn(r.ctx)
+	if err != nil {
+		return &unsent{err}
+	}
+	defer connection.Close()
+	// The connection may have been lost while it was idle.
+	if err := connection.PingContext(r.ctx); err != nil {
+		return &unsent{err}
+	}
+	return connection.QueryRowContext(r.ctx, r.sql, r.args...).Scan(dest...)
+}
+
 func overPgx[R Row](connection PgxConnection[R]) query {
-	return func(ctx context.Context, sql string, args ...interface{}) Row {
+	return func(ctx context.Context, _ bool, sql string, args ...interface{}) Row {
 		return connection.QueryRow(ctx, sql, args...)
 	}
 }
 
 // ForDB returns a client over database/sql.
 func ForDB(db *sql.DB) *Client {
-	return &Client{query: overSQL(db), retry: DefaultRetry}
+	return &Client{query: overDB(db), retry: DefaultRetry}
 }
 
 // ForTx returns a client in a transaction (*sql.Tx, or a *sql.Conn that has begun one). It never repeats a call.
 func ForTx(tx SQLConnection) *Client {
-	return &Client{query: overSQL(tx), retry: Retry{Attempts: 1}}
+	return &Client{query: overSQL(tx), inTx: true, retry: Retry{Attempts: 1}}
 }
 
 // ForPgx returns a client over a pool of pgx: ForPgx[pgx.Row](pool).
@@ -85,7 +118,7 @@ func ForPgx[R Row](pool PgxConnection[R]) *Client {
 
 // ForPgxTx returns a client in a transaction of pgx. It never repeats a call.
 func ForPgxTx[R Row](tx PgxConnection[R]) *Client {
-	return &Client{query: overPgx(tx), retry: Retry{Attempts: 1}}
+	return &Client{query: overPgx(tx), inTx: true, retry: Retry{Attempts: 1}}
 }
 
 // WithRetry returns a client like this one that repeats calls otherwise.
@@ -211,12 +244,17 @@ const (
 func (c *Client) call(ctx context.Context, repeat bool, result interface{}, statement string, args ...interface{}) error {
 	pause := c.retry.Pause
 	for attempt := 1; ; attempt++ {
-		err := Wrap(ctx, c.query(ctx, statement, args...).Scan(result))
+		err := Wrap(ctx, c.query(ctx, repeat, statement, args...).Scan(result))
 		if err == nil {
 			return nil
 		}
 		if c.primary != nil && errors.Is(err, ErrReadOnly) {
 			return c.primary.call(ctx, repeat, result, statement, args...)
+		}
+		var known *Error
+		if !repeat && !c.inTx && !notSent(err) && connectionLost(err) && errors.As(err, &known) {
+			known.mayBeDone = true
+			return err
 		}
 		if attempt >= c.retry.Attempts || !(passes(err) || notSent(err) || repeat && connectionLost(err)) || !wait(ctx, pause) {
 			return err

@@ -38,6 +38,8 @@ type Error struct {
 	Code  string // the SQLSTATE; "" if the server did not answer
 	Hint  string // what to do, if the server says so
 	Cause error  // the driver's
+
+	mayBeDone bool // the connection was lost, and the call must not be made twice
 }
 
 func (e *Error) Error() string {
@@ -58,8 +60,13 @@ func (e *Error) Unwrap() error { return e.Cause }
 func (e *Error) Is(target error) bool { return e.Kind != nil && target == e.Kind }
 
 // Temporary says whether the same call, or the transaction it was in, may succeed if it is made again: deadlocks,
-// serialization failures, waits that were too long, and connections that could not be made or were lost.
+// serialization failures, waits that were too long, and connections that could not be made or were lost. A Release or
+// Evacuate outside of a transaction whose connection was lost is not temporary: it may have been carried out.
 func Temporary(err error) bool {
+	var known *Error
+	if errors.As(err, &known) && known.mayBeDone {
+		return false
+	}
 	return passes(err) || notSent(err) || connectionLost(err)
 }
 
@@ -141,14 +148,21 @@ func notSent(err error) bool {
 	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
+// unsent is an error before the call was sent.
+type unsent struct{ error }
+
+func (e *unsent) Unwrap() error     { return e.error }
+func (e *unsent) SafeToRetry() bool { return connectionLost(e.error) }
+
 // connectionLost: the call may or may not have been carried out.
 func connectionLost(err error) bool {
 	var network net.Error
 	switch state := code(err); {
 	case state == "57P01" || state == "57P02": // the session was ended, the server shut down
 		return true
-	case state == "08P01": // of PostgreSQL a mistake of the driver, of pgbouncer, as FATAL, the loss of its own connection
-		return field(err, "Severity") == "FATAL"
+	case state == "08P01": // of PostgreSQL a mistake of the driver, of pgbouncer, as FATAL, the loss of its own connection,
+		// or a parameter that it will not take the next time, either
+		return field(err, "Severity") == "FATAL" && !strings.HasPrefix(field(err, "Message"), "unsupported startup parameter")
 	case state != "":
 		return strings.HasPrefix(state, "08")
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
