@@ -292,6 +292,7 @@ func TestMonitorParticipants(t *testing.T) {
 	// c has no admin API at all.
 	lines := strings.Split(string(text), "\n")
 	c := strings.Fields(lines[4])
+	lines[2] = strings.Replace(lines[2], "http://", "http://u:topsecret@", 1)
 	lines[3] = strings.Replace(lines[3], " secret ", " wrong ", 1)
 	lines[4] = strings.Join([]string{c[0], c[1], "-", "-", c[4]}, "\t")
 	w.write(t, strings.Join(lines, "\n"))
@@ -302,6 +303,20 @@ func TestMonitorParticipants(t *testing.T) {
 	w.expect(t, "a", true, 0.61)
 	w.expect(t, "b", true, nil)
 	w.expect(t, "c", true, nil)
+
+	// What cannot be a number of participants says nothing of the server's health.
+	w.janus["a"].set("", -5)
+	p.expect(p.errs, "a: load unknown: list: a room with -5 participants")
+	w.janus["a"].set("", 60)
+	p.expect(p.errs, "a: load known again")
+	for mode, text := range map[string]string{"fails": "500 Internal Server Error", "says garbage": "not a Janus answer"} {
+		w.janus["a"].set(mode, 0)
+		if line := p.expect(p.errs, "a: unhealthy"); !strings.Contains(line, text) || strings.Contains(line, "topsecret") {
+			t.Errorf("a password in a URL, and a server that %s: %s", mode, line)
+		}
+		w.janus["a"].set("", 60)
+		p.expect(p.errs, "a: healthy")
+	}
 }
 
 // TestMonitorDatabase: it survives an outage of the database, and reports what has changed meanwhile.
@@ -341,7 +356,7 @@ func TestMonitorPrimary(t *testing.T) {
 	}
 	p := start(t, "monitor", "-servers", w.file, "-interval", "20ms", "-db", url("one"), "-db", url("two"))
 	w.expect(t, "a", true, 0.0)
-	used := "SELECT bool_and(application_name = $1) FROM pg_stat_activity WHERE usename = $2 AND query LIKE '%server_heartbeat%'"
+	used := "SELECT coalesce(bool_and(application_name = $1), false) FROM pg_stat_activity WHERE usename = $2 AND query LIKE '%server_heartbeat%'"
 	waitUntil(t, w.db, used, "two", w.role)
 	// They change places: the sessions on the old primary become read-only.
 	mustRun(t, w.db, `CREATE OR REPLACE FUNCTION one.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT false';

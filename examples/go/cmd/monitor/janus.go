@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"strconv"
@@ -91,10 +92,10 @@ func request(ctx context.Context, method, url string, body, answer interface{}) 
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, response.Status)
+		return fmt.Errorf("%s answers %s", r.URL.Redacted(), response.Status)
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, 16<<20)).Decode(answer); err != nil {
-		return fmt.Errorf("%s: not a Janus answer: %w", url, err)
+		return fmt.Errorf("%s: not a Janus answer: %w", r.URL.Redacted(), err)
 	}
 	return nil
 }
@@ -109,7 +110,7 @@ func alive(ctx context.Context, s server) error {
 		return err
 	}
 	if info.Janus != "server_info" {
-		return fmt.Errorf("%s/info: not a Janus answer: %q", s.url, info.Janus)
+		return fmt.Errorf("/info: not a Janus answer: %q", info.Janus)
 	}
 	if info.Accepting != nil && !*info.Accepting {
 		return errors.New("it accepts no new sessions")
@@ -156,6 +157,9 @@ func participants(ctx context.Context, s server) (n int, err error) {
 		err = fmt.Errorf("list: %s %s%s", answer.Janus, answer.Error.Reason, answer.Response.Error)
 	}
 	for _, room := range answer.Response.List {
+		if room.Participants < 0 || room.Participants > math.MaxInt32 {
+			return 0, fmt.Errorf("list: a room with %d participants", room.Participants)
+		}
 		n += room.Participants
 	}
 	return n, err
