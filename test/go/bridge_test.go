@@ -206,6 +206,16 @@ func TestBridgeRights(t *testing.T) {
 	}
 }
 
+// TestBridgeArguments: it says how it is used, and does not start with arguments that it does not know.
+func TestBridgeArguments(t *testing.T) {
+	for _, list := range []string{"-h", "-database x", "gxydb", "dbname=gxydb", "http://localhost/ http://localhost/"} {
+		out, _ := execute(t, "bridge", strings.Fields(list)...)
+		if !strings.Contains(out, "usage: bridge") || !strings.Contains(out, "-db") {
+			t.Errorf("%s: %s", list, out)
+		}
+	}
+}
+
 // TestBridgePosts: a POST that fails, or is not answered, is repeated; one that is refused is not.
 func TestBridgePosts(t *testing.T) {
 	name, role, _, db := bridgeDatabase(t, "posts")
@@ -229,7 +239,7 @@ func TestBridgePosts(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	_, complaints := startBridge(t, name, role, server.URL)
+	_, complaints := startBridge(t, "postgres", "nobody", "-db", "dbname="+name+" user="+role, server.URL)
 	expectComplaint(t, complaints, "listening")
 	mustRun(t, db, "SELECT move_room(1, 'b'); SELECT move_room(2, 'c'); SELECT move_room(3, 'd')")
 	for _, want := range []string{"1 on b", "1 on b", "1 on b", "2 on c", "3 on d"} {

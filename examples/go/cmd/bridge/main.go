@@ -1,9 +1,9 @@
 // Command bridge tells the clients of rooms that have moved where to reconnect.
 //
+//	bridge -db postgres://bridge@localhost/gxydb [URL]
+//
 // It listens on the channel gxy_balancer and handles the event rooms_moved (doc/failover.md). Here each room is one line on
-// the standard output, or one HTTP POST to the URL that is the first argument; let tell() do what your clients listen to.
-// libpq's variables (PGHOST, PGDATABASE and so on) say where the database is. Build it with "go build ./cmd/bridge" in examples/go.
-// The role needs the extension's schema in its search_path, and
+// the standard output, or one HTTP POST to the URL; let tell() do what your clients listen to. The role needs the extension's schema in its search_path, and
 //
 //	GRANT USAGE ON SCHEMA public TO bridge;
 //	GRANT EXECUTE ON FUNCTION room_server(text) TO bridge;
@@ -22,11 +22,15 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
 	"log"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
+	"example.org/gxy_balancer/internal/database"
 	"github.com/lib/pq"
 )
 
@@ -55,11 +59,11 @@ func post(url string, message []byte) error {
 // tell returns when the clients of the room have been told.
 func tell(room, server string) {
 	message, _ := json.Marshal(map[string]string{"room": room, "reconnect_to": server})
-	if len(os.Args) < 2 {
+	if flag.NArg() == 0 {
 		os.Stdout.Write(append(message, '\n'))
 		return
 	}
-	for err := post(os.Args[1], message); err != nil; err = post(os.Args[1], message) {
+	for err := post(flag.Arg(0), message); err != nil; err = post(flag.Arg(0), message) {
 		log.Print("telling, again in a second: ", err)
 		time.Sleep(time.Second)
 	}
@@ -102,11 +106,25 @@ func now(db *sql.DB, last time.Time) (time.Time, bool) {
 }
 
 func main() {
-	db, err := sql.Open("postgres", "")
+	url := flag.String("db", "", "connection string (default $DB_URL, or libpq's variables)")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: bridge [-db STRING] [URL]\nURL: where each room that moves is posted; without it they are printed")
+		flag.PrintDefaults()
+	}
+	flag.Parse()
+	if *url == "" {
+		*url = os.Getenv("DB_URL")
+	}
+	if target := flag.Arg(0); flag.NArg() > 1 || target != "" && !strings.HasPrefix(target, "http://") && !strings.HasPrefix(target, "https://") {
+		flag.Usage()
+		os.Exit(2)
+	}
+	connector, err := database.Connector(*url)
 	if err != nil {
 		log.Fatal(err)
 	}
-	listener := pq.NewListener("", 100*time.Millisecond, 10*time.Second, func(_ pq.ListenerEventType, err error) {
+	db := sql.OpenDB(connector)
+	listener := pq.NewListener(*url, 100*time.Millisecond, 10*time.Second, func(_ pq.ListenerEventType, err error) {
 		if err != nil {
 			log.Print("the connection that listens: ", err)
 		}

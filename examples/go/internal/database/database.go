@@ -71,6 +71,19 @@ func notStandby(ctx context.Context, connection driver.Conn) error {
 	return err
 }
 
+// Connector returns a connector to one server. Its error does not have the connection string, or a part of it that may be
+// of a password.
+func Connector(url string) (*pq.Connector, error) {
+	connector, err := pq.NewConnector(url)
+	if err == nil {
+		return connector, nil
+	}
+	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
+		return nil, errors.New("the connection string is not a valid URL; in a password, percent-encode what is not a letter or a digit")
+	}
+	return nil, errors.New("the connection string is neither a valid URL nor of the form name=value name='value'")
+}
+
 // Open returns a pool of at most so many connections to the first of the servers that is a primary. Without a
 // connection string libpq's variables (PGHOST and so on) say where it is. A server that gives no answer within the
 // patience is taken for lost.
@@ -80,7 +93,7 @@ func Open(urls URLs, connections int, patience time.Duration) (*sql.DB, error) {
 	}
 	servers := &primary{patience: patience}
 	for _, url := range urls {
-		server, err := pq.NewConnector(url)
+		server, err := Connector(url)
 		if err != nil {
 			return nil, err
 		}
