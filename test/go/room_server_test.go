@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -184,7 +185,7 @@ func TestRoomServerWaits(t *testing.T) {
 // TestRoomServerOutage: while the database takes no connections the answer is 503, and afterwards all is as before.
 func TestRoomServerOutage(t *testing.T) {
 	name, db := gxydb(t, "outage")
-	url, _ := startRoomServer(t, name, "-timeout", "200ms")
+	url, p := startRoomServer(t, name, "-timeout", "200ms")
 	if r := send(t, "GET", url+"/health_check", ""); r.Status != 200 || r.Result != "success" {
 		t.Errorf("%+v", r)
 	}
@@ -197,15 +198,39 @@ func TestRoomServerOutage(t *testing.T) {
 	db.Close()
 	mustRun(t, maintenance, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS false")
 	mustRun(t, maintenance, "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '"+name+"'")
-	if r := send(t, "GET", url+"/health", ""); r.Status != 503 {
+	if r := send(t, "GET", url+"/health", ""); r.Status != 503 || r.Error != "the database does not answer" {
 		t.Errorf("%+v", r)
 	}
+	p.expect(p.errs, "not currently accepting connections") // for the log only
 	if r := send(t, "POST", url+"/v2/room_server", `{"room": "1"}`); r.Status != 503 || r.Retry == "" {
 		t.Errorf("%+v", r)
 	}
 	mustRun(t, maintenance, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
 	if r := send(t, "POST", url+"/v2/room_server", `{"room": "1"}`); r.Status != 200 || r.Janus != first.Janus {
 		t.Errorf("%+v, not %+v", r, first)
+	}
+	// An idle connection that was lost is not taken for the database.
+	mustRun(t, maintenance, "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '"+name+"'")
+	if r := send(t, "GET", url+"/health_check", ""); r.Status != 200 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestConnectionString: programs that cannot read their connection string do not print its password.
+func TestConnectionString(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "servers.txt")
+	if err := os.WriteFile(file, []byte("a http://x - - 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	programs := map[string][]string{"room-server": {"-listen", "127.0.0.1:0"}, "monitor": {"-servers", file}, "bridge": nil}
+	for name, arguments := range programs {
+		for _, url := range []string{"postgres://api:s3cr%zzet@localhost/x", "postgres://api:s3cr/et@localhost/x",
+			"host=localhost password=a s3cr"} {
+			out, err := execute(t, name, append([]string{"-db", url}, arguments...)...)
+			if err == nil || strings.Contains(out, "s3cr") || !strings.Contains(out, "connection string") {
+				t.Errorf("%s, %s: %v: %s", name, url, err, out)
+			}
+		}
 	}
 }
 

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -268,8 +270,13 @@ func inTransaction(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) erro
 func (a *api) health(r *http.Request) (interface{}, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
-	if err := a.db.PingContext(ctx); err != nil {
-		return nil, &failure{http.StatusServiceUnavailable, "the database does not answer: " + err.Error()}
+	err := a.db.PingContext(ctx)
+	// Idle connections may have been lost while the database answers; each that fails leaves the pool.
+	for i := 0; i < connections && errors.Is(err, driver.ErrBadConn); i++ {
+		err = a.db.PingContext(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", &failure{http.StatusServiceUnavailable, "the database does not answer"}, err)
 	}
 	return map[string]string{"result": "success"}, nil
 }
