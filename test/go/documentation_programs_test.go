@@ -144,7 +144,7 @@ func TestDocumentedFunctions(t *testing.T) {
 	if second, status := route(ctx, overPgx, "1", ""); second != first || status != 200 {
 		t.Errorf("%q, %d", second, status)
 	}
-	for state, want := range map[string]int{"P0002": 404, "53000": 503, "53400": 503, "40P01": 503, "22023": 500} {
+	for state, want := range map[string]int{"P0002": 404, "53000": 503, "53400": 503, "40P01": 503, "22023": 400, "55000": 500} {
 		failing := balancer.ForPgxTx[scriptedRow](&scripted{errors: []error{stateError(state)}})
 		if _, status := route(ctx, failing, "1", ""); status != want {
 			t.Errorf("%s: %d", state, status)
