@@ -21,6 +21,8 @@ SELECT * FROM explain_assignment('new', 'IL', 12);
 \x off
 SELECT rank, server, chosen, tier, reason FROM explain_assignment('new');
 SELECT rank, server, chosen, tier, reason FROM explain_assignment('b');
+-- Where the room is comes first, however full it is.
+SELECT rank, server, chosen, tier, reason FROM explain_assignment('c') LIMIT 2;
 -- A room whose server is not in the pool, before its failover is due and after it.
 SAVEPOINT before;
 INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('e', 'gone');

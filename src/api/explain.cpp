@@ -327,6 +327,8 @@ report_explanation(FunctionCallInfo fcinfo, const RoomKey &room, std::string_vie
 		order[i] = i;
 	}
 	std::sort(order, order + count, [&](int a, int b) {
+		if ((a == prediction.chosen) != (b == prediction.chosen))
+			return a == prediction.chosen;
 		if (!prediction.is_known())
 			return servers[a].position != servers[b].position
 					   ? servers[a].position < servers[b].position
