@@ -499,7 +499,7 @@ CREATE FUNCTION explain_assignment(room text, region text DEFAULT NULL, expected
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment';
 REVOKE ALL ON FUNCTION explain_assignment(text, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
+COMMENT ON FUNCTION explain_assignment(text, text, int) IS 'what get_or_assign_server() would do and why: one row a server, the chosen one first, then best first, or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
 
 CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expected_users int DEFAULT NULL,
 		OUT rank int, OUT server text, OUT chosen boolean, OUT tier int, OUT reason text,
@@ -509,7 +509,7 @@ CREATE FUNCTION explain_assignment(room bigint, region text DEFAULT NULL, expect
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_explain_assignment_bigint';
 REVOKE ALL ON FUNCTION explain_assignment(bigint, text, int) FROM PUBLIC;
-COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
+COMMENT ON FUNCTION explain_assignment(bigint, text, int) IS 'what get_or_assign_server() would do and why: one row a server, the chosen one first, then best first, or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
 
 --
 -- Views
@@ -645,7 +645,10 @@ CREATE VIEW @extschema@.balancer_alerts AS
 	WITH s AS MATERIALIZED (
 		SELECT l.*, row_number() OVER () AS rank, round(100.0 * l.load / l.capacity) AS percent, clock_timestamp() AS at,
 			l.pool IS NOT NULL AND l.state = 'online' AND l.pool <> 'reserved' AS is_usable,
-			l.pool = 'primary' AND l.state = 'online' AND NOT l.recovering AS takes_rooms
+			l.pool = 'primary' AND l.state = 'online' AND NOT l.recovering AS takes_rooms,
+			/* the CHECK of balancer_servers.name; an application may have written rooms with other names */
+			octet_length(l.server) BETWEEN 1 AND 255 AND l.server = btrim(l.server)
+				AND l.server COLLATE "C" !~ '[[:cntrl:],]' AS is_name
 		FROM @extschema@._server_loads() l
 	), c AS MATERIALIZED (
 		SELECT * FROM @extschema@._conditions()
@@ -669,21 +672,20 @@ CREATE VIEW @extschema@.balancer_alerts AS
 		SELECT s.priority, s.regions, 100.0 * sum(s.load) / sum(s.capacity) AS mean
 		FROM s WHERE s.takes_rooms GROUP BY s.priority, s.regions
 	), n AS MATERIALIZED (
-		/* as this session has to write them: with their schema if it is not in the search_path */
-		SELECT regexp_replace('@extschema@.set_server_state(text,text)'::regprocedure::text, '\([^()]*\)$', '') AS set_server_state,
-			regexp_replace('@extschema@.evacuate_server(text,text,int)'::regprocedure::text, '\([^()]*\)$', '') AS evacuate_server,
-			regexp_replace('@extschema@.rebalance(int,int,boolean)'::regprocedure::text, '\([^()]*\)$', '') AS rebalance,
-			regexp_replace('@extschema@.init_servers(text)'::regprocedure::text, '\([^()]*\)$', '') AS init_servers,
-			regexp_replace('@extschema@.clean_inactive_assignments(interval)'::regprocedure::text, '\([^()]*\)$', '') AS clean,
-			'@extschema@.balancer_servers'::regclass::text AS servers,
-			'@extschema@.balancer_rooms'::regclass::text AS rooms
+		/* Always with their schema: in another schema of the caller's search_path another role may have made such a function. */
+		SELECT x.name || '.set_server_state' AS set_server_state, x.name || '.evacuate_server' AS evacuate_server,
+			x.name || '.rebalance' AS rebalance, x.name || '.init_servers' AS init_servers,
+			x.name || '.clean_inactive_assignments' AS clean,
+			x.name || '.balancer_servers' AS servers, x.name || '.balancer_rooms' AS rooms
+		FROM (SELECT '@extschema@'::regnamespace::text AS name) x
 	), alerts (severity, alert, server, what, since, statement) AS (
 		SELECT 'critical', CASE s.health WHEN 'silent' THEN 'server_silent' ELSE 'server_unhealthy' END, s.server,
 			CASE s.health WHEN 'silent' THEN 'silent' ELSE 'reported unhealthy' END
 				|| CASE WHEN s.failover_due IS NULL THEN ''
 					ELSE '; ' || CASE WHEN s.failover_due > s.at
 							THEN format('in %s s its rooms (%s) go to ', ceil(extract(epoch FROM s.failover_due - s.at)), s.rooms)
-							ELSE 'its rooms go to ' END || coalesce(s.failover_to, 'all other servers') END,
+							WHEN s.rooms > 0 THEN 'its rooms go to ' ELSE 'its rooms have gone to ' END
+						|| coalesce(s.failover_to, 'all other servers') END,
 			s.health_since, format('SELECT %s(%L, ''offline'');', n.set_server_state, s.server)
 		FROM s, n WHERE s.health IS NOT NULL AND s.wanted = 'online'
 		UNION ALL
@@ -699,7 +701,8 @@ CREATE VIEW @extschema@.balancer_alerts AS
 		FROM s, n, p, t WHERE s.unmoved > 0 AND s.failover_due < s.at - interval '5 s'
 		UNION ALL
 		SELECT 'critical', 'pool_empty', NULL, 'the pool has no server, so new rooms fail: insert servers into balancer_servers', NULL,
-			(SELECT format('SELECT %s(%L);', n.init_servers, string_agg(s.server, ',' ORDER BY s.rank)) FROM s HAVING count(*) > 0)
+			(SELECT format('SELECT %s(%L);', n.init_servers, string_agg(s.server, ',' ORDER BY s.rank))
+				FROM s WHERE s.is_name HAVING count(*) > 0)
 		FROM n, p WHERE p.servers = 0
 		UNION ALL
 		SELECT 'critical', 'no_usable_server', NULL, format('no server of the pool (%s) is online, so new rooms go to one that is not, or fail', p.servers),
@@ -766,7 +769,7 @@ CREATE VIEW @extschema@.balancer_alerts AS
 		UNION ALL
 		SELECT 'warning', 'server_outside_pool', s.server,
 			format('it is not in the pool, and its rooms (%s) move to servers that are', s.rooms), NULL,
-			CASE WHEN c.default_pool THEN format('SELECT %s(); ', n.init_servers) ELSE '' END
+			CASE WHEN NOT s.is_name THEN NULL WHEN c.default_pool THEN format('SELECT %s(); ', n.init_servers) ELSE '' END
 				|| format('INSERT INTO %s (name) VALUES (%L);', n.servers, s.server)
 		FROM s, n, c, p WHERE s.pool IS NULL AND s.rooms > 0 AND p.servers > 0
 		UNION ALL
@@ -776,9 +779,11 @@ CREATE VIEW @extschema@.balancer_alerts AS
 		FROM s WHERE s.differs_since IS NOT NULL
 		UNION ALL
 		SELECT 'warning', 'shared_memory_short', NULL,
-			format('rooms are placed by counting, which is slow: %s', t.shared_memory), NULL,
+			format('rooms are placed by counting, which is slow: %s', t.shared_memory)
+				|| CASE WHEN t.shared_memory LIKE 'gxy_balancer.max_shared_memory %'
+					THEN '; reload the configuration afterwards' ELSE '' END, NULL,
 			CASE WHEN t.shared_memory LIKE 'gxy_balancer.max_shared_memory %' THEN format(
-				'ALTER SYSTEM SET gxy_balancer.max_shared_memory = ''%s kB''; SELECT pg_reload_conf();',
+				'ALTER SYSTEM SET gxy_balancer.max_shared_memory = ''%s kB'';',
 				2 * (SELECT g.setting::bigint FROM pg_settings g WHERE g.name = 'gxy_balancer.max_shared_memory')) END
 		FROM t WHERE t.shared_memory IS NOT NULL
 		UNION ALL
@@ -790,17 +795,16 @@ CREATE VIEW @extschema@.balancer_alerts AS
 		SELECT 'warning', 'load_cache_unused', NULL, 'the last new room was placed by counting: ' || t.counted_because, NULL, NULL
 		FROM t, c WHERE NOT c.counts_each_room AND NOT c.has_baseline AND t.counted_because LIKE 'no count by%'
 		UNION ALL
-		SELECT 'info', 'load_cache_unused', NULL, 'gxy_balancer.load_max_age is 0, so each new room costs a count of all rooms and sessions',
-			NULL, (SELECT CASE
-					WHEN g.source = 'database' THEN format('ALTER DATABASE %I RESET gxy_balancer.load_max_age;', current_database())
-					WHEN g.source = 'user' THEN format('ALTER ROLE %I RESET gxy_balancer.load_max_age;', session_user)
-					WHEN g.source = 'database user' THEN format('ALTER ROLE %I IN DATABASE %I RESET gxy_balancer.load_max_age;',
-						session_user, current_database())
-					WHEN g.source = 'configuration file'
-						THEN 'ALTER SYSTEM SET gxy_balancer.load_max_age = ''1s''; SELECT pg_reload_conf();'
-					ELSE 'RESET gxy_balancer.load_max_age;' END
-				FROM pg_settings g WHERE g.name = 'gxy_balancer.load_max_age')
-		FROM c WHERE c.counts_each_room
+		SELECT 'info', 'load_cache_unused', NULL, 'gxy_balancer.load_max_age is 0, so each new room costs a count of all rooms and sessions'
+				|| CASE WHEN g.source = 'configuration file' THEN '; reload the configuration afterwards' ELSE '' END,
+			NULL, CASE g.source
+				WHEN 'database' THEN format('ALTER DATABASE %I RESET gxy_balancer.load_max_age;', current_database())
+				WHEN 'user' THEN format('ALTER ROLE %I RESET gxy_balancer.load_max_age;', session_user)
+				WHEN 'database user' THEN format('ALTER ROLE %I IN DATABASE %I RESET gxy_balancer.load_max_age;',
+					session_user, current_database())
+				WHEN 'configuration file' THEN 'ALTER SYSTEM SET gxy_balancer.load_max_age = ''1s'';'
+				ELSE 'RESET gxy_balancer.load_max_age;' END
+		FROM c, pg_settings g WHERE c.counts_each_room AND g.name = 'gxy_balancer.load_max_age'
 	)
 	SELECT a.severity, a.alert, a.server, a.what, a.since, a.statement
 	FROM alerts a
@@ -828,22 +832,28 @@ CREATE VIEW @extschema@.balancer_now AS
 			regexp_replace(l.cause, '(^|; )(set (draining|offline)|reported unhealthy|silent|sessions unreadable: .*|'
 				|| 'rooms (will move|are moving|move)[^;]*)', '', 'g') AS others
 		FROM @extschema@._server_loads() l
+	), names AS (
+		/* in 10 characters: of a host's name the first part, and of that both ends, because names of a series differ there */
+		SELECT x.name, CASE WHEN length(x.name) > 10 THEN regexp_replace(
+				regexp_replace(x.name, '^([^.]*[[:alpha:]][^.]*)[.].*$', '\1'), '^(.{4}).{3,}(.{4})$', '\1..\2')
+			ELSE x.name END AS short
+		FROM (SELECT s.server AS name FROM s UNION SELECT s.failover_to FROM s) x
 	), words AS (
 		SELECT s.rank, CASE WHEN s.health IS NOT NULL AND s.wanted = 'online' THEN s.health
 				WHEN s.pool = 'primary' AND s.recovering AND s.state = 'online' THEN NULL
 				ELSE s.state END AS state,
-			CASE WHEN s.failover_due > s.at THEN format('->%s %ss', coalesce(s.failover_to, 'all'),
+			CASE WHEN s.failover_due > s.at THEN format('->%s %ss', coalesce(t.short, 'all'),
 					ceil(extract(epoch FROM s.failover_due - s.at)))
-				WHEN s.unmoved > 0 THEN format('->%s %s left', coalesce(s.failover_to, 'all'), s.unmoved) END AS failover,
+				WHEN s.unmoved > 0 THEN format('->%s %s left', coalesce(t.short, 'all'), s.unmoved) END AS failover,
 			replace(replace(regexp_replace(regexp_replace(s.others, '^; ', ''), '(will stand|stands) in for ', 'for ', 'g'),
 				'recovering until', 'no new till'), 'takes few new rooms until', 'few new till') AS others
-		FROM s
+		FROM s LEFT JOIN names t ON t.name = s.failover_to
 	), one AS (
-		SELECT s.rank, s.server, s.load::numeric, s.capacity::numeric, s.rooms, nullif(s.split_rooms, 0) AS split,
+		SELECT s.rank, m.short AS server, s.load::numeric, s.capacity::numeric, s.rooms, nullif(s.split_rooms, 0) AS split,
 			CASE WHEN s.takes_rooms THEN CASE WHEN s.free < 0 THEN 0 ELSE s.free END END AS free,
 			concat_ws(', ', nullif(concat_ws(' ', nullif(s.pool, 'primary'),
 				CASE WHEN s.pool = 'primary' OR w.state <> 'online' THEN w.state END, w.failover), ''), nullif(w.others, '')) AS state
-		FROM s JOIN words w USING (rank)
+		FROM s JOIN words w USING (rank) JOIN names m ON m.name = s.server
 		UNION ALL
 		SELECT count(*) + 1, 'total', CASE WHEN count(s.load) = count(*) THEN coalesce(sum(s.load), 0) END,
 			coalesce(sum(s.capacity) FILTER (WHERE s.takes_rooms), 0), coalesce(sum(s.rooms), 0), nullif(sum(s.split_rooms), 0),
@@ -853,7 +863,7 @@ CREATE VIEW @extschema@.balancer_now AS
 				nullif(count(*) FILTER (WHERE s.failover_due > s.at OR s.unmoved > 0), 0) || ' moving')
 		FROM s
 	), text AS (
-		SELECT o.rank, CASE WHEN length(o.server) > 10 THEN left(o.server, 8) || '..' ELSE o.server END AS server,
+		SELECT o.rank, o.server,
 			CASE WHEN o.load <= o.capacity THEN rpad(repeat('#', ceil(6 * o.load / greatest(o.capacity, 1))::int), 6, '.')
 				WHEN o.load > o.capacity THEN '#####>' END AS bar,
 			coalesce(o.load::text, '?') || coalesce('/' || o.capacity, '') AS load,
@@ -873,12 +883,12 @@ CREATE VIEW @extschema@.balancer_now AS
 SET LOCAL search_path = @extschema@, pg_temp;
 REVOKE ALL ON balancer_now FROM PUBLIC;
 COMMENT ON VIEW balancer_now IS 'the operator''s console, for \watch 1 in 80 columns: a row a server, counted now, and the total; for programs there is balancer_load';
-COMMENT ON COLUMN balancer_now.server IS 'the server, its name cut to 10 characters; last: total';
+COMMENT ON COLUMN balancer_now.server IS 'the server, its name cut to 10 characters: of a host''s name the first part, of a long one both ends; last: total';
 COMMENT ON COLUMN balancer_now.bar IS 'load / capacity in six characters; the last is > if load is above capacity';
-COMMENT ON COLUMN balancer_now.load IS 'load / capacity in users; ? where the attached sessions cannot be read; total: the load of all / the capacity of the servers that take new rooms';
+COMMENT ON COLUMN balancer_now.load IS 'load / capacity in users; ? where the attached sessions cannot be read; total: the load of all, wherever it is / the capacity of the servers that have a number in free';
 COMMENT ON COLUMN balancer_now.rooms IS 'rooms assigned to it';
 COMMENT ON COLUMN balancer_now.split IS 'rooms with users whose sessions name another server';
-COMMENT ON COLUMN balancer_now.free IS 'how many more users fit, by counted or measured load, whichever is greater; NULL: it takes no new rooms';
+COMMENT ON COLUMN balancer_now.free IS 'how many more users fit, by counted or measured load, whichever is greater; NULL: it takes no new rooms, or is just back and takes few; total: the sum';
 COMMENT ON COLUMN balancer_now.state IS 'the pool, if it is not primary; the state in force, or why it is offline; -> where the rooms of a failover go, in how many seconds or how many are left; other causes; all cut to fit. offline alone: set by people. total: online/all primary servers, and failovers whose rooms are moving';
 
 CREATE FUNCTION _memory(OUT what text, OUT database text, OUT bytes bigint)
@@ -972,7 +982,7 @@ CREATE VIEW @extschema@.balancer_metrics AS
 					/ sum(p.capacity) FILTER (WHERE p.state = 'online' AND p.pool = 'primary')::float8, 0), 'NaN') AS imbalance,
 			count(p.failover_since)::float8 AS failovers_active,
 			count(*) FILTER (WHERE p.pool = 'standby' AND p.state = 'online' AND p.rooms = 0 AND NOT p.recovering
-				AND NOT EXISTS (SELECT FROM p f WHERE f.failover_to = p.server
+				AND p.server NOT IN (SELECT f.failover_to FROM p f WHERE f.failover_to IS NOT NULL
 					AND (f.failover_due > clock_timestamp() OR f.unmoved IS NOT NULL)))::float8 AS standbys_free,
 			coalesce(bool_and(p.users IS NOT NULL), true)::int::float8 AS sessions_readable
 		FROM p) l;

@@ -83,6 +83,16 @@ SELECT statement FROM pg_temp.alerts \gexec
 SELECT * FROM pg_temp.alerts;
 ROLLBACK;
 
+-- Names that the pool refuses, which the application wrote: no statement has them.
+BEGIN;
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('r1', 'a,b'), ('r2', ' sp '), ('r3', E'new\nline'), ('r4', 'gxy4');
+SELECT alert, server, statement FROM pg_temp.alerts;
+DELETE FROM balancer_servers;
+SELECT alert, statement FROM pg_temp.alerts;
+DELETE FROM room_server_assignments WHERE gateway_name = 'gxy4';
+SELECT alert, statement FROM pg_temp.alerts;
+ROLLBACK;
+
 -- A server is reported unhealthy, or silent; neither matters where people have set it offline.
 BEGIN;
 INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('r1', 'gxy1'), ('r2', 'gxy1');
@@ -118,6 +128,11 @@ SELECT alert, server, what, statement FROM pg_temp.alerts WHERE alert = 'rooms_s
 ROLLBACK TO due;
 SELECT statement FROM pg_temp.alerts \gexec
 SELECT * FROM pg_temp.alerts;
+-- With a monitor the server is still an alert, and its rooms have gone.
+UPDATE balancer_health SET healthy = false;
+SELECT server_heartbeat('gxy1', false), set_server_state('gxy1', 'online') \g /dev/null
+UPDATE balancer_failovers SET due_at = clock_timestamp() - interval '1 minute', declared_at = declared_at - interval '1 hour';
+SELECT alert, server, what FROM pg_temp.alerts;
 ROLLBACK;
 
 -- No standby is free: one has rooms, one has been claimed, one is draining.
@@ -234,7 +249,7 @@ CREATE OR REPLACE VIEW app_live AS SELECT * FROM app_sessions;
 SELECT alert, server FROM pg_temp.alerts;
 ROLLBACK;
 
--- Statements have the schema if the session needs it; operators of other schemas change nothing.
+-- Statements have the schema, because another one in the path may have a function of that name; its operators change nothing.
 BEGIN;
 SELECT server_heartbeat('gxy1', false);
 CREATE SCHEMA trap;
@@ -242,6 +257,8 @@ CREATE FUNCTION trap.never(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT N
 CREATE OPERATOR trap.= (LEFTARG = text, RIGHTARG = text, FUNCTION = trap.never);
 SET LOCAL search_path = trap, pg_catalog;
 SELECT alert, server, statement FROM public.balancer_alerts WHERE alert !~ '^worker_';
+SET LOCAL search_path = trap, public;
+SELECT statement FROM balancer_alerts WHERE alert !~ '^worker_' \gexec
 ROLLBACK;
 
 SELECT attach_sessions(NULL);

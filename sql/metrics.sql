@@ -59,6 +59,20 @@ FROM (SELECT key, value::float8 FROM balancer_stats b, json_each_text(row_to_jso
 WHERE s.value IS DISTINCT FROM (row_to_json(m) ->> (s.key || '_total'))::float8;
 SELECT count(*) FROM balancer_metrics m, json_each_text(row_to_json(m)) WHERE key LIKE '%\_total' AND value = 'NaN';
 
+-- The standbys that are taken are looked up in a hash table, not once for each standby.
+DO $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXPLAIN (VERBOSE) SELECT * FROM balancer_metrics LOOP
+		IF line ~ 'hashed SubPlan' THEN
+			RAISE INFO 'hashed';
+			EXIT;
+		END IF;
+	END LOOP;
+END
+$$;
+
 -- Sessions and rooms that cannot be read: what is not known is NaN, and a flag says so.
 CREATE VIEW app_rooms AS SELECT room_id FROM app_sessions;
 SELECT attach_rooms('app_rooms');

@@ -71,6 +71,18 @@ INSERT INTO balancer_servers (name, capacity) VALUES ('another-long-name', 10000
 SELECT get_or_assign_server('wide' || i, NULL, 1000000) FROM generate_series(1, 3) i \g /dev/null
 TABLE balancer_now \g | LC_ALL=C awk '{ if (length > width) width = length } END { print width }'
 
+-- Long names of a series can be told apart: also that of the standby to which rooms go.
+SAVEPOINT long;
+DELETE FROM room_server_assignments;
+DELETE FROM balancer_servers;
+INSERT INTO balancer_servers (name, pool) VALUES ('media-eu-west-01', 'primary'), ('media-eu-west-02', 'primary'),
+	('janus01.example.org', 'primary'), ('janus02.example.org', 'primary'), ('192.168.100.1', 'primary'), ('192.168.100.2', 'primary'),
+	('standby-eu-west-01', 'standby');
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('a', 'media-eu-west-02');
+SELECT server_heartbeat('media-eu-west-02', false);
+SELECT server, state FROM pg_temp.now;
+ROLLBACK TO long;
+
 -- Sessions that cannot be read.
 CREATE OR REPLACE VIEW app_live AS SELECT * FROM app_sessions WHERE 1 / (user_id - 1) >= 0;
 SELECT * FROM balancer_now WHERE server IN ('gxy1', 'spare1', 'total');

@@ -188,7 +188,7 @@ EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash
 	PERFORM public._room_lost(room, SQLERRM);
 END $$;
 REVOKE ALL ON FUNCTION public.explain_assignment(text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION public.explain_assignment(text, text, integer) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
+COMMENT ON FUNCTION public.explain_assignment(text, text, integer) IS 'what get_or_assign_server() would do and why: one row a server, the chosen one first, then best first, or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
 
 CREATE FUNCTION public._explain_assignment(bigint, text, integer, OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, OUT priority integer, OUT state text, OUT pool text, OUT regions text[], OUT score_from text)
 	RETURNS SETOF record
@@ -213,7 +213,7 @@ EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash
 	PERFORM public._room_lost(room::text, SQLERRM);
 END $$;
 REVOKE ALL ON FUNCTION public.explain_assignment(bigint, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION public.explain_assignment(bigint, text, integer) IS 'what get_or_assign_server() would do and why: one row a server, best first (before them that of the room, if it is not in the pool), or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
+COMMENT ON FUNCTION public.explain_assignment(bigint, text, integer) IS 'what get_or_assign_server() would do and why: one row a server, the chosen one first, then best first, or why it would fail where an attached relation cannot be read; tier -1: never chosen; changes nothing';
 
 CREATE FUNCTION public._get_or_assign_server(text, text, integer)
 	RETURNS text
