@@ -26,8 +26,9 @@ BEGIN
 END
 $$;
 
-INSERT INTO public.room_server_assignments (room_id, gateway_name, region, assigned_at, last_used_at)
-	SELECT room_id, gateway_name, CASE WHEN region NOT IN ('', 'pinned') THEN region END, assigned_at AT TIME ZONE 'UTC', now()
+INSERT INTO public.room_server_assignments (room_id, gateway_name, region, assigned_at, last_used_at, reason)
+	SELECT room_id, gateway_name, CASE WHEN region NOT IN ('', 'pinned') THEN region END, assigned_at AT TIME ZONE 'UTC', now(),
+		'taken over'
 	FROM public.old_assignments;
 GRANT SELECT, INSERT, UPDATE (last_used_at) ON public.room_server_assignments TO gxydb_api;
 DROP TABLE public.old_assignments;
