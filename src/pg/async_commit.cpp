@@ -8,6 +8,34 @@ namespace gxy
 
 XLogRecPtr expendable_end = InvalidXLogRecPtr;
 
+namespace
+{
+
+/* The setting's value, while the commit goes by another one; -1: it goes by the setting. */
+int setting_value = -1;
+
+/*
+ * Sets what the commit goes by, without the machinery of settings, which would take a tenth of a
+ * renewal's instructions. From XACT_EVENT_PRE_COMMIT to the end of the transaction no statement
+ * runs and no configuration file is read, so no other code sees the value or sets another one.
+ */
+void
+commit_by(int value)
+{
+	synchronous_commit = value;
+	assign_synchronous_commit(value, nullptr); /* the wait for standbys */
+}
+
+void
+restore_setting()
+{
+	if (setting_value >= 0)
+		commit_by(setting_value);
+	setting_value = -1;
+}
+
+} // namespace
+
 extern "C"
 {
 	/*
@@ -19,14 +47,16 @@ extern "C"
 		switch (event)
 		{
 			case XACT_EVENT_PRE_COMMIT:
-				/* Undone with the transaction's other local settings. */
 				if (expendable_end != InvalidXLogRecPtr && XactLastRecEnd == expendable_end)
-					(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
-											 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+				{
+					setting_value = synchronous_commit;
+					commit_by(SYNCHRONOUS_COMMIT_OFF);
+				}
 				break;
 			case XACT_EVENT_COMMIT:
 			case XACT_EVENT_ABORT:
 			case XACT_EVENT_PREPARE:
+				restore_setting();
 				expendable_end = InvalidXLogRecPtr;
 				break;
 			default:

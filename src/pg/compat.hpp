@@ -110,6 +110,11 @@ extern "C"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
+#if PG_VERSION_NUM >= 160000
+#include "utils/guc_hooks.h" /* assign_synchronous_commit() */
+#else
+#include "replication/syncrep.h"
+#endif
 }
 // IWYU pragma: end_exports
 

@@ -142,6 +142,20 @@ is( $node->safe_psql('postgres', join "\n",
 	"a\nlocal\na\nlocal", 'the setting is what it was, after a commit and a rollback');
 is(commits('BEGIN', $renewal, 'ROLLBACK', 'INSERT INTO app VALUES (5)'), 'durable|not renewed', 'after a rollback, too');
 
+# A commit that fails after the decision not to wait: two serializable transactions, each of which reads what the other writes.
+my $pivot = $node->background_psql('postgres', on_error_stop => 0);
+
+$node->safe_psql('postgres', q{UPDATE room_server_assignments SET assigned_at = now() - interval '1 minute',
+	last_used_at = now() - interval '1 minute'});
+$pivot->query_safe($_)
+  for 'SET synchronous_commit = local', 'BEGIN ISOLATION LEVEL SERIALIZABLE', 'SELECT count(*) FROM app', $renewal;
+$node->safe_psql('postgres', qq{BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT * FROM room_server_assignments; $write; COMMIT});
+$pivot->query('COMMIT');
+like($pivot->{stderr}, qr/could not serialize access/, 'a commit fails');
+$pivot->{stderr} = '';
+is($pivot->query_safe('SHOW synchronous_commit'), 'local', 'and the setting is what it was');
+$pivot->quit;
+
 # A constraint may write.
 $node->safe_psql('postgres', q{
 	CREATE FUNCTION note(used timestamptz) RETURNS boolean LANGUAGE plpgsql AS $$
