@@ -102,5 +102,19 @@ wait_until($node, 'postgres', q(SELECT shared_memory IS NULL FROM (SELECT get_or
 sql(q(SELECT get_or_assign_server(nextval('rooms'))));
 is(sql($agrees), '20012|20012', 'with memory it is right');
 
+#
+# A statement of ALTER SYSTEM, sent as one string as \gexec and other tools do
+#
+
+sql(q(LOAD 'gxy_balancer'; ALTER SYSTEM SET gxy_balancer.load_max_age = 0));
+sql('SELECT pg_reload_conf()');
+wait_until($node, 'postgres', q(SELECT EXISTS (SELECT FROM balancer_alerts WHERE alert = 'load_cache_unused')));
+my ($statement, $what) = split /\|/, sql(q(SELECT statement, what ~ '; reload the configuration afterwards$' FROM balancer_alerts
+	WHERE alert = 'load_cache_unused'));
+is($what, 't', 'an alert that a setting causes says to reload the configuration');
+$node->command_ok([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', q(LOAD 'gxy_balancer'), '-c', $statement ], 'its statement may be sent alone');
+sql('SELECT pg_reload_conf()');
+wait_until($node, 'postgres', q(SELECT NOT EXISTS (SELECT FROM balancer_alerts WHERE alert = 'load_cache_unused')));
+
 $node->stop;
 done_testing();
