@@ -104,21 +104,23 @@ BEGIN
 	END IF;
 END $$;
 
--- What each exception handler catches, and the attributes of the functions that roles call.
+-- What the handlers of functions for rooms catch, and the attributes of the functions that roles call.
 \set lost 'internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped'
 \set attributes 'SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$'
 
--- The loop over all shards that "step" is in; "step" uses _shard. after: what follows the loop.
-CREATE FUNCTION pg_temp.on_all(declared text, before text, step text, after text, lost text) RETURNS text
+-- The loop over all shards that "step" is in; "step" uses _shard. after: what follows the loop. An error of one shard keeps
+-- the call from no other, except that of a wrong argument (class 22).
+CREATE FUNCTION pg_temp.on_all(declared text, before text, step text, after text) RETURNS text
 	LANGUAGE sql AS $f$
-	SELECT format(E'DECLARE\n\t_shard int;\n\t_answered int := 0;\n\t_refusal text;\n%sBEGIN\n'
+	SELECT format(E'DECLARE\n\t_shard int;\n\t_answered int := 0;\n\t_state text;\n\t_refusal text;\n%sBEGIN\n'
 		'\tPERFORM FROM @schema@.shard_gate;\n%s'
 		'\tFOREACH _shard IN ARRAY @schema@._shards() LOOP\n\t\tBEGIN\n%s'
 		'\t\t\t_answered := _answered + 1;\n'
-		'\t\tEXCEPTION\n\t\t\tWHEN undefined_object THEN\n\t\t\t\t_refusal := SQLERRM;\n'
-		'\t\t\tWHEN %s THEN\n\t\t\t\tIF NOT @schema@._is_lost(SQLSTATE, SQLERRM) THEN\n\t\t\t\t\tRAISE;\n\t\t\t\tEND IF;\n'
-		'\t\t\t\tPERFORM @schema@._shard_lost(_shard, SQLERRM);\n\t\tEND;\n\tEND LOOP;\n'
-		'\tPERFORM @schema@._check_answers(_answered, _refusal);\n%sEND $$;', declared, before, step, lost, after)
+		'\t\tEXCEPTION\n\t\t\tWHEN data_exception THEN\n\t\t\t\tRAISE;\n'
+		'\t\t\tWHEN OTHERS THEN\n\t\t\t\tIF NOT @schema@._is_lost(SQLSTATE, SQLERRM) THEN\n'
+		'\t\t\t\t\t_state := SQLSTATE;\n\t\t\t\t\t_refusal := SQLERRM;\n\t\t\t\tEND IF;\n'
+		'\t\t\t\tPERFORM @schema@._shard_failed(_shard, SQLSTATE, SQLERRM);\n\t\tEND;\n\tEND LOOP;\n'
+		'\tPERFORM @schema@._check_answers(_answered, _state, _refusal);\n%sEND $$;', declared, before, step, after)
 $f$;
 
 -- REVOKE, COMMENT and the grants of the extension's object.
@@ -154,43 +156,46 @@ FROM functions f LEFT JOIN rows_of r ON r.oid = f.oid
 WHERE f.by_room ORDER BY f.name, f.types DESC;
 
 SELECT E'\n--\n-- Functions for all shards\n--\n';
+-- A server is drained only if it is on all shards: then it can be switched off.
 SELECT $$CREATE FUNCTION @schema@._worst(states text[]) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN (SELECT s FROM unnest(states) s ORDER BY array_position('{offline,recovering,draining,drained,online}', s), s LIMIT 1);
+	RETURN (SELECT s FROM unnest(states) s ORDER BY array_position('{offline,recovering,draining,online,drained}', s), s LIMIT 1);
 REVOKE ALL ON FUNCTION @schema@._worst(text[]) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._worst(text[]) IS 'the state of a server that has these on different shards';$$;
 SELECT format(E'\nCREATE FUNCTION @schema@._%s_on(%s%s)\n\tRETURNS %s\n\tLANGUAGE plproxy VOLATILE AS $$\n'
-		'\tCLUSTER ''balancer'';\n\tRUN ON $1;\n\tSELECT %s@schema@.%s(%s)%s;\n$$;\n'
+		'\tCLUSTER ''balancer'';\n\tRUN ON $1;\n\tSELECT %s@schema@.%s(%s)%s%s;\n$$;\n'
 		'REVOKE ALL ON FUNCTION @schema@._%s_on(%s) FROM PUBLIC;\n'
 		'COMMENT ON FUNCTION @schema@._%s_on(%s) IS ''%s() of one shard'';\n\n'
 		'CREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE plpgsql %s %s\n%s\n%s',
 		f.name, f.with_shard, coalesce(', ' || r.declared, ''), f.result_on,
 		CASE WHEN f.set THEN r.selected || ' FROM ' ELSE '' END, f.name, f.sent_on,
 		CASE WHEN f.set THEN ' x' WHEN f.void THEN '::text' ELSE '' END,
+		-- Heartbeats and states wait for no lock of one shard while the others are not told.
+		CASE WHEN f.rule IN ('or', 'worst') THEN ' FROM pg_catalog.set_config(''lock_timeout'', ''2s'', true)' ELSE '' END,
 		f.name, f.with_shard, f.name, f.with_shard, f.name,
 		CASE WHEN f.rule = 'by server' THEN '_' ELSE '' END || f.name,
 		CASE WHEN f.rule = 'by server' THEN f.types || ', ' || r.declared ELSE f.arguments END, f.result, f.volatility,
 		CASE WHEN f.rule = 'by server' THEN E'AS $$\n#variable_conflict use_column' ELSE :'attributes' END,
 		CASE f.rule
 			WHEN 'nothing' THEN pg_temp.on_all('', '',
-				format(E'\t\t\tPERFORM @schema@._%s_on(_shard%s);\n', f.name, f.more), '', :'lost')
+				format(E'\t\t\tPERFORM @schema@._%s_on(_shard%s);\n', f.name, f.more), '')
 			WHEN 'limited' THEN CASE WHEN f.set THEN pg_temp.on_all(
 				E'\t_row record;\n\t_rooms int := max_rooms;\n\t_users int := max_users;\n', '',
 				format(E'\t\t\tCONTINUE WHEN _answered > 0 AND (_rooms <= 0 OR _users <= 0);\n'
 					'\t\t\tFOR _row IN SELECT * FROM @schema@._%s_on(_shard, _rooms, _users, dry_run) LOOP\n'
 					'\t\t\t\troom := _row.room;\n\t\t\t\t"from" := _row."from";\n\t\t\t\t"to" := _row."to";\n\t\t\t\tusers := _row.users;\n'
 					'\t\t\t\t_rooms := _rooms - 1;\n\t\t\t\t_users := _users - coalesce(_row.users, 0);\n\t\t\t\tRETURN NEXT;\n'
-					'\t\t\tEND LOOP;\n', f.name), '', :'lost')
+					'\t\t\tEND LOOP;\n', f.name), '')
 				ELSE pg_temp.on_all(E'\t_moved bigint;\n\t_all bigint := 0;\n\t_rooms int := max_rooms;\n', '',
 				format(E'\t\t\tCONTINUE WHEN _answered > 0 AND _rooms <= 0;\n'
 					'\t\t\t_moved := @schema@._%s_on(_shard, server, target, _rooms);\n'
-					'\t\t\t_all := _all + _moved;\n\t\t\t_rooms := _rooms - _moved;\n', f.name), E'\tRETURN _all;\n', :'lost') END
+					'\t\t\t_all := _all + _moved;\n\t\t\t_rooms := _rooms - _moved;\n', f.name), E'\tRETURN _all;\n') END
 			WHEN 'by server' THEN pg_temp.on_all(E'\t_rows jsonb := ''[]'';\n', '', format(
 				E'\t\t\t_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), ''[]'') FROM @schema@._%s_on(_shard%s) x);\n', f.name, f.more),
 				format(E'\tRETURN QUERY\n\t\tSELECT %s\n\t\tFROM ROWS FROM (jsonb_to_recordset(_rows) AS (%s)) WITH ORDINALITY r\n'
 					'\t\tGROUP BY r.server ORDER BY min(r.ordinality);\n',
 					(SELECT string_agg(c.expression, E',\n\t\t\t' ORDER BY o.n) FROM outputs o JOIN columns c USING (name) WHERE o.oid = f.oid),
-					(SELECT string_agg(format('%I %s', o.name, o.type), ', ' ORDER BY o.n) FROM outputs o WHERE o.oid = f.oid)), :'lost')
+					(SELECT string_agg(format('%I %s', o.name, o.type), ', ' ORDER BY o.n) FROM outputs o WHERE o.oid = f.oid)))
 				|| format(E'\nREVOKE ALL ON FUNCTION @schema@._%s(%s) FROM PUBLIC;\nCOMMENT ON FUNCTION @schema@._%s(%s) IS ''rows of %s()'';\n\n'
 					'CREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE sql %s %s\n\tSELECT * FROM @schema@._%s(%s);\n$$;',
 					f.name, f.types, f.name, f.types, f.name, f.name, f.arguments, f.result, f.volatility, :'attributes', f.name, f.passed)
@@ -199,7 +204,7 @@ SELECT format(E'\nCREATE FUNCTION @schema@._%s_on(%s%s)\n\tRETURNS %s\n\tLANGUAG
 					WHEN 'sum' THEN 'coalesce(_all, 0) + _answer'
 					WHEN 'greatest' THEN 'greatest(_all, _answer)'
 					WHEN 'or' THEN 'coalesce(_all, false) OR _answer'
-					WHEN 'worst' THEN '@schema@._worst(ARRAY[_all, _answer])' END), E'\tRETURN _all;\n', :'lost')
+					WHEN 'worst' THEN '@schema@._worst(ARRAY[_all, _answer])' END), E'\tRETURN _all;\n')
 		END,
 		pg_temp.closing('FUNCTION', format('@schema@.%s(%s)', f.name, f.types), f.comment, f.acl, f.owner))
 FROM (SELECT *, concat_ws(', ', 'int', nullif(types, '')) AS with_shard, coalesce(', ' || nullif(passed, ''), '') AS more,
@@ -218,7 +223,7 @@ SELECT format(E'\nCREATE FUNCTION @schema@._%s_on(int, %s)\n\tRETURNS SETOF reco
 		'CREATE VIEW @schema@.%I AS\n\tSELECT * FROM @schema@._%s();\n%s',
 		v.name, r.declared, r.selected, v.name, v.name, v.name, v.name,
 		v.name, r.declared, :'attributes',
-		pg_temp.on_all('', '', format(E'\t\t\tRETURN QUERY SELECT x.*, _shard FROM @schema@._%s_on(_shard) x;\n', v.name), '', :'lost'),
+		pg_temp.on_all('', '', format(E'\t\t\tRETURN QUERY SELECT x.*, _shard FROM @schema@._%s_on(_shard) x;\n', v.name), ''),
 		pg_temp.closing('FUNCTION', format('@schema@._%s()', v.name), 'rows of ' || v.shown,
 			(SELECT array_agg(makeaclitem(g.grantee, g.grantor, 'EXECUTE', false))
 				FROM aclexplode(v.acl) g WHERE g.privilege_type = 'SELECT'), v.owner),

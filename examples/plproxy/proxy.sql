@@ -89,28 +89,34 @@ END $$;
 REVOKE ALL ON FUNCTION public._room_lost(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION public._room_lost(text, text) IS 'the error of a call whose shard does not answer';
 
-/* Raises an error if none has answered, with what the shards said if they do not know a server. */
-CREATE FUNCTION public._check_answers(answered int, refusal text) RETURNS void
+/* Raises an error if none has answered: that of a shard that has refused the call, if there is one. */
+CREATE FUNCTION public._check_answers(answered int, state text, refusal text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF answered > 0 THEN
 		RETURN;
 	ELSIF refusal IS NOT NULL THEN
-		RAISE EXCEPTION '%', refusal USING ERRCODE = '42704';
+		RAISE EXCEPTION '%', refusal USING ERRCODE = state;
 	END IF;
 	RAISE EXCEPTION 'no shard answers' USING ERRCODE = '08006', HINT = 'balancer_shards has their connections.';
 END $$;
-REVOKE ALL ON FUNCTION public._check_answers(int, text) FROM PUBLIC;
-COMMENT ON FUNCTION public._check_answers(int, text) IS 'an error if a call for all shards was answered by none';
+REVOKE ALL ON FUNCTION public._check_answers(int, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._check_answers(int, text, text) IS 'an error if a call for all shards was answered by none';
 
-CREATE FUNCTION public._shard_lost(shard int, message text) RETURNS void
+/* Not for a server that a shard does not have: pools may differ. */
+CREATE FUNCTION public._shard_failed(shard int, state text, message text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_hint text := 'The answer is that of the other shards. What was to be changed is not changed on this one: call again when it is well.';
 BEGIN
-	RAISE WARNING 'shard % does not answer', shard USING ERRCODE = '08006', DETAIL = message,
-		HINT = 'The answer is that of the other shards. What was to be changed is not changed on this one: call again when it is back.';
+	IF public._is_lost(state, message) THEN
+		RAISE WARNING 'shard % does not answer', shard USING ERRCODE = '08006', DETAIL = message, HINT = _hint;
+	ELSIF state <> '42704' THEN
+		RAISE WARNING 'shard % reports an error', shard USING ERRCODE = state, DETAIL = message, HINT = _hint;
+	END IF;
 END $$;
-REVOKE ALL ON FUNCTION public._shard_lost(int, text) FROM PUBLIC;
-COMMENT ON FUNCTION public._shard_lost(int, text) IS 'the warning of a call for all shards, one of which does not answer';
+REVOKE ALL ON FUNCTION public._shard_failed(int, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._shard_failed(int, text, text) IS 'the warning of a call for all shards that fails on one';
 
 /*
  * Media servers that several shards use, of which others use fewer. A shard counts its own rooms only; this tells it what the
@@ -127,7 +133,8 @@ CREATE FUNCTION public._share_loads_on(int, text[], real[])
 	LANGUAGE plproxy VOLATILE AS $$
 	CLUSTER 'balancer';
 	RUN ON $1;
-	SELECT count(public.server_heartbeat(x.name, NULL, x.share)) FROM unnest($2::text[], $3::real[]) x (name, share);
+	SELECT count(public.server_heartbeat(x.name, NULL, x.share))
+		FROM pg_catalog.set_config('lock_timeout', '2s', true), unnest($2::text[], $3::real[]) x (name, share);
 $$;
 REVOKE ALL ON FUNCTION public._share_loads_on(int, text[], real[]) FROM PUBLIC;
 COMMENT ON FUNCTION public._share_loads_on(int, text[], real[]) IS 'tells one shard the load of servers';
@@ -149,11 +156,8 @@ BEGIN
 		BEGIN
 			PERFORM public._share_loads_on(_told.shard, _told.servers, _told.shares);
 			_shards := _shards + 1;
-		EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now THEN
-			IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-				RAISE;
-			END IF;
-			PERFORM public._shard_lost(_told.shard, SQLERRM);
+		EXCEPTION WHEN OTHERS THEN
+			PERFORM public._shard_failed(_told.shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
 	RETURN _shards;
@@ -571,7 +575,7 @@ COMMENT ON FUNCTION public.unpin_room(bigint) IS 'removes the pin of a room; ret
 
 CREATE FUNCTION public._worst(states text[]) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN (SELECT s FROM unnest(states) s ORDER BY array_position('{offline,recovering,draining,drained,online}', s), s LIMIT 1);
+	RETURN (SELECT s FROM unnest(states) s ORDER BY array_position('{offline,recovering,draining,online,drained}', s), s LIMIT 1);
 REVOKE ALL ON FUNCTION public._worst(text[]) FROM PUBLIC;
 COMMENT ON FUNCTION public._worst(text[]) IS 'the state of a server that has these on different shards';
 
@@ -591,6 +595,7 @@ CREATE FUNCTION public.clean_inactive_assignments(grace interval DEFAULT NULL::i
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 	_answer bigint;
 	_all bigint;
@@ -602,16 +607,17 @@ BEGIN
 			_all := coalesce(_all, 0) + _answer;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.clean_inactive_assignments(interval) FROM PUBLIC;
@@ -633,6 +639,7 @@ CREATE FUNCTION public.evacuate_server(server text, target text DEFAULT NULL::te
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 	_moved bigint;
 	_all bigint := 0;
@@ -647,16 +654,17 @@ BEGIN
 			_rooms := _rooms - _moved;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.evacuate_server(text, text, integer) FROM PUBLIC;
@@ -678,6 +686,7 @@ CREATE FUNCTION public.init_servers(names text DEFAULT NULL::text)
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 	_answer integer;
 	_all integer;
@@ -689,16 +698,17 @@ BEGIN
 			_all := greatest(_all, _answer);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.init_servers(text) FROM PUBLIC;
@@ -720,6 +730,7 @@ CREATE FUNCTION public.rebalance(max_rooms integer, max_users integer, dry_run b
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 	_row record;
 	_rooms int := max_rooms;
@@ -740,16 +751,17 @@ BEGIN
 			END LOOP;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public.rebalance(integer, integer, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION public.rebalance(integer, integer, boolean) IS 'the moves that take most load off the fullest servers per user moved, rooms without users first; at most so many rooms and users (NULL: no limit); dry_run: lists them, otherwise does them, which splits occupied rooms until their users reconnect, and returns those it has moved';
@@ -770,6 +782,7 @@ CREATE FUNCTION public.reset_balancer_stats()
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -778,16 +791,17 @@ BEGIN
 			PERFORM public._reset_balancer_stats_on(_shard);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public.reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION public.reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
@@ -797,7 +811,7 @@ CREATE FUNCTION public._server_heartbeat_on(int, text, boolean, real)
 	LANGUAGE plproxy VOLATILE AS $$
 	CLUSTER 'balancer';
 	RUN ON $1;
-	SELECT public.server_heartbeat($2::text, $3::boolean, $4::real);
+	SELECT public.server_heartbeat($2::text, $3::boolean, $4::real) FROM pg_catalog.set_config('lock_timeout', '2s', true);
 $$;
 REVOKE ALL ON FUNCTION public._server_heartbeat_on(int, text, boolean, real) FROM PUBLIC;
 COMMENT ON FUNCTION public._server_heartbeat_on(int, text, boolean, real) IS 'server_heartbeat() of one shard';
@@ -808,6 +822,7 @@ CREATE FUNCTION public.server_heartbeat(server text, healthy boolean DEFAULT tru
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 	_answer boolean;
 	_all boolean;
@@ -819,16 +834,17 @@ BEGIN
 			_all := coalesce(_all, false) OR _answer;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.server_heartbeat(text, boolean, real) FROM PUBLIC;
@@ -839,7 +855,7 @@ CREATE FUNCTION public._server_state_on(int, text)
 	LANGUAGE plproxy VOLATILE AS $$
 	CLUSTER 'balancer';
 	RUN ON $1;
-	SELECT public.server_state($2::text);
+	SELECT public.server_state($2::text) FROM pg_catalog.set_config('lock_timeout', '2s', true);
 $$;
 REVOKE ALL ON FUNCTION public._server_state_on(int, text) FROM PUBLIC;
 COMMENT ON FUNCTION public._server_state_on(int, text) IS 'server_state() of one shard';
@@ -850,6 +866,7 @@ CREATE FUNCTION public.server_state(server text)
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 	_answer text;
 	_all text;
@@ -861,16 +878,17 @@ BEGIN
 			_all := public._worst(ARRAY[_all, _answer]);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.server_state(text) FROM PUBLIC;
@@ -881,7 +899,7 @@ CREATE FUNCTION public._set_server_state_on(int, text, text)
 	LANGUAGE plproxy VOLATILE AS $$
 	CLUSTER 'balancer';
 	RUN ON $1;
-	SELECT public.set_server_state($2::text, $3::text);
+	SELECT public.set_server_state($2::text, $3::text) FROM pg_catalog.set_config('lock_timeout', '2s', true);
 $$;
 REVOKE ALL ON FUNCTION public._set_server_state_on(int, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION public._set_server_state_on(int, text, text) IS 'set_server_state() of one shard';
@@ -892,6 +910,7 @@ CREATE FUNCTION public.set_server_state(server text, state text)
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 	_answer text;
 	_all text;
@@ -903,16 +922,17 @@ BEGIN
 			_all := public._worst(ARRAY[_all, _answer]);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.set_server_state(text, text) FROM PUBLIC;
@@ -935,6 +955,7 @@ CREATE FUNCTION public._what_if(text, text, OUT server text, OUT state text, OUT
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 	_rows jsonb := '[]';
 BEGIN
@@ -944,16 +965,17 @@ BEGIN
 			_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM public._what_if_on(_shard, $1, $2) x);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 	RETURN QUERY
 		SELECT r.server,
 			public._worst(array_agg(r.state)),
@@ -999,6 +1021,7 @@ CREATE FUNCTION public._what_if_added(text, integer, OUT server text, OUT state 
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 	_rows jsonb := '[]';
 BEGIN
@@ -1008,16 +1031,17 @@ BEGIN
 			_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM public._what_if_added_on(_shard, $1, $2) x);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 	RETURN QUERY
 		SELECT r.server,
 			public._worst(array_agg(r.state)),
@@ -1071,6 +1095,7 @@ CREATE FUNCTION public._balancer_alerts(OUT severity text, OUT alert text, OUT s
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1079,16 +1104,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_alerts_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_alerts() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_alerts() IS 'rows of balancer_alerts';
@@ -1117,6 +1143,7 @@ CREATE FUNCTION public._balancer_failovers(OUT from_server text, OUT to_server t
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1125,16 +1152,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_failovers_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_failovers() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_failovers() IS 'rows of balancer_failovers';
@@ -1163,6 +1191,7 @@ CREATE FUNCTION public._balancer_health(OUT server text, OUT healthy boolean, OU
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1171,16 +1200,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_health_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_health() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_health() IS 'rows of balancer_health';
@@ -1209,6 +1239,7 @@ CREATE FUNCTION public._balancer_load(OUT server text, OUT state text, OUT pool 
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1217,16 +1248,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_load_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_load() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_load() IS 'rows of balancer_load_by_shard';
@@ -1275,6 +1307,7 @@ CREATE FUNCTION public._balancer_memory(OUT what text, OUT database text, OUT by
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1283,16 +1316,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_memory_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_memory() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_memory() IS 'rows of balancer_memory';
@@ -1321,6 +1355,7 @@ CREATE FUNCTION public._balancer_metrics(OUT servers double precision, OUT serve
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1329,16 +1364,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_metrics_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_metrics() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_metrics() IS 'rows of balancer_metrics';
@@ -1367,6 +1403,7 @@ CREATE FUNCTION public._balancer_now(OUT server text, OUT bar text, OUT load tex
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1375,16 +1412,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_now_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_now() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_now() IS 'rows of balancer_now';
@@ -1413,6 +1451,7 @@ CREATE FUNCTION public._balancer_pins(OUT room_id text, OUT server text, OUT exp
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1421,16 +1460,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_pins_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_pins() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_pins() IS 'rows of balancer_pins';
@@ -1459,6 +1499,7 @@ CREATE FUNCTION public._balancer_room_sizes(OUT room_id text, OUT size real, OUT
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1467,16 +1508,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_room_sizes_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_room_sizes() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_room_sizes() IS 'rows of balancer_room_sizes';
@@ -1505,6 +1547,7 @@ CREATE FUNCTION public._balancer_rooms(OUT room_id text, OUT server text, OUT us
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1513,16 +1556,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_rooms_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_rooms() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_rooms() IS 'rows of balancer_rooms';
@@ -1551,6 +1595,7 @@ CREATE FUNCTION public._balancer_server_metrics(OUT server text, OUT state text,
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1559,16 +1604,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_server_metrics_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_server_metrics() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_server_metrics() IS 'rows of balancer_server_metrics';
@@ -1597,6 +1643,7 @@ CREATE FUNCTION public._balancer_servers(OUT name text, OUT "position" integer, 
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1605,16 +1652,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_servers_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_servers() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_servers() IS 'rows of balancer_servers';
@@ -1643,6 +1691,7 @@ CREATE FUNCTION public._balancer_sources(OUT source text, OUT schema_name text, 
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1651,16 +1700,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_sources_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_sources() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_sources() IS 'rows of balancer_sources';
@@ -1687,6 +1737,7 @@ CREATE FUNCTION public._balancer_stats(OUT assigned_tier_0 bigint, OUT assigned_
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1695,16 +1746,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._balancer_stats_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_stats() IS 'rows of balancer_stats';
@@ -1733,6 +1785,7 @@ CREATE FUNCTION public._room_server_assignments(OUT room_id text, OUT gateway_na
 DECLARE
 	_shard int;
 	_answered int := 0;
+	_state text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1741,16 +1794,17 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM public._room_server_assignments_on(_shard) x;
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN undefined_object THEN
-				_refusal := SQLERRM;
-			WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped THEN
+			WHEN data_exception THEN
+				RAISE;
+			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					RAISE;
+					_state := SQLSTATE;
+					_refusal := SQLERRM;
 				END IF;
-				PERFORM public._shard_lost(_shard, SQLERRM);
+				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refusal);
+	PERFORM public._check_answers(_answered, _state, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._room_server_assignments() FROM PUBLIC;
 COMMENT ON FUNCTION public._room_server_assignments() IS 'rows of room_server_assignments';

@@ -87,28 +87,34 @@ END $$;
 REVOKE ALL ON FUNCTION @schema@._room_lost(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._room_lost(text, text) IS 'the error of a call whose shard does not answer';
 
-/* Raises an error if none has answered, with what the shards said if they do not know a server. */
-CREATE FUNCTION @schema@._check_answers(answered int, refusal text) RETURNS void
+/* Raises an error if none has answered: that of a shard that has refused the call, if there is one. */
+CREATE FUNCTION @schema@._check_answers(answered int, state text, refusal text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF answered > 0 THEN
 		RETURN;
 	ELSIF refusal IS NOT NULL THEN
-		RAISE EXCEPTION '%', refusal USING ERRCODE = '42704';
+		RAISE EXCEPTION '%', refusal USING ERRCODE = state;
 	END IF;
 	RAISE EXCEPTION 'no shard answers' USING ERRCODE = '08006', HINT = 'balancer_shards has their connections.';
 END $$;
-REVOKE ALL ON FUNCTION @schema@._check_answers(int, text) FROM PUBLIC;
-COMMENT ON FUNCTION @schema@._check_answers(int, text) IS 'an error if a call for all shards was answered by none';
+REVOKE ALL ON FUNCTION @schema@._check_answers(int, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._check_answers(int, text, text) IS 'an error if a call for all shards was answered by none';
 
-CREATE FUNCTION @schema@._shard_lost(shard int, message text) RETURNS void
+/* Not for a server that a shard does not have: pools may differ. */
+CREATE FUNCTION @schema@._shard_failed(shard int, state text, message text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_hint text := 'The answer is that of the other shards. What was to be changed is not changed on this one: call again when it is well.';
 BEGIN
-	RAISE WARNING 'shard % does not answer', shard USING ERRCODE = '08006', DETAIL = message,
-		HINT = 'The answer is that of the other shards. What was to be changed is not changed on this one: call again when it is back.';
+	IF @schema@._is_lost(state, message) THEN
+		RAISE WARNING 'shard % does not answer', shard USING ERRCODE = '08006', DETAIL = message, HINT = _hint;
+	ELSIF state <> '42704' THEN
+		RAISE WARNING 'shard % reports an error', shard USING ERRCODE = state, DETAIL = message, HINT = _hint;
+	END IF;
 END $$;
-REVOKE ALL ON FUNCTION @schema@._shard_lost(int, text) FROM PUBLIC;
-COMMENT ON FUNCTION @schema@._shard_lost(int, text) IS 'the warning of a call for all shards, one of which does not answer';
+REVOKE ALL ON FUNCTION @schema@._shard_failed(int, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._shard_failed(int, text, text) IS 'the warning of a call for all shards that fails on one';
 
 /*
  * Media servers that several shards use, of which others use fewer. A shard counts its own rooms only; this tells it what the
@@ -125,7 +131,8 @@ CREATE FUNCTION @schema@._share_loads_on(int, text[], real[])
 	LANGUAGE plproxy VOLATILE AS $$
 	CLUSTER 'balancer';
 	RUN ON $1;
-	SELECT count(@schema@.server_heartbeat(x.name, NULL, x.share)) FROM unnest($2::text[], $3::real[]) x (name, share);
+	SELECT count(@schema@.server_heartbeat(x.name, NULL, x.share))
+		FROM pg_catalog.set_config('lock_timeout', '2s', true), unnest($2::text[], $3::real[]) x (name, share);
 $$;
 REVOKE ALL ON FUNCTION @schema@._share_loads_on(int, text[], real[]) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._share_loads_on(int, text[], real[]) IS 'tells one shard the load of servers';
@@ -147,11 +154,8 @@ BEGIN
 		BEGIN
 			PERFORM @schema@._share_loads_on(_told.shard, _told.servers, _told.shares);
 			_shards := _shards + 1;
-		EXCEPTION WHEN internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now THEN
-			IF NOT @schema@._is_lost(SQLSTATE, SQLERRM) THEN
-				RAISE;
-			END IF;
-			PERFORM @schema@._shard_lost(_told.shard, SQLERRM);
+		EXCEPTION WHEN OTHERS THEN
+			PERFORM @schema@._shard_failed(_told.shard, SQLSTATE, SQLERRM);
 		END;
 	END LOOP;
 	RETURN _shards;
