@@ -513,14 +513,35 @@ func TestClientOnce(t *testing.T) {
 
 // TestClientOnceIdle: such a call is made although the idle connections have been lost.
 func TestClientOnceIdle(t *testing.T) {
-	db := open(t, "")
-	o := openSQL(t, "dbname="+database+" application_name=idle")
-	if _, err := o.client.Assign(context.Background(), "1"); err != nil {
+	const idle = 12
+	admin := open(t, "")
+	db, err := sql.Open("postgres", "dbname="+database+" application_name=idle")
+	if err != nil {
 		t.Fatal(err)
 	}
-	mustRun(t, db, "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'idle'")
-	if released, err := o.client.Release(context.Background(), "1"); !released || err != nil {
+	defer db.Close()
+	db.SetMaxIdleConns(idle)
+	client := balancer.ForDB(db).WithRetry(balancer.Retry{Attempts: 1})
+	if _, err := client.Assign(context.Background(), "1"); err != nil {
+		t.Fatal(err)
+	}
+	var connections []*sql.Conn
+	for i := 0; i < idle; i++ {
+		connection, err := db.Conn(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		connections = append(connections, connection)
+	}
+	for _, connection := range connections {
+		connection.Close()
+	}
+	mustRun(t, admin, "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'idle'")
+	if released, err := client.Release(context.Background(), "1"); !released || err != nil {
 		t.Errorf("%v, %v", released, err)
+	}
+	if balancer.Temporary(nil) {
+		t.Error("no error is temporary")
 	}
 }
 

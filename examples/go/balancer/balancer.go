@@ -15,6 +15,7 @@ package balancer
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"time"
 )
@@ -83,16 +84,21 @@ type sentOnce struct {
 }
 
 func (r *sentOnce) Scan(dest ...interface{}) error {
-	connection, err := r.db.Conn(r.ctx)
-	if err != nil {
-		return &unsent{err}
+	// Connections may have been lost while they were idle. Each that fails leaves the pool.
+	for idle := r.db.Stats().Idle; ; idle-- {
+		connection, err := r.db.Conn(r.ctx)
+		if err != nil {
+			return &unsent{err}
+		}
+		if err = connection.PingContext(r.ctx); err == nil {
+			defer connection.Close()
+			return connection.QueryRowContext(r.ctx, r.sql, r.args...).Scan(dest...)
+		}
+		connection.Close()
+		if idle <= 0 || !errors.Is(err, driver.ErrBadConn) {
+			return &unsent{err}
+		}
 	}
-	defer connection.Close()
-	// The connection may have been lost while it was idle.
-	if err := connection.PingContext(r.ctx); err != nil {
-		return &unsent{err}
-	}
-	return connection.QueryRowContext(r.ctx, r.sql, r.args...).Scan(dest...)
 }
 
 func overPgx[R Row](connection PgxConnection[R]) query {

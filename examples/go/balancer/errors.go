@@ -64,7 +64,7 @@ func (e *Error) Is(target error) bool { return e.Kind != nil && target == e.Kind
 // Evacuate outside of a transaction whose connection was lost is not temporary: it may have been carried out.
 func Temporary(err error) bool {
 	var known *Error
-	if errors.As(err, &known) && known.mayBeDone {
+	if err == nil || (errors.As(err, &known) && known.mayBeDone) {
 		return false
 	}
 	return passes(err) || notSent(err) || connectionLost(err)
