@@ -833,11 +833,18 @@ CREATE VIEW @extschema@.balancer_now AS
 				|| 'rooms (will move|are moving|move)[^;]*)', '', 'g') AS others
 		FROM @extschema@._server_loads() l
 	), names AS (
-		/* in 10 characters: of a host's name the first part, and of that both ends, because names of a series differ there */
-		SELECT x.name, CASE WHEN length(x.name) > 10 THEN regexp_replace(
-				regexp_replace(x.name, '^([^.]*[[:alpha:]][^.]*)[.].*$', '\1'), '^(.{4}).{3,}(.{4})$', '\1..\2')
-			ELSE x.name END AS short
-		FROM (SELECT s.server AS name FROM s UNION SELECT s.failover_to FROM s) x
+		/*
+		 * In 10 characters. Of a host's name the first part, and of that both ends, because names of a series differ
+		 * there; where this is another server's, too, the beginning or the end of the name.
+		 */
+		SELECT y.name, CASE WHEN length(y.name) <= 10 THEN y.name
+			WHEN count(*) OVER (PARTITION BY y.ends) = 1 THEN y.ends
+			WHEN count(*) OVER (PARTITION BY left(y.name, 10)) = 1 THEN left(y.name, 10)
+			ELSE '..' || right(y.name, 8) END AS short
+		FROM (SELECT x.name, CASE WHEN length(x.name) > 10 THEN regexp_replace(
+					regexp_replace(x.name, '^([^.]*[[:alpha:]][^.]*)[.].*$', '\1'), '^(.{4}).{3,}(.{4})$', '\1..\2')
+				ELSE x.name END AS ends
+			FROM (SELECT s.server AS name FROM s UNION SELECT s.failover_to FROM s) x) y
 	), words AS (
 		SELECT s.rank, CASE WHEN s.health IS NOT NULL AND s.wanted = 'online' THEN s.health
 				WHEN s.pool = 'primary' AND s.recovering AND s.state = 'online' THEN NULL

@@ -77,7 +77,7 @@ DELETE FROM room_server_assignments;
 DELETE FROM balancer_servers;
 INSERT INTO balancer_servers (name, pool) VALUES ('media-eu-west-01', 'primary'), ('media-eu-west-02', 'primary'),
 	('janus01.example.org', 'primary'), ('janus02.example.org', 'primary'), ('192.168.100.1', 'primary'), ('192.168.100.2', 'primary'),
-	('standby-eu-west-01', 'standby');
+	('janus03.eu.example.org', 'primary'), ('janus03.us.example.org', 'primary'), ('standby-eu-west-01', 'standby');
 INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('a', 'media-eu-west-02');
 SELECT server_heartbeat('media-eu-west-02', false);
 SELECT server, state FROM pg_temp.now;
