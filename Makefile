@@ -11,7 +11,7 @@ SOURCE := $(filter-out ./,$(dir $(firstword $(MAKEFILE_LIST))))
 EXTENSION = gxy_balancer
 MODULE_big = gxy_balancer
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" $(SOURCE)$(EXTENSION).control)
-DATA = $(EXTENSION)--$(EXTVERSION).sql $(notdir $(wildcard $(SOURCE)$(EXTENSION)--*--*.sql))
+DATA = $(notdir $(wildcard $(SOURCE)$(EXTENSION)--*.sql))
 
 # Every file of every folder. test/check-includes lists which may include which.
 OBJS = $(patsubst $(SOURCE)%.cpp,%.o,$(sort $(wildcard $(SOURCE)src/*/*.cpp)) $(SOURCE)src/module.cpp)

@@ -1,5 +1,6 @@
 /*
- * catalog.cpp: finds the extension's tables through pg_extension, in whatever schema they are.
+ * catalog.cpp: finds the extension's tables through pg_extension, in whatever schema they are, and
+ * checks that they are as this library knows them.
  *
  * Looking up each table by name would cost every call several catalog searches, so each backend
  * remembers the OIDs. That is safe because the server sends an invalidation for every change of a
@@ -9,6 +10,7 @@
 #include "tables/catalog.hpp"
 
 #include "shared/status.hpp"
+#include "tables/extension_row.hpp"
 
 namespace gxy
 {
@@ -75,26 +77,6 @@ constexpr Column drained_servers_columns[] = {{"server", TEXTOID, true},
 Relations known;
 bool valid = false;
 std::uint64_t changes = 0; /* invalidations seen while known was not valid */
-
-Oid
-extension_schema(Oid extension)
-{
-	Relation catalog = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-
-	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(extension));
-
-	SysScanDesc scan = systable_beginscan(catalog, ExtensionOidIndexId, true, nullptr, 1, &key);
-	HeapTuple tuple = systable_getnext(scan);
-	Oid schema = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-		schema = reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->extnamespace;
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return schema;
-}
 
 /*
  * Returns whether a relation is the one that the extension created. The owner of a table can rename
@@ -249,10 +231,12 @@ relations()
 	 * next time.
 	 */
 	std::uint64_t changes_before = changes;
-	Oid extension = get_extension_oid("gxy_balancer", true);
-	Oid schema = OidIsValid(extension) ? extension_schema(extension) : InvalidOid;
+	ExtensionRow row = read_extension_row();
+	Oid extension = row.oid;
+	Oid schema = row.schema;
 	Relations found = {};
 
+	check_version(row);
 	found.schema = schema;
 	found.assignments = find_table(extension, schema, "room_server_assignments");
 	found.servers = find_table(extension, schema, "balancer_servers");
