@@ -7,6 +7,7 @@
 #include "pg/heap_access.hpp"
 
 #include "pg/async_commit.hpp"
+#include "pg/log_trigger.hpp"
 #include "pg/new_rows.hpp"
 
 namespace gxy
@@ -146,6 +147,11 @@ change_columns_of_row(Relation heap, ItemPointer tid, std::span<const int> colum
 		if (have_to_check(heap, columns))
 			check_new_row(target_of(heap), new_row);
 		write([&] { change = update_row(heap, tid, new_row); });
+		if (change == Change::done)
+			fire_log_trigger(heap, [&](EState *estate, ResultRelInfo *target) {
+				ExecARUpdateTriggers(estate, target, nullptr, nullptr, tid, nullptr, new_row, NIL,
+									 nullptr, false);
+			});
 		ExecDropSingleTupleTableSlot(new_row);
 		CommandCounterIncrement();
 	}
@@ -170,9 +176,15 @@ Change
 delete_row(Relation heap, ItemPointer tid, bool wait)
 {
 	TM_FailureData failure;
+	Change change =
+		change_of(table_tuple_delete(heap, tid, GetCurrentCommandId(true), InvalidSnapshot,
+									 InvalidSnapshot, wait, &failure, false));
 
-	return change_of(table_tuple_delete(heap, tid, GetCurrentCommandId(true), InvalidSnapshot,
-										InvalidSnapshot, wait, &failure, false));
+	if (change == Change::done)
+		fire_log_trigger(heap, [&](EState *estate, ResultRelInfo *target) {
+			ExecARDeleteTriggers(estate, target, tid, nullptr, nullptr, false);
+		});
+	return change;
 }
 
 bool
@@ -190,6 +202,10 @@ insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate)
 	compat::insert_index_tuples(target, slot, estate, false, false, &conflict);
 	table_tuple_complete_speculative(heap, slot, token, !conflict);
 	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+	if (!conflict)
+		fire_log_trigger(heap, [&](EState *own, ResultRelInfo *logged) {
+			ExecARInsertTriggers(own, logged, slot, NIL, nullptr);
+		});
 	return !conflict;
 }
 

@@ -3,7 +3,8 @@
  *
  * Advantages: one index descent is cheaper than a query; the caller chooses the snapshot; no
  * function but delete_row() with wait waits for another transaction. Limits: it works only for the
- * extension's own tables, whose columns tables/catalog.cpp checks, and user triggers do not fire.
+ * extension's own tables, whose columns tables/catalog.cpp checks, and user triggers do not fire
+ * (but pg_repack's: pg/log_trigger.hpp).
  *
  * The caller holds a table lock: ACCESS SHARE for reads, ROW EXCLUSIVE for writes.
  */
