@@ -92,10 +92,21 @@ is(ask(q(SELECT count(*) FROM balancer_pins)), '0', 'the pin is gone');
 is(ask(q(SELECT count(*) FROM cron.job)), '0', 'and no job is left');
 
 # pg_cron runs a command in the role that has scheduled it.
+# One job frees the inactive rooms, which no worker does meanwhile.
+$node->append_conf('postgresql.conf', "gxy_balancer.cleanup_interval = '1d'");
+$node->reload;
+ask(q(INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('in use', 'gxy1'); INSERT INTO live VALUES ('in use', 1, 'gxy1')));
+ask(q(INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_used_at)
+	SELECT room, 'gxy1', now() - interval '1 day', now() - interval '1 day' FROM (VALUES ('idle')) rooms (room)));
+ask(q(SELECT cron.schedule('clean', '* * * * *', 'SELECT clean_inactive_assignments()')), extra_params => [ '-U', 'operator' ]);
 ask(q(SELECT cron.schedule('now', '* * * * *', $$SELECT set_server_state('gxy1', 'draining')$$)), extra_params => [ '-U', 'operator' ]);
 ok($node->poll_query_until('galaxy', q(SELECT count(*) > 0 FROM cron.job_run_details WHERE status = 'succeeded' AND username = 'operator')),
 	'pg_cron runs it');
 is(state_of('gxy1'), 'draining', 'and it does what it says');
+ok($node->poll_query_until('galaxy', q(SELECT count(*) > 0 FROM cron.job_run_details WHERE status = 'succeeded' AND command LIKE '%clean%')),
+	'pg_cron runs a cleanup');
+is(ask(q(SELECT string_agg(room_id, ',') FROM room_server_assignments WHERE room_id IN ('idle', 'in use'))), 'in use',
+	'which frees the inactive rooms and no other');
 
 $node->stop;
 done_testing();

@@ -81,6 +81,20 @@ $primary->wait_for_catchup($standby);
 is(ask("SELECT room_server(2171), $who"), "gxy1|$second", 'room_server is answered by the standby');
 is(ask("SELECT room_server('other'), $who"), "|$second", 'also for a room without a server');
 
+# The standby lags: a call that assigns or renews never answers by its rows, in whatever way it is sent.
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_pause()');
+wait_until($standby, 'postgres', q(SELECT pg_get_wal_replay_pause_state() = 'paused'));
+$primary->safe_psql('postgres', q(SELECT init_servers('gxy2'); SELECT move_room(2171, 'gxy2'), get_or_assign_server('later')));
+is(ask("SELECT room_server(2171), room_server('later') IS NULL, $who"), "gxy1|t|$second", 'the standby has the old answer');
+is(ask("SELECT get_or_assign_server(2171), $who"), "gxy2|$first", 'a sticky call has the new one');
+is(ask("SELECT public.get_or_assign_server(2171), $who"), "gxy2|$first", 'with the name of its schema, too');
+is(ask("WITH a AS MATERIALIZED (SELECT get_or_assign_server('later') AS server) SELECT server IS NOT NULL, $who FROM a"), "t|$first", 'inside a larger query');
+is(ask("SELECT touch_room('later'), $who"), "t|$first", 'touch_room finds the room');
+is(ask("PREPARE p(text) AS SELECT get_or_assign_server(\$1), $who; EXECUTE p('2171')"), "PREPARE\ngxy2|$first", 'a prepared statement, too');
+$standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+$primary->wait_for_catchup($standby);
+is(ask("SELECT room_server(2171), $who"), "gxy2|$second", 'the standby has caught up');
+
 $process->signal('INT');
 $process->finish;
 $standby->stop;
