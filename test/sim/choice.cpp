@@ -47,6 +47,11 @@ World::counted(int room, Time now) const
 					  .state =
 						  machines[i].up ? gxy::ServerState::online : gxy::ServerState::offline,
 					  .region = fit(static_cast<int>(i), room)};
+	if (!shards.empty())
+	{
+		count_for_shard(room, now, &servers);
+		return servers;
+	}
 	if (contender.rules.metric == gxy::LoadMetric::rooms)
 	{
 		for (gxy::Server &server : servers)

@@ -30,6 +30,20 @@ enum class Expectation : std::uint8_t
 	oracle /* the peak that the room will have */
 };
 
+/*
+ * Shards: databases that each have a part of the rooms, count only those, and place rooms on the
+ * same media servers. More than one is played for "ours" only, without a rebalance.
+ */
+struct Sharding
+{
+	int shards = 1;
+	/* Each shard has two thirds of the servers in its pool, and a third is in all pools. */
+	bool partly = false;
+	/* share_loads(): the time between two calls; 0: it is not called. */
+	Time told_every = 0;
+	bool told_of_rooms = false; /* and after each new room */
+};
+
 struct Contender
 {
 	std::string name;
@@ -37,6 +51,7 @@ struct Contender
 	Expectation expectation = Expectation::learned;
 	gxy::Rules rules = {};
 	gxy::SizeModelRules learning = {};
+	Sharding sharding = {};
 	bool peer = false;		 /* a policy that the default has to beat */
 	bool rebalanced = false; /* rebalance() is called each minute while a server is over capacity */
 	bool best_at_first = false; /* a peer that beats the default while no room has a history */

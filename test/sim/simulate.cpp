@@ -1,7 +1,7 @@
 /*
  * simulate.cpp: the program. See usage below; doc/balance.md tells what it is for.
  */
-#include "report.hpp"
+#include "shards.hpp"
 #include "sweep.hpp"
 
 #include <cstdlib>
@@ -16,7 +16,7 @@ using namespace sim;
 
 constexpr const char *usage =
 	"usage: simulate [--seeds N] [--threads N] [--trace NAME]... [--quiet]\n"
-	"                [--table FILE] [--data FILE] [--check] [--sweep FILE]\n"
+	"                [--table FILE] [--data FILE] [--check] [--shards] [--sweep FILE]\n"
 	"       simulate --csv FILE [--servers N] [--capacity N] [--ask-before SECONDS]\n"
 	"       simulate --dump NAME [--seed N]       writes a trace as CSV\n";
 
@@ -29,6 +29,7 @@ struct Options
 	std::int64_t capacity = 400;
 	double ask_before = 20;
 	bool check = false;
+	bool shards = false; /* those of shards.hpp, in the place of the policies and traces */
 };
 
 [[noreturn]] void
@@ -91,6 +92,8 @@ parse(int argc, char **argv)
 		const std::string name = argv[i];
 		if (name == "--check")
 			options.check = true;
+		else if (name == "--shards")
+			options.shards = true;
 		else if (name == "--quiet")
 			options.study.progress = false;
 		else if (i + 1 < argc)
@@ -99,7 +102,12 @@ parse(int argc, char **argv)
 			fail("what is " + name + "?\n" + usage);
 	}
 	if (options.study.scenarios.empty())
-		options.study.scenarios = scenarios();
+		options.study.scenarios = options.shards ? shard_scenarios() : scenarios();
+	if (options.shards)
+	{
+		options.study.contenders = options.check ? judged_shard_contenders() : shard_contenders();
+		return options;
+	}
 	options.study.contenders = contenders();
 	if (options.check)
 		std::erase_if(options.study.contenders, [](const Contender &one) {
@@ -143,6 +151,22 @@ compare_csv(const Options &options)
 	return 0;
 }
 
+int
+report_shards(const Options &options, const Findings &findings)
+{
+	const Study &study = options.study;
+
+	if (options.check)
+		return print_shard_verdicts(study, findings, std::cout) ? 0 : 1;
+	write(options.table, [&](std::ostream &out) {
+		print_table(study, findings, out);
+		print_shards(study, findings, out);
+	});
+	write(options.data, [&](std::ostream &out) { print_shard_data(study, findings, out); });
+	print_shards(study, findings, std::cout);
+	return 0;
+}
+
 } // namespace
 
 int
@@ -158,6 +182,8 @@ main(int argc, char **argv)
 		return write(options.sweep, [&](std::ostream &out) { sweep(options.study, out); }), 0;
 
 	const Findings findings = carry_out(options.study);
+	if (options.shards)
+		return report_shards(options, findings);
 	write(options.table, [&](std::ostream &out) { print_table(options.study, findings, out); });
 	write(options.data, [&](std::ostream &out) { print_data(options.study, findings, out); });
 	if (options.check)

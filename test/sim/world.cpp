@@ -43,6 +43,8 @@ World::World(const Trace &trace, const Contender &contender, const Peaks *peaks,
 	if (polls > 0)
 		poll_due = 0;
 	sample_due = trace.measure_from;
+	if (contender.sharding.shards > 1)
+		found_shards(seed);
 }
 
 /* Processes the next event of the trace or of the simulation; skips empty nights. */
@@ -79,6 +81,8 @@ World::run_until(Time end)
 				poll_due = std::max(poll_due, round_up(now, polls));
 			sample_due = std::max(sample_due, round_up(now, trace.sample_interval));
 		}
+		if (contender.sharding.told_every > 0)
+			share_loads_until(now);
 		if (sample_due <= now)
 			sample(now);
 		if (worker_due <= now)
@@ -177,6 +181,8 @@ World::assign(int room, Time now)
 	at(machines, assignment.server).rooms++;
 	assigned.push_back(room);
 	result.placed++;
+	if (contender.sharding.told_of_rooms)
+		share_loads(now);
 }
 
 void

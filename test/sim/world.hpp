@@ -10,6 +10,7 @@
 
 #include "contender.hpp"
 #include "dice.hpp"
+#include "policy/failure_detector.hpp"
 #include "policy/rebalance_plan.hpp"
 
 #include <limits>
@@ -54,6 +55,8 @@ public:
 	static constexpr Time grace = 90 * second;
 	static constexpr Time worker_interval = minute;
 	static constexpr Time failover_delay = 5 * second;
+	/* How long a reported load counts; that of heartbeat_timeout = 0. */
+	static constexpr Time report_lifetime = 30 * second;
 
 private:
 	static constexpr Time never = std::numeric_limits<Time>::max();
@@ -91,6 +94,17 @@ private:
 		int server;
 	};
 
+	/* What one shard knows of one server: its own rooms, and what it was told. */
+	struct Share
+	{
+		bool in_pool = true;
+		std::int64_t rooms = 0;
+		std::int64_t load = 0;
+		std::int64_t awaited = 0; /* the part of load that is expected, not there */
+		gxy::Measurement told = {};
+	};
+	using Shares = std::vector<Share>; /* by server */
+
 	void take(const Event &event);
 	void ask(int room, Time now);
 	void join(const Event &event);
@@ -109,6 +123,12 @@ private:
 	void send(int server, std::int64_t users, Time now);
 	void sample(Time now);
 	Time next_stop(Time now) const;
+
+	void found_shards(std::uint64_t seed);
+	Shares counted_by(int shard, Time now) const;
+	void share_loads(Time now);
+	void share_loads_until(Time now);
+	void count_for_shard(int room, Time now, std::vector<gxy::Server> *servers) const;
 
 	std::int64_t expected(int room) const;
 	int choose(int room, Time now);
@@ -129,6 +149,9 @@ private:
 	std::vector<int> assigned;
 	std::vector<Machine> machines;
 	std::vector<Failover> failovers;
+	std::vector<int> shard_of; /* by room */
+	std::vector<Shares> shards;
+	Time told_at = -1; /* the last time share_loads() was due */
 	std::size_t turn = 0;
 	Time worker_due = 0;
 	Time poll_due = never;
