@@ -182,7 +182,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster demo demo-cluster demo-janus test-matrix packages stress bench check-objects check-includes check-unused-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -195,11 +195,12 @@ RUN_demo-janus = examples/janus/demo $(DEMO)
 RUN_test = test/run $(ONLY)
 RUN_demo-cluster = examples/demo-cluster
 RUN_test-cluster = test/run cluster $(ONLY)
+RUN_test-interleavings = test/interleavings/run $(ONLY)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
 RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
 
-test test-cluster demo demo-cluster demo-janus stress bench reference:
+test test-cluster test-interleavings demo demo-cluster demo-janus stress bench reference:
 	@test/prepare $(or $(filter demo demo-janus bench,$@),$(if $(filter %-cluster,$@),cluster))
 	@echo 'building for '"$$($(PG_CONFIG) --version)"
 	@bash -o pipefail -c "$(MAKE) --no-print-directory $(JOBS) all | sed -un 's/.* \([^ ]*\.cpp\)\$$/  \1/p'"
@@ -320,6 +321,7 @@ help:
 	@echo 'make test-cluster     several servers: shards (PL/Proxy), failures under Patroni (as root); needs more packages; ONLY=patroni: files of test/cluster'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'
+	@echo 'make test-interleavings   three sessions of four statements each in all of their orders; ONLY=sticky: one scenario'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
 	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows;'
 	@echo '                      CHECK=1: fails if a target is missed by more than is known (test/bench/shortfalls)'
