@@ -182,7 +182,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench check-objects check-includes check-unused-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -196,11 +196,12 @@ RUN_test = test/run $(ONLY)
 RUN_demo-cluster = examples/demo-cluster
 RUN_test-cluster = test/run cluster $(ONLY)
 RUN_test-interleavings = test/interleavings/run $(ONLY)
+RUN_test-mutants = test/mutants/run $(or $(ONLY),--all)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
 RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
 
-test test-cluster test-interleavings demo demo-cluster demo-janus stress bench reference:
+test test-cluster test-mutants test-interleavings demo demo-cluster demo-janus stress bench reference:
 	@test/prepare $(or $(filter demo demo-janus bench,$@),$(if $(filter %-cluster,$@),cluster))
 	@echo 'building for '"$$($(PG_CONFIG) --version)"
 	@bash -o pipefail -c "$(MAKE) --no-print-directory $(JOBS) all | sed -un 's/.* \([^ ]*\.cpp\)\$$/  \1/p'"
@@ -275,6 +276,10 @@ check-vpath: all
 check-bench:
 	test/bench/check_test
 
+# Each mutant's old text occurs in the sources, and its test exists.
+check-mutants:
+	test/mutants/catalogue check
+
 check-style:
 	test/check-style
 
@@ -320,6 +325,7 @@ help:
 	@echo 'make demo-cluster     two shards with a standby each and a proxy; one primary is killed while clients call'
 	@echo 'make test-cluster     several servers: shards (PL/Proxy), failures under Patroni (as root); needs more packages; ONLY=patroni: files of test/cluster'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
+	@echo 'make test-mutants     plants each mutant of test/mutants, and fails if its test passes; ONLY=lease-*: some'
 	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'
 	@echo 'make test-interleavings   three sessions of four statements each in all of their orders; ONLY=sticky: one scenario'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
@@ -335,6 +341,7 @@ help:
 	@echo 'make check-version    META.json is valid; it, CHANGELOG.md and the packages have the version of the control file'
 	@echo 'make check-vpath      an out-of-tree build gives the same files'
 	@echo 'make check-bench      the judge of the benchmarks catches what is wrong in results made by hand'
+	@echo 'make check-mutants    each mutant of test/mutants applies to the sources, and its test exists'
 	@echo 'make check-style      files, functions and lines are short enough, and comments have none of the unclear words'
 	@echo 'make check-format     clang-format agrees; make format: have it its way'
 	@echo 'make reference        writes the lists of doc/reference.md and examples/plproxy/proxy.sql from the catalog;'

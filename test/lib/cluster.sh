@@ -42,10 +42,14 @@ make_folders() {
 }
 
 # server_start [LINE OF postgresql.conf]...: starts a server in the folders that make_folders has
-# made.
+# made. DATA_TEMPLATE: a data folder to copy instead of making one.
 server_start() {
-	as_server initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$work/log/initdb.log" 2>&1 ||
-		{ tail "$work/log/initdb.log" >&2; return 1; }
+	if [[ -n ${DATA_TEMPLATE:-} ]]; then
+		as_server cp -r "$DATA_TEMPLATE" data
+	else
+		as_server initdb -D data -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >"$work/log/initdb.log" 2>&1 ||
+			{ tail "$work/log/initdb.log" >&2; return 1; }
+	fi
 	printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$PGHOST'" 'fsync = off' \
 		"log_line_prefix = '%m [%p] %q%a %d '" "$@" | as_server tee -a data/postgresql.conf >/dev/null
 	as_server pg_ctl -D data -l server.log -s -w start >"$work/log/start.log" 2>&1 ||
