@@ -152,8 +152,11 @@ endif
 
 include $(PGXS)
 
-ifeq (,$(filter 15 16 17 18,$(MAJORVERSION)))
+ifeq (older,$(shell test '$(MAJORVERSION)' -ge 15 2>/dev/null || echo older))
 $(error gxy_balancer needs PostgreSQL 15 to 18, and $(PG_CONFIG) is of $(VERSION): name another with PG_CONFIG=/path/to/pg_config)
+endif
+ifeq (newer,$(shell test '$(MAJORVERSION)' -le 18 || echo newer))
+$(warning gxy_balancer has been tested with PostgreSQL 15 to 18, and $(PG_CONFIG) is of $(VERSION))
 endif
 
 # No warnings for the server's headers.
@@ -183,7 +186,7 @@ clean:
 endif
 
 .PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
-	check-version check-vpath check-bench check-format check-style format dist help
+	check-version check-majors check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -272,6 +275,9 @@ check-version:
 check-vpath: all
 	test/check-vpath
 
+check-majors:
+	PG_CONFIG='$(PG_CONFIG)' test/check-majors
+
 # Tests the checker of `make bench CHECK=1` with results written by hand.
 check-bench:
 	test/bench/check_test
@@ -339,6 +345,7 @@ help:
 	@echo 'make check-rows       columns of rows are read with a check of the null flag and the type'
 	@echo 'make check-lists      every source and test is listed in the Makefile'
 	@echo 'make check-version    META.json is valid; it, CHANGELOG.md and the packages have the version of the control file'
+	@echo 'make check-majors     the build refuses PostgreSQL 14, and warns of 19'
 	@echo 'make check-vpath      an out-of-tree build gives the same files'
 	@echo 'make check-bench      the judge of the benchmarks catches what is wrong in results made by hand'
 	@echo 'make check-mutants    each mutant of test/mutants applies to the sources, and its test exists'

@@ -118,8 +118,8 @@ extern "C"
 }
 // IWYU pragma: end_exports
 
-#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
-#error "gxy_balancer is built for PostgreSQL 15 to 18"
+#if PG_VERSION_NUM < 150000
+#error "gxy_balancer needs PostgreSQL 15 or later"
 #endif
 
 /* PostgreSQL 18 shows a library's name and version in pg_get_loaded_modules(). */
