@@ -72,6 +72,7 @@ ISOLATION = \
 	known-room \
 	old-snapshot \
 	pin-many \
+	placed-meanwhile \
 	pool-edit \
 	pool-first-write \
 	rebalance \

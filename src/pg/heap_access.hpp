@@ -78,9 +78,10 @@ Change delete_row(Relation heap, ItemPointer tid, bool wait);
 bool insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate);
 
 /*
- * Finds the versions of the row with a key by one index descent. Calls visit(TupleTableSlot *) or
- * visit(TupleTableSlot *, ItemPointer), with the TID in the index entry, for each version that the
- * snapshot sees, until visit returns false. An MVCC snapshot takes predicate locks; others do not.
+ * Finds the versions of the row with a key by one index descent. Calls visit(HeapTuple, Buffer,
+ * const ItemPointerData &), with the pinned page and the TID in the index entry, for each version
+ * that the snapshot sees, until visit returns false. An MVCC snapshot takes predicate locks; others
+ * do not.
  *
  * Returns true if the index has an entry for the key. If it returns false, no version of the row
  * existed when the index was read, under any snapshot.
@@ -90,38 +91,50 @@ bool
 for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F visit)
 {
 	ScanKeyData equals_key;
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(heap), &TTSOpsBufferHeapTuple);
 	IndexScanDesc scan = compat::index_beginscan(heap, index, snapshot, 1);
+	Buffer buffer = InvalidBuffer;
+	bool any = false;
+	bool more = true;
 
 	ScanKeyEntryInitialize(&equals_key, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   index->rd_indcollation[0], F_TEXTEQ, key);
 	index_rescan(scan, &equals_key, 1, nullptr, 0);
 
-	ItemPointerData root = {};
-	bool any = false;
-	bool more = true;
-
-	while (more)
+	for (ItemPointer entry; more && (entry = index_getnext_tid(scan, ForwardScanDirection));)
 	{
-		/* With xs_heap_continue, index_fetch_heap() returns the next version of the chain. */
-		if (!scan->xs_heap_continue)
-		{
-			ItemPointer next = index_getnext_tid(scan, ForwardScanDirection);
+		ItemPointerData root = *entry;
+		ItemPointerData tid = root;
+		Buffer last = buffer;
+		bool first = true;
+		bool all_dead = false;
 
-			if (next == nullptr)
-				break;
-			root = *next;
-		}
 		any = true;
-		if (!index_fetch_heap(scan, slot))
-			continue;
-		if constexpr (std::is_invocable_v<F, TupleTableSlot *, ItemPointer>)
-			more = visit(slot, &root);
-		else
-			more = visit(slot);
+		buffer = ReleaseAndReadBuffer(buffer, heap, ItemPointerGetBlockNumber(&root));
+		if (buffer != last)
+			heap_page_prune_opt(heap, buffer);
+		/* Each search but the first continues after the version that the last one has found. */
+		while (more && (first || !IsMVCCSnapshot(snapshot)))
+		{
+			HeapTupleData tuple;
+
+			LockBuffer(buffer, BUFFER_LOCK_SHARE);
+
+			bool seen =
+				heap_hot_search_buffer(&tid, heap, buffer, snapshot, &tuple, &all_dead, first);
+
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			if (!seen)
+				break;
+			pgstat_count_heap_fetch(index);
+			more = visit(&tuple, buffer, root);
+			first = false;
+		}
+		/* The scan marks the index entry, so that later ones skip it. */
+		scan->kill_prior_tuple = all_dead && !scan->xactStartedInRecovery;
 	}
+	if (BufferIsValid(buffer))
+		ReleaseBuffer(buffer);
 	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
 	return any;
 }
 

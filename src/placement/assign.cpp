@@ -20,6 +20,7 @@
 #include "shared/databases.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/load_delta.hpp"
+#include "shared/placements.hpp"
 #include "shared/status.hpp"
 #include "tables/assignments_insert.hpp"
 #include "tables/locks.hpp"
@@ -85,7 +86,7 @@ load_of(const PlacementRequest &request, const PlacementInput &input)
 	const Pin *pin = input.pool->pin_of(request.room->view());
 	RoomUse use;
 
-	use.active = input.session_index.users_in(request.room->view());
+	use.active = input.session_index.users_in(request.room->hash());
 	use.active_known = input.pool->sessions.exists();
 	use.expected = input.expected();
 	use.pinned_size = pin != nullptr && pin->expected_users;
@@ -154,6 +155,10 @@ Attempt
 choose_by_count(Placement *placement)
 {
 	const PlacementInput &input = placement->input;
+
+	/* Otherwise a row that the calling statement has deleted would still be counted. */
+	CommandCounterIncrement();
+
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	debug_pause();
@@ -247,8 +252,11 @@ attempt_to_place(Placement *placement)
 		return Attempt::timed_out;
 
 	Attempt attempt = Attempt::occupied;
+	/* A row of the application's own statement makes the insertion fail. */
+	bool is_absent = !placement->waits->has_waited() &&
+					 none_placed_since(room.hash(), placement->request->placements_before);
 
-	if (!look_for_row(placement))
+	if (is_absent || !look_for_row(placement))
 	{
 		attempt = choose_and_insert(placement);
 		/*
@@ -258,6 +266,8 @@ attempt_to_place(Placement *placement)
 		if ((attempt == Attempt::occupied || attempt == Attempt::refused) &&
 			look_for_row(placement))
 			attempt = Attempt::occupied;
+		if (attempt == Attempt::placed)
+			count_placement(room.hash());
 	}
 	release_room_lock(room);
 	return attempt;

@@ -192,7 +192,7 @@ describe_servers(const PlacementRequest &request, const PlacementInput &input, S
 	if (leaving >= 0)
 		servers[leaving].state = ServerState::offline;
 	describe_recoveries(pool, room, request.now, servers);
-	if (!request.leaving.empty() || input.session_index.users_in(room) == 0)
+	if (!request.leaving.empty() || input.session_index.users_in(request.room->hash()) == 0)
 		return;
 	for (int i = 0; i < count; i++)
 		servers[i].room_sessions = input.session_index.sessions_naming(room, servers[i].name);

@@ -32,6 +32,11 @@ struct PlacementRequest
 	std::string_view leaving = {};
 	/* The room has a row. It may then be missing among the attached rooms. */
 	bool assigned = false;
+	/*
+	 * For a new room: placements_like() it, read before its row was looked for and found missing;
+	 * nullopt: unknown.
+	 */
+	std::optional<std::uint32_t> placements_before = std::nullopt;
 };
 
 /* The sources of a room's expected users, in the order in which they are asked. */

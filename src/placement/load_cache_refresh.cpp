@@ -276,7 +276,7 @@ reserve(const PoolLoadCache &cache, const PlacementRequest &request, const Place
 {
 	return reserve(cache.cache,
 				   ReserveRequest{.key = cache.key,
-								  .room = name_hash(request.room->view()),
+								  .room = request.room->hash(),
 								  .room_examined = examined,
 								  .expected = input.expected(),
 								  .now = request.now,

@@ -28,6 +28,7 @@
 #include "servers/pool.hpp"
 #include "shared/databases.hpp"
 #include "shared/load_cache.hpp"
+#include "shared/placements.hpp"
 #include "shared/status.hpp"
 #include "tables/known_rows.hpp"
 #include "tables/locks.hpp"
@@ -295,6 +296,9 @@ get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> e
 			count(Counter::sticky);
 			return server;
 		}
+
+		std::optional<std::uint32_t> placements = placements_like(room.hash());
+
 		switch (look_up_and_renew(room, std::nullopt, waits, &server))
 		{
 			case LookupResult::answered:
@@ -311,7 +315,8 @@ get_or_assign(const RoomKey &room, std::string_view region, std::optional<int> e
 												.region = region,
 												.expected_users = expected_users,
 												.now = waits->now(),
-												.deadline = waits->deadline()},
+												.deadline = waits->deadline(),
+												.placements_before = placements},
 							   waits);
 				return server != nullptr ? std::optional(server) : std::nullopt;
 		}

@@ -24,6 +24,8 @@ prepare(SharedHeader *fresh)
 	LWLockInitialize(&fresh->lock, fresh->tranche);
 	pg_atomic_init_u32(&fresh->segments.count, 0);
 	pg_atomic_init_u32(&fresh->launcher.pid, 0);
+	for (pg_atomic_uint32 &count : fresh->placements)
+		pg_atomic_init_u32(&count, 0);
 	fresh->started = GetCurrentTimestamp();
 	fresh->size = sizeof(SharedHeader);
 	fresh->layout = layout_version;

@@ -22,7 +22,7 @@ namespace gxy
 {
 
 /* Increase it whenever a struct in shared memory changes. */
-inline constexpr std::uint32_t layout_version = 2;
+inline constexpr std::uint32_t layout_version = 3;
 
 /* The place of a block of shared memory, the same in every process; 0: none. */
 using SharedPointer = std::uint64_t;
@@ -31,6 +31,8 @@ using SharedPointer = std::uint64_t;
 inline constexpr int max_segments = 40;
 /* The size of a block is a kilobyte times a power of two. */
 inline constexpr int block_orders = 32;
+/* See shared/placements.hpp. */
+inline constexpr int placement_counts = 256;
 
 struct Segments
 {
@@ -87,6 +89,8 @@ struct SharedHeader
 	SharedPointer backends; /* see shared/backends.hpp; 0: none yet */
 	/* As in DatabaseEntry, for databases that have no entry; a new entry copies it. */
 	FullTransactionId last_unreported;
+	/* Without the lock. */
+	pg_atomic_uint32 placements[placement_counts];
 };
 
 /* The same in every layout version, because ShmemInitStruct() raises an error for another size. */

@@ -33,14 +33,21 @@ RoomKey::set(std::string_view id)
 						errhint("A room's id is text of 1 to %d bytes.", max_name_length)));
 	length = static_cast<int>(id.size());
 	copy_bytes(id, datum.bytes);
-	SET_VARSIZE(&datum, VARHDRSZ + length);
+	finish();
 }
 
 void
 RoomKey::set(std::int64_t id)
 {
 	length = pg_lltoa(id, datum.bytes);
+	finish();
+}
+
+void
+RoomKey::finish()
+{
 	SET_VARSIZE(&datum, VARHDRSZ + length);
+	hashed = name_hash(view());
 }
 
 Assignment

@@ -18,9 +18,13 @@ public:
 
 	std::string_view view() const { return {datum.bytes, static_cast<std::size_t>(length)}; }
 	Datum as_datum() const { return PointerGetDatum(&datum); }
+	std::uint64_t hash() const { return hashed; } /* name_hash() */
 
 private:
+	void finish();
+
 	int length = 0;
+	std::uint64_t hashed = 0;
 	/* A text value with a four-byte header. */
 	struct
 	{

@@ -57,15 +57,14 @@ first_version(Relation heap, Relation key, const RoomKey &room, Snapshot snapsho
 {
 	std::optional<Found> found;
 
-	(void) for_each_version(heap, key, room.as_datum(), snapshot, [&](TupleTableSlot *slot) {
-		BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
-		HeapTuple tuple = buffered->base.tuple;
-
+	auto take = [&](HeapTuple tuple, Buffer buffer, const ItemPointerData &) {
 		found = found_in(tuple, assignment_of(tuple, RelationGetDescr(heap)));
 		if (with_deleter)
-			found->deleter = deleter_of(tuple, buffered->buffer);
+			found->deleter = deleter_of(tuple, buffer);
 		return false;
-	});
+	};
+
+	(void) for_each_version(heap, key, room.as_datum(), snapshot, take);
 	return found;
 }
 
@@ -115,32 +114,26 @@ Assignments::find(const RoomKey &room, bool *absent) const
 	std::optional<Found> found;
 
 	write_expendably([&] {
-		std::uint64_t hash = name_hash(room.view());
-
-		found = find_known_row(heap, room, hash);
+		found = find_known_row(heap, room);
 		if (!found)
-			found = find_by_key(room, hash, absent);
+			found = find_by_key(room, absent);
 	});
 	return found;
 }
 
 std::optional<Found>
-Assignments::find_by_key(const RoomKey &room, std::uint64_t hash, bool *absent) const
+Assignments::find_by_key(const RoomKey &room, bool *absent) const
 {
 	std::optional<Found> found;
+	auto take = [&](HeapTuple tuple, Buffer buffer, const ItemPointerData &root) {
+		found = found_in(tuple, assignment_of(tuple, RelationGetDescr(heap)));
+		remember_row(heap, room.hash(), root, found->tid, buffer);
+		return false;
+	};
 
 	open_key();
 
-	bool any = for_each_version(
-		heap, key, room.as_datum(), SnapshotSelf,
-		[&found, this, hash](TupleTableSlot *slot, ItemPointer root) {
-			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
-
-			found = found_in(buffered->base.tuple,
-							 assignment_of(buffered->base.tuple, RelationGetDescr(heap)));
-			remember_row(heap, hash, *root, found->tid, buffered->buffer);
-			return false;
-		});
+	bool any = for_each_version(heap, key, room.as_datum(), SnapshotSelf, take);
 
 	if (absent != nullptr)
 		*absent = !any;
@@ -165,35 +158,33 @@ Assignments::Probe
 Assignments::probe(const RoomKey &room, Snapshot snapshot) const
 {
 	Probe probe;
+	auto judge = [&](HeapTuple tuple, Buffer buffer, const ItemPointerData &) {
+		SnapshotData dirty;
+
+		InitDirtySnapshot(dirty);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+
+		bool visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
+		bool alive = visible || HeapTupleSatisfiesVisibility(tuple, &dirty, buffer);
+
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		if (visible)
+		{
+			probe.visible = true;
+			probe.server = text_of(assignment_of(tuple, RelationGetDescr(heap)).server);
+		}
+		if (visible || (alive && !TransactionIdIsValid(dirty.xmin)))
+			probe.committed = true;
+		else if (alive)
+		{
+			probe.holder = dirty.xmin;
+			probe.token = dirty.speculativeToken;
+		}
+		return !probe.visible;
+	};
 
 	open_key();
-	for_each_version(
-		heap, key, room.as_datum(), SnapshotAny, [&probe, snapshot](TupleTableSlot *slot) {
-			BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
-			HeapTuple tuple = buffered->base.tuple;
-			SnapshotData dirty;
-
-			InitDirtySnapshot(dirty);
-			LockBuffer(buffered->buffer, BUFFER_LOCK_SHARE);
-
-			bool visible = HeapTupleSatisfiesVisibility(tuple, snapshot, buffered->buffer);
-			bool alive = visible || HeapTupleSatisfiesVisibility(tuple, &dirty, buffered->buffer);
-
-			LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
-			if (visible)
-			{
-				probe.visible = true;
-				probe.server = text_of(assignment_of(tuple, slot->tts_tupleDescriptor).server);
-			}
-			if (visible || (alive && !TransactionIdIsValid(dirty.xmin)))
-				probe.committed = true;
-			else if (alive)
-			{
-				probe.holder = dirty.xmin;
-				probe.token = dirty.speculativeToken;
-			}
-			return !probe.visible;
-		});
+	(void) for_each_version(heap, key, room.as_datum(), SnapshotAny, judge);
 	return probe;
 }
 

@@ -151,7 +151,7 @@ private:
 
 	using RowVisitor = FunctionRef<const Assignment &, HeapTuple>;
 
-	std::optional<Found> find_by_key(const RoomKey &room, std::uint64_t hash, bool *absent) const;
+	std::optional<Found> find_by_key(const RoomKey &room, bool *absent) const;
 	Change lock_row(ItemPointer tid, LockWaitPolicy policy);
 	void scan(Snapshot snapshot, Rows rows, RowVisitor visit) const;
 	void scan_in_flight(Snapshot snapshot, RowVisitor visit) const;

@@ -306,8 +306,9 @@ lock_table(Oid Relations::*table, LOCKMODE mode, Deadline deadline)
 	{
 		Oid relation = relations().*table;
 
+		/* Locking accepts invalidations. */
 		lock_relation(relation, mode, deadline);
-		if (relations().*table == relation)
+		if ((valid ? known : relations()).*table == relation)
 			return relation;
 		UnlockRelationOid(relation, mode);
 	}
@@ -320,7 +321,7 @@ try_lock_table(Oid Relations::*table, LOCKMODE mode)
 
 	if (!ConditionalLockRelationOid(relation, mode))
 		return false;
-	if (relations().*table == relation)
+	if ((valid ? known : relations()).*table == relation)
 		return true;
 	UnlockRelationOid(relation, mode);
 	return false;

@@ -117,15 +117,16 @@ remember_row(Relation heap, std::uint64_t hash, ItemPointerData root, ItemPointe
 }
 
 std::optional<Found>
-find_known_row(Relation heap, const RoomKey &room, std::uint64_t hash)
+find_known_row(Relation heap, const RoomKey &room)
 {
-	KnownRow &at = known_row(hash);
+	KnownRow &at = known_row(room.hash());
 	ItemPointerData tid = at.root;
 	HeapTupleData tuple;
 	std::optional<Found> found;
 
-	if (at.room != hash || !compat::read_recent_buffer(compat::file_of(heap),
-													   ItemPointerGetBlockNumber(&tid), at.buffer))
+	if (at.room != room.hash() ||
+		!compat::read_recent_buffer(compat::file_of(heap), ItemPointerGetBlockNumber(&tid),
+									at.buffer))
 		return found;
 	LockBuffer(at.buffer, BUFFER_LOCK_SHARE);
 
@@ -146,11 +147,10 @@ find_known_row(Relation heap, const RoomKey &room, std::uint64_t hash)
 std::optional<Found>
 find_settled_row(const RoomKey &room)
 {
-	std::uint64_t hash = name_hash(room.view());
-	const KnownRow &at = known_row(hash);
+	const KnownRow &at = known_row(room.hash());
 	std::optional<Found> found;
 
-	if (at.room != hash || relations().generation != table.generation ||
+	if (at.room != room.hash() || relations().generation != table.generation ||
 		!compat::read_recent_buffer(table.file, ItemPointerGetBlockNumber(&at.root), at.buffer))
 		return found;
 

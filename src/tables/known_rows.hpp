@@ -14,7 +14,7 @@ namespace gxy
 {
 
 /*
- * Remembers where an index scan has found a room's row: hash is name_hash() of the room, root the
+ * Remembers where an index scan has found a room's row: hash is that of the room, root the
  * start of the chain of its versions, version the one that was found, both on the page in buffer,
  * which is pinned. heap is the table.
  */
@@ -25,7 +25,7 @@ void remember_row(Relation heap, std::uint64_t hash, ItemPointerData root, ItemP
  * Looks for the room's row where it was the last time, with SnapshotSelf, as find() does after an
  * index descent. nullopt: not there.
  */
-std::optional<Found> find_known_row(Relation heap, const RoomKey &room, std::uint64_t hash);
+std::optional<Found> find_known_row(Relation heap, const RoomKey &room);
 
 /*
  * The same without a lock on the table, if the page itself says that the version found the last

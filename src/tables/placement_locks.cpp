@@ -27,7 +27,7 @@ room_lock_tag(const RoomKey &room)
 	LOCKTAG tag;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, relations().assignments,
-					   static_cast<std::uint32_t>(name_hash(room.view())), 2);
+					   static_cast<std::uint32_t>(room.hash()), 2);
 	return tag;
 }
 

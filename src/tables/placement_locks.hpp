@@ -65,6 +65,8 @@ public:
 	Deadline deadline() const { return until; }
 	TimestampTz now() const { return round_start; } /* when this round began */
 
+	bool has_waited() const { return waited; } /* in this round */
+
 	/* Take a lock. Return false if the lock could not be taken by the deadline. */
 	bool lock_room();
 	bool lock_placement(LOCKMODE mode);

@@ -65,33 +65,36 @@ RoomSizes::close()
 }
 
 /*
- * Checks every version against a latest snapshot, so that a row that is being updated is not
- * missed: see tables/assignments.cpp.
+ * A hit with SnapshotSelf is final, and so is a miss if the index has no entry. Otherwise checks
+ * every version against a latest snapshot, so that a row that is being updated is not missed: see
+ * tables/assignments.cpp.
  */
 RoomHistory
 RoomSizes::find(const RoomKey &room) const
 {
-	RoomHistory history;
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	std::optional<RoomHistory> history;
+	auto take = [&](HeapTuple tuple, Buffer, const ItemPointerData &) {
+		history = history_in(TupleRow(tuple, RelationGetDescr(heap)));
+		return false;
+	};
+	bool any = for_each_version(heap, key, room.as_datum(), SnapshotSelf, take);
 
-	for_each_version(heap, key, room.as_datum(), SnapshotAny, [&](TupleTableSlot *slot) {
-		BufferHeapTupleTableSlot *buffered = reinterpret_cast<BufferHeapTupleTableSlot *>(slot);
+	if (!history && any)
+	{
+		Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+		auto take_if_seen = [&](HeapTuple tuple, Buffer buffer, const ItemPointerData &root) {
+			LockBuffer(buffer, BUFFER_LOCK_SHARE);
 
-		LockBuffer(buffered->buffer, BUFFER_LOCK_SHARE);
+			bool seen = HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
 
-		bool visible =
-			HeapTupleSatisfiesVisibility(buffered->base.tuple, snapshot, buffered->buffer);
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			return !seen || take(tuple, buffer, root);
+		};
 
-		LockBuffer(buffered->buffer, BUFFER_LOCK_UNLOCK);
-		if (visible)
-		{
-			slot_getallattrs(slot);
-			history = history_in(Row(slot));
-		}
-		return !visible;
-	});
-	UnregisterSnapshot(snapshot);
-	return history;
+		(void) for_each_version(heap, key, room.as_datum(), SnapshotAny, take_if_seen);
+		UnregisterSnapshot(snapshot);
+	}
+	return history.value_or(RoomHistory{});
 }
 
 RememberedRoom

@@ -122,7 +122,7 @@ BEGIN
 END
 $$;
 
-SELECT plan((2 * (SELECT count(*) FROM cases) + 5)::int);
+SELECT plan((2 * (SELECT count(*) FROM cases) + 6)::int);
 SELECT throws_ok(CASE setting WHEN 'NULL' THEN statement ELSE setting || '; ' || statement END, code, NULL,
 	code || ': ' || statement)
 FROM cases ORDER BY number;
@@ -135,6 +135,8 @@ SELECT isnt(get_or_assign_server(repeat('ä', 127)), NULL, 'one of 127 character
 SELECT isnt(get_or_assign_server('r', '', 1000000), NULL, 'an empty region, and as many users as may be');
 SELECT is(touch_room('r', 0), true, 'no users');
 SELECT is(touch_room('unknown'), false, 'a room that has no assignment');
+SELECT lives_ok($$INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('own', 'gxy1') RETURNING touch_room('own', 3)$$,
+	'a row that the calling command has inserted');
 
 SELECT * FROM finish();
 ROLLBACK;
