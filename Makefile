@@ -186,7 +186,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-fuzz test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-majors check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -199,14 +199,15 @@ RUN_demo-janus = examples/janus/demo $(DEMO)
 RUN_test = test/run $(ONLY)
 RUN_demo-cluster = examples/demo-cluster
 RUN_test-cluster = test/run cluster $(ONLY)
+RUN_test-fuzz = test/fuzz/run $(ONLY)
 RUN_test-interleavings = test/interleavings/run $(ONLY)
 RUN_test-mutants = test/mutants/run $(or $(ONLY),--all)
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
 RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
 
-test test-cluster test-mutants test-interleavings demo demo-cluster demo-janus stress bench reference:
-	@test/prepare $(or $(filter demo demo-janus bench,$@),$(if $(filter %-cluster,$@),cluster))
+test test-cluster test-fuzz test-mutants test-interleavings demo demo-cluster demo-janus stress bench reference:
+	@test/prepare $(or $(filter demo demo-janus bench,$@),$(if $(filter %-cluster,$@),cluster),$(if $(filter test-fuzz,$@),fuzz))
 	@echo 'building for '"$$($(PG_CONFIG) --version)"
 	@bash -o pipefail -c "$(MAKE) --no-print-directory $(JOBS) all | sed -un 's/.* \([^ ]*\.cpp\)\$$/  \1/p'"
 	@sudo=; test -w "$$($(PG_CONFIG) --pkglibdir)" || sudo=sudo; \
@@ -331,6 +332,7 @@ help:
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
 	@echo 'make demo-cluster     two shards with a standby each and a proxy; one primary is killed while clients call'
 	@echo 'make test-cluster     several servers: shards (PL/Proxy), failures under Patroni (as root); needs more packages; ONLY=patroni: files of test/cluster'
+	@echo 'make test-fuzz        hostile arguments and rows, sqlsmith, libFuzzer: about a quarter of an hour; ONLY="--seed 7": options of test/fuzz/run'
 	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
 	@echo 'make test-mutants     plants each mutant of test/mutants, and fails if its test passes; ONLY=lease-*: some'
 	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'

@@ -939,7 +939,7 @@ CREATE VIEW @extschema@.balancer_server_metrics AS
 		(l.state = 'online')::int::float8 AS online,
 		(l.pool IS NOT NULL AND l.wanted = 'online')::int::float8 AS wanted_online,
 		CASE WHEN l.pool IS NULL THEN 'NaN' ELSE (l.health IS NULL)::int::float8 END AS healthy,
-		coalesce(extract(epoch FROM clock_timestamp() - l.last_heartbeat)::float8, 'NaN') AS heartbeat_age_seconds,
+		coalesce((extract(epoch FROM clock_timestamp()) - extract(epoch FROM l.last_heartbeat))::float8, 'NaN') AS heartbeat_age_seconds,
 		(l.failover_since IS NOT NULL)::int::float8 AS failover_active,
 		(EXISTS (SELECT FROM l f WHERE f.failover_to = l.server))::int::float8 AS stands_in
 	FROM l;

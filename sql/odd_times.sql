@@ -52,6 +52,13 @@ SELECT get_or_assign_server('called');
 SELECT server, state FROM balancer_load ORDER BY server;
 SELECT set_server_state('a', 'online') IS NOT NULL AS set;
 
+-- Heartbeats, as exporters read them.
+SELECT server_heartbeat('a'), server_heartbeat('b');
+UPDATE balancer_health SET last_heartbeat = CASE server WHEN 'a' THEN '-infinity' ELSE 'infinity' END::timestamptz;
+SELECT server, heartbeat_age_seconds FROM balancer_server_metrics WHERE server IN ('a', 'b') ORDER BY server;
+SELECT count(*) > 0 AS read FROM balancer_now, balancer_alerts, balancer_metrics;
+DELETE FROM balancer_health;
+
 -- Learned room sizes.
 INSERT INTO balancer_room_sizes (room_id, size, occasions, peak, assigned_at, opened_at, updated_at) VALUES
 	('old', 5, 3, 7, '-infinity', '-infinity', '-infinity'), ('new', 5, 3, 7, 'infinity', 'infinity', 'infinity');
