@@ -161,7 +161,7 @@ choose_by_count(Placement *placement)
 
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-	debug_pause();
+	debug_pause("count");
 	placement->servers =
 		count_servers(*placement->request, input, placement->assignments, snapshot);
 	UnregisterSnapshot(snapshot);
@@ -193,7 +193,7 @@ insert_room(Placement *placement)
 					  .expected_users = input.expected_users,
 					  .reported_users = std::nullopt};
 
-	debug_pause();
+	debug_pause("insert");
 	if (!placement->insertion.insert(*request.room, row))
 	{
 		if (placement->cache)
@@ -229,7 +229,7 @@ choose_and_insert(Placement *placement)
 
 	if (attempt == Attempt::placed)
 		attempt = insert_room(placement);
-	debug_pause();
+	debug_pause("placed");
 	release_placement_lock(mode);
 	return attempt;
 }

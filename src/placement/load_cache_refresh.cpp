@@ -131,7 +131,7 @@ count_baseline(const BaselineCount &count, const PlacementRequest &request,
 	BaselineResult result = count_all(count, request, input, assignments, cache);
 	int attempt = 0;
 
-	debug_pause();
+	debug_pause("baseline");
 	while (!finish_baseline(cache.cache, cache.key, result))
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -216,7 +216,7 @@ Cleanup::look(std::int64_t grace)
 
 	keep(&cleanup.idle, [&is_used](int number) { return !is_used(number); });
 	keep(&cleanup.due, is_used);
-	debug_pause();
+	debug_pause("rooms read");
 	return cleanup;
 }
 
@@ -283,7 +283,7 @@ Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
 		};
 
 		*freed = free_rooms(batch);
-		debug_pause();
+		debug_pause("rooms freed");
 		count_used(&used_before);
 		recheck_sessions();
 		count_used(&used_after);

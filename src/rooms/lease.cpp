@@ -198,7 +198,7 @@ LookupResult
 renew_expired(Assignments *assignments, const RoomKey &room, std::optional<Found> *found,
 			  TimestampTz now, std::optional<int> users, Blocker *blocker)
 {
-	debug_pause();
+	debug_pause("renew expired");
 
 	Change change = renew(assignments, &**found, now, users);
 
@@ -248,7 +248,7 @@ look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *wait
 	if (result == LookupResult::answered && !is_expired && may_write() &&
 		is_due(*found, now, users))
 	{
-		debug_pause();
+		debug_pause("renew");
 		if (renew(&assignments, &*found, now, users) == Change::outdated)
 			result = LookupResult::again;
 	}

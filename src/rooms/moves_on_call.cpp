@@ -28,7 +28,7 @@ move_to_claimant(Assignments *assignments, const RoomKey &room, Found *found, co
 	if (!ConditionalLockRelationOid(RelationGetRelid(assignments->table()), RowExclusiveLock) ||
 		!may_leave_to_worker() || !try_lock_placement_with(pool, placing_by_cache))
 		return Change::busy;
-	debug_pause();
+	debug_pause("claim");
 
 	Change change = relocate_row(assignments, found, standby, reason_of_move(why_failover, named));
 
@@ -49,7 +49,7 @@ reassign(const RoomKey &room, std::string_view from, Deadline deadline)
 		AllocSetContextCreate(CurrentMemoryContext, "gxy_balancer move", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 
-	debug_pause();
+	debug_pause("reassign");
 
 	Assignments assignments = open_assignments(RowExclusiveLock, deadline);
 	std::optional<Found> found = assignments.find(room);

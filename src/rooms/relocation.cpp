@@ -162,7 +162,7 @@ spread_batch(Assignments *assignments, std::span<Assignment> rooms, const MoveTa
 									  plan != nullptr ? &plan->moves : nullptr);
 	UnregisterSnapshot(snapshot);
 	if (plan == nullptr)
-		debug_pause();
+		debug_pause("spread");
 	for (const Assignment &room : rooms)
 		spread_room(assignments, &spread, room, destination.why, now, deadline, plan, moved);
 	if (plan == nullptr)

@@ -182,7 +182,7 @@ extern "C"
 		switch (event)
 		{
 			case XACT_EVENT_COMMIT:
-				debug_pause();
+				debug_pause("commit");
 				if (TransactionIdIsValid(transaction))
 					commit_deltas(load_cache(), transaction, deltas.items, deltas.count);
 				reset();

@@ -10,8 +10,8 @@
  *     --seed N         default: another one each time
  *     --order DIGITS   this order of session numbers, as a violation prints it
  *     --first          stops a scenario at its first violation
- *     --pauses         the library is built with the debug pauses; otherwise scenarios that need
- *                      them are left out
+ *     --pauses         there is a second model, NAME_pauses, with a library that has the debug
+ *                      pauses; otherwise scenarios that need them are left out
  *
  * The server is that of the PG* variables. Prints a line of TAP for each scenario and the totals.
  */
@@ -180,7 +180,8 @@ take_part(std::vector<std::unique_ptr<Run>> *runs, unsigned number, const Option
 		}
 		{
 			std::string database = options.model + "_" + std::to_string(number);
-			Player player(run->scenario, database, options.model);
+			Player player(run->scenario, database,
+						  options.model + (run->scenario.needs_pauses ? "_pauses" : ""));
 
 			for (std::size_t part; !run->stopped && (part = run->taken++) < run->parts.size();)
 				play_part(run.get(), &player, run->parts[part], options);

@@ -114,15 +114,17 @@ Player::busy_sessions() const
 void
 Player::open_gate(int session)
 {
-	sessions[static_cast<std::size_t>(session)].gate_open = true;
-	sessions[static_cast<std::size_t>(session)].paused = false;
+	Actual &actual = sessions[static_cast<std::size_t>(session)];
+
+	actual.gate_closed = false;
+	actual.paused = false;
 	control->query("open_gate" + std::to_string(session), {});
 }
 
 void
 Player::close_gate(int session)
 {
-	sessions[static_cast<std::size_t>(session)].gate_open = false;
+	sessions[static_cast<std::size_t>(session)].gate_closed = true;
 	control->query("close_gate" + std::to_string(session), {});
 }
 
@@ -136,7 +138,7 @@ Player::begin(int session)
 
 	if (statement.kind == Kind::release)
 	{
-		if (actual.paused)
+		if (actual.gate_closed)
 			open_gate(session);
 		outcome.played.push_back({.statement = &statement,
 								  .session = session,
@@ -145,7 +147,8 @@ Player::begin(int session)
 								  .answer = {}});
 		return;
 	}
-	if (actual.gate_open)
+	/* It stops at the gate only if it can be told to go on. */
+	if (actors()[static_cast<std::size_t>(session)].next == Kind::release)
 		close_gate(session);
 	actual.busy = true;
 	actual.playing = outcome.played.size();
@@ -316,7 +319,7 @@ Player::play(const Order &order, bool strict)
 	events = 0;
 	judging = true;
 	for (Actual &actual : sessions)
-		actual.next = 0, actual.gate_open = false, actual.may_be_failed = false;
+		actual.next = 0, actual.gate_closed = false, actual.may_be_failed = false;
 	for (;;)
 	{
 		Step step = choose(rest, actors(), strict);

@@ -55,7 +55,7 @@ private:
 		std::size_t next = 0; /* number of its next statement */
 		bool busy = false;	  /* a statement has no answer yet */
 		bool paused = false;  /* it waits at the gate */
-		bool gate_open = false;
+		bool gate_closed = false;
 		bool may_be_failed = false; /* an error that is allowed has failed its transaction */
 		Answer answer;				/* as far as it has come */
 		std::size_t playing = 0;	/* index into outcome.played, while busy */

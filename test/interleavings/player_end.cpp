@@ -92,8 +92,6 @@ Player::answers_as_json() const
 
 	for (const Played &played : outcome.played)
 	{
-		if (played.statement->kind != Kind::sql)
-			continue;
 		json += json.size() > 1 ? ",{" : "{";
 		json += "\"session\":" +
 				json_text(scenario.sessions[static_cast<std::size_t>(played.session)].name);
@@ -122,8 +120,6 @@ Player::end_order(bool check)
 		calls.push_back({"check" + std::to_string(i), {answers}});
 	for (std::size_t i = 0; i < scenario.resets.size(); i++)
 		calls.push_back({"reset" + std::to_string(i), {}});
-	for (std::size_t i = 0; i < sessions.size() && scenario.has_gates(); i++)
-		calls.push_back({"close_gate" + std::to_string(i), {}});
 
 	std::vector<Connection::Result> results = control->run_all(calls);
 

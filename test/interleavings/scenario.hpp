@@ -19,7 +19,7 @@
  *
  * A check reads the answers: answers(session, step, sent, ended, waited, answer, error). sent and
  * ended are numbers of events: a statement with a greater "sent" than another's "ended" began
- * after that had been answered.
+ * after that had been answered. The "go on" of a session NAME is the step NAME_goes_on.
  */
 #pragma once
 
