@@ -20,5 +20,5 @@ COMMENT ON TABLE public.shard_rooms IS 'the region of each room that has one';
 CREATE OR REPLACE FUNCTION public.shard_of(room text) RETURNS int
 	LANGUAGE sql STABLE PARALLEL SAFE
 	RETURN coalesce((SELECT g.partition FROM public.shard_rooms r JOIN public.shard_regions g USING (region) WHERE r.room_id = room),
-		('x' || left(md5(room), 8))::bit(32)::int, 0);
+		('x' || left(md5(convert_to(room, 'UTF8')), 8))::bit(32)::int, 0);
 COMMENT ON FUNCTION public.shard_of(text) IS 'the partition of a room: that of its region, else one by the hash';

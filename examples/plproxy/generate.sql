@@ -59,6 +59,7 @@ CREATE TEMPORARY VIEW outputs AS
 		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped;
 CREATE TEMPORARY VIEW rows_of AS
 	SELECT oid, string_agg(format('OUT %I %s', name, type), ', ' ORDER BY n) AS declared,
+		string_agg(format('%I %s', name, type), ', ' ORDER BY n) AS defined,
 		string_agg(format('x.%I', name), ', ' ORDER BY n) AS selected, array_agg(name ORDER BY n) AS names
 	FROM outputs GROUP BY oid;
 
@@ -71,9 +72,9 @@ CREATE TEMPORARY TABLE functions AS
 		(SELECT coalesce(string_agg(format('$%s', n), ', '), '') FROM generate_series(1, p.pronargs) n) AS passed,
 		(SELECT coalesce(string_agg(format('$%s::%s', n, format_type(t, NULL)), ', ' ORDER BY n), '')
 			FROM unnest(p.proargtypes) WITH ORDINALITY a (t, n)) AS sent,
-		-- One further on: the first argument is the shard.
-		(SELECT coalesce(string_agg(format('$%s::%s', n + 1, format_type(t, NULL)), ', ' ORDER BY n), '')
-			FROM unnest(p.proargtypes) WITH ORDINALITY a (t, n)) AS sent_on,
+		-- In a format of a statement.
+		(SELECT coalesce(string_agg(format('%%L::%s', format_type(t, NULL)), ', ' ORDER BY n), '')
+			FROM unnest(p.proargtypes) WITH ORDINALITY a (t, n)) AS written,
 		obj_description(p.oid, 'pg_proc') AS comment, p.proacl AS acl, p.proowner AS owner
 	FROM pg_proc p JOIN members m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
 		LEFT JOIN rules r ON r.name = p.proname
@@ -108,19 +109,28 @@ END $$;
 \set lost 'internal_error OR connection_exception OR admin_shutdown OR crash_shutdown OR cannot_connect_now OR database_dropped'
 \set attributes 'SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$'
 
--- The loop over all shards that "step" is in; "step" uses _shard. after: what follows the loop. An error of one shard keeps
--- the call from no other, except that of a wrong argument (class 22).
-CREATE FUNCTION pg_temp.on_all(declared text, before text, step text, after text) RETURNS text
+-- The loop over all shards that "step" is in; "step" uses _shard, and _link for dblink_get_result(). asked: an expression, the
+-- statement for the shards. seconds: how long they may take, or NULL. until: NULL, and all shards are asked at once; or a
+-- condition, and they are asked one after the other until it holds. after: what follows the loop. An error of one shard
+-- keeps the call from no other, except that of a wrong argument (class 22).
+CREATE FUNCTION pg_temp.on_all(declared text, asked text, seconds text, until text, step text, after text) RETURNS text
 	LANGUAGE sql AS $f$
-	SELECT format(E'DECLARE\n\t_shard int;\n\t_answered int := 0;\n\t_state text;\n\t_refusal text;\n%sBEGIN\n'
+	SELECT format(E'DECLARE\n\t_shard int;\n\t_link text;\n\t_state text;\n\t_message text;\n\t_answered int := 0;\n\t_refused text;\n\t_refusal text;\n%sBEGIN\n'
 		'\tPERFORM FROM @schema@.shard_gate;\n%s'
-		'\tFOREACH _shard IN ARRAY @schema@._shards() LOOP\n\t\tBEGIN\n%s'
+		'\t\tBEGIN\n\t\t\tPERFORM @schema@._check_link(_link, _state, _message);\n%s'
 		'\t\t\t_answered := _answered + 1;\n'
 		'\t\tEXCEPTION\n\t\t\tWHEN data_exception THEN\n\t\t\t\tRAISE;\n'
 		'\t\t\tWHEN OTHERS THEN\n\t\t\t\tIF NOT @schema@._is_lost(SQLSTATE, SQLERRM) THEN\n'
-		'\t\t\t\t\t_state := SQLSTATE;\n\t\t\t\t\t_refusal := SQLERRM;\n\t\t\t\tEND IF;\n'
-		'\t\t\t\tPERFORM @schema@._shard_failed(_shard, SQLSTATE, SQLERRM);\n\t\tEND;\n\tEND LOOP;\n'
-		'\tPERFORM @schema@._check_answers(_answered, _state, _refusal);\n%sEND $$;', declared, before, step, after)
+		'\t\t\t\t\t_refused := SQLSTATE;\n\t\t\t\t\t_refusal := SQLERRM;\n\t\t\t\tEND IF;\n'
+		'\t\t\t\tPERFORM @schema@._shard_failed(_shard, SQLSTATE, SQLERRM);\n\t\tEND;\n'
+		'\t\tPERFORM @schema@._drain(_link);\n\tEND LOOP;\n'
+		'\tPERFORM @schema@._check_answers(_answered, _refused, _refusal);\n%sEND $$;', declared,
+		CASE WHEN until IS NULL THEN
+			format(E'\tFOR _shard, _link, _state, _message IN\n\t\tSELECT * FROM @schema@._ask(@schema@._shards(), %s, %s)\n\tLOOP\n', asked, seconds)
+		ELSE
+			format(E'\tFOREACH _shard IN ARRAY @schema@._shards() LOOP\n\t\tCONTINUE WHEN _answered > 0 AND (%s);\n'
+				'\t\tSELECT a.link, a.state, a.message INTO _link, _state, _message\n\t\tFROM @schema@._ask(ARRAY[_shard], %s, %s) a;\n', until, asked, seconds)
+		END, step, after)
 $f$;
 
 -- REVOKE, COMMENT and the grants of the extension's object.
@@ -162,74 +172,67 @@ SELECT $$CREATE FUNCTION @schema@._worst(states text[]) RETURNS text
 	RETURN (SELECT s FROM unnest(states) s ORDER BY array_position('{offline,recovering,draining,online,drained}', s), s LIMIT 1);
 REVOKE ALL ON FUNCTION @schema@._worst(text[]) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._worst(text[]) IS 'the state of a server that has these on different shards';$$;
-SELECT format(E'\nCREATE FUNCTION @schema@._%s_on(%s%s)\n\tRETURNS %s\n\tLANGUAGE plproxy VOLATILE AS $$\n'
-		'\tCLUSTER ''balancer'';\n\tRUN ON $1;\n\tSELECT %s@schema@.%s(%s)%s%s;\n$$;\n'
-		'REVOKE ALL ON FUNCTION @schema@._%s_on(%s) FROM PUBLIC;\n'
-		'COMMENT ON FUNCTION @schema@._%s_on(%s) IS ''%s() of one shard'';\n\n'
-		'CREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE plpgsql %s %s\n%s\n%s',
-		f.name, f.with_shard, coalesce(', ' || r.declared, ''), f.result_on,
-		CASE WHEN f.set THEN r.selected || ' FROM ' ELSE '' END, f.name, f.sent_on,
-		CASE WHEN f.set THEN ' x' WHEN f.void THEN '::text' ELSE '' END,
-		-- Heartbeats and states wait for no lock of one shard while the others are not told.
-		CASE WHEN f.rule IN ('or', 'worst') THEN ' FROM pg_catalog.set_config(''lock_timeout'', ''2s'', true)' ELSE '' END,
-		f.name, f.with_shard, f.name, f.with_shard, f.name,
+SELECT format(E'\nCREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE plpgsql %s %s\n%s\n%s',
 		CASE WHEN f.rule = 'by server' THEN '_' ELSE '' END || f.name,
 		CASE WHEN f.rule = 'by server' THEN f.types || ', ' || r.declared ELSE f.arguments END, f.result, f.volatility,
 		CASE WHEN f.rule = 'by server' THEN E'AS $$\n#variable_conflict use_column' ELSE :'attributes' END,
 		CASE f.rule
-			WHEN 'nothing' THEN pg_temp.on_all('', '',
-				format(E'\t\t\tPERFORM @schema@._%s_on(_shard%s);\n', f.name, f.more), '')
+			WHEN 'nothing' THEN pg_temp.on_all('', f.asked, '60', NULL,
+				E'\t\t\tPERFORM FROM gxy_dblink.dblink_get_result(_link) AS x (a text);\n', '')
 			WHEN 'limited' THEN CASE WHEN f.set THEN pg_temp.on_all(
-				E'\t_row record;\n\t_rooms int := max_rooms;\n\t_users int := max_users;\n', '',
-				format(E'\t\t\tCONTINUE WHEN _answered > 0 AND (_rooms <= 0 OR _users <= 0);\n'
-					'\t\t\tFOR _row IN SELECT * FROM @schema@._%s_on(_shard, _rooms, _users, dry_run) LOOP\n'
+				E'\t_row record;\n\t_rooms int := max_rooms;\n\t_users int := max_users;\n',
+				replace(f.asked, f.passed, '_rooms, _users, dry_run'), 'NULL', '_rooms <= 0 OR _users <= 0',
+				format(E'\t\t\tFOR _row IN SELECT * FROM gxy_dblink.dblink_get_result(_link) AS x (%s) LOOP\n'
 					'\t\t\t\troom := _row.room;\n\t\t\t\t"from" := _row."from";\n\t\t\t\t"to" := _row."to";\n\t\t\t\tusers := _row.users;\n'
 					'\t\t\t\t_rooms := _rooms - 1;\n\t\t\t\t_users := _users - coalesce(_row.users, 0);\n\t\t\t\tRETURN NEXT;\n'
-					'\t\t\tEND LOOP;\n', f.name), '')
-				ELSE pg_temp.on_all(E'\t_moved bigint;\n\t_all bigint := 0;\n\t_rooms int := max_rooms;\n', '',
-				format(E'\t\t\tCONTINUE WHEN _answered > 0 AND _rooms <= 0;\n'
-					'\t\t\t_moved := @schema@._%s_on(_shard, server, target, _rooms);\n'
-					'\t\t\t_all := _all + _moved;\n\t\t\t_rooms := _rooms - _moved;\n', f.name), E'\tRETURN _all;\n') END
-			WHEN 'by server' THEN pg_temp.on_all(E'\t_rows jsonb := ''[]'';\n', '', format(
-				E'\t\t\t_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), ''[]'') FROM @schema@._%s_on(_shard%s) x);\n', f.name, f.more),
+					'\t\t\tEND LOOP;\n', r.defined), '')
+				ELSE pg_temp.on_all(E'\t_moved bigint;\n\t_all bigint := 0;\n\t_rooms int := max_rooms;\n',
+				replace(f.asked, f.passed, 'server, target, _rooms'), 'NULL', '_rooms <= 0',
+				format(E'\t\t\t_moved := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a bigint));\n'
+					'\t\t\t_all := _all + _moved;\n\t\t\t_rooms := _rooms - _moved;\n'), E'\tRETURN _all;\n') END
+			WHEN 'by server' THEN pg_temp.on_all(E'\t_rows jsonb := ''[]'';\n', f.asked, '60', NULL, format(
+				E'\t\t\t_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), ''[]'')\n'
+				'\t\t\t\tFROM gxy_dblink.dblink_get_result(_link) AS x (%s));\n', r.defined),
 				format(E'\tRETURN QUERY\n\t\tSELECT %s\n\t\tFROM ROWS FROM (jsonb_to_recordset(_rows) AS (%s)) WITH ORDINALITY r\n'
 					'\t\tGROUP BY r.server ORDER BY min(r.ordinality);\n',
 					(SELECT string_agg(c.expression, E',\n\t\t\t' ORDER BY o.n) FROM outputs o JOIN columns c USING (name) WHERE o.oid = f.oid),
-					(SELECT string_agg(format('%I %s', o.name, o.type), ', ' ORDER BY o.n) FROM outputs o WHERE o.oid = f.oid)))
+					r.defined))
 				|| format(E'\nREVOKE ALL ON FUNCTION @schema@._%s(%s) FROM PUBLIC;\nCOMMENT ON FUNCTION @schema@._%s(%s) IS ''rows of %s()'';\n\n'
 					'CREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE sql %s %s\n\tSELECT * FROM @schema@._%s(%s);\n$$;',
 					f.name, f.types, f.name, f.types, f.name, f.name, f.arguments, f.result, f.volatility, :'attributes', f.name, f.passed)
-			ELSE pg_temp.on_all(format(E'\t_answer %s;\n\t_all %s;\n', f.result, f.result), '',
-				format(E'\t\t\t_answer := @schema@._%s_on(_shard%s);\n\t\t\t_all := %s;\n', f.name, f.more, CASE f.rule
+			-- Heartbeats and states wait for a sick shard no longer than their callers can.
+			ELSE pg_temp.on_all(format(E'\t_answer %s;\n\t_all %s;\n', f.result, f.result), f.asked,
+				CASE WHEN f.rule IN ('or', 'worst') THEN '5' WHEN f.rule = 'sum' THEN 'NULL' ELSE '60' END, NULL,
+				format(E'\t\t\t_answer := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a %s));\n\t\t\t_all := %s;\n', f.result, CASE f.rule
 					WHEN 'sum' THEN 'coalesce(_all, 0) + _answer'
 					WHEN 'greatest' THEN 'greatest(_all, _answer)'
 					WHEN 'or' THEN 'coalesce(_all, false) OR _answer'
 					WHEN 'worst' THEN '@schema@._worst(ARRAY[_all, _answer])' END), E'\tRETURN _all;\n')
 		END,
 		pg_temp.closing('FUNCTION', format('@schema@.%s(%s)', f.name, f.types), f.comment, f.acl, f.owner))
-FROM (SELECT *, concat_ws(', ', 'int', nullif(types, '')) AS with_shard, coalesce(', ' || nullif(passed, ''), '') AS more,
-		CASE WHEN stable THEN 'STABLE' ELSE 'VOLATILE' END AS volatility, CASE WHEN void THEN 'text' ELSE result END AS result_on
+FROM (SELECT *, CASE WHEN stable THEN 'STABLE' ELSE 'VOLATILE' END AS volatility,
+		format('format(%L%s)', format('SELECT %s@schema@.%s(%s)%s%s', CASE WHEN set THEN '* FROM ' ELSE '' END, name, written,
+				CASE WHEN void THEN '::text' ELSE '' END,
+				-- A lock on one shard is an error there before the time is over.
+				CASE WHEN rule IN ('or', 'worst') THEN ' FROM pg_catalog.set_config(''lock_timeout'', ''2s'', true)' ELSE '' END),
+			coalesce(', ' || nullif(passed, ''), '')) AS asked
 	FROM functions) f LEFT JOIN rows_of r ON r.oid = f.oid
 WHERE NOT f.by_room AND f.rule <> 'absent' ORDER BY f.name, f.types DESC;
 SELECT format(E'\n-- Not here: %s(%s). Call it on each shard.', name, types) FROM functions WHERE rule = 'absent' ORDER BY name, types;
 
 SELECT E'\n--\n-- Views: the rows of all shards\n--';
-SELECT format(E'\nCREATE FUNCTION @schema@._%s_on(int, %s)\n\tRETURNS SETOF record\n\tLANGUAGE plproxy VOLATILE AS $$\n'
-		'\tCLUSTER ''balancer'';\n\tRUN ON $1;\n\tSELECT %s FROM @schema@.%I x;\n$$;\n'
-		'REVOKE ALL ON FUNCTION @schema@._%s_on(int) FROM PUBLIC;\n'
-		'COMMENT ON FUNCTION @schema@._%s_on(int) IS ''%s of one shard'';\n\n'
-		'CREATE FUNCTION @schema@._%s(%s, OUT shard int)\n\tRETURNS SETOF record\n\tLANGUAGE plpgsql VOLATILE %s\n'
+SELECT format(E'\nCREATE FUNCTION @schema@._%s(%s, OUT shard int)\n\tRETURNS SETOF record\n\tLANGUAGE plpgsql VOLATILE %s\n'
 		'#variable_conflict use_column\n%s\n%s\n\n'
-		'CREATE VIEW @schema@.%I AS\n\tSELECT * FROM @schema@._%s();\n%s',
-		v.name, r.declared, r.selected, v.name, v.name, v.name, v.name,
+		'CREATE VIEW @schema@.%I AS\n\tSELECT * FROM @schema@._%s()%s;\n%s',
 		v.name, r.declared, :'attributes',
-		pg_temp.on_all('', '', format(E'\t\t\tRETURN QUERY SELECT x.*, _shard FROM @schema@._%s_on(_shard) x;\n', v.name), ''),
+		pg_temp.on_all('', format('''SELECT %s FROM @schema@.%I x''', r.selected, v.name), '60', NULL,
+			format(E'\t\t\tRETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (%s);\n', r.defined), ''),
 		pg_temp.closing('FUNCTION', format('@schema@._%s()', v.name), 'rows of ' || v.shown,
 			(SELECT array_agg(makeaclitem(g.grantee, g.grantor, 'EXECUTE', false))
 				FROM aclexplode(v.acl) g WHERE g.privilege_type = 'SELECT'), v.owner),
-		v.shown, v.name,
+		v.shown, v.name, CASE WHEN v.name = 'balancer_alerts' THEN E'\n\tUNION ALL\n\tSELECT * FROM @schema@._shard_alerts()' ELSE '' END,
 		pg_temp.closing('VIEW', format('@schema@.%I', v.shown),
-			format('%s, with a row for each shard that has one; shard: the first of its partitions', v.name),
+			format('%s, with a row for each shard that has one', v.name),
 			(SELECT array_agg(makeaclitem(g.grantee, g.grantor, g.privilege_type, false))
 				FROM aclexplode(v.acl) g WHERE g.privilege_type = 'SELECT'), v.owner))
 	|| CASE WHEN v.summed THEN format(E'\n\nCREATE VIEW @schema@.%I AS\n\tSELECT %s\n\tFROM (SELECT *, row_number() OVER () AS n FROM @schema@._%s()) r\n'

@@ -11,6 +11,8 @@ END $$;
 GRANT USAGE ON SCHEMA public TO proxy;
 GRANT pg_monitor TO proxy;
 GRANT SELECT ON room_server_assignments, balancer_sources TO proxy;
+-- For synchronize_servers().
+GRANT SELECT, INSERT, UPDATE ON balancer_servers TO proxy;
 GRANT EXECUTE ON FUNCTION get_or_assign_server(text, text, int), get_or_assign_server(bigint, text, int),
 	touch_room(text, int), touch_room(bigint, int), room_server(text), room_server(bigint),
 	release_room(text), release_room(bigint), move_room(text, text), move_room(bigint, text),

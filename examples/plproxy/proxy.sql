@@ -6,36 +6,72 @@
  *
  * Rooms belong to partitions, and partitions to shards: the options p0, p1, ... of the foreign server "balancer" say in
  * which database each partition is. Their number is a power of two and never changes. Partitions move from one shard to
- * another (see `move`). A shard is called by the number of its first partition.
+ * another (see `move`). A shard has a number, which stays with its connection: see shard_list.
+ *
+ * PL/Proxy sends the calls for rooms. Those for all shards go by dblink, because only that can stop waiting for a shard
+ * that takes connections and does not answer: see _ask().
  *
  * The functions run as their owner, so that EXECUTE on them is all that a role needs; the user mapping of the owner says
- * as whom they connect. PL/Proxy commits at once on the shard: an assignment is not rolled back with the caller's
+ * as whom they connect. Both ways commit at once on the shard: an assignment is not rolled back with the caller's
  * transaction on the proxy.
  *
  * Calls read shard_gate first. While a transaction has it locked in ACCESS EXCLUSIVE mode they wait, and afterwards see
  * the partitions where that transaction has put them.
  */
 CREATE EXTENSION IF NOT EXISTS plproxy;
+-- Its functions use connections by name that stay open. In this schema no other role reaches them.
+CREATE SCHEMA gxy_dblink;
+CREATE EXTENSION dblink SCHEMA gxy_dblink;
 
 CREATE TABLE public.shard_gate ();
 REVOKE ALL ON public.shard_gate FROM PUBLIC;
 COMMENT ON TABLE public.shard_gate IS 'empty; a transaction that locks it pauses all calls, so that partitions can move';
 
-/* The same on every machine and in every version, unlike hashtext(). Text of the same bytes gives the same partition. */
+CREATE TABLE public.shard_list (
+	shard int PRIMARY KEY CHECK (shard > 0),
+	connection text NOT NULL UNIQUE
+);
+REVOKE ALL ON public.shard_list FROM PUBLIC;
+COMMENT ON TABLE public.shard_list IS 'the number of each shard, which no other shard ever gets; set_shard_connection() changes a connection';
+
+/*
+ * The same on every machine, in every version and in every encoding of the proxy, unlike hashtext(). STABLE as
+ * convert_to() is, so that it can be inlined.
+ */
 CREATE FUNCTION public.shard_of(room text) RETURNS int
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN coalesce(('x' || left(md5(room), 8))::bit(32)::int, 0);
+	LANGUAGE sql STABLE PARALLEL SAFE
+	RETURN coalesce(('x' || left(md5(convert_to(room, 'UTF8')), 8))::bit(32)::int, 0);
 REVOKE ALL ON FUNCTION public.shard_of(text) FROM PUBLIC;
 COMMENT ON FUNCTION public.shard_of(text) IS 'the partition of a room, modulo their number; by_region.sql has another';
 
-CREATE VIEW public.balancer_shards AS
-	SELECT min(p.partition) AS shard, array_agg(p.partition ORDER BY p.partition) AS partitions, p.connection
-	FROM (SELECT substr(o.option_name, 2)::int AS partition, o.option_value AS connection
+/* A connection that is not in shard_list (ALTER SERVER by hand) has a negative number. */
+CREATE VIEW public._placed AS
+	SELECT coalesce(l.shard, -1 - p.partitions[1]) AS shard, p.partitions, p.connection
+	FROM (SELECT array_agg(substr(o.option_name, 2)::int ORDER BY substr(o.option_name, 2)::int) AS partitions, o.option_value AS connection
 		FROM pg_foreign_server s, pg_options_to_table(s.srvoptions) o
-		WHERE s.srvname = 'balancer' AND o.option_name ~ '^p[0-9]+$') p
-	GROUP BY p.connection;
-REVOKE ALL ON public.balancer_shards FROM PUBLIC;
-COMMENT ON VIEW public.balancer_shards IS 'the databases of the foreign server "balancer", and which partitions are in each';
+		WHERE s.srvname = 'balancer' AND o.option_name ~ '^p[0-9]+$'
+		GROUP BY o.option_value) p
+		LEFT JOIN public.shard_list l USING (connection);
+REVOKE ALL ON public._placed FROM PUBLIC;
+COMMENT ON VIEW public._placed IS 'the databases of the foreign server "balancer", and which partitions are in each';
+
+/*
+ * Replaced whenever partitions or connections change. A call sees its newest version in a transaction of any isolation
+ * level, and a query of pg_proc the one of the transaction's snapshot.
+ */
+CREATE FUNCTION public._placed_version() RETURNS text
+	LANGUAGE sql STABLE AS $$SELECT '0'$$;
+REVOKE ALL ON FUNCTION public._placed_version() FROM PUBLIC;
+COMMENT ON FUNCTION public._placed_version() IS 'changes with _placed';
+
+CREATE FUNCTION public._placed_changes() RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	EXECUTE format('CREATE OR REPLACE FUNCTION public._placed_version() RETURNS text LANGUAGE sql STABLE AS %L',
+		format('SELECT %L', gen_random_uuid()));
+END $$;
+REVOKE ALL ON FUNCTION public._placed_changes() FROM PUBLIC;
+COMMENT ON FUNCTION public._placed_changes() IS 'lets transactions with an older snapshot know that shards have changed';
 
 /* One statement each, which all proxies run: see `move`. */
 CREATE FUNCTION public.place_partitions(partitions int[], connection text) RETURNS void
@@ -46,31 +82,201 @@ BEGIN
 	FOREACH _partition IN ARRAY partitions LOOP
 		EXECUTE format('ALTER SERVER balancer OPTIONS (SET p%s %L)', _partition, connection);
 	END LOOP;
+	INSERT INTO public.shard_list
+	SELECT 1 + coalesce(max(l.shard), 0), place_partitions.connection
+	FROM public.shard_list l
+	ON CONFLICT DO NOTHING;
+	PERFORM public._placed_changes();
 END $$;
 REVOKE ALL ON FUNCTION public.place_partitions(int[], text) FROM PUBLIC;
 COMMENT ON FUNCTION public.place_partitions(int[], text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
 
+CREATE FUNCTION public.set_shard_connection(shard int, connection text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_partitions int[];
+BEGIN
+	LOCK TABLE public.shard_gate IN ACCESS EXCLUSIVE MODE;
+	SELECT p.partitions INTO _partitions FROM public._placed p WHERE p.shard = set_shard_connection.shard;
+	UPDATE public.shard_list l SET connection = set_shard_connection.connection WHERE l.shard = set_shard_connection.shard;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no shard %', shard USING ERRCODE = '42704';
+	END IF;
+	PERFORM public.place_partitions(coalesce(_partitions, '{}'), connection);
+END $$;
+REVOKE ALL ON FUNCTION public.set_shard_connection(int, text) FROM PUBLIC;
+COMMENT ON FUNCTION public.set_shard_connection(int, text) IS 'another connection string for the same database; moves no rooms';
+
 CREATE FUNCTION public.create_shards(partitions int, VARIADIC connections text[]) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	IF partitions NOT BETWEEN 1 AND 1024 OR partitions & (partitions - 1) <> 0 THEN
+	IF partitions IS NULL OR partitions NOT BETWEEN 1 AND 1024 OR partitions & (partitions - 1) <> 0 THEN
 		RAISE EXCEPTION 'the number of partitions must be a power of two' USING ERRCODE = '22023',
-			DETAIL = format('It is %s.', partitions);
+			DETAIL = format('It is %s.', coalesce(partitions::text, 'NULL'));
+	ELSIF connections IS NULL OR cardinality(connections) NOT BETWEEN 1 AND partitions THEN
+		RAISE EXCEPTION 'there must be one connection at least, and one for each partition at most' USING ERRCODE = '22023',
+			DETAIL = format('%s connections, %s partitions.', coalesce(cardinality(connections), 0), partitions);
+	ELSIF array_position(connections, NULL) IS NOT NULL
+		OR cardinality(connections) > (SELECT count(DISTINCT c) FROM unnest(connections) c) THEN
+		RAISE EXCEPTION 'connections must differ, and none be NULL' USING ERRCODE = '22023';
 	END IF;
 	EXECUTE (SELECT 'CREATE SERVER balancer FOREIGN DATA WRAPPER plproxy OPTIONS ('
 			|| string_agg(format('p%s %L', i, connections[1 + i * cardinality(connections) / partitions]), ', ' ORDER BY i) || ')'
 		FROM generate_series(0, partitions - 1) i);
+	INSERT INTO public.shard_list SELECT n, c FROM unnest(connections) WITH ORDINALITY u (c, n);
+	PERFORM public._placed_changes();
 END $$;
 REVOKE ALL ON FUNCTION public.create_shards(int, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION public.create_shards(int, text[]) IS 'spreads partitions over these databases evenly, in their order';
 
 CREATE FUNCTION public._shards() RETURNS int[]
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF format('SELECT %L', public._placed_version())
+		<> (SELECT p.prosrc FROM pg_proc p WHERE p.oid = 'public._placed_version()'::regprocedure) THEN
+		RAISE EXCEPTION 'partitions have moved since this transaction began' USING ERRCODE = '40001',
+			HINT = 'Repeat the transaction.';
+	END IF;
+	RETURN (SELECT coalesce(array_agg(p.shard ORDER BY p.shard), '{}') FROM public._placed p);
+END $$;
+REVOKE ALL ON FUNCTION public._shards() FROM PUBLIC;
+COMMENT ON FUNCTION public._shards() IS 'the numbers of the shards that have partitions';
+
+/*
+ * Calls for all shards. All are asked at once, each by a connection of the session's own, which stays open. Returns a row
+ * for each shard: link is the connection on which dblink_get_result() has its answer, or NULL, with an SQLSTATE and a message.
+ *
+ * Nobody waits for a shard for long: connecting has a limit (connect_timeout, 2 s if the connection string has none), so
+ * has an answer to the empty statement on a connection that was open (2 s), and so has the answer to the statement
+ * (seconds; NULL: none). A shard that has run into a limit is not asked again by this session for 5 s, so that a monitor
+ * with many servers beats in time on the others.
+ */
+CREATE FUNCTION public._link(connection text) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN 'shard_' || md5(connection);
+REVOKE ALL ON FUNCTION public._link(text) FROM PUBLIC;
+COMMENT ON FUNCTION public._link(text) IS 'the name of the connection of dblink';
+
+/* The user as PL/Proxy takes it: that of the connection string, or of the mapping, or the current one. */
+CREATE FUNCTION public._full_connection(connection text) RETURNS text
 	LANGUAGE sql STABLE
 	BEGIN ATOMIC
-		SELECT coalesce(array_agg(s.shard ORDER BY s.shard), '{}') FROM public.balancer_shards s;
+		SELECT connection
+			|| CASE WHEN connection ~ '(^|\s)user\s*=' THEN '' ELSE coalesce(
+				(SELECT string_agg(format(' %s=''%s''', o.option_name, replace(replace(o.option_value, '\', '\\'), '''', '\''')), '')
+				FROM pg_catalog.pg_user_mappings m, pg_catalog.pg_options_to_table(m.umoptions) o
+				WHERE m.srvname = 'balancer' AND m.usename = current_user), format(' user=''%s''', current_user)) END
+			|| CASE WHEN connection ~ '(^|\s)connect_timeout\s*=' THEN '' ELSE ' connect_timeout=2' END;
 	END;
-REVOKE ALL ON FUNCTION public._shards() FROM PUBLIC;
-COMMENT ON FUNCTION public._shards() IS 'a partition of each shard';
+REVOKE ALL ON FUNCTION public._full_connection(text) FROM PUBLIC;
+COMMENT ON FUNCTION public._full_connection(text) IS 'a connection string with the user';
+
+/* Ends what is left of the last answer. */
+CREATE FUNCTION public._drain(link text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF link IS NOT NULL THEN
+		PERFORM FROM gxy_dblink.dblink_get_result(link, false) AS x (a text);
+	END IF;
+END $$;
+REVOKE ALL ON FUNCTION public._drain(text) FROM PUBLIC;
+COMMENT ON FUNCTION public._drain(text) IS 'makes a connection ready for the next statement';
+
+/* Returns those of the connections that have no answer at the end of the time. */
+CREATE FUNCTION public._wait(links text[], seconds float8) RETURNS text[]
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_until timestamptz := clock_timestamp() + make_interval(secs => seconds);
+	_pause float8 := 0.0005;
+BEGIN
+	LOOP
+		links := ARRAY(SELECT l FROM unnest(links) l WHERE gxy_dblink.dblink_is_busy(l) = 1);
+		EXIT WHEN links = '{}' OR clock_timestamp() >= _until;
+		PERFORM pg_sleep(_pause);
+		_pause := least(_pause * 1.5, 0.02);
+	END LOOP;
+	RETURN links;
+END $$;
+REVOKE ALL ON FUNCTION public._wait(text[], float8) FROM PUBLIC;
+COMMENT ON FUNCTION public._wait(text[], float8) IS 'waits for answers';
+
+CREATE FUNCTION public._ask(shards int[], statement text, seconds float8)
+	RETURNS TABLE (shard int, link text, state text, message text)
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+#variable_conflict use_column
+DECLARE
+	_placed record;
+	_open text[] := coalesce(gxy_dblink.dblink_get_connections(), '{}');
+	_late text[];
+	_waiting text[] := '{}';
+	_answers jsonb := '{}';
+	_began timestamptz;
+	_link text;
+BEGIN
+	-- Connections that were open: are they still?
+	FOREACH _link IN ARRAY _open LOOP
+		CONTINUE WHEN _link NOT LIKE 'shard\_%';
+		IF _link IN (SELECT public._link(p.connection) FROM public._placed p)
+			AND gxy_dblink.dblink_is_busy(_link) = 0 AND gxy_dblink.dblink_send_query(_link, 'SELECT') = 1 THEN
+			_waiting := _waiting || _link;
+		ELSE
+			PERFORM gxy_dblink.dblink_disconnect(_link);
+		END IF;
+	END LOOP;
+	_late := public._wait(_waiting, 2);
+	FOREACH _link IN ARRAY _waiting LOOP
+		BEGIN
+			IF _link = ANY (_late) THEN
+				PERFORM set_config('shards.' || _link, clock_timestamp()::text, false);
+				PERFORM gxy_dblink.dblink_disconnect(_link);
+			ELSE
+				PERFORM FROM gxy_dblink.dblink_get_result(_link) AS x (a text);
+				PERFORM public._drain(_link);
+			END IF;
+		EXCEPTION WHEN OTHERS THEN
+			PERFORM gxy_dblink.dblink_disconnect(_link);
+		END;
+	END LOOP;
+	_open := coalesce(gxy_dblink.dblink_get_connections(), '{}');
+	_waiting := '{}';
+	-- Those that are connected first.
+	FOR _placed IN
+		SELECT p.shard, p.connection, public._link(p.connection) AS link
+		FROM public._placed p WHERE p.shard = ANY (shards)
+		ORDER BY public._link(p.connection) = ANY (_open) DESC, p.shard
+	LOOP
+		_began := clock_timestamp();
+		BEGIN
+			IF _placed.link <> ALL (_open) THEN
+				IF nullif(current_setting('shards.' || _placed.link, true), '')::timestamptz > _began - interval '5 s' THEN
+					RAISE EXCEPTION 'no answer a moment ago' USING ERRCODE = '08006';
+				END IF;
+				PERFORM gxy_dblink.dblink_connect(_placed.link, public._full_connection(_placed.connection));
+			END IF;
+			IF gxy_dblink.dblink_send_query(_placed.link, statement) = 0 THEN
+				RAISE EXCEPTION '%', gxy_dblink.dblink_error_message(_placed.link) USING ERRCODE = '08006';
+			END IF;
+			_waiting := _waiting || _placed.link;
+		EXCEPTION WHEN OTHERS THEN
+			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array(SQLSTATE, SQLERRM));
+		END;
+		IF clock_timestamp() > _began + interval '1 s' AND _answers ? _placed.link THEN
+			PERFORM set_config('shards.' || _placed.link, clock_timestamp()::text, false);
+		END IF;
+	END LOOP;
+	_late := public._wait(_waiting, coalesce(seconds, 1e9));
+	FOREACH _link IN ARRAY _late LOOP
+		PERFORM set_config('shards.' || _link, clock_timestamp()::text, false);
+		PERFORM gxy_dblink.dblink_disconnect(_link);
+		_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', format('no answer within %s s', seconds)));
+	END LOOP;
+	RETURN QUERY
+		SELECT p.shard, CASE WHEN NOT _answers ? l.link THEN l.link END, _answers -> l.link ->> 0, _answers -> l.link ->> 1
+		FROM public._placed p, public._link(p.connection) AS l (link)
+		WHERE p.shard = ANY (shards) ORDER BY p.shard;
+END $$;
+REVOKE ALL ON FUNCTION public._ask(int[], text, float8) FROM PUBLIC;
+COMMENT ON FUNCTION public._ask(int[], text, float8) IS 'sends a statement to shards and waits for their answers';
 
 /* PL/Proxy's own errors have XX000, and one of libpq without SQLSTATE has (null) for its text. */
 CREATE FUNCTION public._is_lost(state text, message text) RETURNS boolean
@@ -107,7 +313,7 @@ COMMENT ON FUNCTION public._check_answers(int, text, text) IS 'an error if a cal
 CREATE FUNCTION public._shard_failed(shard int, state text, message text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	_hint text := 'The answer is that of the other shards. What was to be changed is not changed on this one: call again when it is well.';
+	_hint text := 'The answer is that of the other shards. What was to be changed may not be changed on this one: call again when it is well.';
 BEGIN
 	IF public._is_lost(state, message) THEN
 		RAISE WARNING 'shard % does not answer', shard USING ERRCODE = '08006', DETAIL = message, HINT = _hint;
@@ -118,6 +324,132 @@ END $$;
 REVOKE ALL ON FUNCTION public._shard_failed(int, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION public._shard_failed(int, text, text) IS 'the warning of a call for all shards that fails on one';
 
+/* Raises the error of a shard that has none of the connections of _ask(). */
+CREATE FUNCTION public._check_link(link text, state text, message text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF link IS NULL THEN
+		RAISE EXCEPTION '%', message USING ERRCODE = state;
+	END IF;
+END $$;
+REVOKE ALL ON FUNCTION public._check_link(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._check_link(text, text, text) IS 'the error of a shard that was not reached';
+
+/* The state of each shard, asked now. */
+CREATE FUNCTION public._shard_states(OUT shard int, OUT partitions int[], OUT connection text, OUT state text, OUT problem text)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_asked record;
+BEGIN
+	FOR _asked IN
+		SELECT a.*, p.partitions, p.connection
+		FROM public._ask(public._shards(),
+				'SELECT CASE WHEN pg_catalog.current_setting(''transaction_read_only'')::boolean THEN ''read only'' ELSE ''up'' END', 2) a
+			JOIN public._placed p USING (shard)
+		ORDER BY a.shard
+	LOOP
+		shard := _asked.shard;
+		partitions := _asked.partitions;
+		connection := _asked.connection;
+		problem := NULL;
+		BEGIN
+			PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
+			state := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a text));
+		EXCEPTION WHEN OTHERS THEN
+			state := 'down';
+			problem := SQLERRM;
+		END;
+		IF _asked.link IS NOT NULL THEN
+			PERFORM public._drain(_asked.link);
+		END IF;
+		RETURN NEXT;
+	END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION public._shard_states() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public._shard_states() TO pg_monitor;
+COMMENT ON FUNCTION public._shard_states() IS 'rows of balancer_shards';
+
+CREATE VIEW public.balancer_shards AS
+	SELECT * FROM public._shard_states();
+REVOKE ALL ON public.balancer_shards FROM PUBLIC;
+GRANT SELECT ON public.balancer_shards TO pg_monitor;
+COMMENT ON VIEW public.balancer_shards IS 'the shards, which partitions are on each, and whether it answers now';
+COMMENT ON COLUMN public.balancer_shards.state IS 'up; read only: a standby, or set so; down: it does not answer within 2 s';
+COMMENT ON COLUMN public.balancer_shards.problem IS 'what was reported of a shard that is down';
+
+/* What only the proxy can see: rows of balancer_alerts. _balancer_servers() is among what `generate` writes. */
+CREATE FUNCTION public._shard_alerts(OUT severity text, OUT alert text, OUT server text, OUT what text, OUT since timestamptz,
+		OUT statement text, OUT shard int)
+	RETURNS SETOF record
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+		SELECT 'critical', 'shard_down', NULL, CASE s.state WHEN 'down' THEN format('shard %s does not answer: %s', s.shard, s.problem)
+				ELSE format('shard %s is read only', s.shard) END, NULL::timestamptz, NULL, s.shard
+		FROM public._shard_states() s WHERE s.state <> 'up';
+	RETURN QUERY
+		SELECT 'warning', 'states_differ', b.name, string_agg(b.state || ' on shard ' || b.shard, ', ' ORDER BY b.shard), NULL::timestamptz,
+			format('SELECT public.set_server_state(%L, %L);', b.name, public._worst(array_agg(b.state))), NULL::int
+		FROM public._balancer_servers() b GROUP BY b.name HAVING count(DISTINCT b.state) > 1 ORDER BY b.name;
+END $$;
+REVOKE ALL ON FUNCTION public._shard_alerts() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public._shard_alerts() TO pg_monitor;
+COMMENT ON FUNCTION public._shard_alerts() IS 'rows of balancer_alerts: shards that do not answer, and servers whose states differ';
+
+/*
+ * For a shard that was not there when states were set: it gets those of another shard. With the argument "add" it also gets the
+ * servers that it does not have, and priority, capacity, regions and pool of all. Servers that only it has stay as they are.
+ */
+CREATE FUNCTION public.synchronize_servers(from_shard int, to_shard int, add boolean DEFAULT false)
+	RETURNS TABLE (server text, change text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+	_asked record;
+	_given jsonb;
+	_had jsonb;
+BEGIN
+	PERFORM FROM public.shard_gate;
+	FOR _asked IN
+		SELECT * FROM public._ask(ARRAY[from_shard, to_shard], 'SELECT pg_catalog.jsonb_agg(s ORDER BY s.position) FROM public.balancer_servers s', 10)
+	LOOP
+		PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
+		IF _asked.shard = from_shard THEN
+			_given := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a jsonb));
+		ELSE
+			_had := coalesce((SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a jsonb)), '[]');
+		END IF;
+		PERFORM public._drain(_asked.link);
+	END LOOP;
+	IF _given IS NULL OR _had IS NULL THEN
+		RAISE EXCEPTION 'there are no two such shards with a pool' USING ERRCODE = '22023',
+			HINT = 'balancer_shards has their numbers.';
+	END IF;
+	SELECT * INTO _asked FROM public._ask(ARRAY[to_shard], CASE WHEN add THEN format(
+		'WITH given AS (SELECT * FROM pg_catalog.jsonb_populate_recordset(NULL::public.balancer_servers, %L)), '
+		'changed AS (UPDATE public.balancer_servers s '
+		'SET priority = g.priority, capacity = g.capacity, regions = g.regions, pool = g.pool FROM given g '
+		'WHERE s.name = g.name AND (s.priority, s.capacity, s.regions, s.pool) IS DISTINCT FROM (g.priority, g.capacity, g.regions, g.pool) '
+		'RETURNING s.name), '
+		'added AS (INSERT INTO public.balancer_servers SELECT * FROM given ON CONFLICT DO NOTHING RETURNING name) '
+		'SELECT name, ''changed'' FROM changed UNION ALL SELECT name, ''added'' FROM added', _given)
+		ELSE 'SELECT NULL, NULL WHERE false' END, 10);
+	PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
+	RETURN QUERY SELECT x.* FROM gxy_dblink.dblink_get_result(_asked.link) AS x (name text, change text);
+	PERFORM public._drain(_asked.link);
+	SELECT * INTO _asked FROM public._ask(ARRAY[to_shard], format(
+		'SELECT g.name, public.set_server_state(g.name, g.state) '
+		'FROM pg_catalog.jsonb_populate_recordset(NULL::public.balancer_servers, %L) g JOIN public.balancer_servers s USING (name) '
+		'WHERE s.state <> g.state', _given), 10);
+	PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
+	RETURN QUERY SELECT x.name, 'state: ' || x.state FROM gxy_dblink.dblink_get_result(_asked.link) AS x (name text, state text);
+	PERFORM public._drain(_asked.link);
+END $$;
+REVOKE ALL ON FUNCTION public.synchronize_servers(int, int, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION public.synchronize_servers(int, int, boolean) IS 'gives a shard the states of the servers of another, and with "add" the servers that it has not; returns what it has changed';
+
 /*
  * Media servers that several shards use, of which others use fewer. A shard counts its own rooms only; this tells it what the
  * others have on each server, as a measured load (server_heartbeat() without a word on the health). A measured load comes
@@ -125,40 +457,78 @@ COMMENT ON FUNCTION public._shard_failed(int, text, text) IS 'the warning of a c
  *
  *     score of a server on one shard = (load of all shards - expected of this one) / capacity + expected of this one / capacity
  *
- * Call it every second or so, from one place, unless monitors report measured loads: those have the users of all shards.
- * capacity is that of the whole server, on all shards. A shard that does not answer is left out.
+ * Call it every second or so, from one place. capacity is that of the whole server, on all shards. The last loads of a shard
+ * that does not answer count for its gxy_balancer.heartbeat_timeout (where that is 0: 30 s). A fresh load in
+ * balancer_health is that of a monitor, which measures the users of all shards: it stays. (Those told from here are not there.)
  */
-CREATE FUNCTION public._share_loads_on(int, text[], real[])
-	RETURNS bigint
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT count(public.server_heartbeat(x.name, NULL, x.share))
-		FROM pg_catalog.set_config('lock_timeout', '2s', true), unnest($2::text[], $3::real[]) x (name, share);
-$$;
-REVOKE ALL ON FUNCTION public._share_loads_on(int, text[], real[]) FROM PUBLIC;
-COMMENT ON FUNCTION public._share_loads_on(int, text[], real[]) IS 'tells one shard the load of servers';
+CREATE UNLOGGED TABLE public.shard_loads (
+	shard int,
+	server text,
+	load bigint NOT NULL,
+	expected bigint NOT NULL,
+	capacity bigint NOT NULL,
+	counts_until timestamptz NOT NULL,
+	PRIMARY KEY (shard, server)
+);
+REVOKE ALL ON public.shard_loads FROM PUBLIC;
+COMMENT ON TABLE public.shard_loads IS 'what share_loads() has last seen';
 
 CREATE FUNCTION public.share_loads() RETURNS int
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
 DECLARE
+	_asked record;
 	_told record;
+	_living int[] := '{}';
 	_shards int := 0;
+	-- How long a load is fresh: as in the shard.
+	_fresh constant text := $t$coalesce(nullif(pg_catalog.current_setting('gxy_balancer.heartbeat_timeout', true)::interval, '0'), '30 s')$t$;
 BEGIN
 	PERFORM FROM public.shard_gate;
+	-- One at a time: an older sum must not follow a newer one.
+	LOCK TABLE public.shard_loads IN SHARE ROW EXCLUSIVE MODE;
+	FOR _asked IN
+		SELECT * FROM public._ask(public._shards(), format('SELECT l.server, l.load, l.expected, l.capacity, %s FROM public.balancer_load l', _fresh), 5)
+	LOOP
+		BEGIN
+			PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
+			INSERT INTO public.shard_loads AS s
+			SELECT _asked.shard, x.server, x.load, x.expected, x.capacity, clock_timestamp() + x.fresh
+			FROM gxy_dblink.dblink_get_result(_asked.link) AS x (server text, load bigint, expected bigint, capacity bigint, fresh interval)
+			WHERE x.capacity > 0
+			ON CONFLICT (shard, server) DO UPDATE SET load = excluded.load, expected = excluded.expected, capacity = excluded.capacity,
+				counts_until = excluded.counts_until;
+			_living := _living || _asked.shard;
+		EXCEPTION WHEN OTHERS THEN
+			PERFORM public._shard_failed(_asked.shard, SQLSTATE, SQLERRM);
+		END;
+		PERFORM public._drain(_asked.link);
+	END LOOP;
+	DELETE FROM public.shard_loads s
+	WHERE s.counts_until < clock_timestamp() OR s.shard <> ALL (public._shards())
+		-- A server that is not in the pool any more.
+		OR s.shard = ANY (_living) AND s.counts_until < (SELECT max(n.counts_until) - interval '5 s' FROM public.shard_loads n WHERE n.shard = s.shard);
 	FOR _told IN
 		SELECT l.shard, array_agg(l.server) AS servers, array_agg(l.share) AS shares
-		FROM (SELECT b.shard, b.server, least(10, (sum(b.load) OVER (PARTITION BY b.server) - b.expected) / b.capacity)::real AS share
-			FROM public._balancer_load() b) l
-		WHERE l.share >= 0
+		FROM (SELECT s.*, least(10, (sum(s.load) OVER (PARTITION BY s.server) - s.expected)::numeric / s.capacity)::real AS share
+			FROM public.shard_loads s) l
+		WHERE l.share >= 0 AND l.shard = ANY (_living)
 		GROUP BY l.shard
 	LOOP
 		BEGIN
-			PERFORM public._share_loads_on(_told.shard, _told.servers, _told.shares);
+			SELECT * INTO _asked FROM public._ask(ARRAY[_told.shard], format(
+				'SELECT pg_catalog.count(public.server_heartbeat(x.name, NULL, x.share)) '
+				'FROM pg_catalog.set_config(''lock_timeout'', ''2s'', true), '
+				'unnest(%L::text[], %L::real[]) x (name, share) '
+				'WHERE NOT EXISTS (SELECT FROM public.balancer_health h WHERE h.server = x.name AND h.load IS NOT NULL '
+				'AND h.load_at > pg_catalog.clock_timestamp() - %s)', _told.servers, _told.shares, _fresh), 5);
+			PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
+			PERFORM FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a bigint);
 			_shards := _shards + 1;
 		EXCEPTION WHEN OTHERS THEN
 			PERFORM public._shard_failed(_told.shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_asked.link);
 	END LOOP;
 	RETURN _shards;
 END $$;
@@ -579,31 +949,27 @@ CREATE FUNCTION public._worst(states text[]) RETURNS text
 REVOKE ALL ON FUNCTION public._worst(text[]) FROM PUBLIC;
 COMMENT ON FUNCTION public._worst(text[]) IS 'the state of a server that has these on different shards';
 
-CREATE FUNCTION public._clean_inactive_assignments_on(int, interval)
-	RETURNS bigint
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT public.clean_inactive_assignments($2::interval);
-$$;
-REVOKE ALL ON FUNCTION public._clean_inactive_assignments_on(int, interval) FROM PUBLIC;
-COMMENT ON FUNCTION public._clean_inactive_assignments_on(int, interval) IS 'clean_inactive_assignments() of one shard';
-
 CREATE FUNCTION public.clean_inactive_assignments(grace interval DEFAULT NULL::interval)
 	RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 	_answer bigint;
 	_all bigint;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), format('SELECT public.clean_inactive_assignments(%L::interval)', $1), NULL)
+	LOOP
 		BEGIN
-			_answer := public._clean_inactive_assignments_on(_shard, $1);
+			PERFORM public._check_link(_link, _state, _message);
+			_answer := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a bigint));
 			_all := coalesce(_all, 0) + _answer;
 			_answered := _answered + 1;
 		EXCEPTION
@@ -611,35 +977,29 @@ BEGIN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.clean_inactive_assignments(interval) FROM PUBLIC;
 COMMENT ON FUNCTION public.clean_inactive_assignments(interval) IS 'frees the rooms not used for longer than the grace period (default: gxy_balancer.assignment_grace); returns their number';
-
-CREATE FUNCTION public._evacuate_server_on(int, text, text, integer)
-	RETURNS bigint
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT public.evacuate_server($2::text, $3::text, $4::integer);
-$$;
-REVOKE ALL ON FUNCTION public._evacuate_server_on(int, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION public._evacuate_server_on(int, text, text, integer) IS 'evacuate_server() of one shard';
 
 CREATE FUNCTION public.evacuate_server(server text, target text DEFAULT NULL::text, max_rooms integer DEFAULT NULL::integer)
 	RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 	_moved bigint;
 	_all bigint := 0;
@@ -647,9 +1007,12 @@ DECLARE
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOREACH _shard IN ARRAY public._shards() LOOP
+		CONTINUE WHEN _answered > 0 AND (_rooms <= 0);
+		SELECT a.link, a.state, a.message INTO _link, _state, _message
+		FROM public._ask(ARRAY[_shard], format('SELECT public.evacuate_server(%L::text, %L::text, %L::integer)', server, target, _rooms), NULL) a;
 		BEGIN
-			CONTINUE WHEN _answered > 0 AND _rooms <= 0;
-			_moved := public._evacuate_server_on(_shard, server, target, _rooms);
+			PERFORM public._check_link(_link, _state, _message);
+			_moved := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a bigint));
 			_all := _all + _moved;
 			_rooms := _rooms - _moved;
 			_answered := _answered + 1;
@@ -658,43 +1021,40 @@ BEGIN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.evacuate_server(text, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION public.evacuate_server(text, text, integer) IS 'moves the rooms of a server, largest first: to the target, or spread by the policy; without max_rooms it sets the server draining first; returns how many it moved; rooms that do not exist where they could go stay, with a warning';
-
-CREATE FUNCTION public._init_servers_on(int, text)
-	RETURNS integer
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT public.init_servers($2::text);
-$$;
-REVOKE ALL ON FUNCTION public._init_servers_on(int, text) FROM PUBLIC;
-COMMENT ON FUNCTION public._init_servers_on(int, text) IS 'init_servers() of one shard';
 
 CREATE FUNCTION public.init_servers(names text DEFAULT NULL::text)
 	RETURNS integer
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 	_answer integer;
 	_all integer;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), format('SELECT public.init_servers(%L::text)', $1), 60)
+	LOOP
 		BEGIN
-			_answer := public._init_servers_on(_shard, $1);
+			PERFORM public._check_link(_link, _state, _message);
+			_answer := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a integer));
 			_all := greatest(_all, _answer);
 			_answered := _answered + 1;
 		EXCEPTION
@@ -702,35 +1062,29 @@ BEGIN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.init_servers(text) FROM PUBLIC;
 COMMENT ON FUNCTION public.init_servers(text) IS 'writes the pool: comma-separated names, or gxy_balancer.default_servers; returns how many names it added';
-
-CREATE FUNCTION public._rebalance_on(int, integer, integer, boolean, OUT room text, OUT "from" text, OUT "to" text, OUT users bigint)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.room, x."from", x."to", x.users FROM public.rebalance($2::integer, $3::integer, $4::boolean) x;
-$$;
-REVOKE ALL ON FUNCTION public._rebalance_on(int, integer, integer, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION public._rebalance_on(int, integer, integer, boolean) IS 'rebalance() of one shard';
 
 CREATE FUNCTION public.rebalance(max_rooms integer, max_users integer, dry_run boolean DEFAULT true, OUT room text, OUT "from" text, OUT "to" text, OUT users bigint)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 	_row record;
 	_rooms int := max_rooms;
@@ -738,9 +1092,12 @@ DECLARE
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOREACH _shard IN ARRAY public._shards() LOOP
+		CONTINUE WHEN _answered > 0 AND (_rooms <= 0 OR _users <= 0);
+		SELECT a.link, a.state, a.message INTO _link, _state, _message
+		FROM public._ask(ARRAY[_shard], format('SELECT * FROM public.rebalance(%L::integer, %L::integer, %L::boolean)', _rooms, _users, dry_run), NULL) a;
 		BEGIN
-			CONTINUE WHEN _answered > 0 AND (_rooms <= 0 OR _users <= 0);
-			FOR _row IN SELECT * FROM public._rebalance_on(_shard, _rooms, _users, dry_run) LOOP
+			PERFORM public._check_link(_link, _state, _message);
+			FOR _row IN SELECT * FROM gxy_dblink.dblink_get_result(_link) AS x (room text, "from" text, "to" text, users bigint) LOOP
 				room := _row.room;
 				"from" := _row."from";
 				"to" := _row."to";
@@ -755,82 +1112,76 @@ BEGIN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public.rebalance(integer, integer, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION public.rebalance(integer, integer, boolean) IS 'the moves that take most load off the fullest servers per user moved, rooms without users first; at most so many rooms and users (NULL: no limit); dry_run: lists them, otherwise does them, which splits occupied rooms until their users reconnect, and returns those it has moved';
-
-CREATE FUNCTION public._reset_balancer_stats_on(int)
-	RETURNS text
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT public.reset_balancer_stats()::text;
-$$;
-REVOKE ALL ON FUNCTION public._reset_balancer_stats_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._reset_balancer_stats_on(int) IS 'reset_balancer_stats() of one shard';
 
 CREATE FUNCTION public.reset_balancer_stats()
 	RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), format('SELECT public.reset_balancer_stats()::text'), 60)
+	LOOP
 		BEGIN
-			PERFORM public._reset_balancer_stats_on(_shard);
+			PERFORM public._check_link(_link, _state, _message);
+			PERFORM FROM gxy_dblink.dblink_get_result(_link) AS x (a text);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public.reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION public.reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
-
-CREATE FUNCTION public._server_heartbeat_on(int, text, boolean, real)
-	RETURNS boolean
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT public.server_heartbeat($2::text, $3::boolean, $4::real) FROM pg_catalog.set_config('lock_timeout', '2s', true);
-$$;
-REVOKE ALL ON FUNCTION public._server_heartbeat_on(int, text, boolean, real) FROM PUBLIC;
-COMMENT ON FUNCTION public._server_heartbeat_on(int, text, boolean, real) IS 'server_heartbeat() of one shard';
 
 CREATE FUNCTION public.server_heartbeat(server text, healthy boolean DEFAULT true, load real DEFAULT NULL::real)
 	RETURNS boolean
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 	_answer boolean;
 	_all boolean;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), format('SELECT public.server_heartbeat(%L::text, %L::boolean, %L::real) FROM pg_catalog.set_config(''lock_timeout'', ''2s'', true)', $1, $2, $3), 5)
+	LOOP
 		BEGIN
-			_answer := public._server_heartbeat_on(_shard, $1, $2, $3);
+			PERFORM public._check_link(_link, _state, _message);
+			_answer := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a boolean));
 			_all := coalesce(_all, false) OR _answer;
 			_answered := _answered + 1;
 		EXCEPTION
@@ -838,43 +1189,40 @@ BEGIN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.server_heartbeat(text, boolean, real) FROM PUBLIC;
 COMMENT ON FUNCTION public.server_heartbeat(text, boolean, real) IS 'reports the health of a server; returns true if its health changed, false for a server not in the pool; load: the share of its capacity in use as the server measures it, 0 to 10 (0.42: 42%), NULL: no news; healthy NULL: a load from elsewhere, which is not a heartbeat';
-
-CREATE FUNCTION public._server_state_on(int, text)
-	RETURNS text
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT public.server_state($2::text) FROM pg_catalog.set_config('lock_timeout', '2s', true);
-$$;
-REVOKE ALL ON FUNCTION public._server_state_on(int, text) FROM PUBLIC;
-COMMENT ON FUNCTION public._server_state_on(int, text) IS 'server_state() of one shard';
 
 CREATE FUNCTION public.server_state(server text)
 	RETURNS text
 	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 	_answer text;
 	_all text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), format('SELECT public.server_state(%L::text) FROM pg_catalog.set_config(''lock_timeout'', ''2s'', true)', $1), 5)
+	LOOP
 		BEGIN
-			_answer := public._server_state_on(_shard, $1);
+			PERFORM public._check_link(_link, _state, _message);
+			_answer := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a text));
 			_all := public._worst(ARRAY[_all, _answer]);
 			_answered := _answered + 1;
 		EXCEPTION
@@ -882,43 +1230,40 @@ BEGIN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.server_state(text) FROM PUBLIC;
 COMMENT ON FUNCTION public.server_state(text) IS 'the state in force of a server: online, draining or offline';
-
-CREATE FUNCTION public._set_server_state_on(int, text, text)
-	RETURNS text
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT public.set_server_state($2::text, $3::text) FROM pg_catalog.set_config('lock_timeout', '2s', true);
-$$;
-REVOKE ALL ON FUNCTION public._set_server_state_on(int, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION public._set_server_state_on(int, text, text) IS 'set_server_state() of one shard';
 
 CREATE FUNCTION public.set_server_state(server text, state text)
 	RETURNS text
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 	_answer text;
 	_all text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), format('SELECT public.set_server_state(%L::text, %L::text) FROM pg_catalog.set_config(''lock_timeout'', ''2s'', true)', $1, $2), 5)
+	LOOP
 		BEGIN
-			_answer := public._set_server_state_on(_shard, $1, $2);
+			PERFORM public._check_link(_link, _state, _message);
+			_answer := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a text));
 			_all := public._worst(ARRAY[_all, _answer]);
 			_answered := _answered + 1;
 		EXCEPTION
@@ -926,27 +1271,18 @@ BEGIN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.set_server_state(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION public.set_server_state(text, text) IS 'sets the state of a server: online, draining or offline; returns the state in force afterwards';
-
-CREATE FUNCTION public._what_if_on(int, text, text, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.server, x.state, x.capacity, x.rooms_before, x.users_before, x.load_before, x.percent_before, x.rooms_after, x.users_after, x.load_after, x.percent_after, x.note FROM public.what_if($2::text, $3::text) x;
-$$;
-REVOKE ALL ON FUNCTION public._what_if_on(int, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION public._what_if_on(int, text, text) IS 'what_if() of one shard';
 
 CREATE FUNCTION public._what_if(text, text, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
 	RETURNS SETOF record
@@ -954,28 +1290,36 @@ CREATE FUNCTION public._what_if(text, text, OUT server text, OUT state text, OUT
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 	_rows jsonb := '[]';
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), format('SELECT * FROM public.what_if(%L::text, %L::text)', $1, $2), 60)
+	LOOP
 		BEGIN
-			_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM public._what_if_on(_shard, $1, $2) x);
+			PERFORM public._check_link(_link, _state, _message);
+			_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]')
+				FROM gxy_dblink.dblink_get_result(_link) AS x (server text, state text, capacity integer, rooms_before bigint, users_before bigint, load_before bigint, percent_before numeric, rooms_after bigint, users_after bigint, load_after bigint, percent_after numeric, note text));
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 	RETURN QUERY
 		SELECT r.server,
 			public._worst(array_agg(r.state)),
@@ -1004,44 +1348,42 @@ REVOKE ALL ON FUNCTION public.what_if(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION public.what_if(text, text) IS 'the load of each server before and after a server fails (offline), is set draining and evacuated (draining), or comes back (online), by the code that would move the rooms; changes nothing';
 GRANT EXECUTE ON FUNCTION public.what_if(text, text) TO pg_monitor;
 
-CREATE FUNCTION public._what_if_added_on(int, text, integer, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.server, x.state, x.capacity, x.rooms_before, x.users_before, x.load_before, x.percent_before, x.rooms_after, x.users_after, x.load_after, x.percent_after, x.note FROM public.what_if_added($2::text, $3::integer) x;
-$$;
-REVOKE ALL ON FUNCTION public._what_if_added_on(int, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION public._what_if_added_on(int, text, integer) IS 'what_if_added() of one shard';
-
 CREATE FUNCTION public._what_if_added(text, integer, OUT server text, OUT state text, OUT capacity integer, OUT rooms_before bigint, OUT users_before bigint, OUT load_before bigint, OUT percent_before numeric, OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 	_rows jsonb := '[]';
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), format('SELECT * FROM public.what_if_added(%L::text, %L::integer)', $1, $2), 60)
+	LOOP
 		BEGIN
-			_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]') FROM public._what_if_added_on(_shard, $1, $2) x);
+			PERFORM public._check_link(_link, _state, _message);
+			_rows := _rows || (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]')
+				FROM gxy_dblink.dblink_get_result(_link) AS x (server text, state text, capacity integer, rooms_before bigint, users_before bigint, load_before bigint, percent_before numeric, rooms_after bigint, users_after bigint, load_after bigint, percent_after numeric, note text));
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 	RETURN QUERY
 		SELECT r.server,
 			public._worst(array_agg(r.state)),
@@ -1078,63 +1420,52 @@ GRANT EXECUTE ON FUNCTION public.what_if_added(text, integer) TO pg_monitor;
 -- Views: the rows of all shards
 --
 
-CREATE FUNCTION public._balancer_alerts_on(int, OUT severity text, OUT alert text, OUT server text, OUT what text, OUT since timestamp with time zone, OUT statement text)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.severity, x.alert, x.server, x.what, x.since, x.statement FROM public.balancer_alerts x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_alerts_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_alerts_on(int) IS 'balancer_alerts of one shard';
-
 CREATE FUNCTION public._balancer_alerts(OUT severity text, OUT alert text, OUT server text, OUT what text, OUT since timestamp with time zone, OUT statement text, OUT shard int)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.severity, x.alert, x.server, x.what, x.since, x.statement FROM public.balancer_alerts x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_alerts_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (severity text, alert text, server text, what text, since timestamp with time zone, statement text);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_alerts() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_alerts() IS 'rows of balancer_alerts';
 GRANT EXECUTE ON FUNCTION public._balancer_alerts() TO pg_monitor;
 
 CREATE VIEW public.balancer_alerts AS
-	SELECT * FROM public._balancer_alerts();
+	SELECT * FROM public._balancer_alerts()
+	UNION ALL
+	SELECT * FROM public._shard_alerts();
 REVOKE ALL ON public.balancer_alerts FROM PUBLIC;
-COMMENT ON VIEW public.balancer_alerts IS 'balancer_alerts, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_alerts IS 'balancer_alerts, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_alerts TO pg_monitor;
-
-CREATE FUNCTION public._balancer_failovers_on(int, OUT from_server text, OUT to_server text, OUT declared_at timestamp with time zone, OUT due_at timestamp with time zone, OUT cause text, OUT rooms bigint, OUT outcome text, OUT finished_at timestamp with time zone, OUT recovered_at timestamp with time zone, OUT on_call boolean)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.from_server, x.to_server, x.declared_at, x.due_at, x.cause, x.rooms, x.outcome, x.finished_at, x.recovered_at, x.on_call FROM public.balancer_failovers x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_failovers_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_failovers_on(int) IS 'balancer_failovers of one shard';
 
 CREATE FUNCTION public._balancer_failovers(OUT from_server text, OUT to_server text, OUT declared_at timestamp with time zone, OUT due_at timestamp with time zone, OUT cause text, OUT rooms bigint, OUT outcome text, OUT finished_at timestamp with time zone, OUT recovered_at timestamp with time zone, OUT on_call boolean, OUT shard int)
 	RETURNS SETOF record
@@ -1142,27 +1473,34 @@ CREATE FUNCTION public._balancer_failovers(OUT from_server text, OUT to_server t
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.from_server, x.to_server, x.declared_at, x.due_at, x.cause, x.rooms, x.outcome, x.finished_at, x.recovered_at, x.on_call FROM public.balancer_failovers x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_failovers_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (from_server text, to_server text, declared_at timestamp with time zone, due_at timestamp with time zone, cause text, rooms bigint, outcome text, finished_at timestamp with time zone, recovered_at timestamp with time zone, on_call boolean);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_failovers() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_failovers() IS 'rows of balancer_failovers';
@@ -1171,18 +1509,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_failovers() TO pg_monitor;
 CREATE VIEW public.balancer_failovers AS
 	SELECT * FROM public._balancer_failovers();
 REVOKE ALL ON public.balancer_failovers FROM PUBLIC;
-COMMENT ON VIEW public.balancer_failovers IS 'balancer_failovers, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_failovers IS 'balancer_failovers, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_failovers TO pg_monitor;
-
-CREATE FUNCTION public._balancer_health_on(int, OUT server text, OUT healthy boolean, OUT since timestamp with time zone, OUT last_heartbeat timestamp with time zone, OUT counts_from timestamp with time zone, OUT load real, OUT load_at timestamp with time zone, OUT recovered_at timestamp with time zone, OUT differs_since timestamp with time zone)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.server, x.healthy, x.since, x.last_heartbeat, x.counts_from, x.load, x.load_at, x.recovered_at, x.differs_since FROM public.balancer_health x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_health_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_health_on(int) IS 'balancer_health of one shard';
 
 CREATE FUNCTION public._balancer_health(OUT server text, OUT healthy boolean, OUT since timestamp with time zone, OUT last_heartbeat timestamp with time zone, OUT counts_from timestamp with time zone, OUT load real, OUT load_at timestamp with time zone, OUT recovered_at timestamp with time zone, OUT differs_since timestamp with time zone, OUT shard int)
 	RETURNS SETOF record
@@ -1190,27 +1518,34 @@ CREATE FUNCTION public._balancer_health(OUT server text, OUT healthy boolean, OU
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.server, x.healthy, x.since, x.last_heartbeat, x.counts_from, x.load, x.load_at, x.recovered_at, x.differs_since FROM public.balancer_health x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_health_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, healthy boolean, since timestamp with time zone, last_heartbeat timestamp with time zone, counts_from timestamp with time zone, load real, load_at timestamp with time zone, recovered_at timestamp with time zone, differs_since timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_health() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_health() IS 'rows of balancer_health';
@@ -1219,18 +1554,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_health() TO pg_monitor;
 CREATE VIEW public.balancer_health AS
 	SELECT * FROM public._balancer_health();
 REVOKE ALL ON public.balancer_health FROM PUBLIC;
-COMMENT ON VIEW public.balancer_health IS 'balancer_health, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_health IS 'balancer_health, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_health TO pg_monitor;
-
-CREATE FUNCTION public._balancer_load_on(int, OUT server text, OUT state text, OUT pool text, OUT rooms bigint, OUT users bigint, OUT connected bigint, OUT expected bigint, OUT load bigint, OUT capacity integer, OUT percent numeric, OUT bar text, OUT cause text, OUT measured numeric)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.server, x.state, x.pool, x.rooms, x.users, x.connected, x.expected, x.load, x.capacity, x.percent, x.bar, x.cause, x.measured FROM public.balancer_load x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_load_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_load_on(int) IS 'balancer_load of one shard';
 
 CREATE FUNCTION public._balancer_load(OUT server text, OUT state text, OUT pool text, OUT rooms bigint, OUT users bigint, OUT connected bigint, OUT expected bigint, OUT load bigint, OUT capacity integer, OUT percent numeric, OUT bar text, OUT cause text, OUT measured numeric, OUT shard int)
 	RETURNS SETOF record
@@ -1238,27 +1563,34 @@ CREATE FUNCTION public._balancer_load(OUT server text, OUT state text, OUT pool 
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.server, x.state, x.pool, x.rooms, x.users, x.connected, x.expected, x.load, x.capacity, x.percent, x.bar, x.cause, x.measured FROM public.balancer_load x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_load_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, state text, pool text, rooms bigint, users bigint, connected bigint, expected bigint, load bigint, capacity integer, percent numeric, bar text, cause text, measured numeric);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_load() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_load() IS 'rows of balancer_load_by_shard';
@@ -1267,7 +1599,7 @@ GRANT EXECUTE ON FUNCTION public._balancer_load() TO pg_monitor;
 CREATE VIEW public.balancer_load_by_shard AS
 	SELECT * FROM public._balancer_load();
 REVOKE ALL ON public.balancer_load_by_shard FROM PUBLIC;
-COMMENT ON VIEW public.balancer_load_by_shard IS 'balancer_load, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_load_by_shard IS 'balancer_load, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_load_by_shard TO pg_monitor;
 
 CREATE VIEW public.balancer_load AS
@@ -1290,43 +1622,40 @@ REVOKE ALL ON public.balancer_load FROM PUBLIC;
 COMMENT ON VIEW public.balancer_load IS 'the load of each server, counted now, also of servers outside of the pool that still have rooms; for people there is balancer_now; over all shards';
 GRANT SELECT ON public.balancer_load TO pg_monitor;
 
-CREATE FUNCTION public._balancer_memory_on(int, OUT what text, OUT database text, OUT bytes bigint)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.what, x.database, x.bytes FROM public.balancer_memory x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_memory_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_memory_on(int) IS 'balancer_memory of one shard';
-
 CREATE FUNCTION public._balancer_memory(OUT what text, OUT database text, OUT bytes bigint, OUT shard int)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.what, x.database, x.bytes FROM public.balancer_memory x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_memory_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (what text, database text, bytes bigint);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_memory() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_memory() IS 'rows of balancer_memory';
@@ -1335,18 +1664,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_memory() TO pg_monitor;
 CREATE VIEW public.balancer_memory AS
 	SELECT * FROM public._balancer_memory();
 REVOKE ALL ON public.balancer_memory FROM PUBLIC;
-COMMENT ON VIEW public.balancer_memory IS 'balancer_memory, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_memory IS 'balancer_memory, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_memory TO pg_monitor;
-
-CREATE FUNCTION public._balancer_metrics_on(int, OUT servers double precision, OUT servers_online double precision, OUT rooms double precision, OUT split_rooms double precision, OUT users double precision, OUT load double precision, OUT capacity double precision, OUT load_ratio double precision, OUT imbalance double precision, OUT failovers_active double precision, OUT standbys_free double precision, OUT failovers_total double precision, OUT sessions_readable double precision, OUT rooms_readable double precision, OUT assigned_tier_0_total double precision, OUT assigned_tier_1_total double precision, OUT assigned_tier_2_total double precision, OUT assigned_tier_3_total double precision, OUT assigned_tier_4_total double precision, OUT assigned_tier_5_total double precision, OUT assigned_tier_6_total double precision, OUT sticky_total double precision, OUT renewed_total double precision, OUT moved_total double precision, OUT freed_total double precision, OUT refused_total double precision, OUT placed_by_cache_total double precision, OUT placed_by_count_total double precision, OUT load_cache_in_use double precision, OUT shared_memory_short double precision, OUT worker_up double precision, OUT worker_lag_seconds double precision, OUT worker_run_seconds double precision, OUT worker_failed double precision)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.servers, x.servers_online, x.rooms, x.split_rooms, x.users, x.load, x.capacity, x.load_ratio, x.imbalance, x.failovers_active, x.standbys_free, x.failovers_total, x.sessions_readable, x.rooms_readable, x.assigned_tier_0_total, x.assigned_tier_1_total, x.assigned_tier_2_total, x.assigned_tier_3_total, x.assigned_tier_4_total, x.assigned_tier_5_total, x.assigned_tier_6_total, x.sticky_total, x.renewed_total, x.moved_total, x.freed_total, x.refused_total, x.placed_by_cache_total, x.placed_by_count_total, x.load_cache_in_use, x.shared_memory_short, x.worker_up, x.worker_lag_seconds, x.worker_run_seconds, x.worker_failed FROM public.balancer_metrics x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_metrics_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_metrics_on(int) IS 'balancer_metrics of one shard';
 
 CREATE FUNCTION public._balancer_metrics(OUT servers double precision, OUT servers_online double precision, OUT rooms double precision, OUT split_rooms double precision, OUT users double precision, OUT load double precision, OUT capacity double precision, OUT load_ratio double precision, OUT imbalance double precision, OUT failovers_active double precision, OUT standbys_free double precision, OUT failovers_total double precision, OUT sessions_readable double precision, OUT rooms_readable double precision, OUT assigned_tier_0_total double precision, OUT assigned_tier_1_total double precision, OUT assigned_tier_2_total double precision, OUT assigned_tier_3_total double precision, OUT assigned_tier_4_total double precision, OUT assigned_tier_5_total double precision, OUT assigned_tier_6_total double precision, OUT sticky_total double precision, OUT renewed_total double precision, OUT moved_total double precision, OUT freed_total double precision, OUT refused_total double precision, OUT placed_by_cache_total double precision, OUT placed_by_count_total double precision, OUT load_cache_in_use double precision, OUT shared_memory_short double precision, OUT worker_up double precision, OUT worker_lag_seconds double precision, OUT worker_run_seconds double precision, OUT worker_failed double precision, OUT shard int)
 	RETURNS SETOF record
@@ -1354,27 +1673,34 @@ CREATE FUNCTION public._balancer_metrics(OUT servers double precision, OUT serve
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.servers, x.servers_online, x.rooms, x.split_rooms, x.users, x.load, x.capacity, x.load_ratio, x.imbalance, x.failovers_active, x.standbys_free, x.failovers_total, x.sessions_readable, x.rooms_readable, x.assigned_tier_0_total, x.assigned_tier_1_total, x.assigned_tier_2_total, x.assigned_tier_3_total, x.assigned_tier_4_total, x.assigned_tier_5_total, x.assigned_tier_6_total, x.sticky_total, x.renewed_total, x.moved_total, x.freed_total, x.refused_total, x.placed_by_cache_total, x.placed_by_count_total, x.load_cache_in_use, x.shared_memory_short, x.worker_up, x.worker_lag_seconds, x.worker_run_seconds, x.worker_failed FROM public.balancer_metrics x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_metrics_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (servers double precision, servers_online double precision, rooms double precision, split_rooms double precision, users double precision, load double precision, capacity double precision, load_ratio double precision, imbalance double precision, failovers_active double precision, standbys_free double precision, failovers_total double precision, sessions_readable double precision, rooms_readable double precision, assigned_tier_0_total double precision, assigned_tier_1_total double precision, assigned_tier_2_total double precision, assigned_tier_3_total double precision, assigned_tier_4_total double precision, assigned_tier_5_total double precision, assigned_tier_6_total double precision, sticky_total double precision, renewed_total double precision, moved_total double precision, freed_total double precision, refused_total double precision, placed_by_cache_total double precision, placed_by_count_total double precision, load_cache_in_use double precision, shared_memory_short double precision, worker_up double precision, worker_lag_seconds double precision, worker_run_seconds double precision, worker_failed double precision);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_metrics() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_metrics() IS 'rows of balancer_metrics';
@@ -1383,18 +1709,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_metrics() TO pg_monitor;
 CREATE VIEW public.balancer_metrics AS
 	SELECT * FROM public._balancer_metrics();
 REVOKE ALL ON public.balancer_metrics FROM PUBLIC;
-COMMENT ON VIEW public.balancer_metrics IS 'balancer_metrics, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_metrics IS 'balancer_metrics, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_metrics TO pg_monitor;
-
-CREATE FUNCTION public._balancer_now_on(int, OUT server text, OUT bar text, OUT load text, OUT rooms bigint, OUT split bigint, OUT free bigint, OUT state text)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.server, x.bar, x.load, x.rooms, x.split, x.free, x.state FROM public.balancer_now x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_now_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_now_on(int) IS 'balancer_now of one shard';
 
 CREATE FUNCTION public._balancer_now(OUT server text, OUT bar text, OUT load text, OUT rooms bigint, OUT split bigint, OUT free bigint, OUT state text, OUT shard int)
 	RETURNS SETOF record
@@ -1402,27 +1718,34 @@ CREATE FUNCTION public._balancer_now(OUT server text, OUT bar text, OUT load tex
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.server, x.bar, x.load, x.rooms, x.split, x.free, x.state FROM public.balancer_now x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_now_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, bar text, load text, rooms bigint, split bigint, free bigint, state text);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_now() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_now() IS 'rows of balancer_now';
@@ -1431,18 +1754,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_now() TO pg_monitor;
 CREATE VIEW public.balancer_now AS
 	SELECT * FROM public._balancer_now();
 REVOKE ALL ON public.balancer_now FROM PUBLIC;
-COMMENT ON VIEW public.balancer_now IS 'balancer_now, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_now IS 'balancer_now, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_now TO pg_monitor;
-
-CREATE FUNCTION public._balancer_pins_on(int, OUT room_id text, OUT server text, OUT expected_users integer, OUT pinned_at timestamp with time zone)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.room_id, x.server, x.expected_users, x.pinned_at FROM public.balancer_pins x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_pins_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_pins_on(int) IS 'balancer_pins of one shard';
 
 CREATE FUNCTION public._balancer_pins(OUT room_id text, OUT server text, OUT expected_users integer, OUT pinned_at timestamp with time zone, OUT shard int)
 	RETURNS SETOF record
@@ -1450,27 +1763,34 @@ CREATE FUNCTION public._balancer_pins(OUT room_id text, OUT server text, OUT exp
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.room_id, x.server, x.expected_users, x.pinned_at FROM public.balancer_pins x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_pins_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, server text, expected_users integer, pinned_at timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_pins() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_pins() IS 'rows of balancer_pins';
@@ -1479,18 +1799,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_pins() TO pg_monitor;
 CREATE VIEW public.balancer_pins AS
 	SELECT * FROM public._balancer_pins();
 REVOKE ALL ON public.balancer_pins FROM PUBLIC;
-COMMENT ON VIEW public.balancer_pins IS 'balancer_pins, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_pins IS 'balancer_pins, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_pins TO pg_monitor;
-
-CREATE FUNCTION public._balancer_room_sizes_on(int, OUT room_id text, OUT size real, OUT occasions integer, OUT peak integer, OUT assigned_at timestamp with time zone, OUT opened_at timestamp with time zone, OUT updated_at timestamp with time zone)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.room_id, x.size, x.occasions, x.peak, x.assigned_at, x.opened_at, x.updated_at FROM public.balancer_room_sizes x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_room_sizes_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_room_sizes_on(int) IS 'balancer_room_sizes of one shard';
 
 CREATE FUNCTION public._balancer_room_sizes(OUT room_id text, OUT size real, OUT occasions integer, OUT peak integer, OUT assigned_at timestamp with time zone, OUT opened_at timestamp with time zone, OUT updated_at timestamp with time zone, OUT shard int)
 	RETURNS SETOF record
@@ -1498,27 +1808,34 @@ CREATE FUNCTION public._balancer_room_sizes(OUT room_id text, OUT size real, OUT
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.room_id, x.size, x.occasions, x.peak, x.assigned_at, x.opened_at, x.updated_at FROM public.balancer_room_sizes x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_room_sizes_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, size real, occasions integer, peak integer, assigned_at timestamp with time zone, opened_at timestamp with time zone, updated_at timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_room_sizes() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_room_sizes() IS 'rows of balancer_room_sizes';
@@ -1527,18 +1844,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_room_sizes() TO pg_monitor;
 CREATE VIEW public.balancer_room_sizes AS
 	SELECT * FROM public._balancer_room_sizes();
 REVOKE ALL ON public.balancer_room_sizes FROM PUBLIC;
-COMMENT ON VIEW public.balancer_room_sizes IS 'balancer_room_sizes, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_room_sizes IS 'balancer_room_sizes, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_room_sizes TO pg_monitor;
-
-CREATE FUNCTION public._balancer_rooms_on(int, OUT room_id text, OUT server text, OUT users bigint, OUT users_elsewhere bigint, OUT expected_users integer, OUT pinned text, OUT reason text, OUT assigned_at timestamp with time zone, OUT last_used_at timestamp with time zone, OUT problem text)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.room_id, x.server, x.users, x.users_elsewhere, x.expected_users, x.pinned, x.reason, x.assigned_at, x.last_used_at, x.problem FROM public.balancer_rooms x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_rooms_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_rooms_on(int) IS 'balancer_rooms of one shard';
 
 CREATE FUNCTION public._balancer_rooms(OUT room_id text, OUT server text, OUT users bigint, OUT users_elsewhere bigint, OUT expected_users integer, OUT pinned text, OUT reason text, OUT assigned_at timestamp with time zone, OUT last_used_at timestamp with time zone, OUT problem text, OUT shard int)
 	RETURNS SETOF record
@@ -1546,27 +1853,34 @@ CREATE FUNCTION public._balancer_rooms(OUT room_id text, OUT server text, OUT us
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.room_id, x.server, x.users, x.users_elsewhere, x.expected_users, x.pinned, x.reason, x.assigned_at, x.last_used_at, x.problem FROM public.balancer_rooms x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_rooms_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone, problem text);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_rooms() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_rooms() IS 'rows of balancer_rooms';
@@ -1575,18 +1889,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_rooms() TO pg_monitor;
 CREATE VIEW public.balancer_rooms AS
 	SELECT * FROM public._balancer_rooms();
 REVOKE ALL ON public.balancer_rooms FROM PUBLIC;
-COMMENT ON VIEW public.balancer_rooms IS 'balancer_rooms, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_rooms IS 'balancer_rooms, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_rooms TO pg_monitor;
-
-CREATE FUNCTION public._balancer_server_metrics_on(int, OUT server text, OUT state text, OUT pool text, OUT rooms double precision, OUT users double precision, OUT connected double precision, OUT expected double precision, OUT load double precision, OUT capacity double precision, OUT load_ratio double precision, OUT measured_ratio double precision, OUT split_rooms double precision, OUT online double precision, OUT wanted_online double precision, OUT healthy double precision, OUT heartbeat_age_seconds double precision, OUT failover_active double precision, OUT stands_in double precision)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.server, x.state, x.pool, x.rooms, x.users, x.connected, x.expected, x.load, x.capacity, x.load_ratio, x.measured_ratio, x.split_rooms, x.online, x.wanted_online, x.healthy, x.heartbeat_age_seconds, x.failover_active, x.stands_in FROM public.balancer_server_metrics x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_server_metrics_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_server_metrics_on(int) IS 'balancer_server_metrics of one shard';
 
 CREATE FUNCTION public._balancer_server_metrics(OUT server text, OUT state text, OUT pool text, OUT rooms double precision, OUT users double precision, OUT connected double precision, OUT expected double precision, OUT load double precision, OUT capacity double precision, OUT load_ratio double precision, OUT measured_ratio double precision, OUT split_rooms double precision, OUT online double precision, OUT wanted_online double precision, OUT healthy double precision, OUT heartbeat_age_seconds double precision, OUT failover_active double precision, OUT stands_in double precision, OUT shard int)
 	RETURNS SETOF record
@@ -1594,27 +1898,34 @@ CREATE FUNCTION public._balancer_server_metrics(OUT server text, OUT state text,
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.server, x.state, x.pool, x.rooms, x.users, x.connected, x.expected, x.load, x.capacity, x.load_ratio, x.measured_ratio, x.split_rooms, x.online, x.wanted_online, x.healthy, x.heartbeat_age_seconds, x.failover_active, x.stands_in FROM public.balancer_server_metrics x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_server_metrics_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, state text, pool text, rooms double precision, users double precision, connected double precision, expected double precision, load double precision, capacity double precision, load_ratio double precision, measured_ratio double precision, split_rooms double precision, online double precision, wanted_online double precision, healthy double precision, heartbeat_age_seconds double precision, failover_active double precision, stands_in double precision);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_server_metrics() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_server_metrics() IS 'rows of balancer_server_metrics';
@@ -1623,18 +1934,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_server_metrics() TO pg_monitor;
 CREATE VIEW public.balancer_server_metrics AS
 	SELECT * FROM public._balancer_server_metrics();
 REVOKE ALL ON public.balancer_server_metrics FROM PUBLIC;
-COMMENT ON VIEW public.balancer_server_metrics IS 'balancer_server_metrics, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_server_metrics IS 'balancer_server_metrics, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_server_metrics TO pg_monitor;
-
-CREATE FUNCTION public._balancer_servers_on(int, OUT name text, OUT "position" integer, OUT priority integer, OUT capacity integer, OUT regions text[], OUT pool text, OUT state text)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.name, x."position", x.priority, x.capacity, x.regions, x.pool, x.state FROM public.balancer_servers x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_servers_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_servers_on(int) IS 'balancer_servers of one shard';
 
 CREATE FUNCTION public._balancer_servers(OUT name text, OUT "position" integer, OUT priority integer, OUT capacity integer, OUT regions text[], OUT pool text, OUT state text, OUT shard int)
 	RETURNS SETOF record
@@ -1642,27 +1943,34 @@ CREATE FUNCTION public._balancer_servers(OUT name text, OUT "position" integer, 
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.name, x."position", x.priority, x.capacity, x.regions, x.pool, x.state FROM public.balancer_servers x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_servers_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (name text, "position" integer, priority integer, capacity integer, regions text[], pool text, state text);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_servers() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_servers() IS 'rows of balancer_servers';
@@ -1671,18 +1979,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_servers() TO pg_monitor;
 CREATE VIEW public.balancer_servers AS
 	SELECT * FROM public._balancer_servers();
 REVOKE ALL ON public.balancer_servers FROM PUBLIC;
-COMMENT ON VIEW public.balancer_servers IS 'balancer_servers, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_servers IS 'balancer_servers, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_servers TO pg_monitor;
-
-CREATE FUNCTION public._balancer_sources_on(int, OUT source text, OUT schema_name text, OUT relation_name text)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.source, x.schema_name, x.relation_name FROM public.balancer_sources x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_sources_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_sources_on(int) IS 'balancer_sources of one shard';
 
 CREATE FUNCTION public._balancer_sources(OUT source text, OUT schema_name text, OUT relation_name text, OUT shard int)
 	RETURNS SETOF record
@@ -1690,27 +1988,34 @@ CREATE FUNCTION public._balancer_sources(OUT source text, OUT schema_name text, 
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.source, x.schema_name, x.relation_name FROM public.balancer_sources x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_sources_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (source text, schema_name text, relation_name text);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_sources() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_sources() IS 'rows of balancer_sources';
@@ -1718,17 +2023,7 @@ COMMENT ON FUNCTION public._balancer_sources() IS 'rows of balancer_sources';
 CREATE VIEW public.balancer_sources AS
 	SELECT * FROM public._balancer_sources();
 REVOKE ALL ON public.balancer_sources FROM PUBLIC;
-COMMENT ON VIEW public.balancer_sources IS 'balancer_sources, with a row for each shard that has one; shard: the first of its partitions';
-
-CREATE FUNCTION public._balancer_stats_on(int, OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, OUT assigned_tier_2 bigint, OUT assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6 bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused bigint, OUT since timestamp with time zone, OUT worker text, OUT last_run timestamp with time zone, OUT last_run_duration interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamp with time zone, OUT placed_by_cache bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.assigned_tier_0, x.assigned_tier_1, x.assigned_tier_2, x.assigned_tier_3, x.assigned_tier_4, x.assigned_tier_5, x.assigned_tier_6, x.sticky, x.renewed, x.moved, x.freed, x.refused, x.since, x.worker, x.last_run, x.last_run_duration, x.last_run_freed, x.last_error, x.next_due, x.placed_by_cache, x.placed_by_count, x.counted_because, x.shared_memory FROM public.balancer_stats x;
-$$;
-REVOKE ALL ON FUNCTION public._balancer_stats_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._balancer_stats_on(int) IS 'balancer_stats of one shard';
+COMMENT ON VIEW public.balancer_sources IS 'balancer_sources, with a row for each shard that has one';
 
 CREATE FUNCTION public._balancer_stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, OUT assigned_tier_2 bigint, OUT assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6 bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused bigint, OUT since timestamp with time zone, OUT worker text, OUT last_run timestamp with time zone, OUT last_run_duration interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamp with time zone, OUT placed_by_cache bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text, OUT shard int)
 	RETURNS SETOF record
@@ -1736,27 +2031,34 @@ CREATE FUNCTION public._balancer_stats(OUT assigned_tier_0 bigint, OUT assigned_
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.assigned_tier_0, x.assigned_tier_1, x.assigned_tier_2, x.assigned_tier_3, x.assigned_tier_4, x.assigned_tier_5, x.assigned_tier_6, x.sticky, x.renewed, x.moved, x.freed, x.refused, x.since, x.worker, x.last_run, x.last_run_duration, x.last_run_freed, x.last_error, x.next_due, x.placed_by_cache, x.placed_by_count, x.counted_because, x.shared_memory FROM public.balancer_stats x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._balancer_stats_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, assigned_tier_3 bigint, assigned_tier_4 bigint, assigned_tier_5 bigint, assigned_tier_6 bigint, sticky bigint, renewed bigint, moved bigint, freed bigint, refused bigint, since timestamp with time zone, worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, last_error text, next_due timestamp with time zone, placed_by_cache bigint, placed_by_count bigint, counted_because text, shared_memory text);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_stats() IS 'rows of balancer_stats';
@@ -1765,18 +2067,8 @@ GRANT EXECUTE ON FUNCTION public._balancer_stats() TO pg_monitor;
 CREATE VIEW public.balancer_stats AS
 	SELECT * FROM public._balancer_stats();
 REVOKE ALL ON public.balancer_stats FROM PUBLIC;
-COMMENT ON VIEW public.balancer_stats IS 'balancer_stats, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.balancer_stats IS 'balancer_stats, with a row for each shard that has one';
 GRANT SELECT ON public.balancer_stats TO pg_monitor;
-
-CREATE FUNCTION public._room_server_assignments_on(int, OUT room_id text, OUT gateway_name text, OUT region text, OUT assigned_at timestamp with time zone, OUT last_used_at timestamp with time zone, OUT reason text, OUT expected_users integer, OUT reported_users integer)
-	RETURNS SETOF record
-	LANGUAGE plproxy VOLATILE AS $$
-	CLUSTER 'balancer';
-	RUN ON $1;
-	SELECT x.room_id, x.gateway_name, x.region, x.assigned_at, x.last_used_at, x.reason, x.expected_users, x.reported_users FROM public.room_server_assignments x;
-$$;
-REVOKE ALL ON FUNCTION public._room_server_assignments_on(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._room_server_assignments_on(int) IS 'room_server_assignments of one shard';
 
 CREATE FUNCTION public._room_server_assignments(OUT room_id text, OUT gateway_name text, OUT region text, OUT assigned_at timestamp with time zone, OUT last_used_at timestamp with time zone, OUT reason text, OUT expected_users integer, OUT reported_users integer, OUT shard int)
 	RETURNS SETOF record
@@ -1784,27 +2076,34 @@ CREATE FUNCTION public._room_server_assignments(OUT room_id text, OUT gateway_na
 #variable_conflict use_column
 DECLARE
 	_shard int;
-	_answered int := 0;
+	_link text;
 	_state text;
+	_message text;
+	_answered int := 0;
+	_refused text;
 	_refusal text;
 BEGIN
 	PERFORM FROM public.shard_gate;
-	FOREACH _shard IN ARRAY public._shards() LOOP
+	FOR _shard, _link, _state, _message IN
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.room_id, x.gateway_name, x.region, x.assigned_at, x.last_used_at, x.reason, x.expected_users, x.reported_users FROM public.room_server_assignments x', 60)
+	LOOP
 		BEGIN
-			RETURN QUERY SELECT x.*, _shard FROM public._room_server_assignments_on(_shard) x;
+			PERFORM public._check_link(_link, _state, _message);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, gateway_name text, region text, assigned_at timestamp with time zone, last_used_at timestamp with time zone, reason text, expected_users integer, reported_users integer);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
-					_state := SQLSTATE;
+					_refused := SQLSTATE;
 					_refusal := SQLERRM;
 				END IF;
 				PERFORM public._shard_failed(_shard, SQLSTATE, SQLERRM);
 		END;
+		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _state, _refusal);
+	PERFORM public._check_answers(_answered, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._room_server_assignments() FROM PUBLIC;
 COMMENT ON FUNCTION public._room_server_assignments() IS 'rows of room_server_assignments';
@@ -1812,4 +2111,4 @@ COMMENT ON FUNCTION public._room_server_assignments() IS 'rows of room_server_as
 CREATE VIEW public.room_server_assignments AS
 	SELECT * FROM public._room_server_assignments();
 REVOKE ALL ON public.room_server_assignments FROM PUBLIC;
-COMMENT ON VIEW public.room_server_assignments IS 'room_server_assignments, with a row for each shard that has one; shard: the first of its partitions';
+COMMENT ON VIEW public.room_server_assignments IS 'room_server_assignments, with a row for each shard that has one';

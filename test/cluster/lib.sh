@@ -129,6 +129,13 @@ node_kill() {
 	as_server rm -f "$1/postmaster.pid"
 }
 
+# node_freeze NAME [SIGNAL]: STOP: its processes stand still, while the kernel goes on taking connections. CONT: they go on.
+node_freeze() {
+	local pid
+	pid=$(as_server head -n 1 "$1/postmaster.pid")
+	kill -"${2:-STOP}" "$pid" $(pgrep -P "$pid") 2>/dev/null || true
+}
+
 node_stop() {
 	as_server pg_ctl -D "$1" -s -m "${2:-fast}" -w -t 180 stop >/dev/null
 }
