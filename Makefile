@@ -215,7 +215,7 @@ test test-cluster test-fuzz test-mutants test-interleavings demo demo-cluster de
 	@$(RUN_$@)
 
 test-matrix:
-	@test/matrix
+	@test/matrix $(ONLY)
 
 packages:
 	@test/prepare packages
@@ -333,7 +333,8 @@ help:
 	@echo 'make demo-cluster     two shards with a standby each and a proxy; one primary is killed while clients call'
 	@echo 'make test-cluster     several servers: shards (PL/Proxy), failures under Patroni (as root); needs more packages; ONLY=patroni: files of test/cluster'
 	@echo 'make test-fuzz        hostile arguments and rows, sqlsmith, libFuzzer: about a quarter of an hour; ONLY="--seed 7": options of test/fuzz/run'
-	@echo 'make test-matrix      the same on PostgreSQL 17 and 18, each in its own chroot (as root)'
+	@echo 'make test-matrix      PostgreSQL 17 and 18, each in its own chroot, and pg_upgrade from 15 to both (as root);'
+	@echo '                      ONLY=quick: fewer suites; ONLY="quick 16": see test/matrix'
 	@echo 'make test-mutants     plants each mutant of test/mutants, and fails if its test passes; ONLY=lease-*: some'
 	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'
 	@echo 'make test-interleavings   three sessions of four statements each in all of their orders; ONLY=sticky: one scenario'
