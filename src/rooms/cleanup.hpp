@@ -64,7 +64,11 @@ private:
 					TimestampTz now);
 	void scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline);
 	void recheck_sessions();
-	int batch_size() const;
+	/* Returns how many rows make a batch: such a percentage of the sessions, and at least 5000. */
+	int batch_size(int percent) const
+	{
+		return static_cast<int>(std::clamp<std::int64_t>(sessions * percent / 100, 5000, INT_MAX));
+	}
 	std::int64_t free_rooms(const Batch &batch);
 	bool free_unless_used(const Batch &batch, std::int64_t *freed);
 	void renew_batch();
