@@ -22,6 +22,7 @@ REGRESS = \
 	pool \
 	sticky \
 	placement \
+	leader \
 	sessions \
 	cleanup \
 	errors \

@@ -34,6 +34,17 @@ template <typename T> struct Array
 			grow();
 	}
 
+	/* Returns a copy in the current memory context. */
+	Array copy() const
+	{
+		Array copy = {.items = static_cast<T *>(palloc(sizeof(T) * static_cast<Size>(count) + 1)),
+					  .count = count,
+					  .space = count};
+
+		std::copy_n(items, count, copy.items);
+		return copy;
+	}
+
 	T &push(const T &item)
 	{
 		make_space();

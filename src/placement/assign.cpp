@@ -121,9 +121,9 @@ struct Placement
 	std::uint64_t pool_number;
 
 	/* Results of the last attempt. */
-	Assignments::Probe in_the_way;
-	Server *servers = nullptr;
-	Decision decision;
+	Assignments::Probe in_the_way = {};
+	Server chosen = {}; /* with its load, if one was chosen */
+	Decision decision = {};
 	text *server = nullptr; /* set if the room was placed */
 };
 
@@ -134,9 +134,8 @@ choose_by_cache(Placement *placement)
 	const PlacementRequest &request = *placement->request;
 	const PlacementInput &input = placement->input;
 
-	placement->servers = list_servers(request, input);
 	switch (reserve(*placement->cache, request, input, load_of(request, input), placement->examined,
-					placement->servers, &placement->decision))
+					&placement->chosen, &placement->decision))
 	{
 		case Reserved::reserved:
 			return Attempt::placed;
@@ -145,6 +144,7 @@ choose_by_cache(Placement *placement)
 		case Reserved::needs_sessions:
 			return Attempt::needs_sessions;
 		case Reserved::no_baseline:
+		case Reserved::undecided:
 			break;
 	}
 	return Attempt::needs_count;
@@ -162,14 +162,18 @@ choose_by_count(Placement *placement)
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	debug_pause("count");
-	placement->servers =
+
+	const Server *servers =
 		count_servers(*placement->request, input, placement->assignments, snapshot);
+
 	UnregisterSnapshot(snapshot);
-	if (placement->servers == nullptr)
+	if (servers == nullptr)
 		return Attempt::needs_sessions;
-	placement->decision =
-		decide(placement->servers, input.pool->servers.count, input.expected(), input.rules);
-	return placement->decision.outcome == Outcome::placed ? Attempt::placed : Attempt::refused;
+	placement->decision = decide(servers, input.pool->servers.count, input.expected(), input.rules);
+	if (placement->decision.outcome != Outcome::placed)
+		return Attempt::refused;
+	placement->chosen = servers[placement->decision.server];
+	return Attempt::placed;
 }
 
 /*
@@ -182,7 +186,7 @@ insert_room(Placement *placement)
 	const PlacementRequest &request = *placement->request;
 	const PlacementInput &input = placement->input;
 	const Decision &decision = placement->decision;
-	const Server &chosen = placement->servers[decision.server];
+	const Server &chosen = placement->chosen;
 	TimestampTz now = GetCurrentTimestamp();
 	Assignment row = {.room = request.room->view(),
 					  .server = chosen.name,
@@ -364,9 +368,7 @@ place(const PlacementRequest &request, RoomWaits *waits)
 						   .cache = cache,
 						   .counted = counted,
 						   .insertion = prepare_insertion(assignments, request.deadline),
-						   .pool_number = input.pool->number,
-						   .in_the_way = {},
-						   .decision = {}};
+						   .pool_number = input.pool->number};
 	Attempt attempt = try_until_decided(&placement);
 	Assignments::Probe in_the_way = placement.in_the_way;
 	text *server = nullptr;

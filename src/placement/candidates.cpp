@@ -149,13 +149,20 @@ index_sessions(const PlacementRequest &request, PlacementInput *input, SessionCo
 	input->measurements = read_measurements(*input->pool, request.deadline);
 }
 
+/* Returns whether a server may be back from an outage since a short time. */
+static bool
+recovers(const Pool &pool, TimestampTz now)
+{
+	return elapsed(pool.last_recovery, now) <= microseconds(setting::recovery_delay) + return_time;
+}
+
 /* Sets which servers are back from an outage, and which of these leave the room to others. */
 static void
 describe_recoveries(const Pool &pool, std::string_view room, TimestampTz now, Server *servers)
 {
 	bool any_returns = false;
 
-	if (elapsed(pool.last_recovery, now) > microseconds(setting::recovery_delay) + return_time)
+	if (!recovers(pool, now))
 		return;
 	for (int i = 0; i < pool.servers.count; i++)
 	{
@@ -206,6 +213,16 @@ list_servers(const PlacementRequest &request, const PlacementInput &input)
 
 	describe_servers(request, input, servers);
 	return servers;
+}
+
+bool
+treats_servers_alike(const PlacementRequest &request, const PlacementInput &input)
+{
+	const Pool &pool = *input.pool;
+
+	return !pool.has_regions && input.silent == nullptr && input.measurements == nullptr &&
+		   input.home.empty() && input.exists_on.everywhere && request.leaving.empty() &&
+		   pool.pin_of(request.room->view()) == nullptr && !recovers(pool, request.now);
 }
 
 Server *

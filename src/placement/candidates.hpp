@@ -106,6 +106,12 @@ Server *list_servers(const PlacementRequest &request, const PlacementInput &inpu
 Server *count_servers(const PlacementRequest &request, const PlacementInput &input,
 					  const Assignments &assignments, Snapshot snapshot);
 
+/*
+ * Returns whether no server is special for the room, so that list_servers() would give the pool's
+ * plain servers, apart from what the room's sessions say. See decide_by_leader().
+ */
+bool treats_servers_alike(const PlacementRequest &request, const PlacementInput &input);
+
 /* Returns whether a room that leaves its server may go to the chosen server. */
 bool is_acceptable(const Decision &decision);
 

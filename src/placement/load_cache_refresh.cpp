@@ -168,43 +168,75 @@ baseline_key_of(const Pool &pool, const Rules &rules)
 	return name_hash({reinterpret_cast<const char *>(parts), sizeof(parts)});
 }
 
+/* Returns RankedPool::key. */
+std::uint64_t
+ranking_key_of(const Pool &pool, const Rules &rules)
+{
+	const std::uint64_t parts[] = {
+		pool.servers_digest,
+		static_cast<std::uint64_t>(rules.strategy),
+		static_cast<std::uint64_t>(rules.metric),
+		static_cast<std::uint64_t>(rules.avg_room_occupancy),
+		static_cast<std::uint64_t>(setting::default_capacity),
+	};
+
+	return name_hash({reinterpret_cast<const char *>(parts), sizeof(parts)}) | 1;
+}
+
+/* Which slot each server of a pool has, and the reverse. */
+struct PoolSlots
+{
+	Array<int> slots;		   /* by server */
+	Array<int> server_of_slot; /* -1: not in the pool */
+};
+
+/* Returns false if there is no memory for the slot of a server. */
+bool
+find_slots(LoadCache *cache, const Pool &pool, PoolSlots *found)
+{
+	found->slots.count = 0;
+	found->server_of_slot.count = 0;
+	for (int i = 0; i < pool.servers.count; i++)
+	{
+		int slot = server_slot(cache, pool.servers[i].hash);
+
+		if (slot < 0)
+			return false;
+		found->slots.push(slot);
+		while (found->server_of_slot.count <= slot)
+			found->server_of_slot.push(-1);
+		found->server_of_slot[slot] = i;
+	}
+	return true;
+}
+
 /*
- * Returns the slots of a pool's servers, or nullptr if there is no memory for one. The slots of the
- * last copy of the pool are remembered, because slots never change.
+ * Returns the slots of a pool's servers, or std::nullopt if there is no memory for one. Those of
+ * the last copy of the pool are remembered, because slots never change.
  */
-const int *
+std::optional<PoolSlots>
 slots_of(LoadCache *cache, const Pool &pool)
 {
-	static Array<int> known;
+	static PoolSlots known;
 	static std::uint64_t known_copy = 0;
 
 	if (known_copy != pool.number)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
-		int slot = 0;
-
 		known_copy = 0;
-		known.count = 0;
-		for (const PoolServer &server : pool.servers)
-		{
-			slot = server_slot(cache, server.hash);
-			if (slot < 0)
-				break;
-			known.push(slot);
-		}
+
+		bool found = find_slots(cache, pool, &known);
+
 		MemoryContextSwitchTo(caller);
 		/* There may be memory the next time. */
-		if (slot < 0)
-			return nullptr;
+		if (!found)
+			return std::nullopt;
 		known_copy = pool.number;
 	}
 
-	/* A copy, because a later call may change the list while the caller still uses it. */
-	int *copy = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(known.count) + 1));
-
-	std::copy_n(known.items, known.count, copy);
-	return copy;
+	/* A copy, because a later call may change the lists while the caller still uses them. */
+	return PoolSlots{.slots = known.slots.copy(), .server_of_slot = known.server_of_slot.copy()};
 }
 
 /* Returns by server which server has claimed its rooms; nullptr if no failover is in force. */
@@ -228,14 +260,22 @@ std::optional<PoolLoadCache>
 load_cache_for(const Pool &pool, const Rules &rules, TimestampTz now)
 {
 	LoadCache *cache = load_cache();
-	const int *slots = cache != nullptr ? slots_of(cache, pool) : nullptr;
+	std::optional<PoolSlots> slots = cache != nullptr ? slots_of(cache, pool) : std::nullopt;
 
-	if (slots == nullptr)
+	if (!slots)
 		return std::nullopt;
+
+	RankedPool ranked = {.key = ranking_key_of(pool, rules),
+						 .servers = pool.plain.items,
+						 .uniform = pool.uniform,
+						 .default_capacity = setting::default_capacity,
+						 .server_of_slot = slots->server_of_slot.span()};
+
 	return PoolLoadCache{.cache = cache,
 						 .key = baseline_key_of(pool, rules),
-						 .slots = slots,
-						 .claimed_by = claims_in_force(pool, now)};
+						 .slots = slots->slots.items,
+						 .claimed_by = claims_in_force(pool, now),
+						 .ranked = ranked};
 }
 
 std::optional<PoolLoadCache>
@@ -272,10 +312,9 @@ fresh_load_cache(const PlacementRequest &request, const PlacementInput &input,
 
 Reserved
 reserve(const PoolLoadCache &cache, const PlacementRequest &request, const PlacementInput &input,
-		Load load, bool examined, Server *servers, Decision *decision)
+		Load load, bool examined, Server *chosen, Decision *decision)
 {
-	return reserve(cache.cache,
-				   ReserveRequest{.key = cache.key,
+	ReserveRequest reservation = {.key = cache.key,
 								  .room = request.room->hash(),
 								  .room_examined = examined,
 								  .expected = input.expected(),
@@ -286,8 +325,22 @@ reserve(const PoolLoadCache &cache, const PlacementRequest &request, const Place
 								  .rules = &input.rules,
 								  .server_count = input.pool->servers.count,
 								  .slots = cache.slots,
-								  .claimed_by = cache.claimed_by},
-				   servers, decision);
+								  .claimed_by = cache.claimed_by,
+								  .ranked = &cache.ranked};
+	Reserved reserved = Reserved::undecided;
+
+	if (!examined && cache.claimed_by == nullptr && treats_servers_alike(request, input))
+		reserved = reserve(cache.cache, reservation, chosen, decision);
+	if (reserved != Reserved::undecided)
+		return reserved;
+
+	Server *servers = list_servers(request, input);
+
+	reservation.ranked = nullptr;
+	reserved = reserve(cache.cache, reservation, servers, decision);
+	if (reserved == Reserved::reserved)
+		*chosen = servers[decision->server];
+	return reserved;
 }
 
 } // namespace gxy

@@ -24,6 +24,7 @@ struct PoolLoadCache
 	const int *slots; /* by server */
 	const int
 		*claimed_by; /* by server, see hand_over_claimed(); nullptr: no failover is in force */
+	RankedPool ranked;
 };
 
 /* Returns std::nullopt if there is no memory for the cache or for the slot of a server. */
@@ -40,11 +41,11 @@ std::optional<PoolLoadCache> fresh_load_cache(const PlacementRequest &request,
 
 /*
  * Chooses a server by the load cache and reserves the room's place there, in one step. load: what
- * the room adds. examined: the room's sessions are in the input. servers: by list_servers(); their
- * loads are filled in.
+ * the room adds. examined: the room's sessions are in the input. Sets *chosen to the server with
+ * its load if it returns reserved.
  */
 Reserved reserve(const PoolLoadCache &cache, const PlacementRequest &request,
-				 const PlacementInput &input, Load load, bool examined, Server *servers,
+				 const PlacementInput &input, Load load, bool examined, Server *chosen,
 				 Decision *decision);
 
 } // namespace gxy

@@ -28,14 +28,6 @@ lacks_room(const Server &server)
 	return server.absent && server.room_sessions <= 0;
 }
 
-bool
-takes_new_rooms(const Server &server)
-{
-	return server.state == ServerState::online && server.pool == ServerPool::primary &&
-		   server.region != RegionFit::foreign && server.recovery != Recovery::recovering &&
-		   !lacks_room(server);
-}
-
 /*
  * How many users the measurement stands for, and those still awaited, in millionths of a user; 0 if
  * there is none.
@@ -174,6 +166,15 @@ compare(const Server &a, const Verdict &va, const Server &b, const Verdict &vb, 
 			break;
 	}
 	return by_position(a, b);
+}
+
+/* Other regions and standbys replace servers that are offline, not servers that are full. */
+Decision
+outcome_of(const Decision &best, const Rules &rules)
+{
+	if (best.verdict.standing == Standing::over_capacity && rules.overflow == Overflow::error)
+		return {.outcome = Outcome::full};
+	return best;
 }
 
 /* Spreads the bits of a number over all bits: the finalizer of SplitMix64. */
@@ -345,41 +346,53 @@ decide(const Server *servers, int count, std::int64_t expected, const Rules &rul
 
 	if (best < 0)
 		return {.outcome = Outcome::no_server};
-	/* Other regions and standbys replace servers that are offline, not servers that are full. */
-	if (best_verdict.standing == Standing::over_capacity && rules.overflow == Overflow::error)
-		return {.outcome = Outcome::full};
-	return {.outcome = Outcome::placed, .server = best, .verdict = best_verdict};
-}
-
-std::int64_t
-room_load(const RoomUse &room, const Rules &rules)
-{
-	const std::int64_t age = std::max<std::int64_t>(room.age, 0); /* a clock may step back */
-	const std::int64_t expected = std::max<std::int64_t>(room.expected, 0);
-
-	if (!room.active_known)
-		return room.leased || room.pinned_size ? expected : 0;
-
-	const std::int64_t active = std::max<std::int64_t>(room.active, 0);
-	const std::int64_t missing = expected - active;
-	if (missing <= 0)
-		return active;
-	if (room.pinned_size)
-		return expected;
-	if (age >= rules.join_window)
-		return active;
-	/* Servers are filled up, so space must be kept for every expected user. */
-	if (rules.strategy == Strategy::sequential)
-		return expected;
-	/* Rounded to the nearest user. */
-	return active +
-		   static_cast<std::int64_t>((2 * Wide{missing} * missing + expected) / (2 * expected));
+	return outcome_of({.outcome = Outcome::placed, .server = best, .verdict = best_verdict}, rules);
 }
 
 bool
-leaves_before(const LeavingRoom &a, const LeavingRoom &b)
+takes_new_rooms(const Server &server)
 {
-	return a.load != b.load ? a.load > b.load : a.id < b.id;
+	return server.state == ServerState::online && server.pool == ServerPool::primary &&
+		   server.region != RegionFit::foreign && server.recovery != Recovery::recovering &&
+		   !lacks_room(server);
+}
+
+bool
+leads(const Server &a, const Server &b, const Rules &rules)
+{
+	return by_preference(a, b, rules.strategy) < 0;
+}
+
+bool
+is_uniform(const Server *servers, int count)
+{
+	const Server *first = std::find_if(servers, servers + count, takes_new_rooms);
+
+	return std::all_of(first, servers + count, [first](const Server &server) {
+		return !takes_new_rooms(server) ||
+			   (server.capacity == first->capacity && server.priority == first->priority);
+	});
+}
+
+/*
+ * Servers with space come first, in the order of leads(). So if the leader has space, none comes
+ * before it. In a uniform pool leads() is by load, unless the strategy is sequential: then if the
+ * leader is full, all are, and the order of full servers is by load too.
+ */
+Decision
+decide_by_leader(const Server &leader, bool uniform, std::int64_t expected, const Rules &rules)
+{
+	PoolFacts pool_facts = gather_pool_facts(&leader, 1, expected, rules);
+
+	pool_facts.outsized = pool_facts.outsized && uniform;
+
+	const Verdict verdict = judge(leader, pool_facts);
+	const bool by_load_anyway = uniform && rules.strategy != Strategy::sequential;
+
+	if (verdict.standing != Standing::general &&
+		(verdict.standing != Standing::over_capacity || !by_load_anyway))
+		return {.outcome = Outcome::no_server};
+	return outcome_of({.outcome = Outcome::placed, .server = 0, .verdict = verdict}, rules);
 }
 
 } // namespace gxy

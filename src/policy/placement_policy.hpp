@@ -208,6 +208,25 @@ struct Decision
  */
 Decision decide(const Server *servers, int count, std::int64_t expected, const Rules &rules);
 
+/*
+ * The shortcut for a room that no server is special for: none is in_progress, pinned, home, absent,
+ * of a region, recovering or held back, and none has a measurement. Only the loads then tell apart
+ * those that take new rooms. The first of these by leads(), a total order that does not depend on
+ * the room, is the choice if the room fits there, or if the pool is uniform.
+ */
+bool takes_new_rooms(const Server &server);
+bool leads(const Server &a, const Server &b, const Rules &rules);
+
+/* Returns whether the servers that take new rooms have one capacity and one priority. */
+bool is_uniform(const Server *servers, int count);
+
+/*
+ * Returns what decide() would return, the leader as server 0. no_server: decide() has to look at
+ * all servers.
+ */
+Decision decide_by_leader(const Server &leader, bool uniform, std::int64_t expected,
+						  const Rules &rules);
+
 /* What is known of one room, to compute its load. */
 struct RoomUse
 {

@@ -118,6 +118,7 @@ struct Pool
 	 * default_capacity.
 	 */
 	Array<Server> plain;
+	bool uniform = false; /* see is_uniform() */
 	bool has_regions = false;
 	TimestampTz last_recovery = DT_NOBEGIN; /* the latest recovered_at */
 	NameInterner numbers;					/* of the servers */

@@ -141,6 +141,7 @@ list_plain_servers(Pool *pool)
 		pool->servers_digest += digest_of(server);
 	for (const PoolServer &server : pool->servers)
 		pool->plain.push(plain_server(server));
+	pool->uniform = is_uniform(pool->plain.items, pool->plain.count);
 }
 
 void

@@ -320,8 +320,10 @@ reserve(LoadCache *cache, const ReserveRequest &request, Server *servers, Decisi
 	register_callbacks();
 	make_space();
 
-	Reserved reserved = reserve_in_cache(
-		cache, request, {deltas.items, static_cast<std::size_t>(deltas.count)}, servers, decision);
+	std::span<const LoadDelta> own = deltas.span();
+	Reserved reserved = request.ranked != nullptr
+							? reserve_leader_in_cache(cache, request, own, servers, decision)
+							: reserve_in_cache(cache, request, own, servers, decision);
 
 	if (reserved == Reserved::reserved)
 	{

@@ -92,7 +92,21 @@ enum class Reserved
 	reserved,
 	refused,		/* by the policy */
 	needs_sessions, /* the room may have live sessions: read them, then set room_examined */
-	no_baseline		/* none is usable, or it was counted with another key */
+	no_baseline,	/* none is usable, or it was counted with another key */
+	undecided		/* by the leader alone: all servers have to be compared */
+};
+
+/*
+ * The servers of a pool for a choice by their loads alone, see decide_by_leader(). Backends with
+ * the same pool and settings share one ranking, so they identify servers by slots.
+ */
+struct RankedPool
+{
+	std::uint64_t key;	   /* of everything but loads by which servers are ordered; not 0 */
+	const Server *servers; /* without loads; capacity 0: default_capacity */
+	bool uniform;		   /* see is_uniform() */
+	std::int64_t default_capacity;
+	std::span<const int> server_of_slot; /* -1, as for slots beyond its end: not in this pool */
 };
 
 struct ReserveRequest
@@ -109,11 +123,16 @@ struct ReserveRequest
 	int server_count;
 	const int *slots;	   /* by server */
 	const int *claimed_by; /* by server, see hand_over_claimed() */
+	/*
+	 * Set if no server is special for the room and there are no claims: only the leader is looked
+	 * at. nullptr: all servers are compared.
+	 */
+	const RankedPool *ranked;
 };
 
 /*
- * Chooses a server by the loads, which it fills into servers, and adds the room to the chosen one,
- * in one step under the cache's lock.
+ * Chooses a server by the loads and adds the room to the chosen one, in one step under the cache's
+ * lock. Fills the loads into servers; with request.ranked, sets *servers to the chosen one.
  */
 Reserved reserve(LoadCache *cache, const ReserveRequest &request, Server *servers,
 				 Decision *decision);

@@ -105,6 +105,7 @@ install_under_lock(LoadCache *cache, BaselineKey key, const BaselineResult &resu
 		server.present = 0;
 		server.committed[cache->epoch ^ 1] = Load();
 	}
+	cache->ranking.key = 0;
 	for (const BaselineServer &server : result.servers)
 	{
 		slot_at(cache, server.slot).baseline = server.load;

@@ -96,6 +96,21 @@ struct BaselineSnapshot
 	int in_progress_count; /* entries of LoadCache::in_progress */
 };
 
+/*
+ * The slots of one pool in a Tournament, so that not all servers are read for each room: see
+ * shared/load_cache_ranking.hpp.
+ */
+struct Ranking
+{
+	static constexpr int max_changes = 32;
+
+	SharedPointer nodes; /* of the tournament; 0: none yet */
+	int leaves;			 /* as many as slots */
+	std::uint64_t key;	 /* RankedPool::key; 0: out of date */
+	int changed_count;
+	int changed[max_changes]; /* slots whose sums have changed since they were played */
+};
+
 /* Slots come in chunks: 16, 16, 32, 64 and so on, each as large as all before it together. */
 inline constexpr int first_chunk = 16;
 inline constexpr int max_chunks = 24;
@@ -139,6 +154,8 @@ struct LoadCache
 	TransactionId last_unlisted; /* the latest transaction whose orphans are not listed */
 	SharedPointer prepared;		 /* first block */
 	SharedPointer unused_blocks; /* of prepared transactions, to be freed by the next normal code */
+	Ranking ranking;
+	TimestampTz measured_at; /* at least that of each measurement */
 	TransactionId
 		in_progress[FLEXIBLE_ARRAY_MEMBER]; /* of the running count's snapshot, top-level */
 };
@@ -171,6 +188,26 @@ slot_at(const LoadCache *cache, int slot)
 					: pg_leftmost_one_pos32(static_cast<std::uint32_t>(slot / first_chunk)) + 1;
 
 	return shared<ServerSlot>(cache->chunk[chunk])[slot - slots_in(chunk)];
+}
+
+/*
+ * The same, for a change of the sum: the ranking is told. Also in a callback, which may not touch
+ * the ranking itself.
+ */
+inline ServerSlot &
+changing_slot(LoadCache *cache, int slot)
+{
+	Ranking &ranking = cache->ranking;
+
+	if (ranking.changed_count > 0 && ranking.changed[ranking.changed_count - 1] == slot)
+		return slot_at(cache, slot);
+	if (ranking.changed_count == Ranking::max_changes)
+	{
+		ranking.key = 0;
+		ranking.changed_count = 0;
+	}
+	ranking.changed[ranking.changed_count++] = slot;
+	return slot_at(cache, slot);
 }
 
 /* Returns the entry of a key in an open hash table, or the free entry where the key would go. */

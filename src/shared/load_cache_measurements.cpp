@@ -57,6 +57,7 @@ store(LoadCache *cache, Oid table, int slot, Measurement measurement, TimestampT
 		return;
 	server.measurement = measurement;
 	server.measurement_table = table;
+	cache->measured_at = std::max(cache->measured_at, measurement.at);
 }
 
 void

@@ -45,7 +45,7 @@ apply_commit(LoadCache *cache, TransactionId transaction, int slot, Load added, 
 		return;
 	}
 
-	Load &committed = slot_at(cache, slot).committed[cache->epoch ^ (counted ? 1 : 0)];
+	Load &committed = changing_slot(cache, slot).committed[cache->epoch ^ (counted ? 1 : 0)];
 
 	committed += added;
 	committed += removed;
@@ -87,7 +87,7 @@ resolve_block(LoadCache *cache, PreparedBlock *block)
 		if (!has_committed(change.transaction, &committed))
 			cache->usable = false;
 		if (change.slot >= 0)
-			slot_at(cache, change.slot).in_flight += -change.added;
+			changing_slot(cache, change.slot).in_flight += -change.added;
 		if (committed)
 			apply_commit(cache, change.transaction, change.slot, change.added, change.removed);
 	}
@@ -177,7 +177,7 @@ add_prepared_rows(LoadCache *cache, const Array<PreparedRow> &rows, SharedPointe
 		block->deltas[block->count++] = PreparedDelta{
 			.transaction = row.transaction, .slot = row.slot, .added = row.load, .removed = {}};
 		if (row.slot >= 0)
-			slot_at(cache, row.slot).in_flight += row.load;
+			changing_slot(cache, row.slot).in_flight += row.load;
 	}
 	if (pointer != 0)
 		add_prepared_block(cache, pointer);

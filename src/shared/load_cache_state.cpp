@@ -241,6 +241,8 @@ free_load_cache(SharedPointer pointer)
 				  sizeof(NamedSlot) * static_cast<Size>(cache->names.size));
 	free_in_cache(cache, cache->orphans.entries,
 				  sizeof(Orphan) * static_cast<Size>(cache->orphans.size));
+	free_in_cache(cache, cache->ranking.nodes,
+				  sizeof(int) * static_cast<Size>(cache->ranking.leaves));
 	free_prepared(cache, cache->prepared);
 	free_prepared(cache, cache->unused_blocks);
 	free_shared(pointer, cache_size());

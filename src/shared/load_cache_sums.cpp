@@ -8,7 +8,9 @@
 #include "shared/load_cache_sums.hpp"
 
 #include "policy/failure_detector.hpp"
+#include "policy/time_arithmetic.hpp"
 #include "shared/load_cache_orphans.hpp"
+#include "shared/load_cache_ranking.hpp"
 #include "shared/load_cache_settlement.hpp"
 #include "shared/load_cache_state.hpp"
 #include "shared/segments.hpp"
@@ -24,7 +26,13 @@ undo_in_flight(LoadCache *cache, const LoadDelta *deltas, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (deltas[i].slot >= 0)
-			slot_at(cache, deltas[i].slot).in_flight += -deltas[i].added;
+			changing_slot(cache, deltas[i].slot).in_flight += -deltas[i].added;
+}
+
+bool
+removes(const LoadDelta &delta)
+{
+	return delta.slot >= 0 && (delta.removed.rooms != 0 || delta.removed.users != 0);
 }
 
 /*
@@ -35,10 +43,6 @@ undo_in_flight(LoadCache *cache, const LoadDelta *deltas, int count)
 const Load *
 removed_by_slot(const ReserveRequest &request, std::span<const LoadDelta> own)
 {
-	auto removes = [](const LoadDelta &delta) {
-		return delta.slot >= 0 && (delta.removed.rooms != 0 || delta.removed.users != 0);
-	};
-
 	if (request.server_count == 0 || std::none_of(own.begin(), own.end(), removes))
 		return nullptr;
 
@@ -135,7 +139,7 @@ add_in_flight(LoadCache *cache, TransactionId transaction, const LoadDelta &delt
 {
 	locked(cache, [=] {
 		my_transaction() = transaction;
-		slot_at(cache, delta.slot).in_flight += delta.added;
+		changing_slot(cache, delta.slot).in_flight += delta.added;
 	});
 }
 
@@ -225,10 +229,7 @@ reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<cons
 
 			if (removed != nullptr)
 				sum += removed[request.slots[i]];
-			servers[i].rooms = std::max<std::int64_t>(sum.rooms, 0);
-			servers[i].load = request.rules->metric == LoadMetric::rooms
-								  ? servers[i].rooms * request.rules->avg_room_occupancy
-								  : std::max<std::int64_t>(sum.users, 0);
+			set_load(&servers[i], sum, *request.rules);
 			servers[i].awaited = slot_at(cache, request.slots[i]).awaited();
 			servers[i].measured = measured_now(cache, request, i);
 		}
@@ -237,7 +238,43 @@ reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<cons
 		*decision = decide(servers, request.server_count, request.expected, *request.rules);
 		if (decision->outcome != Outcome::placed)
 			return Reserved::refused;
-		slot_at(cache, request.slots[decision->server]).in_flight += request.load;
+		changing_slot(cache, request.slots[decision->server]).in_flight += request.load;
+		my_transaction() = transaction;
+		return Reserved::reserved;
+	});
+}
+
+Reserved
+reserve_leader_in_cache(LoadCache *cache, const ReserveRequest &request,
+						std::span<const LoadDelta> own, Server *leader, Decision *decision)
+{
+	const RankedPool &pool = *request.ranked;
+	TransactionId transaction = GetTopTransactionId();
+
+	/* What this transaction has removed counts for itself only, so not in the shared ranking. */
+	if (std::any_of(own.begin(), own.end(), removes) || !prepare_ranking(cache))
+		return Reserved::undecided;
+	return locked(cache, [&] {
+		resolve_prepared(cache);
+		if (!cache->usable || cache->key != request.key)
+			return Reserved::no_baseline;
+		if (!request.room_examined && may_be_orphan(cache, request.room))
+			return Reserved::needs_sessions;
+
+		int slot = elapsed(cache->measured_at, request.now) <= request.measured_lifetime
+					   ? -1
+					   : leading_slot(cache, pool, *request.rules);
+
+		if (slot < 0)
+			return Reserved::undecided;
+		*leader = server_in_slot(cache, pool, slot, *request.rules);
+		*decision = decide_by_leader(*leader, pool.uniform, request.expected, *request.rules);
+		if (decision->outcome == Outcome::no_server)
+			return Reserved::undecided;
+		if (decision->outcome == Outcome::full)
+			return Reserved::refused;
+		decision->server = pool.server_of_slot[static_cast<std::size_t>(slot)];
+		changing_slot(cache, slot).in_flight += request.load;
 		my_transaction() = transaction;
 		return Reserved::reserved;
 	});

@@ -47,4 +47,12 @@ void add_orphan(LoadCache *cache, TransactionId transaction, std::uint64_t room)
 Reserved reserve_in_cache(LoadCache *cache, const ReserveRequest &request,
 						  std::span<const LoadDelta> own, Server *servers, Decision *decision);
 
+/*
+ * The same by the leader of request.ranked, in a few steps however many servers there are. Returns
+ * undecided if all servers have to be compared.
+ */
+Reserved reserve_leader_in_cache(LoadCache *cache, const ReserveRequest &request,
+								 std::span<const LoadDelta> own, Server *leader,
+								 Decision *decision);
+
 } // namespace gxy

@@ -27,3 +27,5 @@ instructions_verdict renewing:sticky update '<=0.5' 'instructions of a sticky ca
 instructions_verdict renewing:sticky sticky '' 'instructions of a sticky call that renews' 'one that does not'
 instructions_verdict new new_plain '<=1.5' 'instructions of a new room' 'INSERT ... ON CONFLICT DO NOTHING without constraints'
 instructions_verdict new new_bare '' 'instructions of a new room' "the same INSERT with the table's constraints"
+instructions_verdict servers:new new '<=1.05' 'instructions of a new room, 1000 servers' 'itself with 12'
+instructions_verdict exact:new exact:new_go_rooms '<=1' 'instructions of a new room, exact' "the service's latest version: counts rooms, not users"
