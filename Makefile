@@ -187,7 +187,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-fuzz test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-faults test-fuzz test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-majors check-vpath check-bench check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -203,11 +203,13 @@ RUN_test-cluster = test/run cluster $(ONLY)
 RUN_test-fuzz = test/fuzz/run $(ONLY)
 RUN_test-interleavings = test/interleavings/run $(ONLY)
 RUN_test-mutants = test/mutants/run $(or $(ONLY),--all)
+RUN_test-faults = FAULT_CYCLES=$(CYCLES) test/run faults $(ONLY)
+CYCLES = 100
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
 RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
 
-test test-cluster test-fuzz test-mutants test-interleavings demo demo-cluster demo-janus stress bench reference:
+test test-cluster test-faults test-fuzz test-mutants test-interleavings demo demo-cluster demo-janus stress bench reference:
 	@test/prepare $(or $(filter demo demo-janus bench,$@),$(if $(filter %-cluster,$@),cluster),$(if $(filter test-fuzz,$@),fuzz))
 	@echo 'building for '"$$($(PG_CONFIG) --version)"
 	@bash -o pipefail -c "$(MAKE) --no-print-directory $(JOBS) all | sed -un 's/.* \([^ ]*\.cpp\)\$$/  \1/p'"
@@ -333,6 +335,7 @@ help:
 	@echo 'make test ONLY="tap 101"   one suite, or tests of it, as `test/run tap 101` does without building (see there)'
 	@echo 'make demo-cluster     two shards with a standby each and a proxy; one primary is killed while clients call'
 	@echo 'make test-cluster     several servers: shards (PL/Proxy), failures under Patroni (as root); needs more packages; ONLY=patroni: files of test/cluster'
+	@echo 'make test-faults      processes killed and stopped, full disks, no locks: 100 kills (CYCLES=100); ONLY=kill: files of test/faults'
 	@echo 'make test-fuzz        hostile arguments and rows, sqlsmith, libFuzzer: about a quarter of an hour; ONLY="--seed 7": options of test/fuzz/run'
 	@echo 'make test-matrix      PostgreSQL 17 and 18, each in its own chroot, and pg_upgrade from 15 to both (as root);'
 	@echo '                      ONLY=quick: fewer suites; ONLY="quick 16": see test/matrix'
