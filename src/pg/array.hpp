@@ -61,15 +61,16 @@ template <typename T> struct Array
 	std::span<const T> span() const { return {items, static_cast<std::size_t>(count)}; }
 
 private:
+	/* The array stays as it was if there is no memory: some live longer than a transaction. */
 	void grow()
 	{
-		space = space == 0 ? 64 : space * 2;
-
-		Size size = static_cast<Size>(space) * sizeof(T);
+		int more = space == 0 ? 64 : space * 2;
+		Size size = static_cast<Size>(more) * sizeof(T);
 
 		items =
 			static_cast<T *>(items == nullptr ? MemoryContextAllocHuge(CurrentMemoryContext, size)
 											  : repalloc_huge(items, size));
+		space = more;
 	}
 };
 
