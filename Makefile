@@ -35,6 +35,7 @@ REGRESS = \
 	what_if \
 	rebalance \
 	app_dml \
+	kept_locks \
 	altered_tables \
 	reentry \
 	odd_times \

@@ -139,6 +139,10 @@ COMMIT;
 BEGIN READ ONLY;
 SELECT clean_inactive_assignments('0');
 COMMIT;
+-- Also if there is nothing to free.
+BEGIN READ ONLY;
+SELECT clean_inactive_assignments('1 year');
+COMMIT;
 BEGIN READ ONLY;
 SELECT init_servers();
 COMMIT;

@@ -292,3 +292,16 @@ RESET min_parallel_table_scan_size;
 DROP VIEW listing;
 DROP TABLE listed;
 TRUNCATE room_server_assignments, balancer_servers, _pool_written, balancer_failovers;
+
+-- In a parallel query nothing can be written: a room is answered without the renewal that is due.
+INSERT INTO room_server_assignments (room_id, gateway_name, assigned_at, last_used_at)
+	VALUES ('parallel', 'gxy1', now() - interval '1 min', now() - interval '1 min');
+CREATE FUNCTION ask() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$BEGIN RETURN get_or_assign_server('parallel'); END$$;
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SELECT ask();
+SELECT set_config(name, 'off', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SELECT last_used_at < now() - interval '30 s' AS as_it_was FROM room_server_assignments WHERE room_id = 'parallel';
+SELECT ask();
+SELECT last_used_at > now() - interval '30 s' AS renewed FROM room_server_assignments WHERE room_id = 'parallel';
+DROP FUNCTION ask();
+TRUNCATE room_server_assignments;

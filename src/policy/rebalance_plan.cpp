@@ -31,8 +31,6 @@ moves_before(const RebalanceRoom &a, const RebalanceRoom &b)
 {
 	if (a.server != b.server)
 		return a.server < b.server;
-	if ((a.users == 0) != (b.users == 0))
-		return a.users == 0;
 
 	const Wide left = Wide{a.load} * b.users;
 	const Wide right = Wide{b.load} * a.users;

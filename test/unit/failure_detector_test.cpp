@@ -122,6 +122,11 @@ TEST(Silence, UnhealthyIsNotSilent)
 	EXPECT_EQ(summary(reports, 100).reporting, 2);
 	EXPECT_EQ(summary(reports, 100).fresh, 2);
 	EXPECT_FALSE(summary(reports, 100).should_mark_unhealthy());
+
+	/* Not even while its silence counts from a time long ago. */
+	reports[1].counts_from = 80;
+	EXPECT_FALSE(gxy::is_silent(reports[1], 100, timeout));
+	EXPECT_EQ(summary(reports, 100).silent, 0);
 }
 
 /* After a restart silence counts from the restart, whatever was received before. */

@@ -107,6 +107,15 @@ TEST(RebalancePlan, MovesNothingAtBalance)
 	EXPECT_EQ(told(scenery), "");
 }
 
+TEST(RebalancePlan, AnIdleStandbyDoesNotLowerTheMean)
+{
+	/* The mean of x and y is 55; with z it would be 37, and y had no space. */
+	Scenery scenery = on_the_first(60, 50, 0, {10, 5});
+
+	scenery.servers[2].server.pool = ServerPool::standby;
+	EXPECT_EQ(told(scenery), "b>y");
+}
+
 TEST(RebalancePlan, MovesEmptyRoomsFirst)
 {
 	Scenery scenery = on_the_first(90, 20, 40, {10, 10, 10, 10});

@@ -59,6 +59,17 @@ TEST(Recovery, ARecoveringServerDoesNotReplaceFullOnes)
 	EXPECT_EQ(choice(scene), "full");
 }
 
+/* Nor is a room that only the recovering server could hold refused: it goes to an empty server. */
+TEST(Recovery, ARecoveringServerIsNoReasonToRefuse)
+{
+	const Server recovering{.name = "a", .capacity = 400, .recovery = Recovery::recovering};
+	const Server small{.name = "b", .capacity = 100};
+	Scene scene{.pool = {recovering, small}, .expected = 200};
+
+	scene.rules.overflow = Overflow::error;
+	EXPECT_EQ(choice(scene), "b");
+}
+
 TEST(Recovery, ARecoveringServerKeepsItsPinsAndItsUsers)
 {
 	const Server other{.name = "a"};
