@@ -270,6 +270,7 @@ check-lists:
 	test/check-lists REGRESS '$(REGRESS)' sql/*.sql
 	test/check-lists ISOLATION '$(ISOLATION)' test/isolation/specs/*.spec
 	test/check-lists LOAD_CACHE '$(LOAD_CACHE)' test/load_cache/specs/*.spec
+	test/check-promises doc/reliability.md
 
 # Needs the extension installed.
 check-reference:
