@@ -174,6 +174,21 @@ COMMIT;
 SELECT pg_temp.written();
 RESET gxy_balancer.touch_interval;
 RESET gxy_balancer.assignment_grace;
+-- A renewal changes nothing but the time, wherever the row has it, also in a row that is older than a column.
+BEGIN;
+INSERT INTO room_server_assignments
+	SELECT repeat('x', i), 'gxy1', CASE WHEN i % 2 = 0 THEN repeat('y', i % 7) END, '2000-01-01', '2000-01-01',
+		CASE WHEN i % 3 = 0 THEN repeat('z', i) END, CASE WHEN i % 5 <> 0 THEN i END, CASE WHEN i % 4 <> 0 THEN i END
+	FROM generate_series(1, 200) i;
+ALTER TABLE room_server_assignments ADD COLUMN tenant text NOT NULL DEFAULT 'galaxy', ADD COLUMN note text;
+CREATE TEMPORARY TABLE old ON COMMIT DROP AS TABLE room_server_assignments;
+SET LOCAL gxy_balancer.touch_interval = 0;
+SELECT count(get_or_assign_server(room_id)) AS answered FROM old;
+SELECT count(*) AS renewed
+FROM room_server_assignments new JOIN old USING (room_id)
+WHERE to_jsonb(new) - 'last_used_at' = to_jsonb(old) - 'last_used_at'
+	AND new.last_used_at BETWEEN now() AND clock_timestamp();
+ROLLBACK;
 -- The time written is clock_timestamp(): in a long transaction now() is long ago.
 BEGIN;
 CALL pg_temp.age('1 minute');
