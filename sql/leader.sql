@@ -14,6 +14,7 @@ SET gxy_balancer.recovery_delay = 0;
 SET gxy_balancer.heartbeat_timeout = 0;
 SET gxy_balancer.touch_interval = '1h';
 SET gxy_balancer.assignment_grace = '1d';
+DROP EXTENSION IF EXISTS gxy_balancer;
 CREATE EXTENSION gxy_balancer;
 CREATE TABLE differences (step int, room text, explained text, placed text);
 SELECT setseed(0.2171);
