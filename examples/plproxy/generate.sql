@@ -171,6 +171,7 @@ SELECT $$CREATE FUNCTION @schema@._worst(states text[]) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN (SELECT s FROM unnest(states) s ORDER BY array_position('{offline,recovering,draining,online,drained}', s), s LIMIT 1);
 REVOKE ALL ON FUNCTION @schema@._worst(text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @schema@._worst(text[]) TO pg_monitor;
 COMMENT ON FUNCTION @schema@._worst(text[]) IS 'the state of a server that has these on different shards';$$;
 SELECT format(E'\nCREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE plpgsql %s %s\n%s\n%s',
 		CASE WHEN f.rule = 'by server' THEN '_' ELSE '' END || f.name,

@@ -91,11 +91,16 @@ END $$;
 REVOKE ALL ON FUNCTION public.place_partitions(int[], text) FROM PUBLIC;
 COMMENT ON FUNCTION public.place_partitions(int[], text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
 
+-- Waits for calls that use the old connection, and new ones wait for it: so not for long.
 CREATE FUNCTION public.set_shard_connection(shard int, connection text) RETURNS void
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
 DECLARE
 	_partitions int[];
 BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION 'a shard''s connection can be changed in READ COMMITTED only' USING ERRCODE = '25001',
+			DETAIL = 'An older snapshot has the partitions where they were before they moved.';
+	END IF;
 	LOCK TABLE public.shard_gate IN ACCESS EXCLUSIVE MODE;
 	SELECT p.partitions INTO _partitions FROM public._placed p WHERE p.shard = set_shard_connection.shard;
 	UPDATE public.shard_list l SET connection = set_shard_connection.connection WHERE l.shard = set_shard_connection.shard;
@@ -217,7 +222,7 @@ BEGIN
 	FOREACH _link IN ARRAY _open LOOP
 		CONTINUE WHEN _link NOT LIKE 'shard\_%';
 		IF _link IN (SELECT public._link(p.connection) FROM public._placed p)
-			AND gxy_dblink.dblink_is_busy(_link) = 0 AND gxy_dblink.dblink_send_query(_link, 'SELECT') = 1 THEN
+			AND gxy_dblink.dblink_is_busy(_link) = 0 AND gxy_dblink.dblink_send_query(_link, 'SELECT NULL::text') = 1 THEN
 			_waiting := _waiting || _link;
 		ELSE
 			PERFORM gxy_dblink.dblink_disconnect(_link);
@@ -947,6 +952,7 @@ CREATE FUNCTION public._worst(states text[]) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN (SELECT s FROM unnest(states) s ORDER BY array_position('{offline,recovering,draining,online,drained}', s), s LIMIT 1);
 REVOKE ALL ON FUNCTION public._worst(text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public._worst(text[]) TO pg_monitor;
 COMMENT ON FUNCTION public._worst(text[]) IS 'the state of a server that has these on different shards';
 
 CREATE FUNCTION public.clean_inactive_assignments(grace interval DEFAULT NULL::interval)

@@ -89,11 +89,16 @@ END $$;
 REVOKE ALL ON FUNCTION @schema@.place_partitions(int[], text) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@.place_partitions(int[], text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
 
+-- Waits for calls that use the old connection, and new ones wait for it: so not for long.
 CREATE FUNCTION @schema@.set_shard_connection(shard int, connection text) RETURNS void
-	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
 DECLARE
 	_partitions int[];
 BEGIN
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION 'a shard''s connection can be changed in READ COMMITTED only' USING ERRCODE = '25001',
+			DETAIL = 'An older snapshot has the partitions where they were before they moved.';
+	END IF;
 	LOCK TABLE @schema@.shard_gate IN ACCESS EXCLUSIVE MODE;
 	SELECT p.partitions INTO _partitions FROM @schema@._placed p WHERE p.shard = set_shard_connection.shard;
 	UPDATE @schema@.shard_list l SET connection = set_shard_connection.connection WHERE l.shard = set_shard_connection.shard;
@@ -215,7 +220,7 @@ BEGIN
 	FOREACH _link IN ARRAY _open LOOP
 		CONTINUE WHEN _link NOT LIKE 'shard\_%';
 		IF _link IN (SELECT @schema@._link(p.connection) FROM @schema@._placed p)
-			AND gxy_dblink.dblink_is_busy(_link) = 0 AND gxy_dblink.dblink_send_query(_link, 'SELECT') = 1 THEN
+			AND gxy_dblink.dblink_is_busy(_link) = 0 AND gxy_dblink.dblink_send_query(_link, 'SELECT NULL::text') = 1 THEN
 			_waiting := _waiting || _link;
 		ELSE
 			PERFORM gxy_dblink.dblink_disconnect(_link);
