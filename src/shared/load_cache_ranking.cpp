@@ -3,7 +3,9 @@
  */
 #include "shared/load_cache_ranking.hpp"
 
+#include "pg/compat.hpp"
 #include "policy/tournament.hpp"
+#include "shared/header.hpp"
 #include "shared/load_cache_state.hpp"
 #include "shared/segments.hpp"
 

@@ -11,6 +11,7 @@
 #include "policy/placement_policy.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/load_cache_layout.hpp"
+#include "shared/load_delta.hpp"
 
 namespace gxy
 {

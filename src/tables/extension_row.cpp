@@ -4,6 +4,8 @@
  */
 #include "tables/extension_row.hpp"
 
+#include "pg/row.hpp"
+
 #include <span>
 
 namespace gxy
@@ -73,13 +75,12 @@ read_extension_row()
 
 	if (HeapTupleIsValid(tuple))
 	{
-		bool is_null;
-		Datum version =
-			heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(catalog), &is_null);
-
 		row.schema = reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->extnamespace;
-		if (!is_null)
-			text_to_cstring_buffer(DatumGetTextPP(version), row.version, sizeof(row.version));
+
+		const TupleRow columns(tuple, RelationGetDescr(catalog));
+		const std::string_view version = columns.text(Anum_pg_extension_extversion).value_or("");
+
+		version.copy(row.version, sizeof(row.version) - 1);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
