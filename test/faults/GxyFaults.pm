@@ -23,7 +23,7 @@ our @EXPORT = (@GxyWorker::EXPORT, qw(cycles new_faults_server sql load_faults s
 # How many faults of each kind; 100 with `make test-faults`.
 sub cycles
 {
-	return $ENV{FAULT_CYCLES} // 10;
+	return $ENV{FAULT_CYCLES} // 5;
 }
 
 # Statements of the server, but not of the worker, may take as long as they take: a stopped backend
