@@ -210,6 +210,18 @@ add_orphan(LoadCache *cache, TransactionId transaction, std::uint64_t room)
 	locked(cache, [=] { treat_all_as_orphans(cache, transaction); });
 }
 
+/* Returns why a room cannot be placed by these sums, if so. The caller holds the lock. */
+static std::optional<Reserved>
+obstacle_to(LoadCache *cache, const ReserveRequest &request)
+{
+	resolve_prepared(cache);
+	if (!cache->usable || cache->key != request.key)
+		return Reserved::no_baseline;
+	if (!request.room_examined && may_be_orphan(cache, request.room))
+		return Reserved::needs_sessions;
+	return std::nullopt;
+}
+
 Reserved
 reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<const LoadDelta> own,
 				 Server *servers, Decision *decision)
@@ -218,11 +230,8 @@ reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<cons
 	TransactionId transaction = GetTopTransactionId();
 
 	return locked(cache, [&] {
-		resolve_prepared(cache);
-		if (!cache->usable || cache->key != request.key)
-			return Reserved::no_baseline;
-		if (!request.room_examined && may_be_orphan(cache, request.room))
-			return Reserved::needs_sessions;
+		if (std::optional<Reserved> obstacle = obstacle_to(cache, request))
+			return *obstacle;
 		for (int i = 0; i < request.server_count; i++)
 		{
 			Load sum = slot_at(cache, request.slots[i]).sum();
@@ -255,11 +264,8 @@ reserve_leader_in_cache(LoadCache *cache, const ReserveRequest &request,
 	if (std::any_of(own.begin(), own.end(), removes) || !prepare_ranking(cache))
 		return Reserved::undecided;
 	return locked(cache, [&] {
-		resolve_prepared(cache);
-		if (!cache->usable || cache->key != request.key)
-			return Reserved::no_baseline;
-		if (!request.room_examined && may_be_orphan(cache, request.room))
-			return Reserved::needs_sessions;
+		if (std::optional<Reserved> obstacle = obstacle_to(cache, request))
+			return *obstacle;
 
 		int slot = elapsed(cache->measured_at, request.now) <= request.measured_lifetime
 					   ? -1
