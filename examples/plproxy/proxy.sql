@@ -151,7 +151,7 @@ COMMENT ON FUNCTION public._shards() IS 'the numbers of the shards that have par
  * Calls for all shards. All are asked at once, each by a connection of the session's own, which stays open. Returns a row
  * for each shard: link is the connection on which dblink_get_result() has its answer, or NULL, with an SQLSTATE and a message.
  *
- * Nobody waits for a shard for long: connecting has a limit (connect_timeout, 2 s if the connection string has none), so
+ * No caller waits for a shard for long: connecting has a limit (connect_timeout, 2 s if the connection string has none), so
  * has an answer to the empty statement on a connection that was open (2 s), and so has the answer to the statement
  * (seconds; NULL: none). A shard that has run into a limit is not asked again by this session for 5 s, so that a monitor
  * with many servers beats in time on the others.
