@@ -1,5 +1,6 @@
 # Instructions of the server process a call; see test/bench/instructions, which starts a server of its own.
-"$here/instructions" --out "$results/instructions.tsv" | tee "$work/log/instructions.log"
+# With --full those without a target, too.
+"$here/instructions" --out "$results/instructions.tsv" ${full:+--full} | tee "$work/log/instructions.log"
 
 instructions_of() {
 	awk -F'\t' -v side="$1" '$1 == side { print $2 }' "$results/instructions.tsv"
@@ -8,6 +9,7 @@ instructions_of() {
 # instructions_verdict SIDE AGAINST-SIDE TARGET WORK AGAINST
 instructions_verdict() {
 	local ratio
+	[[ -n $(instructions_of "$1") && -n $(instructions_of "$2") ]] || return 0
 	ratio=$(awk -v a="$(instructions_of "$1")" -v b="$(instructions_of "$2")" 'BEGIN { print a / b }')
 	note_verdict "$4" "$5" "$ratio" "$ratio" "$ratio" "$3"
 }
@@ -27,5 +29,6 @@ instructions_verdict renewing:sticky update '<=0.5' 'instructions of a sticky ca
 instructions_verdict renewing:sticky sticky '' 'instructions of a sticky call that renews' 'one that does not'
 instructions_verdict new new_plain '<=1.5' 'instructions of a new room' 'INSERT ... ON CONFLICT DO NOTHING without constraints'
 instructions_verdict new new_bare '' 'instructions of a new room' "the same INSERT with the table's constraints"
-instructions_verdict servers:new new '<=1.05' 'instructions of a new room, 1000 servers' 'itself with 12'
+instructions_verdict sessions:new new '<=1.05' 'instructions of a new room, 1 000 000 sessions' 'itself with 5 000'
+instructions_verdict servers:new new '<=1.05' 'instructions of a new room, 1 000 servers' 'itself with 12'
 instructions_verdict exact:new exact:new_go_rooms '<=1' 'instructions of a new room, exact' "the service's latest version: counts rooms, not users"
