@@ -16,12 +16,14 @@ side_plpgsql() { bench bench_sticky sticky_plpgsql $clients -T "$seconds" -D roo
 # Within touch_interval a call does not write. The first calls renew the old leases of the filled
 # table.
 side_sticky >/dev/null
-alternate sticky select_1 empty plain sticky go plpgsql
+alternate sticky empty plain sticky go ${full:+select_1 plpgsql}
 verdict sticky sticky empty '>=0.85' "sticky call, $clients clients" 'an empty C function'
 verdict sticky sticky plain '>=1.05' "sticky call, $clients clients" 'SELECT gateway_name ... WHERE room_id = $1'
 verdict sticky sticky go '>=6' "sticky call, $clients clients" "the Go service's SELECT and UPDATE"
-verdict sticky sticky select_1 '' "sticky call, $clients clients" 'SELECT 1'
-verdict sticky sticky plpgsql '' "sticky call, $clients clients" 'plpgsql, renewing as seldom'
+if [[ -n $full ]]; then
+	verdict sticky sticky select_1 '' "sticky call, $clients clients" 'SELECT 1'
+	verdict sticky sticky plpgsql '' "sticky call, $clients clients" 'plpgsql, renewing as seldom'
+fi
 
 # Calls with their usual share of renewals, for at least one touch_interval.
 window=$((seconds < 12 ? 12 : seconds))
@@ -38,6 +40,7 @@ fact sticky "WAL a call of the Go service" "$theirs bytes"
 ratio=$(awk -v a="$theirs" -v b="$ours" 'BEGIN { print (b > 0 ? a / b : 1e6) }')
 note_verdict "WAL of a sticky call, $rooms rooms" "the Go service's SELECT and UPDATE" "$ratio" "$ratio" "$ratio" '>=100'
 
+[[ -n $full ]] || return 0
 for script in select_1 sticky_empty sticky_plain sticky sticky_plpgsql sticky_go; do
 	fact sticky "processor time of the server a call, $script" \
 		"$(server_time bench_sticky $script $clients -T $((seconds * 3)) -D rooms=$rooms) us"
