@@ -189,7 +189,7 @@ clean:
 endif
 
 .PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-faults test-fuzz test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
-	check-version check-majors check-vpath check-bench check-format check-style format dist help
+	check-version check-majors check-vpath check-bench bench-doc check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -208,7 +208,7 @@ RUN_test-faults = FAULT_CYCLES=$(CYCLES) test/run faults $(ONLY)
 CYCLES = 100
 RUN_stress = test/stress/run --seconds $(SECONDS)
 SECONDS = 600
-RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY))
+RUN_bench = test/bench/run $(if $(FULL),--full) $(if $(CHECK),--check) $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
 test test-cluster test-faults test-fuzz test-mutants test-interleavings demo demo-cluster demo-janus stress bench reference:
 	@test/prepare $(or $(filter demo demo-janus bench,$@),$(if $(filter %-cluster,$@),cluster),$(if $(filter test-fuzz,$@),fuzz))
@@ -285,6 +285,9 @@ check-vpath: all
 check-majors:
 	PG_CONFIG='$(PG_CONFIG)' test/check-majors
 
+bench-doc:
+	test/bench/document $(ONLY)
+
 # Tests the checker of `make bench CHECK=1` with results written by hand.
 check-bench:
 	test/bench/check_test
@@ -346,7 +349,8 @@ help:
 	@echo 'make test-interleavings   three sessions of four statements each in all of their orders; ONLY=sticky: one scenario'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
 	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows;'
-	@echo '                      CHECK=1: fails if a target is missed by more than is known (test/bench/shortfalls)'
+	@echo '                      CHECK=1: fails if a target is missed by more than is known (test/bench/shortfalls); OUT=build/bench/1'
+	@echo 'make bench-doc        writes what it measured into doc/performance.md; ONLY="build/bench/1 build/bench/2": of several runs'
 	@echo 'make simulate         how evenly the policy balances, against other policies: tables and plots (SEEDS=4: sooner)'
 	@echo 'make unit             tests of the placement policy and of the learning rule alone'
 	@echo 'make check-objects    the built objects need no C++ runtime'
