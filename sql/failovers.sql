@@ -94,3 +94,27 @@ INSERT INTO balancer_failovers (from_server, to_server, declared_at, due_at, cau
 	('a', 's1', now() - interval '1 h', now() - interval '1 h', 'silent'),
 	('a', 's2', now() - interval '2 h', now() - interval '2 h', 'silent');
 SELECT get_or_assign_server(1);
+DELETE FROM room_server_assignments;
+DELETE FROM balancer_failovers;
+
+-- Two servers that fail in one statement get a standby each.
+SET gxy_balancer.failover_delay = 0;
+UPDATE balancer_servers SET state = 'online';
+UPDATE balancer_servers SET state = 'offline' WHERE name IN ('a', 'b', 'off');
+SELECT "from", "to" FROM pg_temp.failovers ORDER BY 1;
+
+-- A room that comes to a failed server after its failover was finished does not go to the standby if that has failed too.
+UPDATE balancer_failovers SET outcome = 'moved', finished_at = now();
+UPDATE balancer_servers SET state = 'offline' WHERE name IN ('s1', 's2');
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'a');
+SELECT get_or_assign_server(1);
+SELECT gateway_name, reason FROM room_server_assignments;
+
+-- A server that leaves the pool ends its failover, also if the pool is emptied.
+UPDATE balancer_servers SET state = 'online';
+DELETE FROM room_server_assignments;
+DELETE FROM balancer_failovers;
+SET gxy_balancer.failover_delay = '1h';
+UPDATE balancer_servers SET state = 'offline' WHERE name = 'a';
+DELETE FROM balancer_servers;
+TABLE pg_temp.failovers;

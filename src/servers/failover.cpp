@@ -117,10 +117,8 @@ list_endings(const Pool &pool)
 	for (const PoolServer &server : pool.servers)
 		if (has_recovered(server))
 			add(server.name, server.failover);
-	/* Half of a restored dump may be there: the failovers, and no pool yet. */
 	for (const StrayFailover &stray : pool.stray_failovers)
-		if (pool.written)
-			add(stray.server, stray.failover);
+		add(stray.server, stray.failover);
 	return found;
 }
 
