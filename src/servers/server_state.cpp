@@ -152,8 +152,6 @@ mark_unhealthy(TimestampTz now, Deadline deadline)
 
 	HeartbeatReports read = read_reports(pool(deadline), deadline);
 
-	if (!summary_of(read, now).should_mark_unhealthy())
-		return;
 	for (int i = 0; i < read.reports.count; i++)
 		if (is_silent(read.reports[i], now, microseconds(setting::heartbeat_timeout)) &&
 			run_as_owner(&Relations::health, deadline,

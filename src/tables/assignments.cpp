@@ -45,8 +45,7 @@ deleter_of(HeapTuple tuple, Buffer buffer)
 	if (!TransactionIdIsValid(deleter))
 		return deleter;
 	/* The order matters: a transaction that is no longer in progress has committed or aborted. */
-	if (TransactionIdIsCurrentTransactionId(deleter) ||
-		(!TransactionIdIsInProgress(deleter) && !TransactionIdDidCommit(deleter)))
+	if (!TransactionIdIsInProgress(deleter) && !TransactionIdDidCommit(deleter))
 		deleter = InvalidTransactionId;
 	return deleter;
 }
