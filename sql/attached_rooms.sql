@@ -137,19 +137,25 @@ SET LOCAL client_min_messages = warning;
 SELECT attach_sessions('app_sessions');
 SELECT get_or_assign_server(1), get_or_assign_server(4);
 ROLLBACK;
--- Several rows of one room: the servers of all. A room that is not in the relation is refused.
+-- Several rows of one room: the servers of all, and the first region. A room that is not in the relation is refused; it is the
+-- text of a number that counts. 0 users are not known.
 BEGIN;
 ALTER TABLE app_rooms DROP CONSTRAINT app_rooms_pkey;
-INSERT INTO app_rooms VALUES (8, 3, NULL, 'b', '{a}'), (8, 7, NULL, 'c', '{b}'), (9, 1, 'XX', NULL, '{a}'), (9, 1, NULL, NULL, NULL);
+INSERT INTO app_rooms VALUES (8, 3, NULL, 'b', '{a}'), (8, 7, NULL, 'c', '{b}'), (9, 1, 'XX', NULL, '{a}'), (9, 1, NULL, NULL, NULL),
+	(11, 0, NULL, NULL, '{a}');
 SELECT server, chosen, tier, expected, reason FROM explain_assignment(8);
 SELECT count(*) FILTER (WHERE tier = -1) AS absent FROM explain_assignment(9);
 CALL pg_temp.refused($$SELECT get_or_assign_server(10)$$);
+CALL pg_temp.refused($$SELECT get_or_assign_server('03')$$);
+SELECT get_or_assign_server(9), get_or_assign_server(11);
+SELECT room_id, region, expected_users FROM room_server_assignments ORDER BY room_id::int;
 ROLLBACK;
 
 -- Pins and moves to a server without the room are refused. A pin that was written by hand yields.
 BEGIN;
 CALL pg_temp.refused($$SELECT pin_room(1, 'a')$$);
 CALL pg_temp.refused($$SELECT pin_room(4, 'a')$$);
+CALL pg_temp.refused($$SELECT pin_room(1, 'nowhere')$$);
 SELECT pin_room(1, 'c'), pin_room(3, 'a'), pin_room(99, 'a');
 UPDATE balancer_pins SET server = 'b' WHERE room_id = '1';
 SELECT server, chosen, tier, reason FROM explain_assignment(1);

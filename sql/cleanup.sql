@@ -49,7 +49,7 @@ SET gxy_balancer.assignment_grace = '10min';
 CALL pg_temp.age('5 minutes');
 SELECT clean_inactive_assignments();
 SELECT clean_inactive_assignments('6 minutes'), clean_inactive_assignments('1 month'),
-	clean_inactive_assignments('100000 years');
+	clean_inactive_assignments('100000 years'), clean_inactive_assignments('500000 years');
 SELECT clean_inactive_assignments('4 minutes');
 SELECT * FROM rooms;
 SET gxy_balancer.assignment_grace = 0;

@@ -85,6 +85,16 @@ SELECT set_server_state('b', 'online');
 DELETE FROM room_server_assignments;
 SELECT server_heartbeat('a', true, 0.4), server_heartbeat('a'), server_heartbeat('a', true, NULL);
 SELECT server, measured FROM balancer_load;
+UPDATE balancer_health SET last_heartbeat = now() - interval '2 seconds' WHERE server = 'a';
+SELECT server_heartbeat('a');
+SELECT load, last_heartbeat > now() - interval '1 second' AS written FROM balancer_health WHERE server = 'a';
+-- Of a report that was rolled back nothing is left, also after the next one has committed.
+BEGIN;
+SELECT server_heartbeat('a', true, 0.99);
+ROLLBACK;
+SELECT server_heartbeat('b', true, 0.3);
+SELECT server, measured FROM balancer_load;
+TABLE pg_temp.explained;
 SET gxy_balancer.heartbeat_timeout = 1;
 DO 'BEGIN WHILE EXISTS (SELECT FROM balancer_load WHERE measured IS NOT NULL) LOOP END LOOP; END';
 SELECT server, measured FROM balancer_load;
@@ -117,8 +127,20 @@ SET client_min_messages = warning;
 SELECT server_heartbeat('y', true, 0.9);
 DROP EXTENSION gxy_balancer CASCADE;
 CREATE EXTENSION gxy_balancer;
+SET gxy_balancer.load_max_age = '1h';
 BEGIN;
 INSERT INTO balancer_servers (name, capacity) VALUES ('y', 100), ('z', 100);
-SELECT get_or_assign_server('anew', NULL, 10);
+SELECT get_or_assign_server('anew', NULL, 10), get_or_assign_server('another', NULL, 10), get_or_assign_server('third', NULL, 10);
 COMMIT;
 SELECT server, measured FROM balancer_load;
+
+-- Users who are there have been measured: the load cache awaits only the others.
+CREATE TABLE members (room_id text, user_id int);
+SELECT attach_sessions('members');
+DELETE FROM room_server_assignments;
+INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('full', 'y');
+INSERT INTO members SELECT 'full', i FROM generate_series(1, 10) i;
+SELECT server_heartbeat('y', true, 0.1), server_heartbeat('z', true, 0.15);
+SELECT get_or_assign_server('counted', NULL, 1), get_or_assign_server('cached', NULL, 1), get_or_assign_server('the next', NULL, 1);
+DROP EXTENSION gxy_balancer CASCADE;
+DROP TABLE members;

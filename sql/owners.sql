@@ -209,6 +209,24 @@ DROP VIEW balancer_events;
 ALTER SEQUENCE old_events RENAME TO balancer_events;
 SELECT pin_room('e', 'gxy3'), get_or_assign_server('e');
 
+-- Code of one kind alone runs as the table's owner too: an index, a constraint that calls a function, one with an operator.
+SET client_min_messages = warning;
+DROP SCHEMA regress_gxy_room_server_assignments CASCADE;
+RESET client_min_messages;
+GRANT USAGE ON SCHEMA other TO PUBLIC;
+CREATE FUNCTION other.who(any_text text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$BEGIN RAISE INFO '%', CURRENT_USER; RETURN any_text; END$$;
+DELETE FROM room_server_assignments;
+CREATE INDEX who ON room_server_assignments (other.who(room_id));
+SELECT get_or_assign_server('f') IS NOT NULL AS assigned;
+DROP INDEX who;
+CREATE FUNCTION other.same(a text, b text) RETURNS boolean LANGUAGE sql AS $$SELECT other.who(a) = b$$;
+CREATE OPERATOR other.=== (FUNCTION = other.same, LEFTARG = text, RIGHTARG = text);
+ALTER TABLE room_server_assignments ADD CONSTRAINT who CHECK (other.same(room_id, room_id)) NOT VALID;
+SELECT get_or_assign_server('g') IS NOT NULL AS assigned;
+ALTER TABLE room_server_assignments DROP CONSTRAINT who, ADD CONSTRAINT who CHECK (room_id OPERATOR(other.===) room_id) NOT VALID;
+SELECT get_or_assign_server('h') IS NOT NULL AS assigned;
+ALTER TABLE room_server_assignments DROP CONSTRAINT who;
+
 SET client_min_messages = warning;
 DROP EXTENSION gxy_balancer CASCADE;
 \set ECHO none

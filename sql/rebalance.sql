@@ -83,3 +83,10 @@ DELETE FROM room_server_assignments WHERE room_id LIKE 'm%';
 SET LOCAL gxy_balancer.strategy = sequential;
 SELECT count(*) FROM rebalance(NULL, NULL);
 ROLLBACK;
+
+-- The limit is that of all batches.
+BEGIN;
+INSERT INTO balancer_servers (name) VALUES ('from'), ('to');
+INSERT INTO room_server_assignments (room_id, gateway_name, expected_users) SELECT i, 'from', 10 FROM generate_series(1, 1400) i;
+SELECT count(*) FROM rebalance(600, NULL);
+ROLLBACK;

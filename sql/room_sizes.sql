@@ -120,7 +120,7 @@ CALL pg_temp.only('a', 0);
 -- isolation level works.
 BEGIN;
 SELECT get_or_assign_server('a');
-INSERT INTO app_sessions VALUES ('a', 1), ('a', NULL), ('a', NULL), ('unassigned', 1);
+INSERT INTO app_sessions VALUES ('a', 1), ('a', 1), ('a', NULL), ('a', NULL), ('unassigned', 1);
 SELECT clean_inactive_assignments();
 COMMIT;
 SELECT * FROM pg_temp.remembered;

@@ -194,6 +194,10 @@ TABLE pg_temp.failovers;
 
 -- Pins: the server a room gets at its next assignment. A room in use stays.
 SELECT get_or_assign_server(1), pin_room(1, 'r', 500), pin_room(1, 'r', 500), get_or_assign_server(1);
+-- The pin that is there writes nothing.
+SELECT xmin AS before FROM balancer_pins \gset
+SELECT pin_room(1, 'r', 500);
+SELECT xmin = :'before' AS untouched FROM balancer_pins;
 SELECT release_room('1');
 SELECT get_or_assign_server('1');
 SELECT server, rooms, load FROM balancer_load WHERE rooms > 0;
@@ -267,3 +271,19 @@ SELECT get_or_assign_server(1);
 DELETE FROM room_server_assignments;
 DELETE FROM balancer_servers;
 TRUNCATE balancer_failovers, balancer_health;
+
+-- An evacuation of a server that is offline leaves it offline.
+INSERT INTO balancer_servers (name, state) VALUES ('a', 'online'), ('b', 'offline');
+SELECT evacuate_server('b');
+SELECT name, state FROM balancer_servers ORDER BY 1;
+DELETE FROM balancer_servers;
+TRUNCATE balancer_failovers;
+
+-- Rooms of a failed server are spread evenly, also if the strategy fills one server after the other.
+INSERT INTO balancer_servers (name) VALUES ('a'), ('b'), ('c');
+INSERT INTO room_server_assignments (room_id, gateway_name) SELECT n, 'a' FROM generate_series(1, 6) n;
+SET gxy_balancer.strategy = sequential;
+SELECT set_server_state('a', 'offline');
+SELECT count(get_or_assign_server(n)) FROM generate_series(1, 6) n;
+TABLE pg_temp.places;
+RESET gxy_balancer.strategy;

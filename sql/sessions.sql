@@ -34,6 +34,9 @@ SELECT room_id, server, users, users_elsewhere FROM balancer_rooms ORDER BY room
 -- server.
 INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES ('1', 10, 'gxy1'), ('1', 10, 'gxy2');
 SELECT * FROM loads;
+-- A user with sessions on two other servers is one user elsewhere.
+INSERT INTO app_sessions (room_id, user_id, gateway_name) VALUES ('1', 12, 'gxy3');
+SELECT room_id, users, users_elsewhere FROM balancer_rooms WHERE room_id = '1';
 SELECT get_or_assign_server(4);
 UPDATE room_server_assignments SET gateway_name = 'gxy1' WHERE room_id = '4';
 INSERT INTO app_sessions (room_id, user_id) VALUES ('4', 10), ('4', 11), ('4', 40);
