@@ -83,6 +83,7 @@ ISOLATION = \
 	renewal-cleanup \
 	room-servers \
 	room-sizes \
+	row-changed \
 	serializable \
 	serializable-pool \
 	server-removal \
