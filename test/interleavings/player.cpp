@@ -3,7 +3,8 @@
  * what came of it.
  *
  * A session is asked for only if its answer has not come within a moment. pg_blocking_pids() tells
- * whether it waits; the answer of a session that does not is on its way.
+ * whether it waits; the answer of a session that does not is on its way. One that has been found to
+ * wait for sessions of its order waits until one of them acts, so it is not asked for until then.
  */
 #include "player.hpp"
 
@@ -20,6 +21,7 @@ namespace
 constexpr std::chrono::microseconds first_look(1000);
 constexpr std::chrono::microseconds last_look(20000);
 constexpr std::chrono::seconds patience(120);
+constexpr std::chrono::seconds patience_with_timeouts(20);
 constexpr int prepared_transaction = 0; /* in place of a process id */
 
 } // namespace
@@ -116,6 +118,7 @@ Player::open_gate(int session)
 {
 	Actual &actual = sessions[static_cast<std::size_t>(session)];
 
+	note_action(session);
 	actual.gate_closed = false;
 	actual.paused = false;
 	control->query("open_gate" + std::to_string(session), {});
@@ -150,6 +153,7 @@ Player::begin(int session)
 	/* It stops at the gate only if it can be told to go on. */
 	if (actors()[static_cast<std::size_t>(session)].next == Kind::release)
 		close_gate(session);
+	note_action(session);
 	actual.busy = true;
 	actual.playing = outcome.played.size();
 	outcome.played.push_back(
@@ -182,6 +186,7 @@ Player::note_end(int session, const Answer &answer)
 {
 	Actual &actual = sessions[static_cast<std::size_t>(session)];
 
+	note_action(session);
 	actual.busy = false;
 	actual.paused = false;
 	if (!judging)
@@ -192,6 +197,32 @@ Player::note_end(int session, const Answer &answer)
 	played.ended = ++events;
 	played.answer = answer;
 	judge(played, session);
+}
+
+/* The session is running or has run: what it and those that wait for it do is not known now. */
+void
+Player::note_action(int session)
+{
+	sessions[static_cast<std::size_t>(session)].surely_waits = false;
+	for (Actual &actual : sessions)
+		if (std::find(actual.waits_for.begin(), actual.waits_for.end(), session) !=
+			actual.waits_for.end())
+			actual.surely_waits = false;
+}
+
+/* All busy sessions wait: keeps it, except of those that wait for something else than sessions. */
+void
+Player::note_waits()
+{
+	for (Actual &actual : sessions)
+		actual.surely_waits = actual.busy && actual.only_sessions;
+}
+
+bool
+Player::all_surely_wait() const
+{
+	return std::all_of(sessions.begin(), sessions.end(),
+					   [](const Actual &a) { return !a.busy || a.surely_waits; });
 }
 
 /* Waits for answers, at most for the limit. Returns whether one has come. */
@@ -259,6 +290,9 @@ Player::all_wait(bool *deadlocked)
 			if (names(sessions[other].connection->pid()))
 				others.push_back(static_cast<int>(other));
 		actual.paused = names(control->pid());
+		actual.waits_for = others;
+		actual.only_sessions = std::count(list.begin(), list.end(), ',') - 1 ==
+							   static_cast<std::ptrdiff_t>(others.size()) + (actual.paused ? 1 : 0);
 
 		/* Sessions of other databases hold locks for a moment, as for NOTIFY at their commit. */
 		bool waits = !others.empty() || names(prepared_transaction);
@@ -274,7 +308,8 @@ Player::all_wait(bool *deadlocked)
 void
 Player::settle(bool patiently)
 {
-	const Clock::time_point limit = Clock::now() + patience;
+	const Clock::time_point limit =
+		Clock::now() + (scenario.gives_up ? patience_with_timeouts : patience);
 	std::chrono::microseconds look = first_look;
 	int confirmed = 0;
 
@@ -286,6 +321,8 @@ Player::settle(bool patiently)
 		{
 			confirmed = 0;
 			patiently = patiently && scenario.gives_up;
+			if (!patiently && !scenario.gives_up && all_surely_wait())
+				return;
 			continue;
 		}
 		/*
@@ -294,9 +331,10 @@ Player::settle(bool patiently)
 		 */
 		if (all_wait(&deadlocked) && !deadlocked && !patiently && !scenario.gives_up)
 		{
-			if (++confirmed == 2 || busy_sessions() == 1)
-				return;
-			continue;
+			if (++confirmed < 2 && busy_sessions() > 1)
+				continue;
+			note_waits();
+			return;
 		}
 		confirmed = 0;
 		look = std::min(look * 2, last_look);

@@ -56,6 +56,9 @@ private:
 		bool busy = false;	  /* a statement has no answer yet */
 		bool paused = false;  /* it waits at the gate */
 		bool gate_closed = false;
+		std::vector<int> waits_for; /* sessions that it waited for when the server was asked */
+		bool only_sessions = false; /* likewise: for these, or its gate, and nothing else */
+		bool surely_waits = false;	/* it waits, because none of these has acted since then */
 		bool may_be_failed = false; /* an error that is allowed has failed its transaction */
 		Answer answer;				/* as far as it has come */
 		std::size_t playing = 0;	/* index into outcome.played, while busy */
@@ -64,6 +67,8 @@ private:
 	std::string with_database(std::string sql) const;
 	void connect();
 	void prepare_end();
+	void prepare_checks();
+	void prepare_reset();
 	std::vector<Actor> actors() const;
 	void begin(int session);
 	void open_gate(int session);
@@ -73,6 +78,9 @@ private:
 	void settle(bool patiently);
 	bool take_answers(std::chrono::microseconds limit);
 	bool all_wait(bool *deadlocked);
+	bool all_surely_wait() const;
+	void note_action(int session);
+	void note_waits();
 	void note_end(int session, const Answer &answer);
 	void judge(const Played &played, int session);
 	void wind_up();

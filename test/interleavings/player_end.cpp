@@ -26,6 +26,16 @@ json_text(const std::string &text)
 	return quoted + "\"";
 }
 
+std::string
+quoted(const std::string &text)
+{
+	std::string literal = "'";
+
+	for (char c : text)
+		literal += c == '\'' ? "''" : std::string(1, c);
+	return literal + "'";
+}
+
 } // namespace
 
 /* Prepares what is run after each order. */
@@ -35,14 +45,8 @@ Player::prepare_end()
 	control->prepare("blockers", "SELECT pg_blocking_pids(p)::text FROM unnest($1::int[]) p");
 	control->prepare("prepared",
 					 "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
-	for (std::size_t i = 0; i < scenario.checks.size(); i++)
-		control->prepare("check" + std::to_string(i),
-						 "WITH answers AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) "
-						 "AS a(session text, step text, sent int, ended int, waited bool, "
-						 "answer text, error text)) " +
-							 with_database(scenario.checks[i].sql));
-	for (std::size_t i = 0; i < scenario.resets.size(); i++)
-		control->prepare("reset" + std::to_string(i), with_database(scenario.resets[i]));
+	prepare_checks();
+	prepare_reset();
 	for (std::size_t i = 0; i < sessions.size(); i++)
 	{
 		const std::string key = "(" + std::to_string(gate) + ", " + std::to_string(i) + ")";
@@ -50,6 +54,42 @@ Player::prepare_end()
 		control->prepare("close_gate" + std::to_string(i), "SELECT pg_advisory_lock" + key);
 		control->prepare("open_gate" + std::to_string(i), "SELECT pg_advisory_unlock" + key);
 	}
+}
+
+/* The checks are one statement, which returns the violations. */
+void
+Player::prepare_checks()
+{
+	std::string all;
+
+	for (const Check &check : scenario.checks)
+		all += std::string(all.empty() ? "" : " UNION ALL ") + "SELECT " + quoted(check.title) +
+			   " || ': ' || violation FROM (" + with_database(check.sql) + ") AS c(violation)";
+	control->prepare("check",
+					 "WITH answers AS MATERIALIZED (SELECT * FROM json_to_recordset($1::json) "
+					 "AS a(session text, step text, sent int, ended int, waited bool, "
+					 "answer text, error text)) " +
+						 all);
+}
+
+/* The resets are one call, each of them a transaction. */
+void
+Player::prepare_reset()
+{
+	const std::string select = "SELECT ";
+	std::string body;
+
+	for (const std::string &reset : scenario.resets)
+	{
+		std::string statement = with_database(reset.substr(reset.find_first_not_of(" \t\n")));
+
+		if (statement.starts_with(select))
+			statement.replace(0, select.size(), "PERFORM ");
+		body += statement + "; COMMIT; ";
+	}
+	control->run("CREATE PROCEDURE make_ready() LANGUAGE plpgsql AS $make_ready$ BEGIN " + body +
+				 "END $make_ready$");
+	control->prepare("make_ready", "CALL make_ready()");
 }
 
 /* Ends all transactions that are left. */
@@ -62,6 +102,8 @@ Player::wind_up()
 	{
 		bool none = busy_sessions() == 0;
 
+		for (Actual &actual : sessions)
+			actual.surely_waits = false;
 		for (Actual &actual : sessions)
 			if (!actual.busy && actual.connection->in_transaction())
 			{
@@ -113,29 +155,20 @@ void
 Player::end_order(bool check)
 {
 	std::vector<Connection::Call> calls;
-	std::size_t checks = check ? scenario.checks.size() : 0;
-	std::string answers = checks > 0 ? answers_as_json() : "";
 
-	for (std::size_t i = 0; i < checks; i++)
-		calls.push_back({"check" + std::to_string(i), {answers}});
-	for (std::size_t i = 0; i < scenario.resets.size(); i++)
-		calls.push_back({"reset" + std::to_string(i), {}});
+	if (check)
+		calls.push_back({"check", {answers_as_json()}});
+	calls.push_back({"make_ready", {}});
 
 	std::vector<Connection::Result> results = control->run_all(calls);
 
-	for (std::size_t i = 0; i < results.size(); i++)
-	{
-		const Connection::Result &result = results[i];
-
-		if (!result.error.empty() && i >= checks)
-			give_up(scenario.name + ": " + result.error);
-		if (i >= checks)
-			continue;
-		if (!result.error.empty())
-			outcome.violations.push_back(scenario.checks[i].title + ": " + result.error);
-		for (const auto &row : result.rows)
-			outcome.violations.push_back(scenario.checks[i].title + ": " + row[0]);
-	}
+	if (!results.back().error.empty())
+		give_up(scenario.name + ": " + results.back().error);
+	if (check && !results[0].error.empty())
+		outcome.violations.push_back("a check fails: " + results[0].error);
+	if (check)
+		for (const auto &row : results[0].rows)
+			outcome.violations.push_back(row[0]);
 	if (++orders % orders_between_vacuums == 0)
 		control->run("VACUUM");
 }

@@ -14,7 +14,7 @@
  * A statement that fails is a violation unless its errors are listed; so is one that waits for a
  * lock although it never waits. A session that has "go on" stops at its gate: where it calls
  * pause_here(), or where the library has the pause that gxy_balancer.debug_stop names.
- * "give up" (an entry): a statement that waits is given the time to give up.
+ * "give up" (an entry): a statement that waits is given the time to give up, at most 20 s.
  * "needs pauses" (an entry): only for a library that is built with the debug pauses.
  *
  * A check reads the answers: answers(session, step, sent, ended, waited, answer, error). sent and
