@@ -152,6 +152,9 @@ mark_unhealthy(TimestampTz now, Deadline deadline)
 
 	HeartbeatReports read = read_reports(pool(deadline), deadline);
 
+	/* Servers that report may have left the pool meanwhile, so that now most are silent. */
+	if (!summary_of(read, now).should_mark_unhealthy())
+		return;
 	for (int i = 0; i < read.reports.count; i++)
 		if (is_silent(read.reports[i], now, microseconds(setting::heartbeat_timeout)) &&
 			run_as_owner(&Relations::health, deadline,
