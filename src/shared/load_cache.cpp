@@ -337,6 +337,15 @@ reserve(LoadCache *cache, const ReserveRequest &request, Server *servers, Decisi
 	return reserved;
 }
 
+bool
+read_loads(LoadCache *cache, BaselineKey key, const int *slots, Load *loads, int count,
+		   TimestampTz *counted_at)
+{
+	return read_sums(cache, key, {slots, static_cast<std::size_t>(count)}, deltas.span(), loads,
+					 counted_at) &&
+		   !has_truncated();
+}
+
 void
 cancel_reservation()
 {

@@ -161,8 +161,8 @@ hand_over_claimed(T *servers, std::int64_t T::*users, const int *claimed_by, int
 }
 
 /*
- * Reads the loads of servers. Returns whether there is a usable baseline by this key. *counted_at:
- * 0 if a count is due.
+ * Reads the loads of servers as the current transaction sees them. Returns whether there is a
+ * usable baseline by this key. *counted_at: 0 if a count is due.
  */
 bool read_loads(LoadCache *cache, BaselineKey key, const int *slots, Load *loads, int count,
 				TimestampTz *counted_at);

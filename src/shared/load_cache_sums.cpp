@@ -36,23 +36,37 @@ removes(const LoadDelta &delta)
 }
 
 /*
- * Returns what this transaction has removed from each slot of the request, indexed by slot; nullptr
- * if nothing. Computed before the lock is taken, because a transaction may have changed thousands
- * of servers.
+ * Returns what this transaction has removed from each of the slots, indexed by slot; nullptr if
+ * nothing. Computed before the lock is taken, because a transaction may have changed thousands of
+ * servers.
  */
 const Load *
-removed_by_slot(const ReserveRequest &request, std::span<const LoadDelta> own)
+removed_by_slot(std::span<const int> slots, std::span<const LoadDelta> own)
 {
-	if (request.server_count == 0 || std::none_of(own.begin(), own.end(), removes))
+	if (slots.empty() || std::none_of(own.begin(), own.end(), removes))
 		return nullptr;
 
-	int size = 1 + *std::max_element(request.slots, request.slots + request.server_count);
+	int size = 1 + *std::max_element(slots.begin(), slots.end());
 	Load *removed = static_cast<Load *>(palloc0(sizeof(Load) * static_cast<Size>(size)));
 
 	for (const LoadDelta &delta : own)
 		if (removes(delta) && delta.slot < size)
 			removed[delta.slot] += delta.removed;
 	return removed;
+}
+
+/*
+ * Returns the load of a slot as this transaction sees it. removed: by removed_by_slot(). The caller
+ * holds the lock.
+ */
+Load
+sum_for_own(const LoadCache *cache, int slot, const Load *removed)
+{
+	Load sum = slot_at(cache, slot).sum();
+
+	if (removed != nullptr)
+		sum += removed[slot];
+	return sum;
 }
 
 /* Returns Server::measured for the server. The caller holds the lock. */
@@ -226,7 +240,8 @@ Reserved
 reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<const LoadDelta> own,
 				 Server *servers, Decision *decision)
 {
-	const Load *removed = removed_by_slot(request, own);
+	const Load *removed =
+		removed_by_slot({request.slots, static_cast<std::size_t>(request.server_count)}, own);
 	TransactionId transaction = GetTopTransactionId();
 
 	return locked(cache, [&] {
@@ -234,11 +249,7 @@ reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<cons
 			return *obstacle;
 		for (int i = 0; i < request.server_count; i++)
 		{
-			Load sum = slot_at(cache, request.slots[i]).sum();
-
-			if (removed != nullptr)
-				sum += removed[request.slots[i]];
-			set_load(&servers[i], sum, *request.rules);
+			set_load(&servers[i], sum_for_own(cache, request.slots[i], removed), *request.rules);
 			servers[i].awaited = slot_at(cache, request.slots[i]).awaited();
 			servers[i].measured = measured_now(cache, request, i);
 		}
@@ -287,13 +298,15 @@ reserve_leader_in_cache(LoadCache *cache, const ReserveRequest &request,
 }
 
 bool
-read_loads(LoadCache *cache, BaselineKey key, const int *slots, Load *loads, int count,
-		   TimestampTz *counted_at)
+read_sums(LoadCache *cache, BaselineKey key, std::span<const int> slots,
+		  std::span<const LoadDelta> own, Load *loads, TimestampTz *counted_at)
 {
-	return locked(cache, [=] {
+	const Load *removed = removed_by_slot(slots, own);
+
+	return locked(cache, [&] {
 		resolve_prepared(cache);
-		for (int i = 0; i < count; i++)
-			loads[i] = slot_at(cache, slots[i]).sum();
+		std::transform(slots.begin(), slots.end(), loads,
+					   [=](int slot) { return sum_for_own(cache, slot, removed); });
 		*counted_at = cache->counted != 0 ? cache->counted_at : 0;
 		return cache->usable && cache->key == key;
 	});

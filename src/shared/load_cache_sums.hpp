@@ -55,4 +55,11 @@ Reserved reserve_leader_in_cache(LoadCache *cache, const ReserveRequest &request
 								 std::span<const LoadDelta> own, Server *leader,
 								 Decision *decision);
 
+/*
+ * Reads the loads of slots as the current transaction sees them. own: its changes. Returns whether
+ * there is a usable baseline by this key. Normal code, no lock held.
+ */
+bool read_sums(LoadCache *cache, BaselineKey key, std::span<const int> slots,
+			   std::span<const LoadDelta> own, Load *loads, TimestampTz *counted_at);
+
 } // namespace gxy
