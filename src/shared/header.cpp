@@ -14,7 +14,9 @@ namespace
 {
 
 bool other_layout = false;
-bool unavailable = false; /* until this process ends */
+bool warned = false;
+/* The start of the last transaction in which it could not be had; the next one tries again. */
+TimestampTz failed_in = 0;
 
 void
 prepare(SharedHeader *fresh)
@@ -31,7 +33,10 @@ prepare(SharedHeader *fresh)
 	fresh->layout = layout_version;
 }
 
-/* Returns the struct in the server's fixed memory, or nullptr with a WARNING if that is used up. */
+/*
+ * Returns the struct in the server's fixed memory. nullptr, the first time with a WARNING: that is
+ * used up.
+ */
 SharedHeader *
 find_or_make()
 {
@@ -47,7 +52,7 @@ find_or_make()
 		LWLockRelease(AddinShmemInitLock);
 	});
 
-	if (failure != nullptr)
+	if (failure != nullptr && !std::exchange(warned, true))
 		ereport(WARNING, (errcode(ERRCODE_OUT_OF_MEMORY),
 						  errmsg("gxy_balancer: the server's shared memory is used up"),
 						  errdetail("New rooms are placed by counting, and no background worker "
@@ -81,20 +86,20 @@ reserve_header()
 SharedHeader *
 find_header()
 {
-	if (unavailable)
-		return nullptr;
-	if (!IsTransactionState() || IsInParallelMode())
+	if (other_layout || !IsUnderPostmaster || !IsTransactionState() || IsInParallelMode() ||
+		failed_in == GetCurrentTransactionStartTimestamp())
 		return nullptr;
 
-	SharedHeader *found = IsUnderPostmaster ? find_or_make() : nullptr;
+	SharedHeader *found = find_or_make();
 
-	other_layout = found != nullptr &&
-				   (found->layout != layout_version || found->size != sizeof(SharedHeader));
-	if (found == nullptr || other_layout)
+	if (found == nullptr)
 	{
-		unavailable = true;
+		failed_in = GetCurrentTransactionStartTimestamp();
 		return nullptr;
 	}
+	other_layout = found->layout != layout_version || found->size != sizeof(SharedHeader);
+	if (other_layout)
+		return nullptr;
 	LWLockRegisterTranche(found->tranche, "gxy_balancer");
 	known_header = found;
 	return found;

@@ -99,9 +99,10 @@ static_assert(sizeof(SharedHeader) <= header_size);
 
 /*
  * Returns the header, made at the first use. nullptr: in a single-user server, if the first use is
- * in a parallel operation, if the server's fixed memory is used up (one WARNING), or if a library
- * with another layout has made it. Normal code: the first call in a backend takes a lock and may
- * run a subtransaction. Outside of a transaction it returns what an earlier call has found.
+ * in a parallel operation, if the server's fixed memory is used up (one WARNING; the next
+ * transaction tries again), or if a library with another layout has made it. Normal code: the first
+ * call in a backend takes a lock and may run a subtransaction. Outside of a transaction it returns
+ * what an earlier call has found.
  */
 inline SharedHeader *shared_header();
 

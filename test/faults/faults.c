@@ -1,12 +1,13 @@
 /*
- * faults.c: makes allocations fail, and stops or kills a backend that is about to release a lock of
- * gxy_balancer.
+ * faults.c: makes allocations fail, and the search for the shared memory, and stops or kills a backend
+ * that is about to release a lock of gxy_balancer.
  *
  * Allocations: the methods of the memory contexts of the backend are replaced by copies that count.
  * New contexts are found at the next allocation in an old one.
  *
- * Locks: the calls that gxy_balancer makes of LWLockRelease(), LockRelease() and
- * AllocSetContextCreateInternal() are redirected, in its table of external functions.
+ * Locks and shared memory: the calls that gxy_balancer makes of LWLockRelease(), LockRelease(),
+ * ShmemInitStruct() and AllocSetContextCreateInternal() are redirected, in its table of external
+ * functions.
  */
 #include "postgres.h"
 
@@ -33,6 +34,7 @@ void		_PG_init(void);
 PG_FUNCTION_INFO_V1(fail_allocation);
 PG_FUNCTION_INFO_V1(has_failed);
 PG_FUNCTION_INFO_V1(signal_at_release);
+PG_FUNCTION_INFO_V1(refuse_shared_memory);
 
 #if PG_VERSION_NUM >= 170000
 #define ALLOC_PARAMETERS MemoryContext context, Size size, int flags
@@ -180,6 +182,24 @@ redirected_AllocSetContextCreate(MemoryContext parent, const char *name, Size le
 	return context;
 }
 
+static bool refusing = false;
+
+static void *
+redirected_ShmemInitStruct(const char *name, Size size, bool *found)
+{
+	if (refusing)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("not enough shared memory"), errdetail("The test wants it.")));
+	return ShmemInitStruct(name, size, found);
+}
+
+/* refuse_shared_memory(refused): whether the server's fixed memory is used up for this backend. */
+Datum
+refuse_shared_memory(PG_FUNCTION_ARGS)
+{
+	refusing = PG_GETARG_BOOL(0);
+	PG_RETURN_VOID();
+}
+
 static const struct
 {
 	const char *name;
@@ -187,6 +207,7 @@ static const struct
 } redirected[] = {
 	{"LWLockRelease", redirected_LWLockRelease},
 	{"LockRelease", redirected_LockRelease},
+	{"ShmemInitStruct", redirected_ShmemInitStruct},
 	{"AllocSetContextCreateInternal", redirected_AllocSetContextCreate},
 };
 

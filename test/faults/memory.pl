@@ -113,6 +113,24 @@ for my $test (@calls)
 	like(sql($node, "SELECT get_or_assign_server('after $what'); SELECT bool_and(usable), differs() FROM _check_load_cache()"),
 		qr/^gxy\d+\nt\|$/, "$what: others go on");
 }
+
+# The search for the shared memory, in a new session.
+my ($out, $err) = run_script($node, <<'SQL');
+SELECT refuse_shared_memory(true);
+SELECT get_or_assign_server('used.1') = room_server('used.1');
+SELECT shared_memory FROM balancer_stats;
+BEGIN;
+SELECT shared_memory FROM balancer_stats;
+SELECT refuse_shared_memory(false);
+SELECT shared_memory FROM balancer_stats;
+COMMIT;
+SELECT shared_memory IS NULL, placed_by_cache > 0 FROM balancer_stats;
+SELECT count(*) > 0 FROM _check_load_cache();
+SQL
+my $none = 'the server has none left';
+is($out, "\nt\n$none\n$none\n\n$none\nt|t\nt\n", 'a session without shared memory answers, and has it from its next transaction on');
+is(() = $err =~ /WARNING/g, 1, 'after one warning');
+
 is(count_in_log($node, 0, qr/PANIC|TRAP:|terminated by signal/), 0, 'the server has not crashed');
 
 $node->stop;
