@@ -190,7 +190,7 @@ clean:
 endif
 
 .PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-faults test-fuzz test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
-	check-version check-majors check-vpath check-bench bench-doc check-format check-style format dist help
+	check-version check-majors check-pgspot check-vpath check-bench bench-doc check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -289,6 +289,9 @@ check-majors:
 bench-doc:
 	test/bench/document $(ONLY)
 
+check-pgspot:
+	test/check-pgspot
+
 # Tests the checker of `make bench CHECK=1` with results written by hand.
 check-bench:
 	test/bench/check_test
@@ -361,6 +364,7 @@ help:
 	@echo 'make check-lists      every source and test is listed in the Makefile'
 	@echo 'make check-version    META.json is valid; it, CHANGELOG.md and the packages have the version of the control file'
 	@echo 'make check-majors     the build refuses PostgreSQL 14, and warns of 19'
+	@echo 'make check-pgspot     pgspot finds no object of another role that the scripts would use or replace'
 	@echo 'make check-vpath      an out-of-tree build gives the same files'
 	@echo 'make check-bench      the judge of the benchmarks catches what is wrong in results made by hand'
 	@echo 'make check-mutants    each mutant of test/mutants applies to the sources, and its test exists'
