@@ -8,7 +8,7 @@
 \set ON_ERROR_STOP 1
 CREATE TEMPORARY TABLE rules (name, rule) AS VALUES
 	('clean_inactive_assignments', 'sum'),
-	('init_servers', 'greatest'),
+	('init_servers', 'greatest'), -- And what shards have missed is noted.
 	('server_state', 'worst'),
 	('set_server_state', 'worst'),
 	('server_heartbeat', 'or'),
@@ -112,25 +112,27 @@ END $$;
 -- The loop over all shards that "step" is in; "step" uses _shard, and _link for dblink_get_result(). asked: an expression, the
 -- statement for the shards. seconds: how long they may take, or NULL. until: NULL, and all shards are asked at once; or a
 -- condition, and they are asked one after the other until it holds. after: what follows the loop. An error of one shard
--- keeps the call from no other, except that of a wrong argument (class 22).
-CREATE FUNCTION pg_temp.on_all(declared text, asked text, seconds text, until text, step text, after text) RETURNS text
+-- keeps the call from no other, except that of a wrong argument (class 22); the views have none. That no shard answers is an
+-- error, except of balancer_alerts, which has it in its rows.
+CREATE FUNCTION pg_temp.on_all(declared text, asked text, seconds text, until text, step text, after text, view text DEFAULT NULL) RETURNS text
 	LANGUAGE sql AS $f$
 	SELECT format(E'DECLARE\n\t_shard int;\n\t_link text;\n\t_state text;\n\t_message text;\n\t_answered int := 0;\n\t_refused text;\n\t_refusal text;\n%sBEGIN\n'
 		'\tPERFORM FROM @schema@.shard_gate;\n%s'
 		'\t\tBEGIN\n\t\t\tPERFORM @schema@._check_link(_link, _state, _message);\n%s'
 		'\t\t\t_answered := _answered + 1;\n'
-		'\t\tEXCEPTION\n\t\t\tWHEN data_exception THEN\n\t\t\t\tRAISE;\n'
+		'\t\tEXCEPTION\n%s'
 		'\t\t\tWHEN OTHERS THEN\n\t\t\t\tIF NOT @schema@._is_lost(SQLSTATE, SQLERRM) THEN\n'
 		'\t\t\t\t\t_refused := SQLSTATE;\n\t\t\t\t\t_refusal := SQLERRM;\n\t\t\t\tEND IF;\n'
 		'\t\t\t\tPERFORM @schema@._shard_failed(_shard, SQLSTATE, SQLERRM);\n\t\tEND;\n'
 		'\t\tPERFORM @schema@._drain(_link);\n\tEND LOOP;\n'
-		'\tPERFORM @schema@._check_answers(_answered, _refused, _refusal);\n%sEND $$;', declared,
+		'\tPERFORM @schema@._check_answers(%s, _refused, _refusal);\n%sEND $$;', declared,
 		CASE WHEN until IS NULL THEN
 			format(E'\tFOR _shard, _link, _state, _message IN\n\t\tSELECT * FROM @schema@._ask(@schema@._shards(), %s, %s)\n\tLOOP\n', asked, seconds)
 		ELSE
 			format(E'\tFOREACH _shard IN ARRAY @schema@._shards() LOOP\n\t\tCONTINUE WHEN _answered > 0 AND (%s);\n'
 				'\t\tSELECT a.link, a.state, a.message INTO _link, _state, _message\n\t\tFROM @schema@._ask(ARRAY[_shard], %s, %s) a;\n', until, asked, seconds)
-		END, step, after)
+		END, step, CASE WHEN view IS NULL THEN E'\t\t\tWHEN data_exception THEN\n\t\t\t\tRAISE;\n' ELSE '' END,
+		CASE WHEN view = 'balancer_alerts' THEN 'CASE WHEN _refused IS NULL THEN 1 ELSE _answered END' ELSE '_answered' END, after)
 $f$;
 
 -- REVOKE, COMMENT and the grants of the extension's object.
@@ -202,13 +204,15 @@ SELECT format(E'\nCREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE plpg
 					'CREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE sql %s %s\n\tSELECT * FROM @schema@._%s(%s);\n$$;',
 					f.name, f.types, f.name, f.types, f.name, f.name, f.arguments, f.result, f.volatility, :'attributes', f.name, f.passed)
 			-- Heartbeats and states wait for a sick shard no longer than their callers can.
-			ELSE pg_temp.on_all(format(E'\t_answer %s;\n\t_all %s;\n', f.result, f.result), f.asked,
+			ELSE pg_temp.on_all(format(E'\t_answer %s;\n\t_all %s;\n%s', f.result, f.result, CASE f.rule WHEN 'greatest' THEN E'\t_reached int[] := ''{}'';\n' ELSE '' END), f.asked,
 				CASE WHEN f.rule IN ('or', 'worst') THEN '5' WHEN f.rule = 'sum' THEN 'NULL' ELSE '60' END, NULL,
-				format(E'\t\t\t_answer := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a %s));\n\t\t\t_all := %s;\n', f.result, CASE f.rule
+				format(E'\t\t\t_answer := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a %s));\n\t\t\t_all := %s;\n%s', f.result, CASE f.rule
 					WHEN 'sum' THEN 'coalesce(_all, 0) + _answer'
 					WHEN 'greatest' THEN 'greatest(_all, _answer)'
 					WHEN 'or' THEN 'coalesce(_all, false) OR _answer'
-					WHEN 'worst' THEN '@schema@._worst(ARRAY[_all, _answer])' END), E'\tRETURN _all;\n')
+					WHEN 'worst' THEN '@schema@._worst(ARRAY[_all, _answer])' END,
+					CASE f.rule WHEN 'greatest' THEN E'\t\t\t_reached := _reached || _shard;\n' ELSE '' END),
+				CASE f.rule WHEN 'greatest' THEN E'\tPERFORM @schema@._note_missed($1, _reached);\n' ELSE '' END || E'\tRETURN _all;\n')
 		END,
 		pg_temp.closing('FUNCTION', format('@schema@.%s(%s)', f.name, f.types), f.comment, f.acl, f.owner))
 FROM (SELECT *, CASE WHEN stable THEN 'STABLE' ELSE 'VOLATILE' END AS volatility,
@@ -227,7 +231,7 @@ SELECT format(E'\nCREATE FUNCTION @schema@._%s(%s, OUT shard int)\n\tRETURNS SET
 		'CREATE VIEW @schema@.%I AS\n\tSELECT * FROM @schema@._%s()%s;\n%s',
 		v.name, r.declared, :'attributes',
 		pg_temp.on_all('', format('''SELECT %s FROM @schema@.%I x''', r.selected, v.name), '60', NULL,
-			format(E'\t\t\tRETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (%s);\n', r.defined), ''),
+			format(E'\t\t\tRETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (%s);\n', r.defined), '', v.name),
 		pg_temp.closing('FUNCTION', format('@schema@._%s()', v.name), 'rows of ' || v.shown,
 			(SELECT array_agg(makeaclitem(g.grantee, g.grantor, 'EXECUTE', false))
 				FROM aclexplode(v.acl) g WHERE g.privilege_type = 'SELECT'), v.owner),
@@ -243,3 +247,4 @@ SELECT format(E'\nCREATE FUNCTION @schema@._%s(%s, OUT shard int)\n\tRETURNS SET
 		pg_temp.closing('VIEW', format('@schema@.%I', v.name), v.comment || '; over all shards', v.acl, v.owner)) ELSE '' END
 FROM (SELECT *, name || CASE WHEN summed THEN '_by_shard' ELSE '' END AS shown FROM relations) v JOIN rows_of r ON r.oid = v.oid
 ORDER BY v.name;
+SELECT E'\nCOMMIT;';

@@ -18,10 +18,20 @@
  * Calls read shard_gate first. While a transaction has it locked in ACCESS EXCLUSIVE mode they wait, and afterwards see
  * the partitions where that transaction has put them.
  */
+BEGIN;
+DO $$
+DECLARE
+	_schema text := (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'dblink' AND n.nspname <> 'gxy_dblink');
+BEGIN
+	IF _schema IS NOT NULL THEN
+		RAISE EXCEPTION 'this database has the extension dblink already, in the schema "%"', _schema USING ERRCODE = '42710',
+			HINT = 'Make the proxy in a database of its own. If nothing else here uses dblink: DROP EXTENSION dblink.';
+	END IF;
+END $$;
 CREATE EXTENSION IF NOT EXISTS plproxy;
 -- Its functions use connections by name that stay open. In this schema no other role reaches them.
-CREATE SCHEMA gxy_dblink;
-CREATE EXTENSION dblink SCHEMA gxy_dblink;
+CREATE SCHEMA IF NOT EXISTS gxy_dblink;
+CREATE EXTENSION IF NOT EXISTS dblink SCHEMA gxy_dblink;
 
 CREATE TABLE public.shard_gate ();
 REVOKE ALL ON public.shard_gate FROM PUBLIC;
@@ -64,14 +74,34 @@ CREATE FUNCTION public._placed_version() RETURNS text
 REVOKE ALL ON FUNCTION public._placed_version() FROM PUBLIC;
 COMMENT ON FUNCTION public._placed_version() IS 'changes with _placed';
 
+/* Also gives each shard the sequence that _silence() reads. */
 CREATE FUNCTION public._placed_changes() RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
 BEGIN
+	FOR _shard IN SELECT l.shard FROM public.shard_list l WHERE to_regclass('public.shard_silence_' || l.shard) IS NULL LOOP
+		EXECUTE format('CREATE UNLOGGED SEQUENCE public.shard_silence_%s', _shard);
+	END LOOP;
 	EXECUTE format('CREATE OR REPLACE FUNCTION public._placed_version() RETURNS text LANGUAGE sql STABLE AS %L',
 		format('SELECT %L', gen_random_uuid()));
 END $$;
 REVOKE ALL ON FUNCTION public._placed_changes() FROM PUBLIC;
 COMMENT ON FUNCTION public._placed_changes() IS 'lets transactions with an older snapshot know that shards have changed';
+
+/* PL/Proxy and _full_connection() add options at the end of the string. */
+CREATE FUNCTION public._check_connection(connection text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF connection IS NULL THEN
+		RAISE EXCEPTION 'a connection string must not be NULL' USING ERRCODE = '22004';
+	ELSIF connection ~ '^\s*postgres(ql)?://' THEN
+		RAISE EXCEPTION 'the connection string of a shard must not be a URI' USING ERRCODE = '22023',
+			HINT = 'Write it as host=... dbname=...';
+	END IF;
+END $$;
+REVOKE ALL ON FUNCTION public._check_connection(text) FROM PUBLIC;
+COMMENT ON FUNCTION public._check_connection(text) IS 'an error for a connection string that cannot be that of a shard';
 
 /* One statement each, which all proxies run: see `move`. */
 CREATE FUNCTION public.place_partitions(partitions int[], connection text) RETURNS void
@@ -79,6 +109,7 @@ CREATE FUNCTION public.place_partitions(partitions int[], connection text) RETUR
 DECLARE
 	_partition int;
 BEGIN
+	PERFORM public._check_connection(connection);
 	FOREACH _partition IN ARRAY partitions LOOP
 		EXECUTE format('ALTER SERVER balancer OPTIONS (SET p%s %L)', _partition, connection);
 	END LOOP;
@@ -91,22 +122,37 @@ END $$;
 REVOKE ALL ON FUNCTION public.place_partitions(int[], text) FROM PUBLIC;
 COMMENT ON FUNCTION public.place_partitions(int[], text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
 
--- Waits for calls that use the old connection, and new ones wait for it: so not for long.
+-- Waits for calls that use the old connection, and new ones wait for it: so not for long, and not while databases are asked.
 CREATE FUNCTION public.set_shard_connection(shard int, connection text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
 DECLARE
 	_partitions int[];
+	_version text := public._placed_version();
+	_other int;
 BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RAISE EXCEPTION 'a shard''s connection can be changed in READ COMMITTED only' USING ERRCODE = '25001',
 			DETAIL = 'An older snapshot has the partitions where they were before they moved.';
 	END IF;
-	LOCK TABLE public.shard_gate IN ACCESS EXCLUSIVE MODE;
-	SELECT p.partitions INTO _partitions FROM public._placed p WHERE p.shard = set_shard_connection.shard;
-	UPDATE public.shard_list l SET connection = set_shard_connection.connection WHERE l.shard = set_shard_connection.shard;
-	IF NOT FOUND THEN
+	PERFORM public._check_connection(connection);
+	IF NOT EXISTS (SELECT FROM public.shard_list l WHERE l.shard = set_shard_connection.shard) THEN
 		RAISE EXCEPTION 'there is no shard %', shard USING ERRCODE = '42704';
 	END IF;
+	SELECT l.shard INTO _other FROM public.shard_list l
+	WHERE l.connection = set_shard_connection.connection AND l.shard <> set_shard_connection.shard;
+	IF FOUND AND EXISTS (SELECT FROM public._placed p WHERE p.shard = _other) THEN
+		RAISE EXCEPTION 'shard % has this connection', _other USING ERRCODE = '42710';
+	ELSIF FOUND THEN
+		RAISE EXCEPTION 'shard %, which has no partitions any more, had this connection', _other USING ERRCODE = '42710',
+			HINT = 'A string that has one more space at its end is another one.';
+	END IF;
+	PERFORM public._check_database(connection, shard);
+	LOCK TABLE public.shard_gate IN ACCESS EXCLUSIVE MODE;
+	IF public._placed_version() <> _version THEN
+		RAISE EXCEPTION 'partitions have moved meanwhile' USING ERRCODE = '40001', HINT = 'Call again.';
+	END IF;
+	SELECT p.partitions INTO _partitions FROM public._placed p WHERE p.shard = set_shard_connection.shard;
+	UPDATE public.shard_list l SET connection = set_shard_connection.connection WHERE l.shard = set_shard_connection.shard;
 	PERFORM public.place_partitions(coalesce(_partitions, '{}'), connection);
 END $$;
 REVOKE ALL ON FUNCTION public.set_shard_connection(int, text) FROM PUBLIC;
@@ -125,6 +171,7 @@ BEGIN
 		OR cardinality(connections) > (SELECT count(DISTINCT c) FROM unnest(connections) c) THEN
 		RAISE EXCEPTION 'connections must differ, and none be NULL' USING ERRCODE = '22023';
 	END IF;
+	PERFORM public._check_connection(c) FROM unnest(connections) c;
 	EXECUTE (SELECT 'CREATE SERVER balancer FOREIGN DATA WRAPPER plproxy OPTIONS ('
 			|| string_agg(format('p%s %L', i, connections[1 + i * cardinality(connections) / partitions]), ', ' ORDER BY i) || ')'
 		FROM generate_series(0, partitions - 1) i);
@@ -153,8 +200,15 @@ COMMENT ON FUNCTION public._shards() IS 'the numbers of the shards that have par
  *
  * No caller waits for a shard for long: connecting has a limit (connect_timeout, 2 s if the connection string has none), so
  * has an answer to the empty statement on a connection that was open (2 s), and so has the answer to the statement
- * (seconds; NULL: none). A shard that has run into a limit is not asked again by this session for 5 s, so that a monitor
- * with many servers beats in time on the others.
+ * (seconds; NULL: none). A shard gets the statement before the caller waits for one that is known to be silent:
+ *
+ *     1. A connection that was open gets the statement as soon as it has answered the empty one. This waits for 0.1 s.
+ *     2. Shards without a connection are connected and get it, those that have answered when they were last asked first. Of
+ *        the silent ones one is tried in a call, and it was not tried for 5 s: connecting cannot be cancelled in every
+ *        version, and cannot be done for several at once.
+ *     3. Connections of 1 that have not answered get the rest of the 2 s.
+ *
+ * Which shards are silent all sessions know by _silence(), so that a monitor with many servers beats in time on the others.
  */
 CREATE FUNCTION public._link(connection text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -162,15 +216,16 @@ CREATE FUNCTION public._link(connection text) RETURNS text
 REVOKE ALL ON FUNCTION public._link(text) FROM PUBLIC;
 COMMENT ON FUNCTION public._link(text) IS 'the name of the connection of dblink';
 
-/* The user as PL/Proxy takes it: that of the connection string, or of the mapping, or the current one. */
+/* The user as PL/Proxy takes it: that of the connection string, or of the mapping, or of that for PUBLIC, or the current one. */
 CREATE FUNCTION public._full_connection(connection text) RETURNS text
 	LANGUAGE sql STABLE
 	BEGIN ATOMIC
 		SELECT connection
-			|| CASE WHEN connection ~ '(^|\s)user\s*=' THEN '' ELSE coalesce(
+			|| CASE WHEN strpos(connection, 'user=') > 0 THEN '' ELSE format(' user=''%s''', current_user) || coalesce(
 				(SELECT string_agg(format(' %s=''%s''', o.option_name, replace(replace(o.option_value, '\', '\\'), '''', '\''')), '')
-				FROM pg_catalog.pg_user_mappings m, pg_catalog.pg_options_to_table(m.umoptions) o
-				WHERE m.srvname = 'balancer' AND m.usename = current_user), format(' user=''%s''', current_user)) END
+				FROM (SELECT m.umoptions FROM pg_catalog.pg_user_mappings m
+					WHERE m.srvname = 'balancer' AND (m.usename = current_user OR m.umuser = 0)
+					ORDER BY m.umuser = 0 LIMIT 1) m, pg_catalog.pg_options_to_table(m.umoptions) o), '') END
 			|| CASE WHEN connection ~ '(^|\s)connect_timeout\s*=' THEN '' ELSE ' connect_timeout=2' END;
 	END;
 REVOKE ALL ON FUNCTION public._full_connection(text) FROM PUBLIC;
@@ -205,73 +260,164 @@ END $$;
 REVOKE ALL ON FUNCTION public._wait(text[], float8) FROM PUBLIC;
 COMMENT ON FUNCTION public._wait(text[], float8) IS 'waits for answers';
 
+/*
+ * When a session begins to wait for a shard the shard's sequence gets the time, in ms; when the shard answers, or refuses, none. A
+ * sequence keeps that when the caller's statement is cancelled, and all sessions see it. So if the time is older than 2 s,
+ * the shard is silent. An hour later it may only be that no session has called since.
+ */
+CREATE FUNCTION public._silence(shard int) RETURNS float8
+	LANGUAGE sql VOLATILE
+	RETURN CASE WHEN shard > 0 THEN extract(epoch FROM clock_timestamp())
+		- pg_catalog.pg_sequence_last_value(to_regclass('public.shard_silence_' || shard)) / 1000.0 END::float8;
+REVOKE ALL ON FUNCTION public._silence(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._silence(int) IS 'for how long a shard has not answered, in s; NULL: it has';
+
+CREATE FUNCTION public._set_silence(shard int, seconds float8) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_sequence regclass := CASE WHEN shard > 0 THEN to_regclass('public.shard_silence_' || shard) END;
+BEGIN
+	IF _sequence IS NULL OR current_setting('transaction_read_only')::boolean THEN
+		RETURN;
+	ELSIF seconds IS NOT NULL THEN
+		PERFORM setval(_sequence, (1000 * (extract(epoch FROM clock_timestamp()) - seconds))::bigint);
+	ELSIF pg_sequence_last_value(_sequence) IS NOT NULL THEN
+		PERFORM setval(_sequence, 1, false);
+	END IF;
+END $$;
+REVOKE ALL ON FUNCTION public._set_silence(int, float8) FROM PUBLIC;
+COMMENT ON FUNCTION public._set_silence(int, float8) IS 'what _silence() returns from now on';
+
+/* What libpq or the shard says of a failed connection, in one line and without passwords. */
+CREATE FUNCTION public._reason(message text, detail text, connection text) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_reason text := rtrim(regexp_replace(coalesce(nullif(detail, ''), message), '\s+', ' ', 'g'));
+	_password text;
+BEGIN
+	FOR _password IN
+		SELECT o.option_value FROM pg_user_mappings m, pg_options_to_table(m.umoptions) o
+		WHERE m.srvname = 'balancer' AND o.option_name = 'password' AND o.option_value <> ''
+		UNION ALL
+		SELECT p[1] FROM regexp_matches(connection, 'password\s*=\s*''?((?:\\.|[^''\s\\])+)', 'g') p
+	LOOP
+		_reason := replace(_reason, _password, '***');
+	END LOOP;
+	RETURN _reason;
+END $$;
+REVOKE ALL ON FUNCTION public._reason(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._reason(text, text, text) IS 'why a connection has failed';
+
+/* Sends the statement on each of the connections that has answered the empty one. Returns those that have not at the end of the time. */
+CREATE FUNCTION public._send_ready(links text[], statement text, seconds float8) RETURNS text[]
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_until timestamptz := clock_timestamp() + make_interval(secs => seconds);
+	_pause float8 := 0.0005;
+	_link text;
+BEGIN
+	LOOP
+		FOREACH _link IN ARRAY links LOOP
+			CONTINUE WHEN gxy_dblink.dblink_is_busy(_link) = 1;
+			links := array_remove(links, _link);
+			BEGIN
+				PERFORM FROM gxy_dblink.dblink_get_result(_link) AS x (a text);
+				PERFORM public._drain(_link);
+				IF gxy_dblink.dblink_send_query(_link, statement) = 0 THEN
+					PERFORM gxy_dblink.dblink_disconnect(_link);
+				END IF;
+			EXCEPTION WHEN OTHERS THEN
+				PERFORM gxy_dblink.dblink_disconnect(_link);
+			END;
+		END LOOP;
+		EXIT WHEN links = '{}' OR clock_timestamp() >= _until;
+		PERFORM pg_sleep(_pause);
+		_pause := least(_pause * 1.5, 0.02);
+	END LOOP;
+	RETURN links;
+END $$;
+REVOKE ALL ON FUNCTION public._send_ready(text[], text, float8) FROM PUBLIC;
+COMMENT ON FUNCTION public._send_ready(text[], text, float8) IS 'sends a statement where there is an answer to the one before it';
+
 CREATE FUNCTION public._ask(shards int[], statement text, seconds float8)
 	RETURNS TABLE (shard int, link text, state text, message text)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 #variable_conflict use_column
 DECLARE
+	_numbers jsonb := (SELECT coalesce(jsonb_object_agg(public._link(p.connection), p.shard), '{}') FROM public._placed p);
 	_placed record;
-	_open text[] := coalesce(gxy_dblink.dblink_get_connections(), '{}');
+	_probed text[] := '{}';
 	_late text[];
+	_were_late text[];
 	_waiting text[] := '{}';
 	_answers jsonb := '{}';
-	_began timestamptz;
+	_began timestamptz := clock_timestamp();
+	_connecting timestamptz;
+	_waited boolean := false;
+	_detail text;
 	_link text;
 BEGIN
-	-- Connections that were open: are they still?
-	FOREACH _link IN ARRAY _open LOOP
-		CONTINUE WHEN _link NOT LIKE 'shard\_%';
-		IF _link IN (SELECT public._link(p.connection) FROM public._placed p)
-			AND gxy_dblink.dblink_is_busy(_link) = 0 AND gxy_dblink.dblink_send_query(_link, 'SELECT NULL::text') = 1 THEN
-			_waiting := _waiting || _link;
+	-- 1
+	FOREACH _link IN ARRAY coalesce(gxy_dblink.dblink_get_connections(), '{}') LOOP
+		CONTINUE WHEN _link NOT LIKE 'shard\_%' OR _numbers ? _link AND ((_numbers ->> _link)::int = ANY (shards)) IS NOT TRUE;
+		IF _numbers ? _link AND gxy_dblink.dblink_is_busy(_link) = 0 AND gxy_dblink.dblink_send_query(_link, 'SELECT NULL::text') = 1 THEN
+			_probed := _probed || _link;
 		ELSE
 			PERFORM gxy_dblink.dblink_disconnect(_link);
 		END IF;
 	END LOOP;
-	_late := public._wait(_waiting, 2);
-	FOREACH _link IN ARRAY _waiting LOOP
-		BEGIN
-			IF _link = ANY (_late) THEN
-				PERFORM set_config('shards.' || _link, clock_timestamp()::text, false);
-				PERFORM gxy_dblink.dblink_disconnect(_link);
-			ELSE
-				PERFORM FROM gxy_dblink.dblink_get_result(_link) AS x (a text);
-				PERFORM public._drain(_link);
-			END IF;
-		EXCEPTION WHEN OTHERS THEN
-			PERFORM gxy_dblink.dblink_disconnect(_link);
-		END;
-	END LOOP;
-	_open := coalesce(gxy_dblink.dblink_get_connections(), '{}');
-	_waiting := '{}';
-	-- Those that are connected first.
+	_late := public._send_ready(_probed, statement, 0.1);
+	_were_late := _late;
+	PERFORM public._set_silence((_numbers ->> l)::int, extract(epoch FROM clock_timestamp() - _began)::float8) FROM unnest(_late) l;
+	-- 2
 	FOR _placed IN
-		SELECT p.shard, p.connection, public._link(p.connection) AS link
-		FROM public._placed p WHERE p.shard = ANY (shards)
-		ORDER BY public._link(p.connection) = ANY (_open) DESC, p.shard
+		SELECT p.shard, p.connection, public._link(p.connection) AS link, public._silence(p.shard) AS silence
+		FROM public._placed p
+		WHERE p.shard = ANY (shards) AND public._link(p.connection) <> ALL (coalesce(gxy_dblink.dblink_get_connections(), '{}'))
+		ORDER BY public._silence(p.shard) IS NOT NULL, p.shard
 	LOOP
-		_began := clock_timestamp();
+		_connecting := clock_timestamp();
 		BEGIN
-			IF _placed.link <> ALL (_open) THEN
-				IF nullif(current_setting('shards.' || _placed.link, true), '')::timestamptz > _began - interval '5 s' THEN
-					RAISE EXCEPTION 'no answer a moment ago' USING ERRCODE = '08006';
-				END IF;
-				PERFORM gxy_dblink.dblink_connect(_placed.link, public._full_connection(_placed.connection));
+			IF _placed.silence BETWEEN 2 AND 7 OR _placed.silence IS NOT NULL AND _waited THEN
+				RAISE EXCEPTION 'no answer a moment ago' USING ERRCODE = '08006';
+			ELSIF _placed.silence IS NULL OR _placed.silence NOT BETWEEN 0 AND 7 THEN
+				PERFORM public._set_silence(_placed.shard, CASE WHEN _placed.silence > 7 THEN 2 ELSE 0 END);
 			END IF;
+			PERFORM gxy_dblink.dblink_connect(_placed.link, public._full_connection(_placed.connection));
+			PERFORM public._set_silence(_placed.shard, NULL);
 			IF gxy_dblink.dblink_send_query(_placed.link, statement) = 0 THEN
 				RAISE EXCEPTION '%', gxy_dblink.dblink_error_message(_placed.link) USING ERRCODE = '08006';
 			END IF;
 			_waiting := _waiting || _placed.link;
 		EXCEPTION WHEN OTHERS THEN
-			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array(SQLSTATE, SQLERRM));
+			GET STACKED DIAGNOSTICS _detail = PG_EXCEPTION_DETAIL;
+			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array(SQLSTATE, public._reason(SQLERRM, _detail, _placed.connection)));
+			IF clock_timestamp() > _connecting + interval '1 s' THEN
+				_waited := true;
+				PERFORM public._set_silence(_placed.shard, 2);
+			ELSIF NOT (_placed.silence BETWEEN 2 AND 7 OR _placed.silence IS NOT NULL AND _waited) IS TRUE THEN
+				PERFORM public._set_silence(_placed.shard, NULL);
+			END IF;
 		END;
-		IF clock_timestamp() > _began + interval '1 s' AND _answers ? _placed.link THEN
-			PERFORM set_config('shards.' || _placed.link, clock_timestamp()::text, false);
+	END LOOP;
+	-- 3
+	_late := public._send_ready(_late, statement, greatest(0, 2 - extract(epoch FROM clock_timestamp() - _began)::float8));
+	PERFORM public._set_silence((_numbers ->> l)::int, NULL) FROM unnest(_were_late) l WHERE l <> ALL (_late);
+	FOREACH _link IN ARRAY _late LOOP
+		PERFORM public._set_silence((_numbers ->> _link)::int, 2);
+		PERFORM gxy_dblink.dblink_disconnect(_link);
+		_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', 'no answer within 2 s'));
+	END LOOP;
+	FOREACH _link IN ARRAY _probed LOOP
+		IF _link = ANY (coalesce(gxy_dblink.dblink_get_connections(), '{}')) THEN
+			_waiting := array_remove(_waiting, _link) || _link;
+		ELSIF NOT _answers ? _link AND _link = ANY (_were_late) THEN
+			_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', 'the connection is lost'));
 		END IF;
 	END LOOP;
 	_late := public._wait(_waiting, coalesce(seconds, 1e9));
 	FOREACH _link IN ARRAY _late LOOP
-		PERFORM set_config('shards.' || _link, clock_timestamp()::text, false);
+		PERFORM public._set_silence((_numbers ->> _link)::int, 2);
 		PERFORM gxy_dblink.dblink_disconnect(_link);
 		_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', format('no answer within %s s', seconds)));
 	END LOOP;
@@ -340,8 +486,21 @@ END $$;
 REVOKE ALL ON FUNCTION public._check_link(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION public._check_link(text, text, text) IS 'the error of a shard that was not reached';
 
+/* What a shard is asked about itself: its state; its database, which a standby has, too; and its server. */
+CREATE FUNCTION public._identify() RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN 'SELECT pg_catalog.jsonb_build_object('
+		'''state'', CASE WHEN pg_catalog.current_setting(''transaction_read_only'')::boolean THEN ''read only'' ELSE ''up'' END, '
+		'''database'', pg_catalog.format(''%s/%s'', c.system_identifier, d.oid), '
+		'''server'', pg_catalog.format(''%s/%s'', c.system_identifier, extract(epoch FROM pg_catalog.pg_postmaster_start_time())), '
+		'''standby'', pg_catalog.pg_is_in_recovery(), '
+		'''extension'', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_extension WHERE extname = ''gxy_balancer'')) '
+		'FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()';
+REVOKE ALL ON FUNCTION public._identify() FROM PUBLIC;
+COMMENT ON FUNCTION public._identify() IS 'the statement by which databases are told from each other';
+
 /* The state of each shard, asked now. */
-CREATE FUNCTION public._shard_states(OUT shard int, OUT partitions int[], OUT connection text, OUT state text, OUT problem text)
+CREATE FUNCTION public._shard_states(OUT shard int, OUT partitions int[], OUT connection text, OUT state text, OUT problem text, OUT identity jsonb)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -349,8 +508,7 @@ DECLARE
 BEGIN
 	FOR _asked IN
 		SELECT a.*, p.partitions, p.connection
-		FROM public._ask(public._shards(),
-				'SELECT CASE WHEN pg_catalog.current_setting(''transaction_read_only'')::boolean THEN ''read only'' ELSE ''up'' END', 2) a
+		FROM public._ask(public._shards(), public._identify(), 2) a
 			JOIN public._placed p USING (shard)
 		ORDER BY a.shard
 	LOOP
@@ -360,10 +518,12 @@ BEGIN
 		problem := NULL;
 		BEGIN
 			PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
-			state := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a text));
+			identity := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a jsonb));
+			state := identity ->> 'state';
 		EXCEPTION WHEN OTHERS THEN
 			state := 'down';
 			problem := SQLERRM;
+			identity := NULL;
 		END;
 		IF _asked.link IS NOT NULL THEN
 			PERFORM public._drain(_asked.link);
@@ -376,32 +536,144 @@ GRANT EXECUTE ON FUNCTION public._shard_states() TO pg_monitor;
 COMMENT ON FUNCTION public._shard_states() IS 'rows of balancer_shards';
 
 CREATE VIEW public.balancer_shards AS
-	SELECT * FROM public._shard_states();
+	SELECT s.shard, s.partitions, s.connection, s.state, s.problem FROM public._shard_states() s;
 REVOKE ALL ON public.balancer_shards FROM PUBLIC;
 GRANT SELECT ON public.balancer_shards TO pg_monitor;
 COMMENT ON VIEW public.balancer_shards IS 'the shards, which partitions are on each, and whether it answers now';
 COMMENT ON COLUMN public.balancer_shards.state IS 'up; read only: a standby, or set so; down: it does not answer within 2 s';
 COMMENT ON COLUMN public.balancer_shards.problem IS 'what was reported of a shard that is down';
 
-/* What only the proxy can see: rows of balancer_alerts. _balancer_servers() is among what `generate` writes. */
+/*
+ * Raises an error if a connection does not lead to a database that may become that of the shard (or of a new one, if shard is
+ * NULL): one that is another shard's would count twice, and another than the shard's own does not have its rooms.
+ */
+CREATE FUNCTION public._check_database(connection text, shard int) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_link constant text := 'new_shard';
+	_new jsonb;
+	_detail text;
+	_other record;
+BEGIN
+	PERFORM public._check_connection(connection);
+	IF _link = ANY (gxy_dblink.dblink_get_connections()) THEN
+		PERFORM gxy_dblink.dblink_disconnect(_link);
+	END IF;
+	BEGIN
+		PERFORM gxy_dblink.dblink_connect(_link, public._full_connection(connection));
+		PERFORM gxy_dblink.dblink_send_query(_link, public._identify());
+		IF public._wait(ARRAY[_link], 2) <> '{}' THEN
+			RAISE EXCEPTION 'no answer within 2 s';
+		END IF;
+		_new := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a jsonb));
+	EXCEPTION WHEN OTHERS THEN
+		GET STACKED DIAGNOSTICS _detail = PG_EXCEPTION_DETAIL;
+		_detail := public._reason(SQLERRM, _detail, connection);
+	END;
+	IF _link = ANY (gxy_dblink.dblink_get_connections()) THEN
+		PERFORM gxy_dblink.dblink_disconnect(_link);
+	END IF;
+	IF _new IS NULL THEN
+		RAISE EXCEPTION 'the database of the connection does not answer' USING ERRCODE = '08001', DETAIL = _detail,
+			HINT = 'It must, so that it can be told from the databases of the shards.';
+	ELSIF _new ->> 'extension' = '0' THEN
+		RAISE EXCEPTION 'the database of the connection does not have the extension gxy_balancer' USING ERRCODE = '22023';
+	ELSIF shard IS NOT NULL AND (_new ->> 'standby')::boolean THEN
+		RAISE EXCEPTION 'the database of the connection is a standby' USING ERRCODE = '22023', HINT = 'Promote it first.';
+	END IF;
+	-- Their connections are compared as texts elsewhere.
+	FOR _other IN SELECT s.* FROM public._shard_states() s WHERE s.connection <> _check_database.connection LOOP
+		IF _other.identity IS NULL THEN
+			RAISE WARNING 'shard % does not answer, so its database is not compared with that of the new connection', _other.shard
+				USING ERRCODE = '08006', DETAIL = _other.problem;
+		ELSIF _other.shard IS DISTINCT FROM shard THEN
+			IF _other.identity -> 'database' = _new -> 'database' AND _other.identity -> 'server' = _new -> 'server' THEN
+				RAISE EXCEPTION 'the connection leads to the database of shard %', _other.shard USING ERRCODE = '42710',
+					DETAIL = 'A database that were two shards would count twice, and be divided twice.',
+					HINT = 'Use the connection string that this shard has in balancer_shards.';
+			END IF;
+		ELSIF _other.identity -> 'database' <> _new -> 'database' THEN
+			RAISE EXCEPTION 'the connection leads to another database than that of shard %', shard USING ERRCODE = '22023',
+				HINT = 'To another database rooms are moved, by examples/plproxy/move.';
+		ELSIF _other.identity -> 'server' <> _new -> 'server' AND NOT (_other.identity ->> 'standby')::boolean THEN
+			RAISE EXCEPTION 'the connection leads to another server, and that of shard % takes writes still', shard USING ERRCODE = '22023',
+				DETAIL = 'Each of the two would have rooms that the other has not.', HINT = 'Stop that of the old connection, or make it a standby.';
+		END IF;
+	END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION public._check_database(text, int) FROM PUBLIC;
+COMMENT ON FUNCTION public._check_database(text, int) IS 'an error for a connection to a database that must not be that of the shard';
+
+/* Servers that init_servers() has not written on a shard, because the shard did not answer. */
+CREATE TABLE public.shard_missed_servers (
+	shard int,
+	server text,
+	PRIMARY KEY (shard, server)
+);
+REVOKE ALL ON public.shard_missed_servers FROM PUBLIC;
+COMMENT ON TABLE public.shard_missed_servers IS 'servers that may be missing on a shard; an alert if they are';
+
+/* reached: the shards that have answered. */
+CREATE FUNCTION public._note_missed(servers text, reached int[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_servers text[] := ARRAY(SELECT DISTINCT btrim(s) FROM regexp_split_to_table(servers, ',') s WHERE btrim(s) <> '');
+BEGIN
+	DELETE FROM public.shard_missed_servers m WHERE m.shard = ANY (reached) AND m.server = ANY (_servers);
+	INSERT INTO public.shard_missed_servers
+	SELECT p.shard, s FROM public._placed p, unnest(_servers) s WHERE p.shard <> ALL (reached)
+	ON CONFLICT DO NOTHING;
+END $$;
+REVOKE ALL ON FUNCTION public._note_missed(text, int[]) FROM PUBLIC;
+COMMENT ON FUNCTION public._note_missed(text, int[]) IS 'notes which shards a call of init_servers() has not reached';
+
+/*
+ * What only the proxy can see: rows of balancer_alerts. _balancer_servers() is among what `generate` writes. Shards that do not
+ * answer are rows here, so they are no warnings.
+ */
 CREATE FUNCTION public._shard_alerts(OUT severity text, OUT alert text, OUT server text, OUT what text, OUT since timestamptz,
 		OUT statement text, OUT shard int)
 	RETURNS SETOF record
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = error AS $$
 #variable_conflict use_column
+DECLARE
+	_states jsonb := (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM public._shard_states() s);
+	_servers jsonb;
 BEGIN
 	RETURN QUERY
 		SELECT 'critical', 'shard_down', NULL, CASE s.state WHEN 'down' THEN format('shard %s does not answer: %s', s.shard, s.problem)
 				ELSE format('shard %s is read only', s.shard) END, NULL::timestamptz, NULL, s.shard
-		FROM public._shard_states() s WHERE s.state <> 'up';
+		FROM jsonb_to_recordset(_states) s (shard int, state text, problem text) WHERE s.state <> 'up' ORDER BY s.shard;
+	RETURN QUERY
+		SELECT 'critical', 'shards_same', NULL, format('shards %s are the same database', string_agg(s.shard::text, ' and ' ORDER BY s.shard)),
+			NULL::timestamptz, NULL, min(s.shard)
+		FROM jsonb_to_recordset(_states) s (shard int, identity jsonb) WHERE s.identity IS NOT NULL
+		GROUP BY s.identity -> 'database', s.identity -> 'server' HAVING count(*) > 1;
+	IF NOT EXISTS (SELECT FROM jsonb_to_recordset(_states) s (state text) WHERE s.state <> 'down') THEN
+		RETURN;
+	END IF;
+	BEGIN
+		_servers := (SELECT jsonb_agg(to_jsonb(b)) FROM public._balancer_servers() b);
+	EXCEPTION WHEN connection_exception THEN
+		RETURN;
+	END;
 	RETURN QUERY
 		SELECT 'warning', 'states_differ', b.name, string_agg(b.state || ' on shard ' || b.shard, ', ' ORDER BY b.shard), NULL::timestamptz,
 			format('SELECT public.set_server_state(%L, %L);', b.name, public._worst(array_agg(b.state))), NULL::int
-		FROM public._balancer_servers() b GROUP BY b.name HAVING count(DISTINCT b.state) > 1 ORDER BY b.name;
+		FROM jsonb_to_recordset(_servers) b (name text, state text, shard int)
+		GROUP BY b.name HAVING count(DISTINCT b.state) > 1 ORDER BY b.name;
+	RETURN QUERY
+		SELECT 'warning', 'server_missing', m.server, format('missing on shard %s, which did not answer when it was added', m.shard), NULL::timestamptz,
+			format('SELECT public.synchronize_servers(%s, %s, true);', min(b.shard), m.shard), m.shard
+		FROM public.shard_missed_servers m
+			JOIN jsonb_to_recordset(_servers) b (name text, shard int) ON b.name = m.server
+			JOIN jsonb_to_recordset(_states) s (shard int, state text) ON s.shard = m.shard AND s.state <> 'down'
+		WHERE NOT EXISTS (SELECT FROM jsonb_to_recordset(_servers) h (name text, shard int) WHERE h.name = m.server AND h.shard = m.shard)
+		GROUP BY m.shard, m.server ORDER BY m.shard, m.server;
 END $$;
 REVOKE ALL ON FUNCTION public._shard_alerts() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION public._shard_alerts() TO pg_monitor;
-COMMENT ON FUNCTION public._shard_alerts() IS 'rows of balancer_alerts: shards that do not answer, and servers whose states differ';
+COMMENT ON FUNCTION public._shard_alerts() IS 'rows of balancer_alerts: shards that do not answer, and servers that are not alike on them';
 
 /*
  * For a shard that was not there when states were set: it gets those of another shard. With the argument "add" it also gets the
@@ -1053,6 +1325,7 @@ DECLARE
 	_refusal text;
 	_answer integer;
 	_all integer;
+	_reached int[] := '{}';
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -1062,6 +1335,7 @@ BEGIN
 			PERFORM public._check_link(_link, _state, _message);
 			_answer := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a integer));
 			_all := greatest(_all, _answer);
+			_reached := _reached || _shard;
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN data_exception THEN
@@ -1076,6 +1350,7 @@ BEGIN
 		PERFORM public._drain(_link);
 	END LOOP;
 	PERFORM public._check_answers(_answered, _refused, _refusal);
+	PERFORM public._note_missed($1, _reached);
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.init_servers(text) FROM PUBLIC;
@@ -1448,8 +1723,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (severity text, alert text, server text, what text, since timestamp with time zone, statement text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1459,7 +1732,7 @@ BEGIN
 		END;
 		PERFORM public._drain(_link);
 	END LOOP;
-	PERFORM public._check_answers(_answered, _refused, _refusal);
+	PERFORM public._check_answers(CASE WHEN _refused IS NULL THEN 1 ELSE _answered END, _refused, _refusal);
 END $$;
 REVOKE ALL ON FUNCTION public._balancer_alerts() FROM PUBLIC;
 COMMENT ON FUNCTION public._balancer_alerts() IS 'rows of balancer_alerts';
@@ -1495,8 +1768,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (from_server text, to_server text, declared_at timestamp with time zone, due_at timestamp with time zone, cause text, rooms bigint, outcome text, finished_at timestamp with time zone, recovered_at timestamp with time zone, on_call boolean);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1540,8 +1811,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, healthy boolean, since timestamp with time zone, last_heartbeat timestamp with time zone, counts_from timestamp with time zone, load real, load_at timestamp with time zone, recovered_at timestamp with time zone, differs_since timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1585,8 +1854,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, state text, pool text, rooms bigint, users bigint, connected bigint, expected bigint, load bigint, capacity integer, percent numeric, bar text, cause text, measured numeric);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1650,8 +1917,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (what text, database text, bytes bigint);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1695,8 +1960,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (servers double precision, servers_online double precision, rooms double precision, split_rooms double precision, users double precision, load double precision, capacity double precision, load_ratio double precision, imbalance double precision, failovers_active double precision, standbys_free double precision, failovers_total double precision, sessions_readable double precision, rooms_readable double precision, assigned_tier_0_total double precision, assigned_tier_1_total double precision, assigned_tier_2_total double precision, assigned_tier_3_total double precision, assigned_tier_4_total double precision, assigned_tier_5_total double precision, assigned_tier_6_total double precision, sticky_total double precision, renewed_total double precision, moved_total double precision, freed_total double precision, refused_total double precision, placed_by_cache_total double precision, placed_by_count_total double precision, load_cache_in_use double precision, shared_memory_short double precision, worker_up double precision, worker_lag_seconds double precision, worker_run_seconds double precision, worker_failed double precision);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1740,8 +2003,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, bar text, load text, rooms bigint, split bigint, free bigint, state text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1785,8 +2046,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, server text, expected_users integer, pinned_at timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1830,8 +2089,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, size real, occasions integer, peak integer, assigned_at timestamp with time zone, opened_at timestamp with time zone, updated_at timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1875,8 +2132,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone, problem text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1920,8 +2175,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, state text, pool text, rooms double precision, users double precision, connected double precision, expected double precision, load double precision, capacity double precision, load_ratio double precision, measured_ratio double precision, split_rooms double precision, online double precision, wanted_online double precision, healthy double precision, heartbeat_age_seconds double precision, failover_active double precision, stands_in double precision);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -1965,8 +2218,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (name text, "position" integer, priority integer, capacity integer, regions text[], pool text, state text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -2010,8 +2261,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (source text, schema_name text, relation_name text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -2053,8 +2302,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, assigned_tier_3 bigint, assigned_tier_4 bigint, assigned_tier_5 bigint, assigned_tier_6 bigint, sticky bigint, renewed bigint, moved bigint, freed bigint, refused bigint, since timestamp with time zone, worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, last_error text, next_due timestamp with time zone, placed_by_cache bigint, placed_by_count bigint, counted_because text, shared_memory text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -2098,8 +2345,6 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, gateway_name text, region text, assigned_at timestamp with time zone, last_used_at timestamp with time zone, reason text, expected_users integer, reported_users integer);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN data_exception THEN
-				RAISE;
 			WHEN OTHERS THEN
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
@@ -2118,3 +2363,5 @@ CREATE VIEW public.room_server_assignments AS
 	SELECT * FROM public._room_server_assignments();
 REVOKE ALL ON public.room_server_assignments FROM PUBLIC;
 COMMENT ON VIEW public.room_server_assignments IS 'room_server_assignments, with a row for each shard that has one';
+
+COMMIT;

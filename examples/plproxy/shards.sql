@@ -16,10 +16,20 @@
  * Calls read shard_gate first. While a transaction has it locked in ACCESS EXCLUSIVE mode they wait, and afterwards see
  * the partitions where that transaction has put them.
  */
+BEGIN;
+DO $$
+DECLARE
+	_schema text := (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'dblink' AND n.nspname <> 'gxy_dblink');
+BEGIN
+	IF _schema IS NOT NULL THEN
+		RAISE EXCEPTION 'this database has the extension dblink already, in the schema "%"', _schema USING ERRCODE = '42710',
+			HINT = 'Make the proxy in a database of its own. If nothing else here uses dblink: DROP EXTENSION dblink.';
+	END IF;
+END $$;
 CREATE EXTENSION IF NOT EXISTS plproxy;
 -- Its functions use connections by name that stay open. In this schema no other role reaches them.
-CREATE SCHEMA gxy_dblink;
-CREATE EXTENSION dblink SCHEMA gxy_dblink;
+CREATE SCHEMA IF NOT EXISTS gxy_dblink;
+CREATE EXTENSION IF NOT EXISTS dblink SCHEMA gxy_dblink;
 
 CREATE TABLE @schema@.shard_gate ();
 REVOKE ALL ON @schema@.shard_gate FROM PUBLIC;
@@ -62,14 +72,34 @@ CREATE FUNCTION @schema@._placed_version() RETURNS text
 REVOKE ALL ON FUNCTION @schema@._placed_version() FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._placed_version() IS 'changes with _placed';
 
+/* Also gives each shard the sequence that _silence() reads. */
 CREATE FUNCTION @schema@._placed_changes() RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_shard int;
 BEGIN
+	FOR _shard IN SELECT l.shard FROM @schema@.shard_list l WHERE to_regclass('@schema@.shard_silence_' || l.shard) IS NULL LOOP
+		EXECUTE format('CREATE UNLOGGED SEQUENCE @schema@.shard_silence_%s', _shard);
+	END LOOP;
 	EXECUTE format('CREATE OR REPLACE FUNCTION @schema@._placed_version() RETURNS text LANGUAGE sql STABLE AS %L',
 		format('SELECT %L', gen_random_uuid()));
 END $$;
 REVOKE ALL ON FUNCTION @schema@._placed_changes() FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._placed_changes() IS 'lets transactions with an older snapshot know that shards have changed';
+
+/* PL/Proxy and _full_connection() add options at the end of the string. */
+CREATE FUNCTION @schema@._check_connection(connection text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF connection IS NULL THEN
+		RAISE EXCEPTION 'a connection string must not be NULL' USING ERRCODE = '22004';
+	ELSIF connection ~ '^\s*postgres(ql)?://' THEN
+		RAISE EXCEPTION 'the connection string of a shard must not be a URI' USING ERRCODE = '22023',
+			HINT = 'Write it as host=... dbname=...';
+	END IF;
+END $$;
+REVOKE ALL ON FUNCTION @schema@._check_connection(text) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._check_connection(text) IS 'an error for a connection string that cannot be that of a shard';
 
 /* One statement each, which all proxies run: see `move`. */
 CREATE FUNCTION @schema@.place_partitions(partitions int[], connection text) RETURNS void
@@ -77,6 +107,7 @@ CREATE FUNCTION @schema@.place_partitions(partitions int[], connection text) RET
 DECLARE
 	_partition int;
 BEGIN
+	PERFORM @schema@._check_connection(connection);
 	FOREACH _partition IN ARRAY partitions LOOP
 		EXECUTE format('ALTER SERVER balancer OPTIONS (SET p%s %L)', _partition, connection);
 	END LOOP;
@@ -89,22 +120,37 @@ END $$;
 REVOKE ALL ON FUNCTION @schema@.place_partitions(int[], text) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@.place_partitions(int[], text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
 
--- Waits for calls that use the old connection, and new ones wait for it: so not for long.
+-- Waits for calls that use the old connection, and new ones wait for it: so not for long, and not while databases are asked.
 CREATE FUNCTION @schema@.set_shard_connection(shard int, connection text) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
 DECLARE
 	_partitions int[];
+	_version text := @schema@._placed_version();
+	_other int;
 BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RAISE EXCEPTION 'a shard''s connection can be changed in READ COMMITTED only' USING ERRCODE = '25001',
 			DETAIL = 'An older snapshot has the partitions where they were before they moved.';
 	END IF;
-	LOCK TABLE @schema@.shard_gate IN ACCESS EXCLUSIVE MODE;
-	SELECT p.partitions INTO _partitions FROM @schema@._placed p WHERE p.shard = set_shard_connection.shard;
-	UPDATE @schema@.shard_list l SET connection = set_shard_connection.connection WHERE l.shard = set_shard_connection.shard;
-	IF NOT FOUND THEN
+	PERFORM @schema@._check_connection(connection);
+	IF NOT EXISTS (SELECT FROM @schema@.shard_list l WHERE l.shard = set_shard_connection.shard) THEN
 		RAISE EXCEPTION 'there is no shard %', shard USING ERRCODE = '42704';
 	END IF;
+	SELECT l.shard INTO _other FROM @schema@.shard_list l
+	WHERE l.connection = set_shard_connection.connection AND l.shard <> set_shard_connection.shard;
+	IF FOUND AND EXISTS (SELECT FROM @schema@._placed p WHERE p.shard = _other) THEN
+		RAISE EXCEPTION 'shard % has this connection', _other USING ERRCODE = '42710';
+	ELSIF FOUND THEN
+		RAISE EXCEPTION 'shard %, which has no partitions any more, had this connection', _other USING ERRCODE = '42710',
+			HINT = 'A string that has one more space at its end is another one.';
+	END IF;
+	PERFORM @schema@._check_database(connection, shard);
+	LOCK TABLE @schema@.shard_gate IN ACCESS EXCLUSIVE MODE;
+	IF @schema@._placed_version() <> _version THEN
+		RAISE EXCEPTION 'partitions have moved meanwhile' USING ERRCODE = '40001', HINT = 'Call again.';
+	END IF;
+	SELECT p.partitions INTO _partitions FROM @schema@._placed p WHERE p.shard = set_shard_connection.shard;
+	UPDATE @schema@.shard_list l SET connection = set_shard_connection.connection WHERE l.shard = set_shard_connection.shard;
 	PERFORM @schema@.place_partitions(coalesce(_partitions, '{}'), connection);
 END $$;
 REVOKE ALL ON FUNCTION @schema@.set_shard_connection(int, text) FROM PUBLIC;
@@ -123,6 +169,7 @@ BEGIN
 		OR cardinality(connections) > (SELECT count(DISTINCT c) FROM unnest(connections) c) THEN
 		RAISE EXCEPTION 'connections must differ, and none be NULL' USING ERRCODE = '22023';
 	END IF;
+	PERFORM @schema@._check_connection(c) FROM unnest(connections) c;
 	EXECUTE (SELECT 'CREATE SERVER balancer FOREIGN DATA WRAPPER plproxy OPTIONS ('
 			|| string_agg(format('p%s %L', i, connections[1 + i * cardinality(connections) / partitions]), ', ' ORDER BY i) || ')'
 		FROM generate_series(0, partitions - 1) i);
@@ -151,8 +198,15 @@ COMMENT ON FUNCTION @schema@._shards() IS 'the numbers of the shards that have p
  *
  * No caller waits for a shard for long: connecting has a limit (connect_timeout, 2 s if the connection string has none), so
  * has an answer to the empty statement on a connection that was open (2 s), and so has the answer to the statement
- * (seconds; NULL: none). A shard that has run into a limit is not asked again by this session for 5 s, so that a monitor
- * with many servers beats in time on the others.
+ * (seconds; NULL: none). A shard gets the statement before the caller waits for one that is known to be silent:
+ *
+ *     1. A connection that was open gets the statement as soon as it has answered the empty one. This waits for 0.1 s.
+ *     2. Shards without a connection are connected and get it, those that have answered when they were last asked first. Of
+ *        the silent ones one is tried in a call, and it was not tried for 5 s: connecting cannot be cancelled in every
+ *        version, and cannot be done for several at once.
+ *     3. Connections of 1 that have not answered get the rest of the 2 s.
+ *
+ * Which shards are silent all sessions know by _silence(), so that a monitor with many servers beats in time on the others.
  */
 CREATE FUNCTION @schema@._link(connection text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -160,15 +214,16 @@ CREATE FUNCTION @schema@._link(connection text) RETURNS text
 REVOKE ALL ON FUNCTION @schema@._link(text) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._link(text) IS 'the name of the connection of dblink';
 
-/* The user as PL/Proxy takes it: that of the connection string, or of the mapping, or the current one. */
+/* The user as PL/Proxy takes it: that of the connection string, or of the mapping, or of that for PUBLIC, or the current one. */
 CREATE FUNCTION @schema@._full_connection(connection text) RETURNS text
 	LANGUAGE sql STABLE
 	BEGIN ATOMIC
 		SELECT connection
-			|| CASE WHEN connection ~ '(^|\s)user\s*=' THEN '' ELSE coalesce(
+			|| CASE WHEN strpos(connection, 'user=') > 0 THEN '' ELSE format(' user=''%s''', current_user) || coalesce(
 				(SELECT string_agg(format(' %s=''%s''', o.option_name, replace(replace(o.option_value, '\', '\\'), '''', '\''')), '')
-				FROM pg_catalog.pg_user_mappings m, pg_catalog.pg_options_to_table(m.umoptions) o
-				WHERE m.srvname = 'balancer' AND m.usename = current_user), format(' user=''%s''', current_user)) END
+				FROM (SELECT m.umoptions FROM pg_catalog.pg_user_mappings m
+					WHERE m.srvname = 'balancer' AND (m.usename = current_user OR m.umuser = 0)
+					ORDER BY m.umuser = 0 LIMIT 1) m, pg_catalog.pg_options_to_table(m.umoptions) o), '') END
 			|| CASE WHEN connection ~ '(^|\s)connect_timeout\s*=' THEN '' ELSE ' connect_timeout=2' END;
 	END;
 REVOKE ALL ON FUNCTION @schema@._full_connection(text) FROM PUBLIC;
@@ -203,73 +258,164 @@ END $$;
 REVOKE ALL ON FUNCTION @schema@._wait(text[], float8) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._wait(text[], float8) IS 'waits for answers';
 
+/*
+ * When a session begins to wait for a shard the shard's sequence gets the time, in ms; when the shard answers, or refuses, none. A
+ * sequence keeps that when the caller's statement is cancelled, and all sessions see it. So if the time is older than 2 s,
+ * the shard is silent. An hour later it may only be that no session has called since.
+ */
+CREATE FUNCTION @schema@._silence(shard int) RETURNS float8
+	LANGUAGE sql VOLATILE
+	RETURN CASE WHEN shard > 0 THEN extract(epoch FROM clock_timestamp())
+		- pg_catalog.pg_sequence_last_value(to_regclass('@schema@.shard_silence_' || shard)) / 1000.0 END::float8;
+REVOKE ALL ON FUNCTION @schema@._silence(int) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._silence(int) IS 'for how long a shard has not answered, in s; NULL: it has';
+
+CREATE FUNCTION @schema@._set_silence(shard int, seconds float8) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_sequence regclass := CASE WHEN shard > 0 THEN to_regclass('@schema@.shard_silence_' || shard) END;
+BEGIN
+	IF _sequence IS NULL OR current_setting('transaction_read_only')::boolean THEN
+		RETURN;
+	ELSIF seconds IS NOT NULL THEN
+		PERFORM setval(_sequence, (1000 * (extract(epoch FROM clock_timestamp()) - seconds))::bigint);
+	ELSIF pg_sequence_last_value(_sequence) IS NOT NULL THEN
+		PERFORM setval(_sequence, 1, false);
+	END IF;
+END $$;
+REVOKE ALL ON FUNCTION @schema@._set_silence(int, float8) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._set_silence(int, float8) IS 'what _silence() returns from now on';
+
+/* What libpq or the shard says of a failed connection, in one line and without passwords. */
+CREATE FUNCTION @schema@._reason(message text, detail text, connection text) RETURNS text
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_reason text := rtrim(regexp_replace(coalesce(nullif(detail, ''), message), '\s+', ' ', 'g'));
+	_password text;
+BEGIN
+	FOR _password IN
+		SELECT o.option_value FROM pg_user_mappings m, pg_options_to_table(m.umoptions) o
+		WHERE m.srvname = 'balancer' AND o.option_name = 'password' AND o.option_value <> ''
+		UNION ALL
+		SELECT p[1] FROM regexp_matches(connection, 'password\s*=\s*''?((?:\\.|[^''\s\\])+)', 'g') p
+	LOOP
+		_reason := replace(_reason, _password, '***');
+	END LOOP;
+	RETURN _reason;
+END $$;
+REVOKE ALL ON FUNCTION @schema@._reason(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._reason(text, text, text) IS 'why a connection has failed';
+
+/* Sends the statement on each of the connections that has answered the empty one. Returns those that have not at the end of the time. */
+CREATE FUNCTION @schema@._send_ready(links text[], statement text, seconds float8) RETURNS text[]
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_until timestamptz := clock_timestamp() + make_interval(secs => seconds);
+	_pause float8 := 0.0005;
+	_link text;
+BEGIN
+	LOOP
+		FOREACH _link IN ARRAY links LOOP
+			CONTINUE WHEN gxy_dblink.dblink_is_busy(_link) = 1;
+			links := array_remove(links, _link);
+			BEGIN
+				PERFORM FROM gxy_dblink.dblink_get_result(_link) AS x (a text);
+				PERFORM @schema@._drain(_link);
+				IF gxy_dblink.dblink_send_query(_link, statement) = 0 THEN
+					PERFORM gxy_dblink.dblink_disconnect(_link);
+				END IF;
+			EXCEPTION WHEN OTHERS THEN
+				PERFORM gxy_dblink.dblink_disconnect(_link);
+			END;
+		END LOOP;
+		EXIT WHEN links = '{}' OR clock_timestamp() >= _until;
+		PERFORM pg_sleep(_pause);
+		_pause := least(_pause * 1.5, 0.02);
+	END LOOP;
+	RETURN links;
+END $$;
+REVOKE ALL ON FUNCTION @schema@._send_ready(text[], text, float8) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._send_ready(text[], text, float8) IS 'sends a statement where there is an answer to the one before it';
+
 CREATE FUNCTION @schema@._ask(shards int[], statement text, seconds float8)
 	RETURNS TABLE (shard int, link text, state text, message text)
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
 #variable_conflict use_column
 DECLARE
+	_numbers jsonb := (SELECT coalesce(jsonb_object_agg(@schema@._link(p.connection), p.shard), '{}') FROM @schema@._placed p);
 	_placed record;
-	_open text[] := coalesce(gxy_dblink.dblink_get_connections(), '{}');
+	_probed text[] := '{}';
 	_late text[];
+	_were_late text[];
 	_waiting text[] := '{}';
 	_answers jsonb := '{}';
-	_began timestamptz;
+	_began timestamptz := clock_timestamp();
+	_connecting timestamptz;
+	_waited boolean := false;
+	_detail text;
 	_link text;
 BEGIN
-	-- Connections that were open: are they still?
-	FOREACH _link IN ARRAY _open LOOP
-		CONTINUE WHEN _link NOT LIKE 'shard\_%';
-		IF _link IN (SELECT @schema@._link(p.connection) FROM @schema@._placed p)
-			AND gxy_dblink.dblink_is_busy(_link) = 0 AND gxy_dblink.dblink_send_query(_link, 'SELECT NULL::text') = 1 THEN
-			_waiting := _waiting || _link;
+	-- 1
+	FOREACH _link IN ARRAY coalesce(gxy_dblink.dblink_get_connections(), '{}') LOOP
+		CONTINUE WHEN _link NOT LIKE 'shard\_%' OR _numbers ? _link AND ((_numbers ->> _link)::int = ANY (shards)) IS NOT TRUE;
+		IF _numbers ? _link AND gxy_dblink.dblink_is_busy(_link) = 0 AND gxy_dblink.dblink_send_query(_link, 'SELECT NULL::text') = 1 THEN
+			_probed := _probed || _link;
 		ELSE
 			PERFORM gxy_dblink.dblink_disconnect(_link);
 		END IF;
 	END LOOP;
-	_late := @schema@._wait(_waiting, 2);
-	FOREACH _link IN ARRAY _waiting LOOP
-		BEGIN
-			IF _link = ANY (_late) THEN
-				PERFORM set_config('shards.' || _link, clock_timestamp()::text, false);
-				PERFORM gxy_dblink.dblink_disconnect(_link);
-			ELSE
-				PERFORM FROM gxy_dblink.dblink_get_result(_link) AS x (a text);
-				PERFORM @schema@._drain(_link);
-			END IF;
-		EXCEPTION WHEN OTHERS THEN
-			PERFORM gxy_dblink.dblink_disconnect(_link);
-		END;
-	END LOOP;
-	_open := coalesce(gxy_dblink.dblink_get_connections(), '{}');
-	_waiting := '{}';
-	-- Those that are connected first.
+	_late := @schema@._send_ready(_probed, statement, 0.1);
+	_were_late := _late;
+	PERFORM @schema@._set_silence((_numbers ->> l)::int, extract(epoch FROM clock_timestamp() - _began)::float8) FROM unnest(_late) l;
+	-- 2
 	FOR _placed IN
-		SELECT p.shard, p.connection, @schema@._link(p.connection) AS link
-		FROM @schema@._placed p WHERE p.shard = ANY (shards)
-		ORDER BY @schema@._link(p.connection) = ANY (_open) DESC, p.shard
+		SELECT p.shard, p.connection, @schema@._link(p.connection) AS link, @schema@._silence(p.shard) AS silence
+		FROM @schema@._placed p
+		WHERE p.shard = ANY (shards) AND @schema@._link(p.connection) <> ALL (coalesce(gxy_dblink.dblink_get_connections(), '{}'))
+		ORDER BY @schema@._silence(p.shard) IS NOT NULL, p.shard
 	LOOP
-		_began := clock_timestamp();
+		_connecting := clock_timestamp();
 		BEGIN
-			IF _placed.link <> ALL (_open) THEN
-				IF nullif(current_setting('shards.' || _placed.link, true), '')::timestamptz > _began - interval '5 s' THEN
-					RAISE EXCEPTION 'no answer a moment ago' USING ERRCODE = '08006';
-				END IF;
-				PERFORM gxy_dblink.dblink_connect(_placed.link, @schema@._full_connection(_placed.connection));
+			IF _placed.silence BETWEEN 2 AND 7 OR _placed.silence IS NOT NULL AND _waited THEN
+				RAISE EXCEPTION 'no answer a moment ago' USING ERRCODE = '08006';
+			ELSIF _placed.silence IS NULL OR _placed.silence NOT BETWEEN 0 AND 7 THEN
+				PERFORM @schema@._set_silence(_placed.shard, CASE WHEN _placed.silence > 7 THEN 2 ELSE 0 END);
 			END IF;
+			PERFORM gxy_dblink.dblink_connect(_placed.link, @schema@._full_connection(_placed.connection));
+			PERFORM @schema@._set_silence(_placed.shard, NULL);
 			IF gxy_dblink.dblink_send_query(_placed.link, statement) = 0 THEN
 				RAISE EXCEPTION '%', gxy_dblink.dblink_error_message(_placed.link) USING ERRCODE = '08006';
 			END IF;
 			_waiting := _waiting || _placed.link;
 		EXCEPTION WHEN OTHERS THEN
-			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array(SQLSTATE, SQLERRM));
+			GET STACKED DIAGNOSTICS _detail = PG_EXCEPTION_DETAIL;
+			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array(SQLSTATE, @schema@._reason(SQLERRM, _detail, _placed.connection)));
+			IF clock_timestamp() > _connecting + interval '1 s' THEN
+				_waited := true;
+				PERFORM @schema@._set_silence(_placed.shard, 2);
+			ELSIF NOT (_placed.silence BETWEEN 2 AND 7 OR _placed.silence IS NOT NULL AND _waited) IS TRUE THEN
+				PERFORM @schema@._set_silence(_placed.shard, NULL);
+			END IF;
 		END;
-		IF clock_timestamp() > _began + interval '1 s' AND _answers ? _placed.link THEN
-			PERFORM set_config('shards.' || _placed.link, clock_timestamp()::text, false);
+	END LOOP;
+	-- 3
+	_late := @schema@._send_ready(_late, statement, greatest(0, 2 - extract(epoch FROM clock_timestamp() - _began)::float8));
+	PERFORM @schema@._set_silence((_numbers ->> l)::int, NULL) FROM unnest(_were_late) l WHERE l <> ALL (_late);
+	FOREACH _link IN ARRAY _late LOOP
+		PERFORM @schema@._set_silence((_numbers ->> _link)::int, 2);
+		PERFORM gxy_dblink.dblink_disconnect(_link);
+		_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', 'no answer within 2 s'));
+	END LOOP;
+	FOREACH _link IN ARRAY _probed LOOP
+		IF _link = ANY (coalesce(gxy_dblink.dblink_get_connections(), '{}')) THEN
+			_waiting := array_remove(_waiting, _link) || _link;
+		ELSIF NOT _answers ? _link AND _link = ANY (_were_late) THEN
+			_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', 'the connection is lost'));
 		END IF;
 	END LOOP;
 	_late := @schema@._wait(_waiting, coalesce(seconds, 1e9));
 	FOREACH _link IN ARRAY _late LOOP
-		PERFORM set_config('shards.' || _link, clock_timestamp()::text, false);
+		PERFORM @schema@._set_silence((_numbers ->> _link)::int, 2);
 		PERFORM gxy_dblink.dblink_disconnect(_link);
 		_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', format('no answer within %s s', seconds)));
 	END LOOP;
@@ -338,8 +484,21 @@ END $$;
 REVOKE ALL ON FUNCTION @schema@._check_link(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._check_link(text, text, text) IS 'the error of a shard that was not reached';
 
+/* What a shard is asked about itself: its state; its database, which a standby has, too; and its server. */
+CREATE FUNCTION @schema@._identify() RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN 'SELECT pg_catalog.jsonb_build_object('
+		'''state'', CASE WHEN pg_catalog.current_setting(''transaction_read_only'')::boolean THEN ''read only'' ELSE ''up'' END, '
+		'''database'', pg_catalog.format(''%s/%s'', c.system_identifier, d.oid), '
+		'''server'', pg_catalog.format(''%s/%s'', c.system_identifier, extract(epoch FROM pg_catalog.pg_postmaster_start_time())), '
+		'''standby'', pg_catalog.pg_is_in_recovery(), '
+		'''extension'', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_extension WHERE extname = ''gxy_balancer'')) '
+		'FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()';
+REVOKE ALL ON FUNCTION @schema@._identify() FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._identify() IS 'the statement by which databases are told from each other';
+
 /* The state of each shard, asked now. */
-CREATE FUNCTION @schema@._shard_states(OUT shard int, OUT partitions int[], OUT connection text, OUT state text, OUT problem text)
+CREATE FUNCTION @schema@._shard_states(OUT shard int, OUT partitions int[], OUT connection text, OUT state text, OUT problem text, OUT identity jsonb)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -347,8 +506,7 @@ DECLARE
 BEGIN
 	FOR _asked IN
 		SELECT a.*, p.partitions, p.connection
-		FROM @schema@._ask(@schema@._shards(),
-				'SELECT CASE WHEN pg_catalog.current_setting(''transaction_read_only'')::boolean THEN ''read only'' ELSE ''up'' END', 2) a
+		FROM @schema@._ask(@schema@._shards(), @schema@._identify(), 2) a
 			JOIN @schema@._placed p USING (shard)
 		ORDER BY a.shard
 	LOOP
@@ -358,10 +516,12 @@ BEGIN
 		problem := NULL;
 		BEGIN
 			PERFORM @schema@._check_link(_asked.link, _asked.state, _asked.message);
-			state := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a text));
+			identity := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a jsonb));
+			state := identity ->> 'state';
 		EXCEPTION WHEN OTHERS THEN
 			state := 'down';
 			problem := SQLERRM;
+			identity := NULL;
 		END;
 		IF _asked.link IS NOT NULL THEN
 			PERFORM @schema@._drain(_asked.link);
@@ -374,32 +534,144 @@ GRANT EXECUTE ON FUNCTION @schema@._shard_states() TO pg_monitor;
 COMMENT ON FUNCTION @schema@._shard_states() IS 'rows of balancer_shards';
 
 CREATE VIEW @schema@.balancer_shards AS
-	SELECT * FROM @schema@._shard_states();
+	SELECT s.shard, s.partitions, s.connection, s.state, s.problem FROM @schema@._shard_states() s;
 REVOKE ALL ON @schema@.balancer_shards FROM PUBLIC;
 GRANT SELECT ON @schema@.balancer_shards TO pg_monitor;
 COMMENT ON VIEW @schema@.balancer_shards IS 'the shards, which partitions are on each, and whether it answers now';
 COMMENT ON COLUMN @schema@.balancer_shards.state IS 'up; read only: a standby, or set so; down: it does not answer within 2 s';
 COMMENT ON COLUMN @schema@.balancer_shards.problem IS 'what was reported of a shard that is down';
 
-/* What only the proxy can see: rows of balancer_alerts. _balancer_servers() is among what `generate` writes. */
+/*
+ * Raises an error if a connection does not lead to a database that may become that of the shard (or of a new one, if shard is
+ * NULL): one that is another shard's would count twice, and another than the shard's own does not have its rooms.
+ */
+CREATE FUNCTION @schema@._check_database(connection text, shard int) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_link constant text := 'new_shard';
+	_new jsonb;
+	_detail text;
+	_other record;
+BEGIN
+	PERFORM @schema@._check_connection(connection);
+	IF _link = ANY (gxy_dblink.dblink_get_connections()) THEN
+		PERFORM gxy_dblink.dblink_disconnect(_link);
+	END IF;
+	BEGIN
+		PERFORM gxy_dblink.dblink_connect(_link, @schema@._full_connection(connection));
+		PERFORM gxy_dblink.dblink_send_query(_link, @schema@._identify());
+		IF @schema@._wait(ARRAY[_link], 2) <> '{}' THEN
+			RAISE EXCEPTION 'no answer within 2 s';
+		END IF;
+		_new := (SELECT x.a FROM gxy_dblink.dblink_get_result(_link) AS x (a jsonb));
+	EXCEPTION WHEN OTHERS THEN
+		GET STACKED DIAGNOSTICS _detail = PG_EXCEPTION_DETAIL;
+		_detail := @schema@._reason(SQLERRM, _detail, connection);
+	END;
+	IF _link = ANY (gxy_dblink.dblink_get_connections()) THEN
+		PERFORM gxy_dblink.dblink_disconnect(_link);
+	END IF;
+	IF _new IS NULL THEN
+		RAISE EXCEPTION 'the database of the connection does not answer' USING ERRCODE = '08001', DETAIL = _detail,
+			HINT = 'It must, so that it can be told from the databases of the shards.';
+	ELSIF _new ->> 'extension' = '0' THEN
+		RAISE EXCEPTION 'the database of the connection does not have the extension gxy_balancer' USING ERRCODE = '22023';
+	ELSIF shard IS NOT NULL AND (_new ->> 'standby')::boolean THEN
+		RAISE EXCEPTION 'the database of the connection is a standby' USING ERRCODE = '22023', HINT = 'Promote it first.';
+	END IF;
+	-- Their connections are compared as texts elsewhere.
+	FOR _other IN SELECT s.* FROM @schema@._shard_states() s WHERE s.connection <> _check_database.connection LOOP
+		IF _other.identity IS NULL THEN
+			RAISE WARNING 'shard % does not answer, so its database is not compared with that of the new connection', _other.shard
+				USING ERRCODE = '08006', DETAIL = _other.problem;
+		ELSIF _other.shard IS DISTINCT FROM shard THEN
+			IF _other.identity -> 'database' = _new -> 'database' AND _other.identity -> 'server' = _new -> 'server' THEN
+				RAISE EXCEPTION 'the connection leads to the database of shard %', _other.shard USING ERRCODE = '42710',
+					DETAIL = 'A database that were two shards would count twice, and be divided twice.',
+					HINT = 'Use the connection string that this shard has in balancer_shards.';
+			END IF;
+		ELSIF _other.identity -> 'database' <> _new -> 'database' THEN
+			RAISE EXCEPTION 'the connection leads to another database than that of shard %', shard USING ERRCODE = '22023',
+				HINT = 'To another database rooms are moved, by examples/plproxy/move.';
+		ELSIF _other.identity -> 'server' <> _new -> 'server' AND NOT (_other.identity ->> 'standby')::boolean THEN
+			RAISE EXCEPTION 'the connection leads to another server, and that of shard % takes writes still', shard USING ERRCODE = '22023',
+				DETAIL = 'Each of the two would have rooms that the other has not.', HINT = 'Stop that of the old connection, or make it a standby.';
+		END IF;
+	END LOOP;
+END $$;
+REVOKE ALL ON FUNCTION @schema@._check_database(text, int) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._check_database(text, int) IS 'an error for a connection to a database that must not be that of the shard';
+
+/* Servers that init_servers() has not written on a shard, because the shard did not answer. */
+CREATE TABLE @schema@.shard_missed_servers (
+	shard int,
+	server text,
+	PRIMARY KEY (shard, server)
+);
+REVOKE ALL ON @schema@.shard_missed_servers FROM PUBLIC;
+COMMENT ON TABLE @schema@.shard_missed_servers IS 'servers that may be missing on a shard; an alert if they are';
+
+/* reached: the shards that have answered. */
+CREATE FUNCTION @schema@._note_missed(servers text, reached int[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	_servers text[] := ARRAY(SELECT DISTINCT btrim(s) FROM regexp_split_to_table(servers, ',') s WHERE btrim(s) <> '');
+BEGIN
+	DELETE FROM @schema@.shard_missed_servers m WHERE m.shard = ANY (reached) AND m.server = ANY (_servers);
+	INSERT INTO @schema@.shard_missed_servers
+	SELECT p.shard, s FROM @schema@._placed p, unnest(_servers) s WHERE p.shard <> ALL (reached)
+	ON CONFLICT DO NOTHING;
+END $$;
+REVOKE ALL ON FUNCTION @schema@._note_missed(text, int[]) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._note_missed(text, int[]) IS 'notes which shards a call of init_servers() has not reached';
+
+/*
+ * What only the proxy can see: rows of balancer_alerts. _balancer_servers() is among what `generate` writes. Shards that do not
+ * answer are rows here, so they are no warnings.
+ */
 CREATE FUNCTION @schema@._shard_alerts(OUT severity text, OUT alert text, OUT server text, OUT what text, OUT since timestamptz,
 		OUT statement text, OUT shard int)
 	RETURNS SETOF record
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = error AS $$
 #variable_conflict use_column
+DECLARE
+	_states jsonb := (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM @schema@._shard_states() s);
+	_servers jsonb;
 BEGIN
 	RETURN QUERY
 		SELECT 'critical', 'shard_down', NULL, CASE s.state WHEN 'down' THEN format('shard %s does not answer: %s', s.shard, s.problem)
 				ELSE format('shard %s is read only', s.shard) END, NULL::timestamptz, NULL, s.shard
-		FROM @schema@._shard_states() s WHERE s.state <> 'up';
+		FROM jsonb_to_recordset(_states) s (shard int, state text, problem text) WHERE s.state <> 'up' ORDER BY s.shard;
+	RETURN QUERY
+		SELECT 'critical', 'shards_same', NULL, format('shards %s are the same database', string_agg(s.shard::text, ' and ' ORDER BY s.shard)),
+			NULL::timestamptz, NULL, min(s.shard)
+		FROM jsonb_to_recordset(_states) s (shard int, identity jsonb) WHERE s.identity IS NOT NULL
+		GROUP BY s.identity -> 'database', s.identity -> 'server' HAVING count(*) > 1;
+	IF NOT EXISTS (SELECT FROM jsonb_to_recordset(_states) s (state text) WHERE s.state <> 'down') THEN
+		RETURN;
+	END IF;
+	BEGIN
+		_servers := (SELECT jsonb_agg(to_jsonb(b)) FROM @schema@._balancer_servers() b);
+	EXCEPTION WHEN connection_exception THEN
+		RETURN;
+	END;
 	RETURN QUERY
 		SELECT 'warning', 'states_differ', b.name, string_agg(b.state || ' on shard ' || b.shard, ', ' ORDER BY b.shard), NULL::timestamptz,
 			format('SELECT @schema@.set_server_state(%L, %L);', b.name, @schema@._worst(array_agg(b.state))), NULL::int
-		FROM @schema@._balancer_servers() b GROUP BY b.name HAVING count(DISTINCT b.state) > 1 ORDER BY b.name;
+		FROM jsonb_to_recordset(_servers) b (name text, state text, shard int)
+		GROUP BY b.name HAVING count(DISTINCT b.state) > 1 ORDER BY b.name;
+	RETURN QUERY
+		SELECT 'warning', 'server_missing', m.server, format('missing on shard %s, which did not answer when it was added', m.shard), NULL::timestamptz,
+			format('SELECT @schema@.synchronize_servers(%s, %s, true);', min(b.shard), m.shard), m.shard
+		FROM @schema@.shard_missed_servers m
+			JOIN jsonb_to_recordset(_servers) b (name text, shard int) ON b.name = m.server
+			JOIN jsonb_to_recordset(_states) s (shard int, state text) ON s.shard = m.shard AND s.state <> 'down'
+		WHERE NOT EXISTS (SELECT FROM jsonb_to_recordset(_servers) h (name text, shard int) WHERE h.name = m.server AND h.shard = m.shard)
+		GROUP BY m.shard, m.server ORDER BY m.shard, m.server;
 END $$;
 REVOKE ALL ON FUNCTION @schema@._shard_alerts() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @schema@._shard_alerts() TO pg_monitor;
-COMMENT ON FUNCTION @schema@._shard_alerts() IS 'rows of balancer_alerts: shards that do not answer, and servers whose states differ';
+COMMENT ON FUNCTION @schema@._shard_alerts() IS 'rows of balancer_alerts: shards that do not answer, and servers that are not alike on them';
 
 /*
  * For a shard that was not there when states were set: it gets those of another shard. With the argument "add" it also gets the
