@@ -1,5 +1,5 @@
 /*
- * input.hpp: values from the bytes of a fuzzer. After the last byte all are the least.
+ * input.hpp: values from the bytes of a fuzzer, and what a fuzzer is: check_input().
  */
 #pragma once
 
@@ -15,6 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t siz
 namespace gxy
 {
 
+/* After the last byte all values are the least. */
 class Input
 {
 public:
@@ -59,6 +60,9 @@ private:
 	const std::uint8_t *next;
 	const std::uint8_t *end;
 };
+
+/* One fuzzer: ends the program if what it tests is wrong for these values. */
+void check_input(Input *input);
 
 /* Ends the program with a message, as a fuzzer expects of a fault. */
 inline void

@@ -53,27 +53,24 @@ check_order(const Scene &scene)
 }
 
 } // namespace
-} // namespace gxy
 
-int
-LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size)
+void
+check_input(Input *input)
 {
-	using namespace gxy;
-
-	Input input(bytes, size);
 	Scene scene;
 
-	scene.expected = input.between(1, 1'000'000);
-	scene.rules.strategy = static_cast<Strategy>(input.number(1) % 3);
-	scene.rules.metric = static_cast<LoadMetric>(input.number(1) % 2);
-	scene.rules.overflow = static_cast<Overflow>(input.number(1) % 2);
-	scene.rules.avg_room_occupancy = input.between(1, 1'000'000);
-	scene.rules.join_window = input.between(0, 86'400'000'000);
+	scene.expected = input->between(1, 1'000'000);
+	scene.rules.strategy = static_cast<Strategy>(input->number(1) % 3);
+	scene.rules.metric = static_cast<LoadMetric>(input->number(1) % 2);
+	scene.rules.overflow = static_cast<Overflow>(input->number(1) % 2);
+	scene.rules.avg_room_occupancy = input->between(1, 1'000'000);
+	scene.rules.join_window = input->between(0, 86'400'000'000);
 	for (const std::string_view name : names)
-		if (!input.empty())
-			scene.pool.push_back(server_from(&input, name));
-	hold_back_returning(scene.pool.data(), static_cast<int>(scene.pool.size()), input.number());
+		if (!input->empty())
+			scene.pool.push_back(server_from(input, name));
+	hold_back_returning(scene.pool.data(), static_cast<int>(scene.pool.size()), input->number());
 	require(choice(scene) == oracle_choice(scene), "the choice is that of the oracle");
 	check_order(scene);
-	return 0;
 }
+
+} // namespace gxy

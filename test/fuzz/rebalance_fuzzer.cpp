@@ -77,36 +77,32 @@ check_moves(RebalancePlan *plan, const std::vector<RebalanceRoom> &rooms,
 }
 
 } // namespace
-} // namespace gxy
 
-int
-LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size)
+void
+check_input(Input *input)
 {
-	using namespace gxy;
-
-	Input input(bytes, size);
-	const std::uint64_t fits = input.number();
+	const std::uint64_t fits = input->number();
 	RebalanceLimits limits;
 	Rules rules;
-	std::vector<RebalanceServer> servers = servers_from(&input);
+	std::vector<RebalanceServer> servers = servers_from(input);
 	std::vector<RebalanceRoom> rooms;
 	std::vector<std::string> ids;
 
-	if (input.flag())
-		limits.rooms = input.between(0, 50);
-	if (input.flag())
-		limits.users = input.between(0, 1000);
-	rules.metric = static_cast<LoadMetric>(input.number(1) % 2);
+	if (input->flag())
+		limits.rooms = input->between(0, 50);
+	if (input->flag())
+		limits.users = input->between(0, 1000);
+	rules.metric = static_cast<LoadMetric>(input->number(1) % 2);
 	for (int i = 0; i < 40; i++)
 		ids.push_back("r" + std::to_string(i));
-	for (int i = 0; i < 40 && !input.empty(); i++)
+	for (int i = 0; i < 40 && !input->empty(); i++)
 	{
 		RebalanceRoom room{.id = ids[static_cast<std::size_t>(i)], .tag = i};
 
-		room.server = static_cast<int>(input.number(1) % servers.size());
-		room.load = input.between(0, 1'000'000);
-		room.addition = std::max<std::int64_t>(room.load, input.between(0, 1'000'000));
-		room.users = input.flag() ? input.between(0, room.load) : 0;
+		room.server = static_cast<int>(input->number(1) % servers.size());
+		room.load = input->between(0, 1'000'000);
+		room.addition = std::max<std::int64_t>(room.load, input->between(0, 1'000'000));
+		room.users = input->flag() ? input->between(0, room.load) : 0;
 		servers[static_cast<std::size_t>(room.server)].server.load += room.load;
 		servers[static_cast<std::size_t>(room.server)].server.rooms++;
 		rooms.push_back(room);
@@ -118,5 +114,6 @@ LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size)
 
 	check_moves(&plan, rooms, servers, limits);
 	require(greatest_share(servers) <= before + 1e-9, "the fullest server gets no fuller");
-	return 0;
 }
+
+} // namespace gxy

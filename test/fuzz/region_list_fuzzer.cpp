@@ -2,12 +2,13 @@
 #include "input.hpp"
 #include "policy/region_list.hpp"
 
-int
-LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size)
+namespace gxy
 {
-	using namespace gxy;
 
-	const std::string text(reinterpret_cast<const char *>(bytes), size);
+void
+check_input(Input *input)
+{
+	const std::string text = input->text(SIZE_MAX);
 	const RegionList list{std::string_view(text)};
 	std::int64_t count = 0;
 
@@ -26,5 +27,6 @@ LLVMFuzzerTestOneInput(const std::uint8_t *bytes, std::size_t size)
 		require(list.rank_of(name) >= 0 && list.rank_of(name) <= count, "a name has a rank");
 	}
 	require(list.rank_of("") == -1, "there is no empty name");
-	return 0;
 }
+
+} // namespace gxy
