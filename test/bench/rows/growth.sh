@@ -2,8 +2,8 @@
 # points, and sticky calls, too. Eight clients. The tables grow during the row.
 servers=12 clients=8
 
-# rooms, live sessions, name, what is said of it
-points=('500 5000 few' '500 1000000 s1m 1 000 000 sessions' '1000000 5000 r1m 1 000 000 rooms')
+# rooms, live sessions, name, what is said of it; GROWTH_SESSIONS is for trying the row out
+points=('500 5000 few' "500 ${GROWTH_SESSIONS:-1000000} s1m 1 000 000 sessions" '1000000 5000 r1m 1 000 000 rooms')
 [[ -z $full ]] || points+=('500 100000 s100k 100 000 sessions' '20000 5000 r20k 20 000 rooms' '200000 5000 r200k 200 000 rooms'
 	'1000000 1000000 s1m_r1m 1 000 000 sessions and rooms')
 
@@ -52,7 +52,7 @@ counting() {
 }
 for name in "${names[@]#new_}"; do
 	[[ $name == s* ]] || continue
-	turn=$(awk -v count="${first_count[$name]}" -v least=$((seconds * 2)) 'BEGIN { turn = int(20 * count) + 2; print turn > least ? turn : least }')
+	turn=$(awk -v count="${first_count[$name]}" -v least=$((seconds * 2)) 'BEGIN { turn = int(20 * count) + 2; print (turn > least ? turn : least) }')
 	say "growth: turns of $turn s"
 	eval "side_few() { counting few \"\$1\" ${#name}; }; side_many() { counting $name \"\$1\" ${#name}; }"
 	(
