@@ -58,7 +58,7 @@ ok(rooms_are($node, 'broken'), 'also where the last run failed');
 # pg_terminate_backend: first a worker, then the launcher, in the middle of a run.
 block_a_run();
 terminate(q(backend_type = 'gxy_balancer worker' AND datname = 'galaxy'));
-ok($node->poll_query_until('galaxy', q(SELECT last_error = 'the worker was terminated' FROM balancer_stats)),
+ok($node->poll_query_until('galaxy', q(SELECT worker = 'backing off: the worker was terminated' FROM balancer_stats)),
 	'the worker ends when told to, and is missed');
 release($session);
 ok(rooms_are($node, 'galaxy'), 'the next one takes its place');
