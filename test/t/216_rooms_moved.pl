@@ -127,6 +127,17 @@ $locker->query_safe('BEGIN; LOCK _moved_on_call');
 is($node->safe_psql('postgres', q(SELECT get_or_assign_server(4); SELECT gateway_name FROM room_server_assignments WHERE room_id = '4')), "s\na",
 	'while the table of such moves is locked a call answers at once, and moves nothing');
 $locker->query_safe('ROLLBACK');
+# A move by a prepared transaction wakes no worker.
+$node->safe_psql('postgres', q(BEGIN; SELECT get_or_assign_server(5); PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'));
+is($locker->query_safe('BEGIN; SELECT room_id FROM _moved_on_call FOR UPDATE'), '5', 'a session locks what the worker is to tell of');
+my $before = server_time($node);
+$node->safe_psql('postgres', q(SELECT set_server_state('c', 'draining')));
+wait_for_run_after($node, 'postgres', $before);
+is(received()->{rooms}, '', 'a run leaves it');
+$locker->query_safe('ROLLBACK');
+$node->safe_psql('postgres', q(SELECT set_server_state('c', 'online')));
+$node->poll_query_until('postgres', $none_left) or die;
+is(received()->{rooms}, '5: failover a>s', 'to the next one');
 $locker->quit;
 
 # One moved by a prepared transaction, which wakes no worker, and told of after a restart. A prepared
