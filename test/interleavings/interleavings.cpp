@@ -220,7 +220,13 @@ prepare(const std::string &file, const Options &options)
 
 	run->scenario = *scenario;
 	if (!options.order.empty())
-		run->parts.push_back(order_of(options.order));
+	{
+		const Order order = order_of(options.order);
+
+		if (!is_order_of(order, scenario->counts()))
+			give_up(name + ": not an order of its sessions' statements: " + options.order);
+		run->parts.push_back(order);
+	}
 	else if (options.sample > 0)
 		for (std::size_t i = 0; i < options.sample; i++)
 			run->parts.push_back(random_order(scenario->counts(), &dice));

@@ -112,6 +112,16 @@ digits_of(const Order &order)
 	return digits;
 }
 
+bool
+is_order_of(const Order &order, const Counts &counts)
+{
+	const int sessions = static_cast<int>(counts.size());
+
+	return std::all_of(order.begin(), order.end(),
+					   [sessions](int s) { return s >= 0 && s < sessions; }) &&
+		   counts_from(order, 0, sessions) == counts;
+}
+
 Walk::Walk(Counts counts, Order beginning)
 	: order(std::move(beginning)), fixed(static_cast<std::ptrdiff_t>(order.size())),
 	  sessions(static_cast<int>(counts.size()))

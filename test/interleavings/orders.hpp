@@ -28,6 +28,9 @@ std::vector<Order> beginnings(const Counts &counts, std::size_t length);
 Order order_of(const std::string &digits);
 std::string digits_of(const Order &order);
 
+/* Whether each session comes as often as it has statements, and there is no other session. */
+bool is_order_of(const Order &order, const Counts &counts);
+
 /* Walks through all orders with one beginning, in lexicographic order. */
 class Walk
 {

@@ -125,5 +125,14 @@ TEST(Orders, AreWrittenAsDigits)
 	EXPECT_EQ(order_of("201"), Order({2, 0, 1}));
 }
 
+TEST(Orders, AnOrderHasEachStatementOnce)
+{
+	EXPECT_TRUE(is_order_of(order_of("0120"), {2, 1, 1}));
+	EXPECT_FALSE(is_order_of(order_of("0121"), {2, 1, 1})) << "one session too often";
+	EXPECT_FALSE(is_order_of(order_of("012"), {2, 1, 1})) << "too short";
+	EXPECT_FALSE(is_order_of(order_of("0123"), {2, 1, 1})) << "a session that there is not";
+	EXPECT_FALSE(is_order_of(order_of("01x0"), {2, 1, 1})) << "not a digit";
+}
+
 } // namespace
 } // namespace interleavings
