@@ -600,7 +600,8 @@ CREATE FUNCTION _stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, O
 		bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused
 		bigint, OUT since timestamptz, OUT worker text, OUT last_run timestamptz, OUT last_run_duration
 		interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamptz, OUT placed_by_cache
-		bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text)
+		bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text, OUT clock_set_at
+		timestamptz, OUT clock_set_by interval, OUT frees_from timestamptz)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'gxy_stats';
 REVOKE ALL ON FUNCTION _stats() FROM PUBLIC;
@@ -633,6 +634,9 @@ COMMENT ON COLUMN balancer_stats.placed_by_cache IS 'rooms placed by the load ca
 COMMENT ON COLUMN balancer_stats.placed_by_count IS 'rooms placed by a count of all rooms and sessions made for each of them, which is slower';
 COMMENT ON COLUMN balancer_stats.counted_because IS 'why the last room of placed_by_count was not placed by the load cache';
 COMMENT ON COLUMN balancer_stats.shared_memory IS 'why shared memory is missing, so that rooms are placed by counting; NULL: there is enough';
+COMMENT ON COLUMN balancer_stats.clock_set_at IS 'when the system clock was last found to have been set, since the server''s start; NULL: never';
+COMMENT ON COLUMN balancer_stats.clock_set_by IS 'by how much it was set; negative: back';
+COMMENT ON COLUMN balancer_stats.frees_from IS 'from when inactive rooms are freed again, because the clock was set forward; NULL: they are freed';
 
 /*
  * One branch an alert, over one count of the servers. Only functions that end their waits read tables: a view that read
@@ -786,6 +790,12 @@ CREATE VIEW @extschema@.balancer_alerts AS
 				'ALTER SYSTEM SET gxy_balancer.max_shared_memory = ''%s kB'';',
 				2 * (SELECT g.setting::bigint FROM pg_settings g WHERE g.name = 'gxy_balancer.max_shared_memory')) END
 		FROM t WHERE t.shared_memory IS NOT NULL
+		UNION ALL
+		SELECT 'warning', 'clock_set', NULL,
+			format('the system clock was set forward by %s: no inactive room is freed for another %s s, so that rooms in use renew their leases first',
+				date_trunc('second', t.clock_set_by), ceil(extract(epoch FROM t.frees_from - clock_timestamp()))),
+			t.clock_set_at, NULL
+		FROM t WHERE t.frees_from > clock_timestamp()
 		UNION ALL
 		SELECT 'warning', 'default_pool', NULL,
 			format('the pool was never written, so rooms (%s) are on the servers of gxy_balancer.default_servers', p.rooms), NULL,

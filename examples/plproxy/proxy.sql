@@ -2280,7 +2280,7 @@ CREATE VIEW public.balancer_sources AS
 REVOKE ALL ON public.balancer_sources FROM PUBLIC;
 COMMENT ON VIEW public.balancer_sources IS 'balancer_sources, with a row for each shard that has one';
 
-CREATE FUNCTION public._balancer_stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, OUT assigned_tier_2 bigint, OUT assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6 bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused bigint, OUT since timestamp with time zone, OUT worker text, OUT last_run timestamp with time zone, OUT last_run_duration interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamp with time zone, OUT placed_by_cache bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text, OUT shard int)
+CREATE FUNCTION public._balancer_stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, OUT assigned_tier_2 bigint, OUT assigned_tier_3 bigint, OUT assigned_tier_4 bigint, OUT assigned_tier_5 bigint, OUT assigned_tier_6 bigint, OUT sticky bigint, OUT renewed bigint, OUT moved bigint, OUT freed bigint, OUT refused bigint, OUT since timestamp with time zone, OUT worker text, OUT last_run timestamp with time zone, OUT last_run_duration interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamp with time zone, OUT placed_by_cache bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text, OUT clock_set_at timestamp with time zone, OUT clock_set_by interval, OUT frees_from timestamp with time zone, OUT shard int)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -2295,11 +2295,11 @@ DECLARE
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
-		SELECT * FROM public._ask(public._shards(), 'SELECT x.assigned_tier_0, x.assigned_tier_1, x.assigned_tier_2, x.assigned_tier_3, x.assigned_tier_4, x.assigned_tier_5, x.assigned_tier_6, x.sticky, x.renewed, x.moved, x.freed, x.refused, x.since, x.worker, x.last_run, x.last_run_duration, x.last_run_freed, x.last_error, x.next_due, x.placed_by_cache, x.placed_by_count, x.counted_because, x.shared_memory FROM public.balancer_stats x', 60)
+		SELECT * FROM public._ask(public._shards(), 'SELECT x.assigned_tier_0, x.assigned_tier_1, x.assigned_tier_2, x.assigned_tier_3, x.assigned_tier_4, x.assigned_tier_5, x.assigned_tier_6, x.sticky, x.renewed, x.moved, x.freed, x.refused, x.since, x.worker, x.last_run, x.last_run_duration, x.last_run_freed, x.last_error, x.next_due, x.placed_by_cache, x.placed_by_count, x.counted_because, x.shared_memory, x.clock_set_at, x.clock_set_by, x.frees_from FROM public.balancer_stats x', 60)
 	LOOP
 		BEGIN
 			PERFORM public._check_link(_link, _state, _message);
-			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, assigned_tier_3 bigint, assigned_tier_4 bigint, assigned_tier_5 bigint, assigned_tier_6 bigint, sticky bigint, renewed bigint, moved bigint, freed bigint, refused bigint, since timestamp with time zone, worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, last_error text, next_due timestamp with time zone, placed_by_cache bigint, placed_by_count bigint, counted_because text, shared_memory text);
+			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, assigned_tier_3 bigint, assigned_tier_4 bigint, assigned_tier_5 bigint, assigned_tier_6 bigint, sticky bigint, renewed bigint, moved bigint, freed bigint, refused bigint, since timestamp with time zone, worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, last_error text, next_due timestamp with time zone, placed_by_cache bigint, placed_by_count bigint, counted_because text, shared_memory text, clock_set_at timestamp with time zone, clock_set_by interval, frees_from timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
 			WHEN OTHERS THEN

@@ -23,6 +23,7 @@
 #include "rooms/drains.hpp"
 #include "servers/heartbeats.hpp"
 #include "servers/pool.hpp"
+#include "shared/clock_watch.hpp"
 #include "shared/databases.hpp"
 #include "shared/launcher_claim.hpp"
 #include "shared/load_cache.hpp"
@@ -313,6 +314,9 @@ report_stats(FunctionCallInfo fcinfo)
 	std::optional<DatabaseStatus> status = status_of(MyDatabaseId);
 	bool has_run = status && status->last_start != 0;
 	const char *memory = memory_trouble();
+	ClockState clock = look_at_clock();
+	bool was_set = clock.set_at != 0;
+	Interval *set_by = static_cast<Interval *>(palloc0(sizeof(Interval)));
 
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -343,6 +347,13 @@ report_stats(FunctionCallInfo fcinfo)
 	add_count(Counter::placed_by_count);
 	row.add_optional(counts ? in_words(counts->counted) : "");
 	row.add_optional(memory != nullptr ? memory : "");
+	row.add_if(was_set, clock.set_at);
+	set_by->time = clock.set_by;
+	if (was_set)
+		row.add(PointerGetDatum(set_by));
+	else
+		row.add_null();
+	row.add_if(!clock.ages_count(), later(clock.now, clock.ages_unknown_for));
 	row.put();
 }
 

@@ -17,15 +17,16 @@
  * renewed: it may have changed since the scan, and its place in the page may belong to another room
  * by then.
  *
+ * For a while after the clock was set forward nothing is freed, unless the caller's grace period is
+ * shorter than that of the settings (shared/clock_watch.hpp).
+ *
  * Rooms are identified by the hashes of their names, because there can be a million of them. If two
  * rooms have the same hash, a session in one keeps the other.
  *
  * The same scan tells how large the rooms in use are; SizeSampler remembers that
  * (rooms/size_sampler.hpp).
  *
- * The leases of rooms in use are renewed. If the sessions vanish from the application's table (a
- * nightly TRUNCATE), the rooms then stay for the whole grace period. In a transaction block leases
- * are not renewed, see renew_leases().
+ * The leases of rooms in use are renewed (rooms/cleanup_renewals.cpp).
  */
 #include "rooms/cleanup.hpp"
 
@@ -55,7 +56,6 @@ namespace
  * spends at most half of its time reading them again. Other rows are written without that.
  */
 constexpr int freed_percent = 40;
-constexpr int written_percent = 10;
 /* Estimated rows per page; gives an estimate of the number of rooms without reading the table. */
 constexpr double rooms_a_page = 60;
 
@@ -67,20 +67,20 @@ renewal_interval()
 }
 
 /*
- * Calls visit(number, row) for every live session in one of the rooms. Returns the number of all
- * live sessions that were read.
+ * Calls visit(number, row) for every session in one of the rooms that is alive at a time. Returns
+ * the number of all live sessions that were read.
  */
 template <typename F>
 std::int64_t
 for_each_session(const Attachment &attached, const HashInterner &rooms, const HashFilter &filter,
-				 Deadline deadline, F visit)
+				 TimestampTz now, Deadline deadline, F visit)
 {
 	std::int64_t sessions = 0;
 
 	if (!attached.exists())
 		return 0;
-	read_sessions(attached, SessionColumns::rooms_and_users, alive_since(GetCurrentTimestamp()),
-				  deadline, [&](const SessionRow &row) {
+	read_sessions(attached, SessionColumns::rooms_and_users, alive_since(now), deadline,
+				  [&](const SessionRow &row) {
 					  std::uint64_t room = row.room_known ? name_hash(row.room) : 0;
 					  int number = filter.may_have(room) ? rooms.find(room) : none;
 
@@ -91,48 +91,36 @@ for_each_session(const Attachment &attached, const HashInterner &rooms, const Ha
 	return sessions;
 }
 
-/*
- * Calls visit(row) if the row at tid still belongs to the room. After a TRUNCATE tid may lie beyond
- * the end of the table; the lock of the batch keeps the table from shrinking below end.
- */
-template <typename F>
-void
-visit_if_same_room(const Assignments &assignments, BlockNumber end, ItemPointer tid,
-				   std::uint64_t hash, F visit)
-{
-	if (ItemPointerGetBlockNumber(tid) < end)
-		(void) assignments.look_at(tid, [hash, &visit](const Assignment &row) {
-			if (name_hash(row.room) == hash)
-				visit(row);
-		});
-}
-
 } // namespace
 
 /* Rooms that need no work are not remembered, which saves memory if there are many rooms. */
 void
 Cleanup::scan_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
-					TimestampTz now)
+					const ClockState &clock)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	std::int64_t renewal = renewal_interval();
 
 	numbers.prepare();
 	assignments.for_each_row(snapshot, [&](const Assignment &row, ItemPointer tid) {
-		std::int64_t unused = elapsed(row.leased_from(), now);
-		Room room = {.hash = name_hash(row.room), .tid = *tid, .used = false, .room_sample = none};
+		std::int64_t unused = elapsed(row.leased_from(), clock.now);
+		Room room = {.hash = name_hash(row.room),
+					 .tid = *tid,
+					 .used = false,
+					 .has_old_time = clock.is_old_time(row.leased_from()),
+					 .room_sample = none};
 		bool fresh;
 
 		room.room_sample = sampler->track_room(row.room, room.hash, row.assigned_at);
 		if (room.room_sample != none && !attached)
 			sampler->note_users(room.room_sample, row.reported_users.value_or(0));
-		if (room.room_sample == none && unused < std::min(grace, renewal))
+		if (room.room_sample == none && unused < std::min(grace, renewal) && !room.has_old_time)
 			return;
 		if (numbers.number(room.hash, &fresh) != rooms.count)
 			return;
 		if (unused >= grace)
 			idle.push(rooms.count);
-		if (unused >= renewal)
+		if (unused >= renewal || room.has_old_time)
 			due.push(rooms.count);
 		rooms.push(room);
 	});
@@ -144,14 +132,15 @@ Cleanup::scan_rooms(const Assignments &assignments, bool attached, SizeSampler *
 
 /* Several sessions of one user in a room count as one user. */
 void
-Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline)
+Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, TimestampTz now,
+					   Deadline deadline)
 {
 	MemoryContext context = CurrentMemoryContext;
 	HashInterner presences;
 
 	presences.prepare();
 	sessions = for_each_session(
-		attached, numbers, filter, deadline,
+		attached, numbers, filter, now, deadline,
 		[this, sampler, context, &presences](int number, const SessionRow &row) {
 			Room &room = rooms[number];
 			bool fresh = true;
@@ -170,13 +159,16 @@ Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadlin
 		});
 }
 
-/* Marks all rooms that are in use, not only those of one batch. */
+/*
+ * Marks all rooms that are in use, not only those of one batch. now: by which the leases of the
+ * batch were judged, so that the clock is not set between the two.
+ */
 void
-Cleanup::recheck_sessions()
+Cleanup::recheck_sessions(TimestampTz now)
 {
 	Deadline deadline = Deadline::of_call_starting_now();
 
-	(void) for_each_session(pool(deadline).sessions, numbers, filter, deadline,
+	(void) for_each_session(pool(deadline).sessions, numbers, filter, now, deadline,
 							[this](int number, const SessionRow &) { rooms[number].used = true; });
 }
 
@@ -184,20 +176,21 @@ Cleanup
 Cleanup::look(std::int64_t grace)
 {
 	Cleanup cleanup;
-	TimestampTz now = GetCurrentTimestamp();
 
 	require_write_to("free rooms");
 	cleanup.grace = grace;
 
+	ClockState clock = look_at_clock();
+
 	Deadline deadline = Deadline::of_call_starting_now();
 	Assignments assignments = open_assignments(AccessShareLock, deadline);
 	Attachment attached = pool(deadline).sessions;
-	SizeSampler sampler =
-		SizeSampler::prepare(now, RelationGetNumberOfBlocks(assignments.table()) * rooms_a_page);
+	SizeSampler sampler = SizeSampler::prepare(
+		clock.now, RelationGetNumberOfBlocks(assignments.table()) * rooms_a_page);
 
-	cleanup.scan_rooms(assignments, attached.exists(), &sampler, now);
+	cleanup.scan_rooms(assignments, attached.exists(), &sampler, clock);
 	assignments.close();
-	cleanup.scan_sessions(attached, &sampler, deadline);
+	cleanup.scan_sessions(attached, &sampler, clock.now, deadline);
 	cleanup.note_shortfall("the sizes of rooms could not be written", attempt([&] {
 							   cleanup.sampler_has_more =
 								   sampler.finish(cleanup.batch_size(written_percent));
@@ -211,7 +204,13 @@ Cleanup::look(std::int64_t grace)
 	};
 
 	keep(&cleanup.idle, [&is_used](int number) { return !is_used(number); });
-	keep(&cleanup.due, is_used);
+	keep(&cleanup.due,
+		 [&](int number) { return is_used(number) || cleanup.rooms[number].has_old_time; });
+	if (!cleanup.may_free(clock))
+	{
+		cleanup.held = cleanup.idle.count;
+		cleanup.idle.count = 0;
+	}
 	debug_pause("rooms read");
 	return cleanup;
 }
@@ -221,12 +220,11 @@ Cleanup::look(std::int64_t grace)
  * have locked. Returns how many rooms were deleted.
  */
 std::int64_t
-Cleanup::free_rooms(const Batch &batch)
+Cleanup::free_rooms(const Batch &batch, const ClockState &clock)
 {
 	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call_starting_now());
 	BlockNumber end = RelationGetNumberOfBlocks(assignments.table());
 	Rules rules = current_rules();
-	TimestampTz now = GetCurrentTimestamp();
 	FreedLoads freed_loads;
 	std::int64_t freed = 0;
 
@@ -241,9 +239,9 @@ Cleanup::free_rooms(const Batch &batch)
 		if (room.used)
 			continue;
 		visit_if_same_room(assignments, end, &room.tid, room.hash, [&](const Assignment &row) {
-			still_idle = elapsed(row.leased_from(), now) >= grace;
+			still_idle = elapsed(row.leased_from(), clock.now) >= grace;
 			server = freed_loads.number(row.server);
-			load = load_of(row, rules, now).users;
+			load = load_of(row, rules, clock.now).users;
 		});
 		/*
 		 * If another transaction has locked the row, the room is not freed; the next run tries
@@ -269,8 +267,11 @@ Cleanup::free_rooms(const Batch &batch)
 bool
 Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
 {
+	ClockState clock = look_at_clock();
 	bool keep = true;
 
+	if (!may_free(clock))
+		return true;
 	in_subtransaction([&] {
 		int used_before = 0, used_after = 0;
 		auto count_used = [&](int *used) {
@@ -278,74 +279,15 @@ Cleanup::free_unless_used(const Batch &batch, std::int64_t *freed)
 				*used += rooms[idle[i]].used ? 1 : 0;
 		};
 
-		*freed = free_rooms(batch);
+		*freed = free_rooms(batch, clock);
 		debug_pause("rooms freed");
 		count_used(&used_before);
-		recheck_sessions();
+		recheck_sessions(clock.now);
 		count_used(&used_after);
 		keep = used_after == used_before;
 		return keep;
 	});
 	return keep;
-}
-
-/* Renews the next leases that are due. Skips rows that have changed, or that are locked. */
-void
-Cleanup::renew_batch()
-{
-	int end = static_cast<int>(std::min<std::int64_t>(
-		due.count, static_cast<std::int64_t>(next_due) + batch_size(written_percent)));
-	TimestampTz now = GetCurrentTimestamp();
-	Assignments assignments = open_assignments(RowExclusiveLock, Deadline::of_call_starting_now());
-	BlockNumber last = RelationGetNumberOfBlocks(assignments.table());
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext row_context =
-		AllocSetContextCreate(caller, "gxy_balancer renewal", ALLOCSET_DEFAULT_SIZES);
-
-	MemoryContextSwitchTo(row_context);
-	for (; next_due < end; next_due++)
-	{
-		Room &room = rooms[due[next_due]];
-		bool same = false;
-
-		CHECK_FOR_INTERRUPTS();
-		visit_if_same_room(assignments, last, &room.tid, room.hash,
-						   [&same](const Assignment &) { same = true; });
-		if (same)
-			(void) assignments.renew(&room.tid, now, std::nullopt);
-		MemoryContextReset(row_context);
-	}
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(row_context);
-	assignments.close();
-}
-
-/*
- * Renews a batch of the leases of rooms in use. If that fails, as on a full disk, the reason is
- * noted and the rest is left to the next run. Does nothing in a transaction block: the rows would
- * stay locked until its end.
- */
-void
-Cleanup::renew_leases()
-{
-	const char *failure = nullptr;
-
-	if (next_due < due.count && !IsTransactionBlock())
-		failure = attempt([this] { renew_batch(); });
-	if (failure != nullptr || IsTransactionBlock())
-		next_due = due.count;
-	note_shortfall("the leases of rooms in use could not be renewed", failure);
-}
-
-/* Records what could not be written, and why. Nothing without a reason; the first one stays. */
-void
-Cleanup::note_shortfall(const char *what, const char *why)
-{
-	if (why == nullptr || *fell_short != '\0')
-		return;
-	(void) snprintf(fell_short, error_length, "%s: %s", what, why);
-	fell_short[pg_mbcliplen(fell_short, static_cast<int>(std::strlen(fell_short)),
-							error_length - 1)] = '\0';
 }
 
 std::int64_t
@@ -384,6 +326,14 @@ clean(std::int64_t grace)
 
 	while (!cleanup.finished())
 		freed += cleanup.run_batch();
+	if (cleanup.rooms_held() > 0)
+		ereport(WARNING, (errmsg_plural("%lld inactive room was not freed",
+										"%lld inactive rooms were not freed",
+										static_cast<unsigned long>(cleanup.rooms_held()),
+										static_cast<long long>(cleanup.rooms_held())),
+						  errdetail("The system clock was set forward; rooms in use have to renew "
+									"their leases first."),
+						  errhint("balancer_alerts says until when.")));
 	if (*cleanup.shortfall() != '\0')
 		ereport(WARNING, (errmsg_internal("%s", cleanup.shortfall()),
 						  errdetail("Inactive rooms were freed all the same.")));

@@ -9,6 +9,7 @@
 #include "pg/lock_timeout.hpp"
 #include "rooms/size_sampler.hpp"
 #include "servers/pool.hpp"
+#include "shared/clock_watch.hpp"
 #include "shared/databases.hpp"
 #include "tables/assignments.hpp"
 
@@ -43,6 +44,9 @@ public:
 	 */
 	const char *shortfall() const { return fell_short; }
 
+	/* How many idle rooms are kept, because the clock was set forward. */
+	std::int64_t rooms_held() const { return held; }
+
 	/* Returns true if another scan would write more sizes of rooms. */
 	bool more_to_learn() const { return sampler_has_more; }
 
@@ -52,7 +56,8 @@ private:
 		std::uint64_t hash; /* name_hash() of the room */
 		ItemPointerData tid;
 		bool used;
-		int room_sample; /* number in the SizeSampler; none: its users are not counted */
+		bool has_old_time; /* its lease is from before the clock was set back */
+		int room_sample;   /* number in the SizeSampler; none: its users are not counted */
 	};
 
 	struct Batch
@@ -60,22 +65,32 @@ private:
 		int first, end; /* indexes into idle */
 	};
 
+	/* A grace period below the setting overrides leases. */
+	bool may_free(const ClockState &clock) const
+	{
+		return clock.ages_count() || grace < microseconds(setting::assignment_grace);
+	}
 	void scan_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
-					TimestampTz now);
-	void scan_sessions(const Attachment &attached, SizeSampler *sampler, Deadline deadline);
-	void recheck_sessions();
+					const ClockState &clock);
+	void scan_sessions(const Attachment &attached, SizeSampler *sampler, TimestampTz now,
+					   Deadline deadline);
+	void recheck_sessions(TimestampTz now);
 	/* Returns how many rows make a batch: such a percentage of the sessions, and at least 5000. */
 	int batch_size(int percent) const
 	{
 		return static_cast<int>(std::clamp<std::int64_t>(sessions * percent / 100, 5000, INT_MAX));
 	}
-	std::int64_t free_rooms(const Batch &batch);
+	std::int64_t free_rooms(const Batch &batch, const ClockState &clock);
 	bool free_unless_used(const Batch &batch, std::int64_t *freed);
 	void renew_batch();
 	void renew_leases();
 	void note_shortfall(const char *what, const char *why);
 
+	/* Of the rows that are written without reading the sessions again. */
+	static constexpr int written_percent = 10;
+
 	std::int64_t grace = 0;
+	std::int64_t held = 0;	   /* idle rooms that are not freed */
 	std::int64_t sessions = 0; /* live sessions that were read */
 	Array<Room> rooms;		   /* rooms that may need work */
 	HashInterner numbers;	   /* number of a room by the hash of its name */
@@ -90,6 +105,22 @@ private:
 	char fell_short[error_length] = "";
 };
 static_assert(std::is_trivially_destructible_v<Cleanup>);
+
+/*
+ * Calls visit(row) if the row at tid still belongs to the room. After a TRUNCATE tid may lie beyond
+ * the end of the table; the lock of the batch keeps the table from shrinking below end.
+ */
+template <typename F>
+void
+visit_if_same_room(const Assignments &assignments, BlockNumber end, ItemPointer tid,
+				   std::uint64_t hash, F visit)
+{
+	if (ItemPointerGetBlockNumber(tid) < end)
+		(void) assignments.look_at(tid, [hash, &visit](const Assignment &row) {
+			if (name_hash(row.room) == hash)
+				visit(row);
+		});
+}
 
 /*
  * Frees the rooms that have been idle for the grace period (microseconds), in the caller's

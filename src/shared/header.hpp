@@ -22,7 +22,7 @@ namespace gxy
 {
 
 /* Increase it whenever a struct in shared memory changes. */
-inline constexpr std::uint32_t layout_version = 3;
+inline constexpr std::uint32_t layout_version = 4;
 
 /* The place of a block of shared memory, the same in every process; 0: none. */
 using SharedPointer = std::uint64_t;
@@ -75,6 +75,17 @@ struct LauncherClaim
 	std::int64_t failed_at;
 };
 
+/* See shared/clock_watch.hpp. Times are microseconds. */
+struct ClockWatch
+{
+	bool begun;				 /* difference is known */
+	std::int64_t difference; /* system time minus monotonic time, at the last step or the begin */
+	std::int64_t forward_at; /* monotonic time of the last step forward; 0: there was none */
+	TimestampTz old_times_until;
+	TimestampTz set_at; /* of the last step, by the new time; 0: there was none */
+	std::int64_t set_by;
+};
+
 struct SharedHeader
 {
 	std::uint32_t layout;
@@ -86,6 +97,7 @@ struct SharedHeader
 	Segments segments;
 	Directory directory;
 	LauncherClaim launcher;
+	ClockWatch clock;
 	SharedPointer backends; /* see shared/backends.hpp; 0: none yet */
 	/* As in DatabaseEntry, for databases that have no entry; a new entry copies it. */
 	FullTransactionId last_unreported;

@@ -202,6 +202,19 @@ Assignments::renew(ItemPointer tid, TimestampTz now, std::optional<int> reported
 	return change;
 }
 
+Assignments::Change
+Assignments::restamp(ItemPointer tid, TimestampTz assigned_at, TimestampTz last_used_at)
+{
+	static constexpr int stamped[] = {assignments_assigned_at, assignments_last_used_at};
+	const Datum values[] = {TimestampTzGetDatum(assigned_at), TimestampTzGetDatum(last_used_at)};
+
+	Change change;
+
+	as_table_owner(
+		heap, [&] { change = change_columns(heap, tid, stamped, values, Durability::expendable); });
+	return change;
+}
+
 /* A compare-and-set: succeeds only if the version at tid is the latest. */
 Assignments::Change
 Assignments::move(ItemPointer tid, std::string_view server, std::string_view reason,

@@ -81,6 +81,9 @@ public:
 	 */
 	Change renew(ItemPointer tid, TimestampTz now, std::optional<int> reported_users);
 
+	/* Sets both times of a lease. */
+	Change restamp(ItemPointer tid, TimestampTz assigned_at, TimestampTz last_used_at);
+
 	/* Moves the room to another server: sets server, reason, assigned_at and last_used_at. */
 	Change move(ItemPointer tid, std::string_view server, std::string_view reason, TimestampTz now);
 

@@ -1,8 +1,5 @@
 # A server whose clock is set back by an hour: work that is due within seconds does not wait for an
 # hour.
-#
-# The clock is that of test/lib/clock, which is preloaded into the server. The time since the
-# machine's start cannot be set and stays as it is.
 
 use strict;
 use warnings FATAL => 'all';
@@ -10,31 +7,14 @@ use warnings FATAL => 'all';
 use FindBin;
 use lib $FindBin::Bin;
 
+use GxyClock;
 use GxyWorker;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node('clock', conf => "gxy_balancer.failover_delay = '1s'\n");
-my $library = $node->basedir . '/clock.so';
-my $difference = $node->basedir . '/difference';
 
-# In seconds.
-sub set_clock
-{
-	my ($to) = @_;
-
-	open my $file, '+<', $difference or die $!;
-	syswrite $file, pack('q', $to) or die $!;
-	close $file;
-	return;
-}
-
-system_or_bail('cc', '-shared', '-fPIC', '-o', $library, "$FindBin::Bin/../lib/clock/clock.c", '-ldl');
-append_to_file($difference, pack('q', 0));
-{
-	local %ENV = (%ENV, LD_PRELOAD => $library, CLOCK_DIFFERENCE => $difference);
-	$node->start;
-}
+start_with_clock($node);
 create_extension($node, 'postgres');
 $node->safe_psql('postgres', q(INSERT INTO balancer_servers (name) VALUES ('gxy1'), ('gxy2')));
 wait_for_first_run($node, 'postgres');
@@ -56,7 +36,7 @@ SELECT get_or_assign_server('r');
 $node->poll_query_until('postgres', q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'advisory'))
   or die 'the call does not pause';
 my $other = hold($node, 'postgres', q(INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('r', 'gxy1')));
-set_clock(-3600);
+set_clock($node, -3600);
 $node->safe_psql('postgres', q(SELECT now() < pg_postmaster_start_time())) eq 't' or die 'the clock has not been set';
 release($pause);
 ok( $node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM pg_stat_activity WHERE state = 'active' AND query ~ '^SELECT get_or')),
@@ -67,12 +47,12 @@ release($other);
 
 # A failover that was declared before, and servers that were heard of before: of three, one is silent from now on.
 $node->safe_psql('postgres', q(SELECT attach_sessions(NULL); INSERT INTO balancer_servers (name) VALUES ('gxy3')));
-set_clock(0);
+set_clock($node, 0);
 $node->safe_psql('postgres', q(ALTER DATABASE postgres SET gxy_balancer.heartbeat_timeout = '1500ms'));
 $node->safe_psql('postgres', q(INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('f', 'gxy2')));
 $node->safe_psql('postgres', q(SELECT server_heartbeat(name) FROM balancer_servers));
 $node->safe_psql('postgres', q(SET gxy_balancer.failover_delay = '2s'; SELECT set_server_state('gxy2', 'offline')));
-set_clock(-3600);
+set_clock($node, -3600);
 is($node->safe_psql('postgres', q(SELECT due_at > now() + interval '50 min' FROM balancer_failovers)), 't', 'the clock is back');
 ok($node->poll_query_until('postgres', q(SELECT get_or_assign_server('f') IN ('gxy1', 'gxy3'))),
 	'a failover that was declared before does not wait until the clock is where it was');
@@ -82,12 +62,14 @@ ok( $node->poll_query_until('postgres',
 is($node->safe_psql('postgres', q(SELECT bool_and(last_heartbeat <= now()) FROM balancer_health WHERE server <> 'gxy3')), 't',
 	'the others are heard of by the new time');
 
-# The worker: its next run was planned by the old clock.
+# The worker: its next run was planned by the old clock. The clock was set forward above; rooms are freed one grace period later.
+$node->safe_psql('postgres', q(ALTER DATABASE postgres SET gxy_balancer.assignment_grace = '1s'));
+$node->safe_psql('postgres', q(ALTER DATABASE postgres SET gxy_balancer.dead_session_timeout = '1s'));
 set_interval($node, '1s');
 overdue($node, 'postgres', 'old');
 ok($node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM room_server_assignments WHERE room_id = 'old')),
 	'the worker runs at its interval');
-set_clock(-7200);
+set_clock($node, -7200);
 overdue($node, 'postgres', 'older');
 ok($node->poll_query_until('postgres', q(SELECT count(*) = 0 FROM room_server_assignments WHERE room_id = 'older')),
 	'and does when the clock is set while it is waiting for its time');

@@ -1,8 +1,8 @@
 # heartbeat_timeout after a promotion: the silence of a server counts from the promotion, not from
 # the start of the standby, because no monitor could report to it.
 #
-# The clock of the standby is that of test/lib/clock. It is set ahead by an hour before the
-# promotion, so that the standby has been running for an hour.
+# The clock of the standby is set ahead by an hour before the promotion, so that the standby has been
+# running for an hour.
 
 use strict;
 use warnings FATAL => 'all';
@@ -10,6 +10,7 @@ use warnings FATAL => 'all';
 use FindBin;
 use lib $FindBin::Bin;
 
+use GxyClock;
 use GxyWorker;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -17,19 +18,6 @@ use Test::More;
 
 my $primary = new_node('primary', init => { allows_streaming => 1 },
 	conf => "gxy_balancer.failover_delay = 0\ngxy_balancer.heartbeat_timeout = '10min'\n");
-my $library = $primary->basedir . '/clock.so';
-my $difference = $primary->basedir . '/difference';
-
-# In seconds.
-sub set_clock
-{
-	my ($to) = @_;
-
-	open my $file, '+<', $difference or die $!;
-	syswrite $file, pack('q', $to) or die $!;
-	close $file;
-	return;
-}
 
 $primary->start;
 create_extension($primary, 'postgres');
@@ -42,13 +30,8 @@ $primary->backup('copy');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 
 $standby->init_from_backup($primary, 'copy', has_streaming => 1);
-system_or_bail('cc', '-shared', '-fPIC', '-o', $library, "$FindBin::Bin/../lib/clock/clock.c", '-ldl');
-append_to_file($difference, pack('q', 0));
-{
-	local %ENV = (%ENV, LD_PRELOAD => $library, CLOCK_DIFFERENCE => $difference);
-	$standby->start;
-}
-set_clock(3600);
+start_with_clock($standby);
+set_clock($standby, 3600);
 $standby->safe_psql('postgres', q(SELECT now() - pg_postmaster_start_time() > interval '59 min')) eq 't'
   or die 'the clock has not been set';
 # gxy1 is silent from now on. The others are reported to the primary until the end.
@@ -62,7 +45,7 @@ $standby->safe_psql('postgres', q(SELECT server_heartbeat('gxy2')));
 is($standby->safe_psql('postgres', q(SELECT server_state('gxy1'))), 'online', 'silence from before the promotion does not count');
 for my $seconds (250, 500, 650)
 {
-	set_clock(3600 + $seconds);
+	set_clock($standby, 3600 + $seconds);
 	$standby->safe_psql('postgres', q(SELECT server_heartbeat(name) FROM balancer_servers WHERE name <> 'gxy1'));
 }
 is($standby->safe_psql('postgres', q(SELECT server_state('gxy1'))), 'offline', 'silence since then does');
