@@ -485,7 +485,7 @@ REVOKE ALL ON FUNCTION what_if_added(text, int) FROM PUBLIC;
 COMMENT ON FUNCTION what_if_added(text, int) IS 'the load of each server before and after a server of this capacity (NULL: gxy_balancer.default_capacity) is added and rebalance() is called without limits; changes nothing';
 
 CREATE FUNCTION rebalance(max_rooms int, max_users int, dry_run boolean DEFAULT true,
-		OUT room text, OUT "from" text, OUT "to" text, OUT users bigint)
+		OUT room text, OUT from_server text, OUT to_server text, OUT users bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_rebalance';
 REVOKE ALL ON FUNCTION rebalance(int, int, boolean) FROM PUBLIC;

@@ -218,7 +218,7 @@ SELECT server, rooms_before, rooms_after FROM what_if('a', 'draining');
 SELECT server, rooms_before, rooms_after FROM what_if('a', 'offline');
 BEGIN;
 UPDATE balancer_servers SET capacity = 50;
-SELECT room, "from", "to" FROM rebalance(NULL, NULL) ORDER BY room;
+SELECT room, from_server, to_server FROM rebalance(NULL, NULL) ORDER BY room;
 SELECT count(*) FROM rebalance(NULL, NULL, false);
 SELECT room_id, gateway_name FROM answers;
 ROLLBACK;

@@ -74,7 +74,7 @@ INSERT INTO room_server_assignments (room_id, gateway_name, region, expected_use
 	SELECT 'il' || i, 'il1', 'IL', 10 FROM generate_series(1, 9) i;
 INSERT INTO room_server_assignments (room_id, gateway_name, region, expected_users)
 	SELECT 'g' || i, 'general', NULL, 10 FROM generate_series(1, 10) i;
-SELECT "to", count(*) FROM rebalance(NULL, NULL) GROUP BY 1 ORDER BY 1;
+SELECT to_server, count(*) FROM rebalance(NULL, NULL) GROUP BY 1 ORDER BY 1;
 INSERT INTO room_server_assignments (room_id, gateway_name, region, expected_users)
 	SELECT 'm' || i, 'general', NULL, 10 FROM generate_series(1, 2) i;
 SELECT * FROM rebalance(NULL, NULL);

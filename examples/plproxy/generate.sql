@@ -186,7 +186,7 @@ SELECT format(E'\nCREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE plpg
 				E'\t_row record;\n\t_rooms int := max_rooms;\n\t_users int := max_users;\n',
 				replace(f.asked, f.passed, '_rooms, _users, dry_run'), 'NULL', '_rooms <= 0 OR _users <= 0',
 				format(E'\t\t\tFOR _row IN SELECT * FROM gxy_dblink.dblink_get_result(_link) AS x (%s) LOOP\n'
-					'\t\t\t\troom := _row.room;\n\t\t\t\t"from" := _row."from";\n\t\t\t\t"to" := _row."to";\n\t\t\t\tusers := _row.users;\n'
+					'\t\t\t\troom := _row.room;\n\t\t\t\tfrom_server := _row.from_server;\n\t\t\t\tto_server := _row.to_server;\n\t\t\t\tusers := _row.users;\n'
 					'\t\t\t\t_rooms := _rooms - 1;\n\t\t\t\t_users := _users - coalesce(_row.users, 0);\n\t\t\t\tRETURN NEXT;\n'
 					'\t\t\tEND LOOP;\n', r.defined), '')
 				ELSE pg_temp.on_all(E'\t_moved bigint;\n\t_all bigint := 0;\n\t_rooms int := max_rooms;\n',

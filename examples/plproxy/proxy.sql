@@ -1356,7 +1356,7 @@ END $$;
 REVOKE ALL ON FUNCTION public.init_servers(text) FROM PUBLIC;
 COMMENT ON FUNCTION public.init_servers(text) IS 'writes the pool: comma-separated names, or gxy_balancer.default_servers; returns how many names it added';
 
-CREATE FUNCTION public.rebalance(max_rooms integer, max_users integer, dry_run boolean DEFAULT true, OUT room text, OUT "from" text, OUT "to" text, OUT users bigint)
+CREATE FUNCTION public.rebalance(max_rooms integer, max_users integer, dry_run boolean DEFAULT true, OUT room text, OUT from_server text, OUT to_server text, OUT users bigint)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -1378,10 +1378,10 @@ BEGIN
 		FROM public._ask(ARRAY[_shard], format('SELECT * FROM public.rebalance(%L::integer, %L::integer, %L::boolean)', _rooms, _users, dry_run), NULL) a;
 		BEGIN
 			PERFORM public._check_link(_link, _state, _message);
-			FOR _row IN SELECT * FROM gxy_dblink.dblink_get_result(_link) AS x (room text, "from" text, "to" text, users bigint) LOOP
+			FOR _row IN SELECT * FROM gxy_dblink.dblink_get_result(_link) AS x (room text, from_server text, to_server text, users bigint) LOOP
 				room := _row.room;
-				"from" := _row."from";
-				"to" := _row."to";
+				from_server := _row.from_server;
+				to_server := _row.to_server;
 				users := _row.users;
 				_rooms := _rooms - 1;
 				_users := _users - coalesce(_row.users, 0);

@@ -47,7 +47,7 @@ CREATE TEMPORARY TABLE functions (name, arguments, result, volatility, parallel)
 		|| 'OUT rooms_after bigint, OUT users_after bigint, OUT load_after bigint, OUT percent_after numeric, OUT note text',
 		'SETOF record', 'volatile', 'u'),
 	('rebalance', 'max_rooms integer, max_users integer, dry_run boolean DEFAULT true, '
-		|| 'OUT room text, OUT "from" text, OUT "to" text, OUT users bigint', 'SETOF record', 'volatile', 'u'),
+		|| 'OUT room text, OUT from_server text, OUT to_server text, OUT users bigint', 'SETOF record', 'volatile', 'u'),
 	('explain_assignment', 'room text, region text DEFAULT NULL::text, expected_users integer DEFAULT NULL::integer, '
 		|| 'OUT rank integer, OUT server text, OUT chosen boolean, OUT tier integer, OUT reason text, OUT load bigint, '
 		|| 'OUT capacity integer, OUT expected integer, OUT expected_from text, OUT score numeric, OUT rooms bigint, OUT room_sessions bigint, '
