@@ -116,12 +116,14 @@ END $$;
 -- error, except of balancer_alerts, which has it in its rows.
 CREATE FUNCTION pg_temp.on_all(declared text, asked text, seconds text, until text, step text, after text, view text DEFAULT NULL) RETURNS text
 	LANGUAGE sql AS $f$
-	SELECT format(E'DECLARE\n\t_shard int;\n\t_link text;\n\t_state text;\n\t_message text;\n\t_answered int := 0;\n\t_refused text;\n\t_refusal text;\n%sBEGIN\n'
+	SELECT format(E'DECLARE\n\t_shard int;\n\t_link text;\n\t_state text;\n\t_message text;\n\t_answered int := 0;\n\t_refused text;\n\t_refusal text;\n\t_context text;\n%sBEGIN\n'
 		'\tPERFORM FROM @schema@.shard_gate;\n%s'
 		'\t\tBEGIN\n\t\t\tPERFORM @schema@._check_link(_link, _state, _message);\n%s'
 		'\t\t\t_answered := _answered + 1;\n'
 		'\t\tEXCEPTION\n%s'
-		'\t\t\tWHEN OTHERS THEN\n\t\t\t\tIF NOT @schema@._is_lost(SQLSTATE, SQLERRM) THEN\n'
+		'\t\t\tWHEN OTHERS OR query_canceled THEN\n\t\t\t\tGET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;\n'
+		'\t\t\t\tIF @schema@._is_cancelled(SQLSTATE, _context) THEN\n\t\t\t\t\tRAISE;\n\t\t\t\tEND IF;\n'
+		'\t\t\t\tIF NOT @schema@._is_lost(SQLSTATE, SQLERRM) THEN\n'
 		'\t\t\t\t\t_refused := SQLSTATE;\n\t\t\t\t\t_refusal := SQLERRM;\n\t\t\t\tEND IF;\n'
 		'\t\t\t\tPERFORM @schema@._shard_failed(_shard, SQLSTATE, SQLERRM);\n\t\tEND;\n'
 		'\t\tPERFORM @schema@._drain(_link);\n\tEND LOOP;\n'
@@ -168,7 +170,7 @@ FROM functions f LEFT JOIN rows_of r ON r.oid = f.oid
 WHERE f.by_room ORDER BY f.name, f.types DESC;
 
 SELECT E'\n--\n-- Functions for all shards\n--\n';
--- A server is drained only if it is on all shards: then it can be switched off.
+-- A server is drained only if it is on all shards, and all have answered: then it can be switched off.
 SELECT $$CREATE FUNCTION @schema@._worst(states text[]) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	RETURN (SELECT s FROM unnest(states) s ORDER BY array_position('{offline,recovering,draining,online,drained}', s), s LIMIT 1);
@@ -215,7 +217,7 @@ SELECT format(E'\nCREATE FUNCTION @schema@.%s(%s)\n\tRETURNS %s\n\tLANGUAGE plpg
 				CASE f.rule WHEN 'greatest' THEN E'\tPERFORM @schema@._note_missed($1, _reached);\n' ELSE '' END || E'\tRETURN _all;\n')
 		END,
 		pg_temp.closing('FUNCTION', format('@schema@.%s(%s)', f.name, f.types), f.comment, f.acl, f.owner))
-FROM (SELECT *, CASE WHEN stable THEN 'STABLE' ELSE 'VOLATILE' END AS volatility,
+FROM (SELECT *, 'VOLATILE' AS volatility, -- STABLE would be with the snapshot from before a wait for shard_gate.
 		format('format(%L%s)', format('SELECT %s@schema@.%s(%s)%s%s', CASE WHEN set THEN '* FROM ' ELSE '' END, name, written,
 				CASE WHEN void THEN '::text' ELSE '' END,
 				-- A lock on one shard is an error there before the time is over.
@@ -240,10 +242,11 @@ SELECT format(E'\nCREATE FUNCTION @schema@._%s(%s, OUT shard int)\n\tRETURNS SET
 			format('%s, with a row for each shard that has one', v.name),
 			(SELECT array_agg(makeaclitem(g.grantee, g.grantor, g.privilege_type, false))
 				FROM aclexplode(v.acl) g WHERE g.privilege_type = 'SELECT'), v.owner))
-	|| CASE WHEN v.summed THEN format(E'\n\nCREATE VIEW @schema@.%I AS\n\tSELECT %s\n\tFROM (SELECT *, row_number() OVER () AS n FROM @schema@._%s()) r\n'
-		'\tGROUP BY r.server ORDER BY min(r.n);\n%s', v.name,
-		(SELECT string_agg(format('%s AS %I', c.expression, o.name), E',\n\t\t' ORDER BY o.n) FROM outputs o JOIN columns c USING (name) WHERE o.oid = v.oid),
-		v.name,
+	|| CASE WHEN v.summed THEN format(E'\n\nCREATE VIEW @schema@.%I AS\n\tWITH s AS MATERIALIZED (SELECT *, row_number() OVER () AS n FROM @schema@._%s())\n'
+		'\tSELECT %s\n\tFROM s r\n\tGROUP BY r.server ORDER BY min(r.n);\n%s', v.name, v.name,
+		(SELECT string_agg(format('%s AS %I', CASE o.name WHEN 'state' THEN format('CASE WHEN (SELECT count(DISTINCT shard) FROM s) < (SELECT cardinality(@schema@._shards()))'
+				' THEN replace(%s, ''drained'', ''draining'') ELSE %s END', c.expression, c.expression) ELSE c.expression END, o.name), E',\n\t\t' ORDER BY o.n)
+			FROM outputs o JOIN columns c USING (name) WHERE o.oid = v.oid),
 		pg_temp.closing('VIEW', format('@schema@.%I', v.name), v.comment || '; over all shards', v.acl, v.owner)) ELSE '' END
 FROM (SELECT *, name || CASE WHEN summed THEN '_by_shard' ELSE '' END AS shown FROM relations) v JOIN rows_of r ON r.oid = v.oid
 ORDER BY v.name;

@@ -39,10 +39,12 @@ COMMENT ON TABLE public.shard_gate IS 'empty; a transaction that locks it pauses
 
 CREATE TABLE public.shard_list (
 	shard int PRIMARY KEY CHECK (shard > 0),
-	connection text NOT NULL UNIQUE
+	connection text NOT NULL UNIQUE,
+	database text
 );
 REVOKE ALL ON public.shard_list FROM PUBLIC;
 COMMENT ON TABLE public.shard_list IS 'the number of each shard, which no other shard ever gets; set_shard_connection() changes a connection';
+COMMENT ON COLUMN public.shard_list.database IS 'which database it is, on the primary and on its standbys; NULL until it has answered';
 
 /*
  * The same on every machine, in every version and in every encoding of the proxy, unlike hashtext(). STABLE as
@@ -74,7 +76,7 @@ CREATE FUNCTION public._placed_version() RETURNS text
 REVOKE ALL ON FUNCTION public._placed_version() FROM PUBLIC;
 COMMENT ON FUNCTION public._placed_version() IS 'changes with _placed';
 
-/* Also gives each shard the sequence that _silence() reads. */
+/* Also gives each shard the sequence that _was_silent() reads. */
 CREATE FUNCTION public._placed_changes() RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -98,13 +100,16 @@ BEGIN
 	ELSIF connection ~ '^\s*postgres(ql)?://' THEN
 		RAISE EXCEPTION 'the connection string of a shard must not be a URI' USING ERRCODE = '22023',
 			HINT = 'Write it as host=... dbname=...';
+	ELSIF (strpos(connection, 'user=') > 0) <> (connection ~ '(^|\s)user\s*=') THEN
+		RAISE EXCEPTION 'the connection string of a shard must have "user=" for the user only, and without blanks' USING ERRCODE = '22023',
+			DETAIL = 'PL/Proxy looks for it anywhere, and takes that of the user mapping if it is not there.';
 	END IF;
 END $$;
 REVOKE ALL ON FUNCTION public._check_connection(text) FROM PUBLIC;
 COMMENT ON FUNCTION public._check_connection(text) IS 'an error for a connection string that cannot be that of a shard';
 
 /* One statement each, which all proxies run: see `move`. */
-CREATE FUNCTION public.place_partitions(partitions int[], connection text) RETURNS void
+CREATE FUNCTION public.place_partitions(partitions int[], connection text, database text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_partition int;
@@ -113,14 +118,14 @@ BEGIN
 	FOREACH _partition IN ARRAY partitions LOOP
 		EXECUTE format('ALTER SERVER balancer OPTIONS (SET p%s %L)', _partition, connection);
 	END LOOP;
-	INSERT INTO public.shard_list
-	SELECT 1 + coalesce(max(l.shard), 0), place_partitions.connection
+	INSERT INTO public.shard_list AS s
+	SELECT 1 + coalesce(max(l.shard), 0), place_partitions.connection, place_partitions.database
 	FROM public.shard_list l
-	ON CONFLICT DO NOTHING;
+	ON CONFLICT ON CONSTRAINT shard_list_connection_key DO UPDATE SET database = coalesce(excluded.database, s.database);
 	PERFORM public._placed_changes();
 END $$;
-REVOKE ALL ON FUNCTION public.place_partitions(int[], text) FROM PUBLIC;
-COMMENT ON FUNCTION public.place_partitions(int[], text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
+REVOKE ALL ON FUNCTION public.place_partitions(int[], text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public.place_partitions(int[], text, text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
 
 -- Waits for calls that use the old connection, and new ones wait for it: so not for long, and not while databases are asked.
 CREATE FUNCTION public.set_shard_connection(shard int, connection text) RETURNS void
@@ -129,6 +134,7 @@ DECLARE
 	_partitions int[];
 	_version text := public._placed_version();
 	_other int;
+	_database text;
 BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RAISE EXCEPTION 'a shard''s connection can be changed in READ COMMITTED only' USING ERRCODE = '25001',
@@ -146,14 +152,14 @@ BEGIN
 		RAISE EXCEPTION 'shard %, which has no partitions any more, had this connection', _other USING ERRCODE = '42710',
 			HINT = 'A string that has one more space at its end is another one.';
 	END IF;
-	PERFORM public._check_database(connection, shard);
+	_database := public._check_database(connection, shard);
 	LOCK TABLE public.shard_gate IN ACCESS EXCLUSIVE MODE;
 	IF public._placed_version() <> _version THEN
 		RAISE EXCEPTION 'partitions have moved meanwhile' USING ERRCODE = '40001', HINT = 'Call again.';
 	END IF;
 	SELECT p.partitions INTO _partitions FROM public._placed p WHERE p.shard = set_shard_connection.shard;
 	UPDATE public.shard_list l SET connection = set_shard_connection.connection WHERE l.shard = set_shard_connection.shard;
-	PERFORM public.place_partitions(coalesce(_partitions, '{}'), connection);
+	PERFORM public.place_partitions(coalesce(_partitions, '{}'), connection, _database);
 END $$;
 REVOKE ALL ON FUNCTION public.set_shard_connection(int, text) FROM PUBLIC;
 COMMENT ON FUNCTION public.set_shard_connection(int, text) IS 'another connection string for the same database; moves no rooms';
@@ -172,6 +178,11 @@ BEGIN
 		RAISE EXCEPTION 'connections must differ, and none be NULL' USING ERRCODE = '22023';
 	END IF;
 	PERFORM public._check_connection(c) FROM unnest(connections) c;
+	IF EXISTS (SELECT FROM pg_foreign_server WHERE srvname = 'balancer') THEN
+		RAISE EXCEPTION 'there are shards already' USING ERRCODE = '42710', DETAIL = 'balancer_shards has them.',
+			HINT = 'set_shard_connection() corrects a connection. To start over: DROP SERVER balancer CASCADE.';
+	END IF;
+	DELETE FROM public.shard_list;
 	EXECUTE (SELECT 'CREATE SERVER balancer FOREIGN DATA WRAPPER plproxy OPTIONS ('
 			|| string_agg(format('p%s %L', i, connections[1 + i * cardinality(connections) / partitions]), ', ' ORDER BY i) || ')'
 		FROM generate_series(0, partitions - 1) i);
@@ -182,7 +193,7 @@ REVOKE ALL ON FUNCTION public.create_shards(int, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION public.create_shards(int, text[]) IS 'spreads partitions over these databases evenly, in their order';
 
 CREATE FUNCTION public._shards() RETURNS int[]
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF format('SELECT %L', public._placed_version())
 		<> (SELECT p.prosrc FROM pg_proc p WHERE p.oid = 'public._placed_version()'::regprocedure) THEN
@@ -192,6 +203,7 @@ BEGIN
 	RETURN (SELECT coalesce(array_agg(p.shard ORDER BY p.shard), '{}') FROM public._placed p);
 END $$;
 REVOKE ALL ON FUNCTION public._shards() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public._shards() TO pg_monitor;
 COMMENT ON FUNCTION public._shards() IS 'the numbers of the shards that have partitions';
 
 /*
@@ -200,15 +212,13 @@ COMMENT ON FUNCTION public._shards() IS 'the numbers of the shards that have par
  *
  * No caller waits for a shard for long: connecting has a limit (connect_timeout, 2 s if the connection string has none), so
  * has an answer to the empty statement on a connection that was open (2 s), and so has the answer to the statement
- * (seconds; NULL: none). A shard gets the statement before the caller waits for one that is known to be silent:
+ * (seconds; NULL: none). The living get the statement before the caller waits for one that is silent:
  *
  *     1. A connection that was open gets the statement as soon as it has answered the empty one. This waits for 0.1 s.
- *     2. Shards without a connection are connected and get it, those that have answered when they were last asked first. Of
- *        the silent ones one is tried in a call, and it was not tried for 5 s: connecting cannot be cancelled in every
- *        version, and cannot be done for several at once.
+ *     2. Shards without a connection are connected and get it, last those that have let a session wait: see _was_silent().
+ *        Connections cannot be made at once, nor is the wait for one cancelled in every version. So a session that has
+ *        waited in vain takes the shard for silent for 5 s, and then tries one such shard in a call.
  *     3. Connections of 1 that have not answered get the rest of the 2 s.
- *
- * Which shards are silent all sessions know by _silence(), so that a monitor with many servers beats in time on the others.
  */
 CREATE FUNCTION public._link(connection text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -242,18 +252,20 @@ END $$;
 REVOKE ALL ON FUNCTION public._drain(text) FROM PUBLIC;
 COMMENT ON FUNCTION public._drain(text) IS 'makes a connection ready for the next statement';
 
-/* Returns those of the connections that have no answer at the end of the time. */
+/*
+ * Returns those of the connections that have no answer at the end of the time. A call of dblink_is_busy() reads 16 kB, so there are
+ * several before each pause: a large answer comes as fast as the shard sends it.
+ */
 CREATE FUNCTION public._wait(links text[], seconds float8) RETURNS text[]
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_until timestamptz := clock_timestamp() + make_interval(secs => seconds);
-	_pause float8 := 0.0005;
 BEGIN
 	LOOP
-		links := ARRAY(SELECT l FROM unnest(links) l WHERE gxy_dblink.dblink_is_busy(l) = 1);
+		links := ARRAY(SELECT l FROM unnest(links) l
+			WHERE (SELECT min(gxy_dblink.dblink_is_busy(l) + 0 * i) FROM generate_series(0, 32 / greatest(1, cardinality(links))) i) = 1);
 		EXIT WHEN links = '{}' OR clock_timestamp() >= _until;
-		PERFORM pg_sleep(_pause);
-		_pause := least(_pause * 1.5, 0.02);
+		PERFORM pg_sleep(0.001);
 	END LOOP;
 	RETURN links;
 END $$;
@@ -261,32 +273,24 @@ REVOKE ALL ON FUNCTION public._wait(text[], float8) FROM PUBLIC;
 COMMENT ON FUNCTION public._wait(text[], float8) IS 'waits for answers';
 
 /*
- * When a session begins to wait for a shard the shard's sequence gets the time, in ms; when the shard answers, or refuses, none. A
- * sequence keeps that when the caller's statement is cancelled, and all sessions see it. So if the time is older than 2 s,
- * the shard is silent. An hour later it may only be that no session has called since.
+ * Only the order in which a new session connects to shards: those that have let a session wait come last. A sequence keeps
+ * it when the caller's statement is cancelled.
  */
-CREATE FUNCTION public._silence(shard int) RETURNS float8
+CREATE FUNCTION public._was_silent(shard int) RETURNS boolean
 	LANGUAGE sql VOLATILE
-	RETURN CASE WHEN shard > 0 THEN extract(epoch FROM clock_timestamp())
-		- pg_catalog.pg_sequence_last_value(to_regclass('public.shard_silence_' || shard)) / 1000.0 END::float8;
-REVOKE ALL ON FUNCTION public._silence(int) FROM PUBLIC;
-COMMENT ON FUNCTION public._silence(int) IS 'for how long a shard has not answered, in s; NULL: it has';
+	RETURN shard > 0 AND pg_catalog.pg_sequence_last_value(to_regclass('public.shard_silence_' || shard)) IS NOT NULL;
+REVOKE ALL ON FUNCTION public._was_silent(int) FROM PUBLIC;
+COMMENT ON FUNCTION public._was_silent(int) IS 'whether the session that has connected last to a shard has waited in vain';
 
-CREATE FUNCTION public._set_silence(shard int, seconds float8) RETURNS void
+CREATE FUNCTION public._set_silent(shard int, silent boolean) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	_sequence regclass := CASE WHEN shard > 0 THEN to_regclass('public.shard_silence_' || shard) END;
 BEGIN
-	IF _sequence IS NULL OR current_setting('transaction_read_only')::boolean THEN
-		RETURN;
-	ELSIF seconds IS NOT NULL THEN
-		PERFORM setval(_sequence, (1000 * (extract(epoch FROM clock_timestamp()) - seconds))::bigint);
-	ELSIF pg_sequence_last_value(_sequence) IS NOT NULL THEN
-		PERFORM setval(_sequence, 1, false);
+	IF shard > 0 AND NOT current_setting('transaction_read_only')::boolean AND public._was_silent(shard) <> silent THEN
+		PERFORM setval(to_regclass('public.shard_silence_' || shard), 1, silent);
 	END IF;
 END $$;
-REVOKE ALL ON FUNCTION public._set_silence(int, float8) FROM PUBLIC;
-COMMENT ON FUNCTION public._set_silence(int, float8) IS 'what _silence() returns from now on';
+REVOKE ALL ON FUNCTION public._set_silent(int, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION public._set_silent(int, boolean) IS 'what _was_silent() returns from now on';
 
 /* What libpq or the shard says of a failed connection, in one line and without passwords. */
 CREATE FUNCTION public._reason(message text, detail text, connection text) RETURNS text
@@ -308,6 +312,16 @@ END $$;
 REVOKE ALL ON FUNCTION public._reason(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION public._reason(text, text, text) IS 'why a connection has failed';
 
+/*
+ * Whether the session itself was cancelled. A shard that cancels a statement (statement_timeout, pg_cancel_backend) reports the
+ * same SQLSTATE, and dblink says on which connection.
+ */
+CREATE FUNCTION public._is_cancelled(state text, context text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN state = '57014' AND context NOT LIKE '% on dblink connection named %';
+REVOKE ALL ON FUNCTION public._is_cancelled(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._is_cancelled(text, text) IS 'whether an error says that the session was cancelled, and not a shard';
+
 /* Sends the statement on each of the connections that has answered the empty one. Returns those that have not at the end of the time. */
 CREATE FUNCTION public._send_ready(links text[], statement text, seconds float8) RETURNS text[]
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -315,6 +329,7 @@ DECLARE
 	_until timestamptz := clock_timestamp() + make_interval(secs => seconds);
 	_pause float8 := 0.0005;
 	_link text;
+	_context text;
 BEGIN
 	LOOP
 		FOREACH _link IN ARRAY links LOOP
@@ -326,7 +341,11 @@ BEGIN
 				IF gxy_dblink.dblink_send_query(_link, statement) = 0 THEN
 					PERFORM gxy_dblink.dblink_disconnect(_link);
 				END IF;
-			EXCEPTION WHEN OTHERS THEN
+			EXCEPTION WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				PERFORM gxy_dblink.dblink_disconnect(_link);
 			END;
 		END LOOP;
@@ -338,6 +357,24 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION public._send_ready(text[], text, float8) FROM PUBLIC;
 COMMENT ON FUNCTION public._send_ready(text[], text, float8) IS 'sends a statement where there is an answer to the one before it';
+
+/* A session keeps why it has waited for a shard in vain. No other session goes by that: the shard may have been slow once. */
+CREATE FUNCTION public._note_silence(link text, reason text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM set_config('gxy_dblink.' || link, jsonb_build_array(extract(epoch FROM clock_timestamp()), reason)::text, false);
+END $$;
+REVOKE ALL ON FUNCTION public._note_silence(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION public._note_silence(text, text) IS 'what _silence() returns in this session from now on';
+
+CREATE FUNCTION public._silence(link text, seconds int) RETURNS text
+	LANGUAGE sql VOLATILE
+	BEGIN ATOMIC
+		SELECT n.a ->> 1 FROM (SELECT nullif(pg_catalog.current_setting('gxy_dblink.' || link, true), '')::jsonb) n (a)
+		WHERE extract(epoch FROM clock_timestamp()) BETWEEN (n.a ->> 0)::numeric AND (n.a ->> 0)::numeric + seconds;
+	END;
+REVOKE ALL ON FUNCTION public._silence(text, int) FROM PUBLIC;
+COMMENT ON FUNCTION public._silence(text, int) IS 'why the session has waited for a shard in vain, if it did so in these last seconds';
 
 CREATE FUNCTION public._ask(shards int[], statement text, seconds float8)
 	RETURNS TABLE (shard int, link text, state text, message text)
@@ -368,43 +405,44 @@ BEGIN
 	END LOOP;
 	_late := public._send_ready(_probed, statement, 0.1);
 	_were_late := _late;
-	PERFORM public._set_silence((_numbers ->> l)::int, extract(epoch FROM clock_timestamp() - _began)::float8) FROM unnest(_late) l;
+	PERFORM public._set_silent((_numbers ->> l)::int, true) FROM unnest(_late) l;
 	-- 2
 	FOR _placed IN
-		SELECT p.shard, p.connection, public._link(p.connection) AS link, public._silence(p.shard) AS silence
-		FROM public._placed p
-		WHERE p.shard = ANY (shards) AND public._link(p.connection) <> ALL (coalesce(gxy_dblink.dblink_get_connections(), '{}'))
-		ORDER BY public._silence(p.shard) IS NOT NULL, p.shard
+		SELECT p.shard, p.connection, l.link
+		FROM public._placed p, public._link(p.connection) AS l (link)
+		WHERE p.shard = ANY (shards) AND l.link <> ALL (coalesce(gxy_dblink.dblink_get_connections(), '{}'))
+		ORDER BY public._was_silent(p.shard), p.shard
 	LOOP
+		_detail := public._silence(_placed.link, CASE WHEN _waited THEN 60 ELSE 5 END);
+		IF _detail IS NOT NULL THEN
+			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array('08006', _detail));
+			CONTINUE;
+		END IF;
 		_connecting := clock_timestamp();
+		PERFORM public._set_silent(_placed.shard, true);
 		BEGIN
-			IF _placed.silence BETWEEN 2 AND 7 OR _placed.silence IS NOT NULL AND _waited THEN
-				RAISE EXCEPTION 'no answer a moment ago' USING ERRCODE = '08006';
-			ELSIF _placed.silence IS NULL OR _placed.silence NOT BETWEEN 0 AND 7 THEN
-				PERFORM public._set_silence(_placed.shard, CASE WHEN _placed.silence > 7 THEN 2 ELSE 0 END);
-			END IF;
 			PERFORM gxy_dblink.dblink_connect(_placed.link, public._full_connection(_placed.connection));
-			PERFORM public._set_silence(_placed.shard, NULL);
 			IF gxy_dblink.dblink_send_query(_placed.link, statement) = 0 THEN
 				RAISE EXCEPTION '%', gxy_dblink.dblink_error_message(_placed.link) USING ERRCODE = '08006';
 			END IF;
 			_waiting := _waiting || _placed.link;
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS _detail = PG_EXCEPTION_DETAIL;
-			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array(SQLSTATE, public._reason(SQLERRM, _detail, _placed.connection)));
-			IF clock_timestamp() > _connecting + interval '1 s' THEN
-				_waited := true;
-				PERFORM public._set_silence(_placed.shard, 2);
-			ELSIF NOT (_placed.silence BETWEEN 2 AND 7 OR _placed.silence IS NOT NULL AND _waited) IS TRUE THEN
-				PERFORM public._set_silence(_placed.shard, NULL);
-			END IF;
+			_detail := public._reason(SQLERRM, _detail, _placed.connection);
+			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array(SQLSTATE, _detail));
 		END;
+		IF _answers ? _placed.link AND clock_timestamp() > _connecting + interval '1 s' THEN
+			_waited := true;
+			PERFORM public._note_silence(_placed.link, _detail);
+		ELSE
+			PERFORM public._set_silent(_placed.shard, false);
+		END IF;
 	END LOOP;
 	-- 3
 	_late := public._send_ready(_late, statement, greatest(0, 2 - extract(epoch FROM clock_timestamp() - _began)::float8));
-	PERFORM public._set_silence((_numbers ->> l)::int, NULL) FROM unnest(_were_late) l WHERE l <> ALL (_late);
+	PERFORM public._set_silent((_numbers ->> l)::int, false) FROM unnest(_were_late) l WHERE l <> ALL (_late);
 	FOREACH _link IN ARRAY _late LOOP
-		PERFORM public._set_silence((_numbers ->> _link)::int, 2);
+		PERFORM public._note_silence(_link, 'no answer within 2 s');
 		PERFORM gxy_dblink.dblink_disconnect(_link);
 		_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', 'no answer within 2 s'));
 	END LOOP;
@@ -417,7 +455,6 @@ BEGIN
 	END LOOP;
 	_late := public._wait(_waiting, coalesce(seconds, 1e9));
 	FOREACH _link IN ARRAY _late LOOP
-		PERFORM public._set_silence((_numbers ->> _link)::int, 2);
 		PERFORM gxy_dblink.dblink_disconnect(_link);
 		_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', format('no answer within %s s', seconds)));
 	END LOOP;
@@ -454,6 +491,9 @@ BEGIN
 		RETURN;
 	ELSIF refusal IS NOT NULL THEN
 		RAISE EXCEPTION '%', refusal USING ERRCODE = state;
+	END IF;
+	IF NOT EXISTS (SELECT FROM public._placed) THEN
+		RAISE EXCEPTION 'there are no shards' USING ERRCODE = '55000', HINT = 'create_shards() makes them.';
 	END IF;
 	RAISE EXCEPTION 'no shard answers' USING ERRCODE = '08006', HINT = 'balancer_shards has their connections.';
 END $$;
@@ -499,12 +539,13 @@ CREATE FUNCTION public._identify() RETURNS text
 REVOKE ALL ON FUNCTION public._identify() FROM PUBLIC;
 COMMENT ON FUNCTION public._identify() IS 'the statement by which databases are told from each other';
 
-/* The state of each shard, asked now. */
+/* The state of each shard, asked now. Keeps which database it is, where that is not known yet. */
 CREATE FUNCTION public._shard_states(OUT shard int, OUT partitions int[], OUT connection text, OUT state text, OUT problem text, OUT identity jsonb)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_asked record;
+	_context text;
 BEGIN
 	FOR _asked IN
 		SELECT a.*, p.partitions, p.connection
@@ -520,13 +561,21 @@ BEGIN
 			PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
 			identity := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a jsonb));
 			state := identity ->> 'state';
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN OTHERS OR query_canceled THEN
+			GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+			IF public._is_cancelled(SQLSTATE, _context) THEN
+				RAISE;
+			END IF;
 			state := 'down';
 			problem := SQLERRM;
 			identity := NULL;
 		END;
 		IF _asked.link IS NOT NULL THEN
 			PERFORM public._drain(_asked.link);
+		END IF;
+		IF identity IS NOT NULL AND NOT current_setting('transaction_read_only')::boolean
+			AND current_setting('transaction_isolation') = 'read committed' THEN
+			UPDATE public.shard_list l SET database = identity ->> 'database' WHERE l.shard = _asked.shard AND l.database IS NULL;
 		END IF;
 		RETURN NEXT;
 	END LOOP;
@@ -545,13 +594,15 @@ COMMENT ON COLUMN public.balancer_shards.problem IS 'what was reported of a shar
 
 /*
  * Raises an error if a connection does not lead to a database that may become that of the shard (or of a new one, if shard is
- * NULL): one that is another shard's would count twice, and another than the shard's own does not have its rooms.
+ * NULL): one that is another shard's would count twice, and another than the shard's own does not have its rooms. Databases
+ * are known by shard_list, so that this is so while their servers are down, too. Returns which database it is.
  */
-CREATE FUNCTION public._check_database(connection text, shard int) RETURNS void
+CREATE FUNCTION public._check_database(connection text, shard int) RETURNS text
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_link constant text := 'new_shard';
 	_new jsonb;
+	_database text;
 	_detail text;
 	_other record;
 BEGIN
@@ -581,30 +632,50 @@ BEGIN
 	ELSIF shard IS NOT NULL AND (_new ->> 'standby')::boolean THEN
 		RAISE EXCEPTION 'the database of the connection is a standby' USING ERRCODE = '22023', HINT = 'Promote it first.';
 	END IF;
+	_database := _new ->> 'database';
+	-- They are asked anew.
+	PERFORM set_config('gxy_dblink.' || public._link(p.connection), '', false) FROM public._placed p;
 	-- Their connections are compared as texts elsewhere.
-	FOR _other IN SELECT s.* FROM public._shard_states() s WHERE s.connection <> _check_database.connection LOOP
-		IF _other.identity IS NULL THEN
-			RAISE WARNING 'shard % does not answer, so its database is not compared with that of the new connection', _other.shard
+	FOR _other IN
+		SELECT coalesce(s.shard, l.shard) AS shard, l.database, s.identity, s.problem
+		FROM public._shard_states() s FULL JOIN public.shard_list l USING (shard)
+		WHERE s.connection <> _check_database.connection OR s.shard IS NULL AND l.shard = _check_database.shard
+	LOOP
+		IF _other.identity IS NULL AND _other.database IS NULL THEN
+			IF shard IS NULL THEN
+				RAISE EXCEPTION 'shard % does not answer, so its database is not compared with that of the connection', _other.shard
+					USING ERRCODE = '08006', DETAIL = _other.problem;
+			END IF;
+			RAISE WARNING 'shard % has never answered, so its database is not compared with that of the new connection', _other.shard
 				USING ERRCODE = '08006', DETAIL = _other.problem;
 		ELSIF _other.shard IS DISTINCT FROM shard THEN
-			IF _other.identity -> 'database' = _new -> 'database' AND _other.identity -> 'server' = _new -> 'server' THEN
+			-- A standby that was promoted by "move" has the database of another shard, on another server.
+			IF _other.identity ->> 'database' = _database AND _other.identity -> 'server' = _new -> 'server' THEN
 				RAISE EXCEPTION 'the connection leads to the database of shard %', _other.shard USING ERRCODE = '42710',
 					DETAIL = 'A database that were two shards would count twice, and be divided twice.',
 					HINT = 'Use the connection string that this shard has in balancer_shards.';
+			ELSIF _other.identity IS NULL AND _other.database = _database THEN
+				RAISE EXCEPTION 'the connection may lead to the database of shard %, which does not answer', _other.shard
+					USING ERRCODE = '08006', DETAIL = _other.problem, HINT = 'Call again when that shard answers.';
 			END IF;
-		ELSIF _other.identity -> 'database' <> _new -> 'database' THEN
+		ELSIF (_database IN (_other.database, _other.identity ->> 'database')) IS NOT TRUE THEN
 			RAISE EXCEPTION 'the connection leads to another database than that of shard %', shard USING ERRCODE = '22023',
-				HINT = 'To another database rooms are moved, by examples/plproxy/move.';
+				HINT = format('To another database rooms are moved, by examples/plproxy/move. If that of the shard was upgraded or restored: '
+					'UPDATE public.shard_list SET database = %L WHERE shard = %s;', _database, shard);
 		ELSIF _other.identity -> 'server' <> _new -> 'server' AND NOT (_other.identity ->> 'standby')::boolean THEN
 			RAISE EXCEPTION 'the connection leads to another server, and that of shard % takes writes still', shard USING ERRCODE = '22023',
 				DETAIL = 'Each of the two would have rooms that the other has not.', HINT = 'Stop that of the old connection, or make it a standby.';
 		END IF;
 	END LOOP;
+	RETURN _database;
 END $$;
 REVOKE ALL ON FUNCTION public._check_database(text, int) FROM PUBLIC;
 COMMENT ON FUNCTION public._check_database(text, int) IS 'an error for a connection to a database that must not be that of the shard';
 
-/* Servers that init_servers() has not written on a shard, because the shard did not answer. */
+/*
+ * Servers that init_servers() has not written on a shard, because the shard did not answer. A row goes when the server is there, or
+ * on no shard any more.
+ */
 CREATE TABLE public.shard_missed_servers (
 	shard int,
 	server text,
@@ -623,6 +694,8 @@ BEGIN
 	INSERT INTO public.shard_missed_servers
 	SELECT p.shard, s FROM public._placed p, unnest(_servers) s WHERE p.shard <> ALL (reached)
 	ON CONFLICT DO NOTHING;
+	-- The first call of a new proxy: learns which databases the shards are.
+	PERFORM FROM public._shard_states();
 END $$;
 REVOKE ALL ON FUNCTION public._note_missed(text, int[]) FROM PUBLIC;
 COMMENT ON FUNCTION public._note_missed(text, int[]) IS 'notes which shards a call of init_servers() has not reached';
@@ -640,6 +713,9 @@ DECLARE
 	_states jsonb := (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM public._shard_states() s);
 	_servers jsonb;
 BEGIN
+	IF _states = '[]' THEN
+		RETURN QUERY SELECT 'critical', 'shard_down', NULL, 'there are no shards: create_shards() makes them', NULL::timestamptz, NULL, NULL::int;
+	END IF;
 	RETURN QUERY
 		SELECT 'critical', 'shard_down', NULL, CASE s.state WHEN 'down' THEN format('shard %s does not answer: %s', s.shard, s.problem)
 				ELSE format('shard %s is read only', s.shard) END, NULL::timestamptz, NULL, s.shard
@@ -662,9 +738,16 @@ BEGIN
 			format('SELECT public.set_server_state(%L, %L);', b.name, public._worst(array_agg(b.state))), NULL::int
 		FROM jsonb_to_recordset(_servers) b (name text, state text, shard int)
 		GROUP BY b.name HAVING count(DISTINCT b.state) > 1 ORDER BY b.name;
+	IF NOT current_setting('transaction_read_only')::boolean AND current_setting('transaction_isolation') = 'read committed' THEN
+		DELETE FROM public.shard_missed_servers m
+		USING (SELECT array_agg(b.shard) AS shards, array_agg(b.shard || ' ' || b.name) AS servers, array_agg(b.name) AS names
+			FROM jsonb_to_recordset(_servers) b (name text, shard int)) b
+		WHERE m.shard || ' ' || m.server = ANY (b.servers)
+			OR m.server <> ALL (b.names) AND NOT EXISTS (SELECT FROM public._placed p WHERE p.shard <> ALL (b.shards));
+	END IF;
 	RETURN QUERY
 		SELECT 'warning', 'server_missing', m.server, format('missing on shard %s, which did not answer when it was added', m.shard), NULL::timestamptz,
-			format('SELECT public.synchronize_servers(%s, %s, true);', min(b.shard), m.shard), m.shard
+			format('SELECT public.init_servers(%L);', m.server), m.shard
 		FROM public.shard_missed_servers m
 			JOIN jsonb_to_recordset(_servers) b (name text, shard int) ON b.name = m.server
 			JOIN jsonb_to_recordset(_states) s (shard int, state text) ON s.shard = m.shard AND s.state <> 'down'
@@ -716,6 +799,12 @@ BEGIN
 	PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
 	RETURN QUERY SELECT x.* FROM gxy_dblink.dblink_get_result(_asked.link) AS x (name text, change text);
 	PERFORM public._drain(_asked.link);
+	DELETE FROM public.shard_missed_servers m USING jsonb_to_recordset(_given) g (name text) WHERE add AND m.shard = to_shard AND m.server = g.name;
+	-- Again: a state may have been set meanwhile.
+	SELECT * INTO _asked FROM public._ask(ARRAY[from_shard], 'SELECT pg_catalog.jsonb_agg(s) FROM public.balancer_servers s', 10);
+	PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
+	_given := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a jsonb));
+	PERFORM public._drain(_asked.link);
 	SELECT * INTO _asked FROM public._ask(ARRAY[to_shard], format(
 		'SELECT g.name, public.set_server_state(g.name, g.state) '
 		'FROM pg_catalog.jsonb_populate_recordset(NULL::public.balancer_servers, %L) g JOIN public.balancer_servers s USING (name) '
@@ -758,6 +847,7 @@ DECLARE
 	_told record;
 	_living int[] := '{}';
 	_shards int := 0;
+	_context text;
 	-- How long a load is fresh: as in the shard.
 	_fresh constant text := $t$coalesce(nullif(pg_catalog.current_setting('gxy_balancer.heartbeat_timeout', true)::interval, '0'), '30 s')$t$;
 BEGIN
@@ -776,7 +866,11 @@ BEGIN
 			ON CONFLICT (shard, server) DO UPDATE SET load = excluded.load, expected = excluded.expected, capacity = excluded.capacity,
 				counts_until = excluded.counts_until;
 			_living := _living || _asked.shard;
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN OTHERS OR query_canceled THEN
+			GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+			IF public._is_cancelled(SQLSTATE, _context) THEN
+				RAISE;
+			END IF;
 			PERFORM public._shard_failed(_asked.shard, SQLSTATE, SQLERRM);
 		END;
 		PERFORM public._drain(_asked.link);
@@ -802,7 +896,11 @@ BEGIN
 			PERFORM public._check_link(_asked.link, _asked.state, _asked.message);
 			PERFORM FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a bigint);
 			_shards := _shards + 1;
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN OTHERS OR query_canceled THEN
+			GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+			IF public._is_cancelled(SQLSTATE, _context) THEN
+				RAISE;
+			END IF;
 			PERFORM public._shard_failed(_told.shard, SQLSTATE, SQLERRM);
 		END;
 		PERFORM public._drain(_asked.link);
@@ -1238,6 +1336,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 	_answer bigint;
 	_all bigint;
 BEGIN
@@ -1253,7 +1352,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1279,6 +1382,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 	_moved bigint;
 	_all bigint := 0;
 	_rooms int := max_rooms;
@@ -1297,7 +1401,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1323,6 +1431,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 	_answer integer;
 	_all integer;
 	_reached int[] := '{}';
@@ -1340,7 +1449,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1367,6 +1480,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 	_row record;
 	_rooms int := max_rooms;
 	_users int := max_users;
@@ -1391,7 +1505,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1416,6 +1534,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -1428,7 +1547,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1453,6 +1576,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 	_answer boolean;
 	_all boolean;
 BEGIN
@@ -1468,7 +1592,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1485,7 +1613,7 @@ COMMENT ON FUNCTION public.server_heartbeat(text, boolean, real) IS 'reports the
 
 CREATE FUNCTION public.server_state(server text)
 	RETURNS text
-	LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_shard int;
 	_link text;
@@ -1494,6 +1622,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 	_answer text;
 	_all text;
 BEGIN
@@ -1509,7 +1638,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1535,6 +1668,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 	_answer text;
 	_all text;
 BEGIN
@@ -1550,7 +1684,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1577,6 +1715,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 	_rows jsonb := '[]';
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1591,7 +1730,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1641,6 +1784,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 	_rows jsonb := '[]';
 BEGIN
 	PERFORM FROM public.shard_gate;
@@ -1655,7 +1799,11 @@ BEGIN
 		EXCEPTION
 			WHEN data_exception THEN
 				RAISE;
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1713,6 +1861,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -1723,7 +1872,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (severity text, alert text, server text, what text, since timestamp with time zone, statement text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1758,6 +1911,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -1768,7 +1922,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (from_server text, to_server text, declared_at timestamp with time zone, due_at timestamp with time zone, cause text, rooms bigint, outcome text, finished_at timestamp with time zone, recovered_at timestamp with time zone, on_call boolean);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1801,6 +1959,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -1811,7 +1970,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, healthy boolean, since timestamp with time zone, last_heartbeat timestamp with time zone, counts_from timestamp with time zone, load real, load_at timestamp with time zone, recovered_at timestamp with time zone, differs_since timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1844,6 +2007,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -1854,7 +2018,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, state text, pool text, rooms bigint, users bigint, connected bigint, expected bigint, load bigint, capacity integer, percent numeric, bar text, cause text, measured numeric);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1876,8 +2044,9 @@ COMMENT ON VIEW public.balancer_load_by_shard IS 'balancer_load, with a row for 
 GRANT SELECT ON public.balancer_load_by_shard TO pg_monitor;
 
 CREATE VIEW public.balancer_load AS
+	WITH s AS MATERIALIZED (SELECT *, row_number() OVER () AS n FROM public._balancer_load())
 	SELECT r.server AS server,
-		public._worst(array_agg(r.state)) AS state,
+		CASE WHEN (SELECT count(DISTINCT shard) FROM s) < (SELECT cardinality(public._shards())) THEN replace(public._worst(array_agg(r.state)), 'drained', 'draining') ELSE public._worst(array_agg(r.state)) END AS state,
 		min(r.pool) AS pool,
 		sum(r.rooms)::bigint AS rooms,
 		sum(r.users)::bigint AS users,
@@ -1889,7 +2058,7 @@ CREATE VIEW public.balancer_load AS
 		CASE WHEN sum(r.load) <= max(r.capacity) THEN rpad(repeat('#', ceil(6 * sum(r.load) / max(r.capacity))::int), 6, '.') WHEN sum(r.load) > max(r.capacity) THEN '#####>' END AS bar,
 		string_agg(DISTINCT r.cause, '; ') AS cause,
 		max(r.measured) AS measured
-	FROM (SELECT *, row_number() OVER () AS n FROM public._balancer_load()) r
+	FROM s r
 	GROUP BY r.server ORDER BY min(r.n);
 REVOKE ALL ON public.balancer_load FROM PUBLIC;
 COMMENT ON VIEW public.balancer_load IS 'the load of each server, counted now, also of servers outside of the pool that still have rooms; for people there is balancer_now; over all shards';
@@ -1907,6 +2076,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -1917,7 +2087,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (what text, database text, bytes bigint);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1950,6 +2124,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -1960,7 +2135,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (servers double precision, servers_online double precision, rooms double precision, split_rooms double precision, users double precision, load double precision, capacity double precision, load_ratio double precision, imbalance double precision, failovers_active double precision, standbys_free double precision, failovers_total double precision, sessions_readable double precision, rooms_readable double precision, assigned_tier_0_total double precision, assigned_tier_1_total double precision, assigned_tier_2_total double precision, assigned_tier_3_total double precision, assigned_tier_4_total double precision, assigned_tier_5_total double precision, assigned_tier_6_total double precision, sticky_total double precision, renewed_total double precision, moved_total double precision, freed_total double precision, refused_total double precision, placed_by_cache_total double precision, placed_by_count_total double precision, load_cache_in_use double precision, shared_memory_short double precision, worker_up double precision, worker_lag_seconds double precision, worker_run_seconds double precision, worker_failed double precision);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -1993,6 +2172,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -2003,7 +2183,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, bar text, load text, rooms bigint, split bigint, free bigint, state text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -2036,6 +2220,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -2046,7 +2231,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, server text, expected_users integer, pinned_at timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -2079,6 +2268,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -2089,7 +2279,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, size real, occasions integer, peak integer, assigned_at timestamp with time zone, opened_at timestamp with time zone, updated_at timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -2122,6 +2316,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -2132,7 +2327,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, server text, users bigint, users_elsewhere bigint, expected_users integer, pinned text, reason text, assigned_at timestamp with time zone, last_used_at timestamp with time zone, problem text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -2165,6 +2364,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -2175,7 +2375,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (server text, state text, pool text, rooms double precision, users double precision, connected double precision, expected double precision, load double precision, capacity double precision, load_ratio double precision, measured_ratio double precision, split_rooms double precision, online double precision, wanted_online double precision, healthy double precision, heartbeat_age_seconds double precision, failover_active double precision, stands_in double precision);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -2208,6 +2412,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -2218,7 +2423,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (name text, "position" integer, priority integer, capacity integer, regions text[], pool text, state text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -2251,6 +2460,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -2261,7 +2471,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (source text, schema_name text, relation_name text);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -2292,6 +2506,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -2302,7 +2517,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (assigned_tier_0 bigint, assigned_tier_1 bigint, assigned_tier_2 bigint, assigned_tier_3 bigint, assigned_tier_4 bigint, assigned_tier_5 bigint, assigned_tier_6 bigint, sticky bigint, renewed bigint, moved bigint, freed bigint, refused bigint, since timestamp with time zone, worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, last_error text, next_due timestamp with time zone, placed_by_cache bigint, placed_by_count bigint, counted_because text, shared_memory text, clock_set_at timestamp with time zone, clock_set_by interval, frees_from timestamp with time zone);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;
@@ -2335,6 +2554,7 @@ DECLARE
 	_answered int := 0;
 	_refused text;
 	_refusal text;
+	_context text;
 BEGIN
 	PERFORM FROM public.shard_gate;
 	FOR _shard, _link, _state, _message IN
@@ -2345,7 +2565,11 @@ BEGIN
 			RETURN QUERY SELECT x.*, _shard FROM gxy_dblink.dblink_get_result(_link) AS x (room_id text, gateway_name text, region text, assigned_at timestamp with time zone, last_used_at timestamp with time zone, reason text, expected_users integer, reported_users integer);
 			_answered := _answered + 1;
 		EXCEPTION
-			WHEN OTHERS THEN
+			WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF public._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				IF NOT public._is_lost(SQLSTATE, SQLERRM) THEN
 					_refused := SQLSTATE;
 					_refusal := SQLERRM;

@@ -37,10 +37,12 @@ COMMENT ON TABLE @schema@.shard_gate IS 'empty; a transaction that locks it paus
 
 CREATE TABLE @schema@.shard_list (
 	shard int PRIMARY KEY CHECK (shard > 0),
-	connection text NOT NULL UNIQUE
+	connection text NOT NULL UNIQUE,
+	database text
 );
 REVOKE ALL ON @schema@.shard_list FROM PUBLIC;
 COMMENT ON TABLE @schema@.shard_list IS 'the number of each shard, which no other shard ever gets; set_shard_connection() changes a connection';
+COMMENT ON COLUMN @schema@.shard_list.database IS 'which database it is, on the primary and on its standbys; NULL until it has answered';
 
 /*
  * The same on every machine, in every version and in every encoding of the proxy, unlike hashtext(). STABLE as
@@ -72,7 +74,7 @@ CREATE FUNCTION @schema@._placed_version() RETURNS text
 REVOKE ALL ON FUNCTION @schema@._placed_version() FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._placed_version() IS 'changes with _placed';
 
-/* Also gives each shard the sequence that _silence() reads. */
+/* Also gives each shard the sequence that _was_silent() reads. */
 CREATE FUNCTION @schema@._placed_changes() RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -96,13 +98,16 @@ BEGIN
 	ELSIF connection ~ '^\s*postgres(ql)?://' THEN
 		RAISE EXCEPTION 'the connection string of a shard must not be a URI' USING ERRCODE = '22023',
 			HINT = 'Write it as host=... dbname=...';
+	ELSIF (strpos(connection, 'user=') > 0) <> (connection ~ '(^|\s)user\s*=') THEN
+		RAISE EXCEPTION 'the connection string of a shard must have "user=" for the user only, and without blanks' USING ERRCODE = '22023',
+			DETAIL = 'PL/Proxy looks for it anywhere, and takes that of the user mapping if it is not there.';
 	END IF;
 END $$;
 REVOKE ALL ON FUNCTION @schema@._check_connection(text) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._check_connection(text) IS 'an error for a connection string that cannot be that of a shard';
 
 /* One statement each, which all proxies run: see `move`. */
-CREATE FUNCTION @schema@.place_partitions(partitions int[], connection text) RETURNS void
+CREATE FUNCTION @schema@.place_partitions(partitions int[], connection text, database text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_partition int;
@@ -111,14 +116,14 @@ BEGIN
 	FOREACH _partition IN ARRAY partitions LOOP
 		EXECUTE format('ALTER SERVER balancer OPTIONS (SET p%s %L)', _partition, connection);
 	END LOOP;
-	INSERT INTO @schema@.shard_list
-	SELECT 1 + coalesce(max(l.shard), 0), place_partitions.connection
+	INSERT INTO @schema@.shard_list AS s
+	SELECT 1 + coalesce(max(l.shard), 0), place_partitions.connection, place_partitions.database
 	FROM @schema@.shard_list l
-	ON CONFLICT DO NOTHING;
+	ON CONFLICT ON CONSTRAINT shard_list_connection_key DO UPDATE SET database = coalesce(excluded.database, s.database);
 	PERFORM @schema@._placed_changes();
 END $$;
-REVOKE ALL ON FUNCTION @schema@.place_partitions(int[], text) FROM PUBLIC;
-COMMENT ON FUNCTION @schema@.place_partitions(int[], text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
+REVOKE ALL ON FUNCTION @schema@.place_partitions(int[], text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@.place_partitions(int[], text, text) IS 'sends the calls for these partitions to this database from now on; moves no rooms';
 
 -- Waits for calls that use the old connection, and new ones wait for it: so not for long, and not while databases are asked.
 CREATE FUNCTION @schema@.set_shard_connection(shard int, connection text) RETURNS void
@@ -127,6 +132,7 @@ DECLARE
 	_partitions int[];
 	_version text := @schema@._placed_version();
 	_other int;
+	_database text;
 BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RAISE EXCEPTION 'a shard''s connection can be changed in READ COMMITTED only' USING ERRCODE = '25001',
@@ -144,14 +150,14 @@ BEGIN
 		RAISE EXCEPTION 'shard %, which has no partitions any more, had this connection', _other USING ERRCODE = '42710',
 			HINT = 'A string that has one more space at its end is another one.';
 	END IF;
-	PERFORM @schema@._check_database(connection, shard);
+	_database := @schema@._check_database(connection, shard);
 	LOCK TABLE @schema@.shard_gate IN ACCESS EXCLUSIVE MODE;
 	IF @schema@._placed_version() <> _version THEN
 		RAISE EXCEPTION 'partitions have moved meanwhile' USING ERRCODE = '40001', HINT = 'Call again.';
 	END IF;
 	SELECT p.partitions INTO _partitions FROM @schema@._placed p WHERE p.shard = set_shard_connection.shard;
 	UPDATE @schema@.shard_list l SET connection = set_shard_connection.connection WHERE l.shard = set_shard_connection.shard;
-	PERFORM @schema@.place_partitions(coalesce(_partitions, '{}'), connection);
+	PERFORM @schema@.place_partitions(coalesce(_partitions, '{}'), connection, _database);
 END $$;
 REVOKE ALL ON FUNCTION @schema@.set_shard_connection(int, text) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@.set_shard_connection(int, text) IS 'another connection string for the same database; moves no rooms';
@@ -170,6 +176,11 @@ BEGIN
 		RAISE EXCEPTION 'connections must differ, and none be NULL' USING ERRCODE = '22023';
 	END IF;
 	PERFORM @schema@._check_connection(c) FROM unnest(connections) c;
+	IF EXISTS (SELECT FROM pg_foreign_server WHERE srvname = 'balancer') THEN
+		RAISE EXCEPTION 'there are shards already' USING ERRCODE = '42710', DETAIL = 'balancer_shards has them.',
+			HINT = 'set_shard_connection() corrects a connection. To start over: DROP SERVER balancer CASCADE.';
+	END IF;
+	DELETE FROM @schema@.shard_list;
 	EXECUTE (SELECT 'CREATE SERVER balancer FOREIGN DATA WRAPPER plproxy OPTIONS ('
 			|| string_agg(format('p%s %L', i, connections[1 + i * cardinality(connections) / partitions]), ', ' ORDER BY i) || ')'
 		FROM generate_series(0, partitions - 1) i);
@@ -180,7 +191,7 @@ REVOKE ALL ON FUNCTION @schema@.create_shards(int, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@.create_shards(int, text[]) IS 'spreads partitions over these databases evenly, in their order';
 
 CREATE FUNCTION @schema@._shards() RETURNS int[]
-	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF format('SELECT %L', @schema@._placed_version())
 		<> (SELECT p.prosrc FROM pg_proc p WHERE p.oid = '@schema@._placed_version()'::regprocedure) THEN
@@ -190,6 +201,7 @@ BEGIN
 	RETURN (SELECT coalesce(array_agg(p.shard ORDER BY p.shard), '{}') FROM @schema@._placed p);
 END $$;
 REVOKE ALL ON FUNCTION @schema@._shards() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @schema@._shards() TO pg_monitor;
 COMMENT ON FUNCTION @schema@._shards() IS 'the numbers of the shards that have partitions';
 
 /*
@@ -198,15 +210,13 @@ COMMENT ON FUNCTION @schema@._shards() IS 'the numbers of the shards that have p
  *
  * No caller waits for a shard for long: connecting has a limit (connect_timeout, 2 s if the connection string has none), so
  * has an answer to the empty statement on a connection that was open (2 s), and so has the answer to the statement
- * (seconds; NULL: none). A shard gets the statement before the caller waits for one that is known to be silent:
+ * (seconds; NULL: none). The living get the statement before the caller waits for one that is silent:
  *
  *     1. A connection that was open gets the statement as soon as it has answered the empty one. This waits for 0.1 s.
- *     2. Shards without a connection are connected and get it, those that have answered when they were last asked first. Of
- *        the silent ones one is tried in a call, and it was not tried for 5 s: connecting cannot be cancelled in every
- *        version, and cannot be done for several at once.
+ *     2. Shards without a connection are connected and get it, last those that have let a session wait: see _was_silent().
+ *        Connections cannot be made at once, nor is the wait for one cancelled in every version. So a session that has
+ *        waited in vain takes the shard for silent for 5 s, and then tries one such shard in a call.
  *     3. Connections of 1 that have not answered get the rest of the 2 s.
- *
- * Which shards are silent all sessions know by _silence(), so that a monitor with many servers beats in time on the others.
  */
 CREATE FUNCTION @schema@._link(connection text) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -240,18 +250,20 @@ END $$;
 REVOKE ALL ON FUNCTION @schema@._drain(text) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._drain(text) IS 'makes a connection ready for the next statement';
 
-/* Returns those of the connections that have no answer at the end of the time. */
+/*
+ * Returns those of the connections that have no answer at the end of the time. A call of dblink_is_busy() reads 16 kB, so there are
+ * several before each pause: a large answer comes as fast as the shard sends it.
+ */
 CREATE FUNCTION @schema@._wait(links text[], seconds float8) RETURNS text[]
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_until timestamptz := clock_timestamp() + make_interval(secs => seconds);
-	_pause float8 := 0.0005;
 BEGIN
 	LOOP
-		links := ARRAY(SELECT l FROM unnest(links) l WHERE gxy_dblink.dblink_is_busy(l) = 1);
+		links := ARRAY(SELECT l FROM unnest(links) l
+			WHERE (SELECT min(gxy_dblink.dblink_is_busy(l) + 0 * i) FROM generate_series(0, 32 / greatest(1, cardinality(links))) i) = 1);
 		EXIT WHEN links = '{}' OR clock_timestamp() >= _until;
-		PERFORM pg_sleep(_pause);
-		_pause := least(_pause * 1.5, 0.02);
+		PERFORM pg_sleep(0.001);
 	END LOOP;
 	RETURN links;
 END $$;
@@ -259,32 +271,24 @@ REVOKE ALL ON FUNCTION @schema@._wait(text[], float8) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._wait(text[], float8) IS 'waits for answers';
 
 /*
- * When a session begins to wait for a shard the shard's sequence gets the time, in ms; when the shard answers, or refuses, none. A
- * sequence keeps that when the caller's statement is cancelled, and all sessions see it. So if the time is older than 2 s,
- * the shard is silent. An hour later it may only be that no session has called since.
+ * Only the order in which a new session connects to shards: those that have let a session wait come last. A sequence keeps
+ * it when the caller's statement is cancelled.
  */
-CREATE FUNCTION @schema@._silence(shard int) RETURNS float8
+CREATE FUNCTION @schema@._was_silent(shard int) RETURNS boolean
 	LANGUAGE sql VOLATILE
-	RETURN CASE WHEN shard > 0 THEN extract(epoch FROM clock_timestamp())
-		- pg_catalog.pg_sequence_last_value(to_regclass('@schema@.shard_silence_' || shard)) / 1000.0 END::float8;
-REVOKE ALL ON FUNCTION @schema@._silence(int) FROM PUBLIC;
-COMMENT ON FUNCTION @schema@._silence(int) IS 'for how long a shard has not answered, in s; NULL: it has';
+	RETURN shard > 0 AND pg_catalog.pg_sequence_last_value(to_regclass('@schema@.shard_silence_' || shard)) IS NOT NULL;
+REVOKE ALL ON FUNCTION @schema@._was_silent(int) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._was_silent(int) IS 'whether the session that has connected last to a shard has waited in vain';
 
-CREATE FUNCTION @schema@._set_silence(shard int, seconds float8) RETURNS void
+CREATE FUNCTION @schema@._set_silent(shard int, silent boolean) RETURNS void
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	_sequence regclass := CASE WHEN shard > 0 THEN to_regclass('@schema@.shard_silence_' || shard) END;
 BEGIN
-	IF _sequence IS NULL OR current_setting('transaction_read_only')::boolean THEN
-		RETURN;
-	ELSIF seconds IS NOT NULL THEN
-		PERFORM setval(_sequence, (1000 * (extract(epoch FROM clock_timestamp()) - seconds))::bigint);
-	ELSIF pg_sequence_last_value(_sequence) IS NOT NULL THEN
-		PERFORM setval(_sequence, 1, false);
+	IF shard > 0 AND NOT current_setting('transaction_read_only')::boolean AND @schema@._was_silent(shard) <> silent THEN
+		PERFORM setval(to_regclass('@schema@.shard_silence_' || shard), 1, silent);
 	END IF;
 END $$;
-REVOKE ALL ON FUNCTION @schema@._set_silence(int, float8) FROM PUBLIC;
-COMMENT ON FUNCTION @schema@._set_silence(int, float8) IS 'what _silence() returns from now on';
+REVOKE ALL ON FUNCTION @schema@._set_silent(int, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._set_silent(int, boolean) IS 'what _was_silent() returns from now on';
 
 /* What libpq or the shard says of a failed connection, in one line and without passwords. */
 CREATE FUNCTION @schema@._reason(message text, detail text, connection text) RETURNS text
@@ -306,6 +310,16 @@ END $$;
 REVOKE ALL ON FUNCTION @schema@._reason(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._reason(text, text, text) IS 'why a connection has failed';
 
+/*
+ * Whether the session itself was cancelled. A shard that cancels a statement (statement_timeout, pg_cancel_backend) reports the
+ * same SQLSTATE, and dblink says on which connection.
+ */
+CREATE FUNCTION @schema@._is_cancelled(state text, context text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN state = '57014' AND context NOT LIKE '% on dblink connection named %';
+REVOKE ALL ON FUNCTION @schema@._is_cancelled(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._is_cancelled(text, text) IS 'whether an error says that the session was cancelled, and not a shard';
+
 /* Sends the statement on each of the connections that has answered the empty one. Returns those that have not at the end of the time. */
 CREATE FUNCTION @schema@._send_ready(links text[], statement text, seconds float8) RETURNS text[]
 	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
@@ -313,6 +327,7 @@ DECLARE
 	_until timestamptz := clock_timestamp() + make_interval(secs => seconds);
 	_pause float8 := 0.0005;
 	_link text;
+	_context text;
 BEGIN
 	LOOP
 		FOREACH _link IN ARRAY links LOOP
@@ -324,7 +339,11 @@ BEGIN
 				IF gxy_dblink.dblink_send_query(_link, statement) = 0 THEN
 					PERFORM gxy_dblink.dblink_disconnect(_link);
 				END IF;
-			EXCEPTION WHEN OTHERS THEN
+			EXCEPTION WHEN OTHERS OR query_canceled THEN
+				GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+				IF @schema@._is_cancelled(SQLSTATE, _context) THEN
+					RAISE;
+				END IF;
 				PERFORM gxy_dblink.dblink_disconnect(_link);
 			END;
 		END LOOP;
@@ -336,6 +355,24 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION @schema@._send_ready(text[], text, float8) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._send_ready(text[], text, float8) IS 'sends a statement where there is an answer to the one before it';
+
+/* A session keeps why it has waited for a shard in vain. No other session goes by that: the shard may have been slow once. */
+CREATE FUNCTION @schema@._note_silence(link text, reason text) RETURNS void
+	LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM set_config('gxy_dblink.' || link, jsonb_build_array(extract(epoch FROM clock_timestamp()), reason)::text, false);
+END $$;
+REVOKE ALL ON FUNCTION @schema@._note_silence(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._note_silence(text, text) IS 'what _silence() returns in this session from now on';
+
+CREATE FUNCTION @schema@._silence(link text, seconds int) RETURNS text
+	LANGUAGE sql VOLATILE
+	BEGIN ATOMIC
+		SELECT n.a ->> 1 FROM (SELECT nullif(pg_catalog.current_setting('gxy_dblink.' || link, true), '')::jsonb) n (a)
+		WHERE extract(epoch FROM clock_timestamp()) BETWEEN (n.a ->> 0)::numeric AND (n.a ->> 0)::numeric + seconds;
+	END;
+REVOKE ALL ON FUNCTION @schema@._silence(text, int) FROM PUBLIC;
+COMMENT ON FUNCTION @schema@._silence(text, int) IS 'why the session has waited for a shard in vain, if it did so in these last seconds';
 
 CREATE FUNCTION @schema@._ask(shards int[], statement text, seconds float8)
 	RETURNS TABLE (shard int, link text, state text, message text)
@@ -366,43 +403,44 @@ BEGIN
 	END LOOP;
 	_late := @schema@._send_ready(_probed, statement, 0.1);
 	_were_late := _late;
-	PERFORM @schema@._set_silence((_numbers ->> l)::int, extract(epoch FROM clock_timestamp() - _began)::float8) FROM unnest(_late) l;
+	PERFORM @schema@._set_silent((_numbers ->> l)::int, true) FROM unnest(_late) l;
 	-- 2
 	FOR _placed IN
-		SELECT p.shard, p.connection, @schema@._link(p.connection) AS link, @schema@._silence(p.shard) AS silence
-		FROM @schema@._placed p
-		WHERE p.shard = ANY (shards) AND @schema@._link(p.connection) <> ALL (coalesce(gxy_dblink.dblink_get_connections(), '{}'))
-		ORDER BY @schema@._silence(p.shard) IS NOT NULL, p.shard
+		SELECT p.shard, p.connection, l.link
+		FROM @schema@._placed p, @schema@._link(p.connection) AS l (link)
+		WHERE p.shard = ANY (shards) AND l.link <> ALL (coalesce(gxy_dblink.dblink_get_connections(), '{}'))
+		ORDER BY @schema@._was_silent(p.shard), p.shard
 	LOOP
+		_detail := @schema@._silence(_placed.link, CASE WHEN _waited THEN 60 ELSE 5 END);
+		IF _detail IS NOT NULL THEN
+			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array('08006', _detail));
+			CONTINUE;
+		END IF;
 		_connecting := clock_timestamp();
+		PERFORM @schema@._set_silent(_placed.shard, true);
 		BEGIN
-			IF _placed.silence BETWEEN 2 AND 7 OR _placed.silence IS NOT NULL AND _waited THEN
-				RAISE EXCEPTION 'no answer a moment ago' USING ERRCODE = '08006';
-			ELSIF _placed.silence IS NULL OR _placed.silence NOT BETWEEN 0 AND 7 THEN
-				PERFORM @schema@._set_silence(_placed.shard, CASE WHEN _placed.silence > 7 THEN 2 ELSE 0 END);
-			END IF;
 			PERFORM gxy_dblink.dblink_connect(_placed.link, @schema@._full_connection(_placed.connection));
-			PERFORM @schema@._set_silence(_placed.shard, NULL);
 			IF gxy_dblink.dblink_send_query(_placed.link, statement) = 0 THEN
 				RAISE EXCEPTION '%', gxy_dblink.dblink_error_message(_placed.link) USING ERRCODE = '08006';
 			END IF;
 			_waiting := _waiting || _placed.link;
 		EXCEPTION WHEN OTHERS THEN
 			GET STACKED DIAGNOSTICS _detail = PG_EXCEPTION_DETAIL;
-			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array(SQLSTATE, @schema@._reason(SQLERRM, _detail, _placed.connection)));
-			IF clock_timestamp() > _connecting + interval '1 s' THEN
-				_waited := true;
-				PERFORM @schema@._set_silence(_placed.shard, 2);
-			ELSIF NOT (_placed.silence BETWEEN 2 AND 7 OR _placed.silence IS NOT NULL AND _waited) IS TRUE THEN
-				PERFORM @schema@._set_silence(_placed.shard, NULL);
-			END IF;
+			_detail := @schema@._reason(SQLERRM, _detail, _placed.connection);
+			_answers := _answers || jsonb_build_object(_placed.link, jsonb_build_array(SQLSTATE, _detail));
 		END;
+		IF _answers ? _placed.link AND clock_timestamp() > _connecting + interval '1 s' THEN
+			_waited := true;
+			PERFORM @schema@._note_silence(_placed.link, _detail);
+		ELSE
+			PERFORM @schema@._set_silent(_placed.shard, false);
+		END IF;
 	END LOOP;
 	-- 3
 	_late := @schema@._send_ready(_late, statement, greatest(0, 2 - extract(epoch FROM clock_timestamp() - _began)::float8));
-	PERFORM @schema@._set_silence((_numbers ->> l)::int, NULL) FROM unnest(_were_late) l WHERE l <> ALL (_late);
+	PERFORM @schema@._set_silent((_numbers ->> l)::int, false) FROM unnest(_were_late) l WHERE l <> ALL (_late);
 	FOREACH _link IN ARRAY _late LOOP
-		PERFORM @schema@._set_silence((_numbers ->> _link)::int, 2);
+		PERFORM @schema@._note_silence(_link, 'no answer within 2 s');
 		PERFORM gxy_dblink.dblink_disconnect(_link);
 		_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', 'no answer within 2 s'));
 	END LOOP;
@@ -415,7 +453,6 @@ BEGIN
 	END LOOP;
 	_late := @schema@._wait(_waiting, coalesce(seconds, 1e9));
 	FOREACH _link IN ARRAY _late LOOP
-		PERFORM @schema@._set_silence((_numbers ->> _link)::int, 2);
 		PERFORM gxy_dblink.dblink_disconnect(_link);
 		_answers := _answers || jsonb_build_object(_link, jsonb_build_array('08006', format('no answer within %s s', seconds)));
 	END LOOP;
@@ -452,6 +489,9 @@ BEGIN
 		RETURN;
 	ELSIF refusal IS NOT NULL THEN
 		RAISE EXCEPTION '%', refusal USING ERRCODE = state;
+	END IF;
+	IF NOT EXISTS (SELECT FROM @schema@._placed) THEN
+		RAISE EXCEPTION 'there are no shards' USING ERRCODE = '55000', HINT = 'create_shards() makes them.';
 	END IF;
 	RAISE EXCEPTION 'no shard answers' USING ERRCODE = '08006', HINT = 'balancer_shards has their connections.';
 END $$;
@@ -497,12 +537,13 @@ CREATE FUNCTION @schema@._identify() RETURNS text
 REVOKE ALL ON FUNCTION @schema@._identify() FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._identify() IS 'the statement by which databases are told from each other';
 
-/* The state of each shard, asked now. */
+/* The state of each shard, asked now. Keeps which database it is, where that is not known yet. */
 CREATE FUNCTION @schema@._shard_states(OUT shard int, OUT partitions int[], OUT connection text, OUT state text, OUT problem text, OUT identity jsonb)
 	RETURNS SETOF record
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_asked record;
+	_context text;
 BEGIN
 	FOR _asked IN
 		SELECT a.*, p.partitions, p.connection
@@ -518,13 +559,21 @@ BEGIN
 			PERFORM @schema@._check_link(_asked.link, _asked.state, _asked.message);
 			identity := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a jsonb));
 			state := identity ->> 'state';
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN OTHERS OR query_canceled THEN
+			GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+			IF @schema@._is_cancelled(SQLSTATE, _context) THEN
+				RAISE;
+			END IF;
 			state := 'down';
 			problem := SQLERRM;
 			identity := NULL;
 		END;
 		IF _asked.link IS NOT NULL THEN
 			PERFORM @schema@._drain(_asked.link);
+		END IF;
+		IF identity IS NOT NULL AND NOT current_setting('transaction_read_only')::boolean
+			AND current_setting('transaction_isolation') = 'read committed' THEN
+			UPDATE @schema@.shard_list l SET database = identity ->> 'database' WHERE l.shard = _asked.shard AND l.database IS NULL;
 		END IF;
 		RETURN NEXT;
 	END LOOP;
@@ -543,13 +592,15 @@ COMMENT ON COLUMN @schema@.balancer_shards.problem IS 'what was reported of a sh
 
 /*
  * Raises an error if a connection does not lead to a database that may become that of the shard (or of a new one, if shard is
- * NULL): one that is another shard's would count twice, and another than the shard's own does not have its rooms.
+ * NULL): one that is another shard's would count twice, and another than the shard's own does not have its rooms. Databases
+ * are known by shard_list, so that this is so while their servers are down, too. Returns which database it is.
  */
-CREATE FUNCTION @schema@._check_database(connection text, shard int) RETURNS void
+CREATE FUNCTION @schema@._check_database(connection text, shard int) RETURNS text
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	_link constant text := 'new_shard';
 	_new jsonb;
+	_database text;
 	_detail text;
 	_other record;
 BEGIN
@@ -579,30 +630,50 @@ BEGIN
 	ELSIF shard IS NOT NULL AND (_new ->> 'standby')::boolean THEN
 		RAISE EXCEPTION 'the database of the connection is a standby' USING ERRCODE = '22023', HINT = 'Promote it first.';
 	END IF;
+	_database := _new ->> 'database';
+	-- They are asked anew.
+	PERFORM set_config('gxy_dblink.' || @schema@._link(p.connection), '', false) FROM @schema@._placed p;
 	-- Their connections are compared as texts elsewhere.
-	FOR _other IN SELECT s.* FROM @schema@._shard_states() s WHERE s.connection <> _check_database.connection LOOP
-		IF _other.identity IS NULL THEN
-			RAISE WARNING 'shard % does not answer, so its database is not compared with that of the new connection', _other.shard
+	FOR _other IN
+		SELECT coalesce(s.shard, l.shard) AS shard, l.database, s.identity, s.problem
+		FROM @schema@._shard_states() s FULL JOIN @schema@.shard_list l USING (shard)
+		WHERE s.connection <> _check_database.connection OR s.shard IS NULL AND l.shard = _check_database.shard
+	LOOP
+		IF _other.identity IS NULL AND _other.database IS NULL THEN
+			IF shard IS NULL THEN
+				RAISE EXCEPTION 'shard % does not answer, so its database is not compared with that of the connection', _other.shard
+					USING ERRCODE = '08006', DETAIL = _other.problem;
+			END IF;
+			RAISE WARNING 'shard % has never answered, so its database is not compared with that of the new connection', _other.shard
 				USING ERRCODE = '08006', DETAIL = _other.problem;
 		ELSIF _other.shard IS DISTINCT FROM shard THEN
-			IF _other.identity -> 'database' = _new -> 'database' AND _other.identity -> 'server' = _new -> 'server' THEN
+			-- A standby that was promoted by "move" has the database of another shard, on another server.
+			IF _other.identity ->> 'database' = _database AND _other.identity -> 'server' = _new -> 'server' THEN
 				RAISE EXCEPTION 'the connection leads to the database of shard %', _other.shard USING ERRCODE = '42710',
 					DETAIL = 'A database that were two shards would count twice, and be divided twice.',
 					HINT = 'Use the connection string that this shard has in balancer_shards.';
+			ELSIF _other.identity IS NULL AND _other.database = _database THEN
+				RAISE EXCEPTION 'the connection may lead to the database of shard %, which does not answer', _other.shard
+					USING ERRCODE = '08006', DETAIL = _other.problem, HINT = 'Call again when that shard answers.';
 			END IF;
-		ELSIF _other.identity -> 'database' <> _new -> 'database' THEN
+		ELSIF (_database IN (_other.database, _other.identity ->> 'database')) IS NOT TRUE THEN
 			RAISE EXCEPTION 'the connection leads to another database than that of shard %', shard USING ERRCODE = '22023',
-				HINT = 'To another database rooms are moved, by examples/plproxy/move.';
+				HINT = format('To another database rooms are moved, by examples/plproxy/move. If that of the shard was upgraded or restored: '
+					'UPDATE @schema@.shard_list SET database = %L WHERE shard = %s;', _database, shard);
 		ELSIF _other.identity -> 'server' <> _new -> 'server' AND NOT (_other.identity ->> 'standby')::boolean THEN
 			RAISE EXCEPTION 'the connection leads to another server, and that of shard % takes writes still', shard USING ERRCODE = '22023',
 				DETAIL = 'Each of the two would have rooms that the other has not.', HINT = 'Stop that of the old connection, or make it a standby.';
 		END IF;
 	END LOOP;
+	RETURN _database;
 END $$;
 REVOKE ALL ON FUNCTION @schema@._check_database(text, int) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._check_database(text, int) IS 'an error for a connection to a database that must not be that of the shard';
 
-/* Servers that init_servers() has not written on a shard, because the shard did not answer. */
+/*
+ * Servers that init_servers() has not written on a shard, because the shard did not answer. A row goes when the server is there, or
+ * on no shard any more.
+ */
 CREATE TABLE @schema@.shard_missed_servers (
 	shard int,
 	server text,
@@ -621,6 +692,8 @@ BEGIN
 	INSERT INTO @schema@.shard_missed_servers
 	SELECT p.shard, s FROM @schema@._placed p, unnest(_servers) s WHERE p.shard <> ALL (reached)
 	ON CONFLICT DO NOTHING;
+	-- The first call of a new proxy: learns which databases the shards are.
+	PERFORM FROM @schema@._shard_states();
 END $$;
 REVOKE ALL ON FUNCTION @schema@._note_missed(text, int[]) FROM PUBLIC;
 COMMENT ON FUNCTION @schema@._note_missed(text, int[]) IS 'notes which shards a call of init_servers() has not reached';
@@ -638,6 +711,9 @@ DECLARE
 	_states jsonb := (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM @schema@._shard_states() s);
 	_servers jsonb;
 BEGIN
+	IF _states = '[]' THEN
+		RETURN QUERY SELECT 'critical', 'shard_down', NULL, 'there are no shards: create_shards() makes them', NULL::timestamptz, NULL, NULL::int;
+	END IF;
 	RETURN QUERY
 		SELECT 'critical', 'shard_down', NULL, CASE s.state WHEN 'down' THEN format('shard %s does not answer: %s', s.shard, s.problem)
 				ELSE format('shard %s is read only', s.shard) END, NULL::timestamptz, NULL, s.shard
@@ -660,9 +736,16 @@ BEGIN
 			format('SELECT @schema@.set_server_state(%L, %L);', b.name, @schema@._worst(array_agg(b.state))), NULL::int
 		FROM jsonb_to_recordset(_servers) b (name text, state text, shard int)
 		GROUP BY b.name HAVING count(DISTINCT b.state) > 1 ORDER BY b.name;
+	IF NOT current_setting('transaction_read_only')::boolean AND current_setting('transaction_isolation') = 'read committed' THEN
+		DELETE FROM @schema@.shard_missed_servers m
+		USING (SELECT array_agg(b.shard) AS shards, array_agg(b.shard || ' ' || b.name) AS servers, array_agg(b.name) AS names
+			FROM jsonb_to_recordset(_servers) b (name text, shard int)) b
+		WHERE m.shard || ' ' || m.server = ANY (b.servers)
+			OR m.server <> ALL (b.names) AND NOT EXISTS (SELECT FROM @schema@._placed p WHERE p.shard <> ALL (b.shards));
+	END IF;
 	RETURN QUERY
 		SELECT 'warning', 'server_missing', m.server, format('missing on shard %s, which did not answer when it was added', m.shard), NULL::timestamptz,
-			format('SELECT @schema@.synchronize_servers(%s, %s, true);', min(b.shard), m.shard), m.shard
+			format('SELECT @schema@.init_servers(%L);', m.server), m.shard
 		FROM @schema@.shard_missed_servers m
 			JOIN jsonb_to_recordset(_servers) b (name text, shard int) ON b.name = m.server
 			JOIN jsonb_to_recordset(_states) s (shard int, state text) ON s.shard = m.shard AND s.state <> 'down'
@@ -714,6 +797,12 @@ BEGIN
 	PERFORM @schema@._check_link(_asked.link, _asked.state, _asked.message);
 	RETURN QUERY SELECT x.* FROM gxy_dblink.dblink_get_result(_asked.link) AS x (name text, change text);
 	PERFORM @schema@._drain(_asked.link);
+	DELETE FROM @schema@.shard_missed_servers m USING jsonb_to_recordset(_given) g (name text) WHERE add AND m.shard = to_shard AND m.server = g.name;
+	-- Again: a state may have been set meanwhile.
+	SELECT * INTO _asked FROM @schema@._ask(ARRAY[from_shard], 'SELECT pg_catalog.jsonb_agg(s) FROM @schema@.balancer_servers s', 10);
+	PERFORM @schema@._check_link(_asked.link, _asked.state, _asked.message);
+	_given := (SELECT x.a FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a jsonb));
+	PERFORM @schema@._drain(_asked.link);
 	SELECT * INTO _asked FROM @schema@._ask(ARRAY[to_shard], format(
 		'SELECT g.name, @schema@.set_server_state(g.name, g.state) '
 		'FROM pg_catalog.jsonb_populate_recordset(NULL::@schema@.balancer_servers, %L) g JOIN @schema@.balancer_servers s USING (name) '
@@ -756,6 +845,7 @@ DECLARE
 	_told record;
 	_living int[] := '{}';
 	_shards int := 0;
+	_context text;
 	-- How long a load is fresh: as in the shard.
 	_fresh constant text := $t$coalesce(nullif(pg_catalog.current_setting('gxy_balancer.heartbeat_timeout', true)::interval, '0'), '30 s')$t$;
 BEGIN
@@ -774,7 +864,11 @@ BEGIN
 			ON CONFLICT (shard, server) DO UPDATE SET load = excluded.load, expected = excluded.expected, capacity = excluded.capacity,
 				counts_until = excluded.counts_until;
 			_living := _living || _asked.shard;
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN OTHERS OR query_canceled THEN
+			GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+			IF @schema@._is_cancelled(SQLSTATE, _context) THEN
+				RAISE;
+			END IF;
 			PERFORM @schema@._shard_failed(_asked.shard, SQLSTATE, SQLERRM);
 		END;
 		PERFORM @schema@._drain(_asked.link);
@@ -800,7 +894,11 @@ BEGIN
 			PERFORM @schema@._check_link(_asked.link, _asked.state, _asked.message);
 			PERFORM FROM gxy_dblink.dblink_get_result(_asked.link) AS x (a bigint);
 			_shards := _shards + 1;
-		EXCEPTION WHEN OTHERS THEN
+		EXCEPTION WHEN OTHERS OR query_canceled THEN
+			GET STACKED DIAGNOSTICS _context = PG_EXCEPTION_CONTEXT;
+			IF @schema@._is_cancelled(SQLSTATE, _context) THEN
+				RAISE;
+			END IF;
 			PERFORM @schema@._shard_failed(_told.shard, SQLSTATE, SQLERRM);
 		END;
 		PERFORM @schema@._drain(_asked.link);
