@@ -196,7 +196,7 @@ CREATE TABLE balancer_failovers (
 	PRIMARY KEY (from_server, declared_at)
 ) USING heap;
 REVOKE ALL ON balancer_failovers FROM PUBLIC;
-COMMENT ON TABLE balancer_failovers IS 'servers that went offline and the failover of their rooms; a row without recovered_at is in force, other rows may be deleted';
+COMMENT ON TABLE balancer_failovers IS 'servers that went offline and the failover of their rooms; a row without recovered_at is in force, other rows may be deleted; of more than 2000 the worker keeps the 1000 that ended last';
 COMMENT ON COLUMN balancer_failovers.from_server IS 'the server that went offline';
 COMMENT ON COLUMN balancer_failovers.to_server IS 'the standby that takes its rooms; NULL: none was free, the policy spreads them';
 COMMENT ON COLUMN balancer_failovers.declared_at IS 'when it went offline';
@@ -601,7 +601,7 @@ CREATE FUNCTION _stats(OUT assigned_tier_0 bigint, OUT assigned_tier_1 bigint, O
 		bigint, OUT since timestamptz, OUT worker text, OUT last_run timestamptz, OUT last_run_duration
 		interval, OUT last_run_freed bigint, OUT last_error text, OUT next_due timestamptz, OUT placed_by_cache
 		bigint, OUT placed_by_count bigint, OUT counted_because text, OUT shared_memory text, OUT clock_set_at
-		timestamptz, OUT clock_set_by interval, OUT frees_from timestamptz)
+		timestamptz, OUT clock_set_by interval, OUT frees_from timestamptz, OUT failovers bigint)
 	RETURNS SETOF record
 	LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'gxy_stats';
 REVOKE ALL ON FUNCTION _stats() FROM PUBLIC;
@@ -637,6 +637,7 @@ COMMENT ON COLUMN balancer_stats.shared_memory IS 'why shared memory is missing,
 COMMENT ON COLUMN balancer_stats.clock_set_at IS 'when the system clock was last found to have been set, since the server''s start; NULL: never';
 COMMENT ON COLUMN balancer_stats.clock_set_by IS 'by how much it was set; negative: back';
 COMMENT ON COLUMN balancer_stats.frees_from IS 'from when inactive rooms are freed again, because the clock was set forward; NULL: they are freed';
+COMMENT ON COLUMN balancer_stats.failovers IS 'failovers declared';
 
 /*
  * One branch an alert, over one count of the servers. Only functions that end their waits read tables: a view that read
@@ -922,11 +923,6 @@ COMMENT ON COLUMN balancer_memory.what IS 'database: of one database; common: of
 COMMENT ON COLUMN balancer_memory.database IS 'the database';
 COMMENT ON COLUMN balancer_memory.bytes IS 'the size';
 
-CREATE FUNCTION _failover_count() RETURNS bigint
-	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_failover_count';
-REVOKE ALL ON FUNCTION _failover_count() FROM PUBLIC;
-COMMENT ON FUNCTION _failover_count() IS 'how many rows balancer_failovers has; waits for a lock on it at most gxy_balancer.assign_timeout';
-
 /*
  * Metrics are float8, because exporters read nothing else without a cast; what is unknown is NaN, because some exporters take
  * NULL for an error. A flag says why.
@@ -957,7 +953,7 @@ CREATE VIEW @extschema@.balancer_server_metrics AS
 CREATE VIEW @extschema@.balancer_metrics AS
 	SELECT l.servers, l.servers_online, l.rooms, l.split_rooms, l.users, l.load, l.capacity, l.load_ratio, l.imbalance,
 		l.failovers_active, l.standbys_free,
-		@extschema@._failover_count()::float8 AS failovers_total,
+		coalesce(s.failovers::float8, 'NaN') AS failovers_total,
 		l.sessions_readable, (c.rooms_problem IS NULL)::int::float8 AS rooms_readable,
 		coalesce(s.assigned_tier_0::float8, 'NaN') AS assigned_tier_0_total,
 		coalesce(s.assigned_tier_1::float8, 'NaN') AS assigned_tier_1_total,
@@ -1038,7 +1034,7 @@ COMMENT ON COLUMN balancer_metrics.load_ratio IS 'load / capacity of the servers
 COMMENT ON COLUMN balancer_metrics.imbalance IS 'load_ratio of the fullest primary server that is online, divided by that of all of them together; 1: all are equal; NaN: no load';
 COMMENT ON COLUMN balancer_metrics.failovers_active IS 'servers that have failed and have not come back';
 COMMENT ON COLUMN balancer_metrics.standbys_free IS 'standbys that could take the rooms of the next server that fails';
-COMMENT ON COLUMN balancer_metrics.failovers_total IS 'failovers declared: the rows of balancer_failovers';
+COMMENT ON COLUMN balancer_metrics.failovers_total IS 'failovers declared';
 COMMENT ON COLUMN balancer_metrics.sessions_readable IS '1: the attached sessions can be read, or none are attached; 0: not, and what depends on them is NaN';
 COMMENT ON COLUMN balancer_metrics.rooms_readable IS '1: the attached rooms can be read, or none are attached; 0: not, and new rooms fail';
 COMMENT ON COLUMN balancer_metrics.assigned_tier_0_total IS 'rooms assigned by tier 0: where their sessions were, their pin or home';
@@ -1067,7 +1063,7 @@ CREATE FUNCTION reset_balancer_stats() RETURNS void
 REVOKE ALL ON FUNCTION reset_balancer_stats() FROM PUBLIC;
 COMMENT ON FUNCTION reset_balancer_stats() IS 'sets the counters of balancer_stats in this database to zero';
 
-GRANT EXECUTE ON FUNCTION _server_loads(), _conditions(), _room_loads(), _stats(), _memory(), _check_load_cache(), _failover_count(),
+GRANT EXECUTE ON FUNCTION _server_loads(), _conditions(), _room_loads(), _stats(), _memory(), _check_load_cache(),
 	what_if(text, text), what_if_added(text, int) TO pg_monitor;
 GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failovers, balancer_room_sizes, balancer_load,
 	balancer_rooms, balancer_stats, balancer_memory, balancer_now, balancer_alerts, balancer_server_metrics,

@@ -19,9 +19,10 @@ SET gxy_balancer.recovery_delay = 0;
 SET gxy_balancer.heartbeat_timeout = 0;
 CREATE TABLE app_sessions (room_id text, user_id int, gateway_name text);
 CREATE VIEW app_live AS SELECT * FROM app_sessions;
+SELECT failovers_total AS before FROM balancer_metrics \gset
 CREATE VIEW pg_temp.pool AS
 	SELECT servers, servers_online, rooms, split_rooms, users, load, capacity, load_ratio, imbalance, failovers_active,
-		standbys_free, failovers_total, sessions_readable, rooms_readable, load_cache_in_use
+		standbys_free, failovers_total - :before AS failovers_total, sessions_readable, rooms_readable, load_cache_in_use
 	FROM balancer_metrics;
 CREATE VIEW pg_temp.servers AS
 	SELECT server, state, pool, rooms, users, connected, load, load_ratio AS ratio, round(measured_ratio::numeric, 2) AS measured,
@@ -54,7 +55,7 @@ SELECT * FROM pg_temp.pool;
 SELECT * FROM pg_temp.servers;
 -- The counters are those of balancer_stats.
 SELECT string_agg(s.key, ' ') AS differ
-FROM (SELECT key, value::float8 FROM balancer_stats b, json_each_text(row_to_json(b)) WHERE key ~ '^(assigned|sticky|renewed|refused|placed)') s
+FROM (SELECT key, value::float8 FROM balancer_stats b, json_each_text(row_to_json(b)) WHERE key ~ '^(assigned|sticky|renewed|refused|placed|failovers)') s
 	JOIN balancer_metrics m ON true
 WHERE s.value IS DISTINCT FROM (row_to_json(m) ->> (s.key || '_total'))::float8;
 SELECT count(*) FROM balancer_metrics m, json_each_text(row_to_json(m)) WHERE key LIKE '%\_total' AND value = 'NaN';
@@ -83,6 +84,10 @@ SELECT * FROM pg_temp.pool;
 SELECT * FROM pg_temp.servers;
 SELECT count(*) FROM balancer_server_metrics s, json_each(row_to_json(s)) WHERE value::text = 'null';
 SELECT count(*) FROM balancer_metrics s, json_each(row_to_json(s)) WHERE value::text = 'null';
+
+-- Counters do not go down when the history is deleted.
+DELETE FROM balancer_failovers;
+SELECT failovers_total FROM pg_temp.pool;
 ROLLBACK;
 
 -- The load cache is switched off.

@@ -39,7 +39,7 @@ INSERT INTO attempts VALUES
 	($$SELECT server_state('gxy1')$$), ($$SELECT init_servers('x')$$), ($$SELECT attach_sessions(NULL)$$),
 	($$SELECT attach_rooms(NULL)$$), ($$SELECT * FROM _server_loads()$$), ($$SELECT * FROM _room_loads()$$),
 	($$SELECT * FROM _stats()$$), ($$SELECT reset_balancer_stats()$$), ($$SELECT * FROM balancer_stats$$), ($$SELECT * FROM balancer_memory$$),
-	($$SELECT _failover_count()$$), ($$SELECT * FROM balancer_metrics$$), ($$SELECT * FROM balancer_server_metrics$$),
+	($$SELECT * FROM balancer_metrics$$), ($$SELECT * FROM balancer_server_metrics$$),
 	($$SELECT _next_server_position()$$), ($$SELECT * FROM balancer_load$$), ($$SELECT * FROM balancer_rooms$$),
 	($$SELECT * FROM room_server_assignments$$), ($$SELECT * FROM balancer_servers$$),
 	($$SELECT * FROM balancer_pins$$), ($$SELECT * FROM balancer_sources$$), ($$SELECT * FROM balancer_room_sizes$$),

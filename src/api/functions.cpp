@@ -261,12 +261,6 @@ call_server_loads(FunctionCallInfo fcinfo)
 }
 
 Datum
-call_failover_count(FunctionCallInfo)
-{
-	return Int64GetDatum(count_failovers(Deadline::of_call_starting_now()));
-}
-
-Datum
 call_check_load_cache(FunctionCallInfo fcinfo)
 {
 	report_load_cache(fcinfo);
@@ -370,7 +364,6 @@ extern "C"
 	SQL_FUNCTION(attach_rooms)
 	SQL_FUNCTION(init_servers)
 	SQL_FUNCTION(server_loads)
-	SQL_FUNCTION(failover_count)
 	SQL_FUNCTION(room_loads)
 	SQL_FUNCTION(conditions)
 	SQL_FUNCTION(stats)

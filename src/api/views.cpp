@@ -354,6 +354,7 @@ report_stats(FunctionCallInfo fcinfo)
 	else
 		row.add_null();
 	row.add_if(!clock.ages_count(), later(clock.now, clock.ages_unknown_for));
+	add_count(Counter::failovers);
 	row.put();
 }
 

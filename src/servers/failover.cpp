@@ -24,6 +24,7 @@
 #include "servers/pool.hpp"
 #include "shared/status.hpp"
 #include "tables/catalog.hpp"
+#include "tables/columns.hpp"
 #include "tables/locks.hpp"
 #include "tables/notification.hpp"
 #include "tables/owner_sql.hpp"
@@ -32,6 +33,11 @@ namespace gxy
 {
 namespace
 {
+
+/* A flapping monitor ends a failover every few seconds. */
+constexpr int most_ended_failovers = 2000;
+constexpr int kept_failovers = 1000;
+constexpr int failovers_forgotten_at_once = 10000;
 
 bool
 is_reconciled(const Pool &pool)
@@ -75,6 +81,7 @@ declare(const Declarations &declared, Deadline deadline)
 		{Argument::of_time(now), Argument::of_time(due), Argument::of(setting::failover_on_call),
 		 Argument::of(declared.servers.span()), Argument::of(declared.targets.span()),
 		 Argument::of(declared.causes.span())});
+	count(Counter::failovers, declared.servers.count);
 	for (int i = 0; i < declared.servers.count; i++)
 		Notification("failover_declared", deadline)
 			.add("server", declared.servers[i])
@@ -256,16 +263,33 @@ try_lock_server_states()
 	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
-std::int64_t
-count_failovers(Deadline deadline)
+void
+forget_old_failovers(Deadline deadline)
 {
+	if (pool(deadline).ended_failovers <= most_ended_failovers)
+		return;
+
 	Oid table = lock_table(&Relations::failovers, AccessShareLock, deadline);
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	std::int64_t count = 0;
+	Array<TimestampTz> ended;
 
-	for_each_row_of(table, snapshot, [&count](const Row &) { count++; });
+	for_each_row_of(table, snapshot, [&ended](const Row &row) {
+		if (std::optional<TimestampTz> at = row.time(failovers_recovered_at))
+			ended.push(*at);
+	});
 	UnregisterSnapshot(snapshot);
-	return count;
+	if (ended.count <= kept_failovers)
+		return;
+	std::sort(ended.begin(), ended.end());
+
+	/* After a restore there may be very many. */
+	int forgotten = std::min(ended.count - kept_failovers, failovers_forgotten_at_once);
+
+	(void) run_as_owner(&Relations::failovers, deadline,
+						"DELETE FROM %s WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ctid "
+						"FROM %s WHERE recovered_at OPERATOR(pg_catalog.<) $1 "
+						"FOR UPDATE SKIP LOCKED))",
+						{Argument::of_time(ended[forgotten])});
 }
 
 void

@@ -29,8 +29,12 @@ bool try_lock_server_states();
  */
 void reconcile_failovers(const char *cause, Deadline deadline);
 
-/* Returns the number of rows of balancer_failovers. Raises 55P03 at the deadline. */
-std::int64_t count_failovers(Deadline deadline);
+/*
+ * Deletes the oldest failovers that have ended, once there are many: each backend reads all of them
+ * after every change of the pool. Those that ended last stay, as a history. Raises 55P03 at the
+ * deadline.
+ */
+void forget_old_failovers(Deadline deadline);
 
 /*
  * The server whose failure brought a room where it is, as the row's reason names it; empty if none

@@ -132,6 +132,7 @@ struct Pool
 	Array<int>
 		claimants; /* servers with an active failover that has a standby in the pool, by standby */
 	Array<StrayFailover> stray_failovers;
+	int ended_failovers = 0;  /* rows of the history */
 	bool has_doubles = false; /* servers with more than one active failover, by a restore */
 
 	/*

@@ -223,7 +223,10 @@ read_failovers(Pool *pool, Snapshot snapshot)
 {
 	for_each_row_of(relations().failovers, snapshot, [pool](const Row &row) {
 		if (row.time(failovers_recovered_at))
+		{
+			pool->ended_failovers++;
 			return;
+		}
 
 		std::string_view server = row.text(failovers_from).value_or("");
 		Failover read = read_failover(row);

@@ -32,6 +32,7 @@ enum class Counter
 	refused,
 	placed_by_cache,
 	placed_by_count,
+	failovers,
 	count /* not a counter: their number */
 };
 inline constexpr int counters = static_cast<int>(Counter::count);

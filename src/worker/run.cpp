@@ -25,6 +25,7 @@
 #include "rooms/load_comparison.hpp"
 #include "rooms/move_events.hpp"
 #include "rooms/relocation.hpp"
+#include "servers/failover.hpp"
 #include "servers/pool.hpp"
 #include "servers/server_state.hpp"
 #include "shared/databases.hpp"
@@ -250,6 +251,7 @@ run_batches(DatabaseStatus *status, char *shortfall)
 	if (watch_and_move(status, end) && free_inactive_rooms(status, shortfall, end) &&
 		tell_of_drains() && in_batch("gxy_balancer: comparing loads with measured ones", [] {
 			compare_measured_loads(Deadline::of_call_starting_now());
+			forget_old_failovers(Deadline::of_call_starting_now());
 		}))
 		status->state = WorkerState::waiting;
 	else

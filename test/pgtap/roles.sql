@@ -61,7 +61,6 @@ CREATE TEMPORARY TABLE expected (object, nobody, app, monitor, grafana, operator
 	('_conditions()', '', '', '', 'X', 'X', ''),
 	('_drained_servers', '', '', '', '', '', 'rawdDxt'),
 	('_extension_created()', '', '', '', '', '', ''),
-	('_failover_count()', '', '', '', 'X', 'X', ''),
 	('_forget_backend_copies()', '', '', '', '', '', ''),
 	('_guard_pins()', '', '', '', '', '', ''),
 	('_guard_servers()', '', '', '', '', '', ''),

@@ -88,7 +88,8 @@ CREATE TEMPORARY TABLE relations (name, kind, columns) AS VALUES
 		|| 'worker text, last_run timestamp with time zone, last_run_duration interval, last_run_freed bigint, '
 		|| 'last_error text, next_due timestamp with time zone, '
 		|| 'placed_by_cache bigint, placed_by_count bigint, counted_because text, shared_memory text, '
-		|| 'clock_set_at timestamp with time zone, clock_set_by interval, frees_from timestamp with time zone'),
+		|| 'clock_set_at timestamp with time zone, clock_set_by interval, frees_from timestamp with time zone, '
+		|| 'failovers bigint'),
 	('balancer_metrics', 'v', 'servers double precision, servers_online double precision, rooms double precision, '
 		|| 'split_rooms double precision, users double precision, load double precision, '
 		|| 'capacity double precision, load_ratio double precision, imbalance double precision, '

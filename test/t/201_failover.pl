@@ -153,6 +153,40 @@ SQL
 ok($node->poll_query_until('many', q(SELECT count(*) = 10 FROM balancer_failovers WHERE outcome = 'spread' AND rooms = 1)),
 	'failovers that together take longer than a run are carried out by several');
 
+# The history. Each backend reads it after every change of the pool, so a flapping monitor must not make it grow for ever.
+create_database($node, 'history');
+$node->safe_psql('history', <<'SQL');
+INSERT INTO balancer_servers (name, position) VALUES ('a', 1), ('b', 2);
+SELECT set_server_state('a', 'offline');
+INSERT INTO balancer_failovers (from_server, declared_at, due_at, cause, outcome, finished_at, recovered_at)
+	SELECT 'b', t.at, t.at, 'silent', 'moved', t.at, t.at
+	FROM generate_series(1, 2000) i CROSS JOIN LATERAL (SELECT timestamptz '2026-01-01' + i * interval '1 s') t(at);
+SQL
+
+# How many have ended, when the first of them did, and which are active, after a run.
+sub history
+{
+	my $asked = server_time($node);
+
+	$node->safe_psql('history', q(SELECT set_server_state('b', 'draining'), set_server_state('b', 'online')));
+	wait_for_run_after($node, 'history', $asked);
+	return $node->safe_psql('history', q(SELECT count(recovered_at), min(extract(epoch FROM recovered_at - '2026-01-01')::int),
+		string_agg(from_server, ' ') FILTER (WHERE recovered_at IS NULL) FROM balancer_failovers));
+}
+
+is(history(), '2000|1|a', 'a history of 2000 failovers stays');
+$holder = hold($node, 'history', q(SELECT FROM balancer_failovers WHERE recovered_at = '2026-01-01 00:00:05' FOR UPDATE));
+$node->safe_psql('history', <<'SQL');
+INSERT INTO balancer_failovers (from_server, declared_at, due_at, cause, outcome, finished_at, recovered_at)
+	SELECT 'b', t.at, t.at, 'silent', 'moved', t.at, t.at
+	FROM generate_series(2001, 2002) i CROSS JOIN LATERAL (SELECT timestamptz '2026-01-01' + i * interval '1 s') t(at);
+SQL
+is(history(), '1001|5|a', 'of a longer one the latest 1000 stay, active failovers, and rows that are locked');
+release($holder);
+is($node->safe_psql('history', q(SELECT count(*) FROM balancer_failovers WHERE recovered_at > '2026-01-01 00:16:42')), 1000,
+	'none of the latest is gone');
+is($node->safe_psql('history', q(SELECT last_error FROM balancer_stats)), '', 'no run has failed');
+
 # Prints how long after they were due the failovers ended. This is not tested.
 diag('finished after due: ' . ask(q(SELECT max(finished_at - due_at) FROM balancer_failovers
 	WHERE outcome IN ('moved', 'spread') AND from_server NOT IN ('gxy4', 'gxy98'))));
