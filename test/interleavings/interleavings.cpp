@@ -13,14 +13,17 @@
  *     --pauses         there is a second model, NAME_pauses, with a library that has the debug
  *                      pauses; otherwise scenarios that need them are left out
  *
- * The server is that of the PG* variables. Prints a line of TAP for each scenario and the totals.
+ * The server is that of the PG* variables. Prints a line of TAP for each scenario and the totals,
+ * and every ten seconds how far it is. Interrupted, it prints what it has played.
  */
 #include "player.hpp"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -47,6 +50,8 @@ struct Options
 	bool first = false;
 	bool pauses = false;
 	std::vector<std::string> files;
+
+	bool all() const { return sample == 0 && order.empty(); }
 };
 
 struct Totals
@@ -135,7 +140,7 @@ play(Run *run, Player *player, const Order &order, bool strict, Walk *walk)
 void
 play_part(Run *run, Player *player, const Order &part, const Options &options)
 {
-	if (options.sample > 0 || !options.order.empty())
+	if (!options.all())
 	{
 		if (play(run, player, part, false, nullptr) > 0 && options.first)
 			run->stopped = true;
@@ -166,14 +171,13 @@ conclude(Run *run)
 void
 take_part(std::vector<std::unique_ptr<Run>> *runs, unsigned number, const Options &options)
 {
-	const bool all = options.sample == 0 && options.order.empty();
-
 	for (auto &run : *runs)
 	{
 		{
 			std::lock_guard guard(run->mutex);
 
-			if (run->stopped || run->taken >= run->parts.size() || (!all && run->players > 0))
+			if (run->stopped || run->taken >= run->parts.size() ||
+				(!options.all() && run->players > 0))
 				continue;
 			if (run->players++ == 0)
 				run->start = std::chrono::steady_clock::now();
@@ -235,9 +239,60 @@ prepare(const std::string &file, const Options &options)
 	return run;
 }
 
-/* Shows how far the scenarios are: on a terminal often, otherwise every minute. */
+volatile std::sig_atomic_t interrupted = 0;
+
 void
-show_progress(const std::vector<std::unique_ptr<Run>> &runs, const std::atomic<bool> &finished)
+interrupt(int)
+{
+	interrupted = 1;
+}
+
+/* Prints how many orders of a scenario that is being played have been done. */
+void
+show_progress_of(Run *run, bool all, const char *end)
+{
+	std::lock_guard guard(run->mutex);
+
+	if (run->players == 0)
+		return;
+
+	const std::uint64_t orders = all ? number_of_orders(run->scenario.counts()) : run->parts.size();
+	const std::uint64_t done = run->totals.orders;
+	const std::chrono::duration<double> time = std::chrono::steady_clock::now() - run->start;
+	const auto left =
+		static_cast<double>(orders - done) / static_cast<double>(std::max(done, std::uint64_t(1)));
+	std::lock_guard line(output);
+
+	std::printf("# %s: %s of %s orders, %s violations, %.0f s, about %.0f s left%s",
+				run->scenario.name.c_str(), std::to_string(done).c_str(),
+				std::to_string(orders).c_str(), std::to_string(run->totals.violations).c_str(),
+				time.count(), time.count() * left, end);
+	std::fflush(stdout);
+}
+
+/* Ends the process while the players may wait for the server, with what they have played. */
+[[noreturn]] void
+end_interrupted(const std::vector<std::unique_ptr<Run>> &runs, bool all)
+{
+	Totals totals;
+
+	for (const auto &run : runs)
+	{
+		show_progress_of(run.get(), all, "\n");
+
+		std::lock_guard guard(run->mutex);
+
+		totals.add(run->totals);
+	}
+	std::printf("# interrupted\n%s\n", totals.text().c_str());
+	std::fflush(stdout);
+	_exit(130);
+}
+
+/* Shows how far the scenarios are: on a terminal often, otherwise every ten seconds. */
+void
+show_progress(const std::vector<std::unique_ptr<Run>> &runs, bool all,
+			  const std::atomic<bool> &finished)
 {
 	const bool terminal = isatty(STDOUT_FILENO) != 0;
 	int ticks = 0;
@@ -245,23 +300,12 @@ show_progress(const std::vector<std::unique_ptr<Run>> &runs, const std::atomic<b
 	while (!finished)
 	{
 		std::this_thread::sleep_for(std::chrono::milliseconds(100));
-		if (++ticks % (terminal ? 5 : 600) != 0)
+		if (interrupted != 0)
+			end_interrupted(runs, all);
+		if (++ticks % (terminal ? 5 : 100) != 0)
 			continue;
 		for (const auto &run : runs)
-		{
-			std::lock_guard guard(run->mutex);
-
-			if (run->players == 0)
-				continue;
-
-			std::lock_guard line(output);
-
-			std::printf("# %s: %s of %llu%s", run->scenario.name.c_str(),
-						run->totals.text().c_str(),
-						static_cast<unsigned long long>(number_of_orders(run->scenario.counts())),
-						terminal ? "\r" : "\n");
-			std::fflush(stdout);
-		}
+			show_progress_of(run.get(), all, terminal ? "   \r" : "\n");
 	}
 }
 
@@ -315,6 +359,8 @@ run_all(const Options &options)
 	std::atomic<bool> finished = false;
 	Totals totals;
 
+	std::signal(SIGINT, interrupt);
+	std::signal(SIGTERM, interrupt);
 	for (const std::string &file : options.files)
 	{
 		runs.push_back(prepare(file, options));
@@ -325,7 +371,7 @@ run_all(const Options &options)
 		std::printf("# %zu orders of each scenario, --seed %llu\n", options.sample,
 					static_cast<unsigned long long>(options.seed));
 
-	std::thread progress([&] { show_progress(runs, finished); });
+	std::thread progress([&] { show_progress(runs, options.all(), finished); });
 
 	for (unsigned i = 0; i < options.databases; i++)
 		threads.emplace_back([&, i] { take_part(&runs, i, options); });
