@@ -30,9 +30,10 @@ forget_other_servers() {
 	done
 }
 
-# The path of a socket is limited to about 100 bytes: always under /tmp.
+# The path of a socket is limited to about 100 bytes: always under /tmp. FOLDERS_IN: another short
+# folder, of a script that starts this one and removes what it leaves.
 make_folders() {
-	work=$(mktemp -d /tmp/gxy_balancer.XXXXXX)
+	work=$(mktemp -d "${FOLDERS_IN:-/tmp}/gxy_balancer.XXXXXX")
 	chmod 755 "$work"
 	mkdir "$work/log"
 	mkdir -m 700 "$work/server" "$work/server/socket"
