@@ -190,7 +190,7 @@ clean:
 endif
 
 .PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-faults test-fuzz test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
-	check-version check-majors check-pgspot check-vpath check-bench bench-doc check-format check-style format dist help
+	check-version check-majors check-pgspot check-vpath check-bench check-usage test-coverage bench-doc check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -221,6 +221,10 @@ test test-cluster test-faults test-fuzz test-mutants test-interleavings demo dem
 
 test-matrix:
 	@test/matrix $(ONLY)
+
+# PGXS has a target named coverage, which does nothing.
+test-coverage:
+	@PG_CONFIG='$(PG_CONFIG)' test/coverage $(ONLY)
 
 packages:
 	@test/prepare packages
@@ -300,6 +304,10 @@ check-bench:
 check-mutants:
 	test/mutants/catalogue check
 
+# The programs of the tests refuse names and options that they do not know.
+check-usage:
+	test/check-usage
+
 check-style:
 	test/check-style
 
@@ -350,7 +358,9 @@ help:
 	@echo '                      ONLY=quick: fewer suites; ONLY="quick 16": see test/matrix'
 	@echo 'make test-mutants     plants each mutant of test/mutants, and fails if its test passes; ONLY=lease-*: some'
 	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'
-	@echo 'make test-interleavings   three sessions of four statements each in all of their orders; ONLY=sticky: one scenario'
+	@echo 'make test-interleavings   three sessions of four statements each in all of their orders; ONLY=sticky: one scenario;'
+	@echo '                      test/interleavings/without: takes each mechanism out of a copy, and an order must fail'
+	@echo 'make test-coverage    which branches of src/ the tests take, into build/coverage; ONLY="regress pgtap": some suites'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
 	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows;'
 	@echo '                      CHECK=1: fails if a target is missed by more than is known (test/bench/shortfalls); OUT=build/bench/1'
@@ -368,6 +378,7 @@ help:
 	@echo 'make check-vpath      an out-of-tree build gives the same files'
 	@echo 'make check-bench      the judge of the benchmarks catches what is wrong in results made by hand'
 	@echo 'make check-mutants    each mutant of test/mutants applies to the sources, and its test exists'
+	@echo 'make check-usage      the programs of the tests refuse names and options that they do not know'
 	@echo 'make check-style      files, functions and lines are short enough, and comments have none of the unclear words'
 	@echo 'make check-format     clang-format agrees; make format: have it its way'
 	@echo 'make reference        writes the lists of doc/reference.md and examples/plproxy/proxy.sql from the catalog;'
