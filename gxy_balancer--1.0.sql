@@ -1072,6 +1072,5 @@ GRANT SELECT ON balancer_servers, balancer_pins, balancer_health, balancer_failo
 /* Registers this database with the launcher at commit; raises a NOTICE if there is no launcher. */
 CREATE FUNCTION _extension_created() RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_extension_created';
-REVOKE ALL ON FUNCTION _extension_created() FROM PUBLIC;
-COMMENT ON FUNCTION _extension_created() IS 'called once, at the end of the install script';
 SELECT _extension_created();
+DROP FUNCTION _extension_created();

@@ -89,7 +89,7 @@ FROM own o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
 		FROM generate_series(1, p.pronargs) i(n)) a ON true
 	LEFT JOIN given g USING (name)
 	LEFT JOIN pg_type t ON t.oid = a.type
-WHERE p.prorettype <> 'trigger'::regtype AND p.proname <> '_extension_created' GROUP BY p.oid;
+WHERE p.prorettype <> 'trigger'::regtype GROUP BY p.oid;
 -- The server that is added is not in the pool.
 UPDATE calls SET statement = replace(statement, 'gxy1', 'gxy99') WHERE name LIKE '%what_if_added%';
 INSERT INTO calls SELECT relname, format('SELECT * FROM trapped.%I', relname)

@@ -60,7 +60,6 @@ CREATE TEMPORARY TABLE expected (object, nobody, app, monitor, grafana, operator
 	('_check_load_cache()', '', '', '', 'X', 'X', ''),
 	('_conditions()', '', '', '', 'X', 'X', ''),
 	('_drained_servers', '', '', '', '', '', 'rawdDxt'),
-	('_extension_created()', '', '', '', '', '', ''),
 	('_forget_backend_copies()', '', '', '', '', '', ''),
 	('_guard_pins()', '', '', '', '', '', ''),
 	('_guard_servers()', '', '', '', '', '', ''),
