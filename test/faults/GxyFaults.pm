@@ -27,7 +27,8 @@ sub cycles
 }
 
 # Statements of the server, but not of the worker, may take as long as they take: a stopped backend
-# holds up others.
+# holds up others. The answers of the first cycle are still looked at after the last one, so leases
+# last for longer than the test, as do the users that a new room expects.
 sub new_faults_server
 {
 	my ($name, $conf, %init) = @_;
@@ -38,6 +39,8 @@ sub new_faults_server
 autovacuum = off
 restart_after_crash = on
 gxy_balancer.cleanup_interval = '1h'
+gxy_balancer.assignment_grace = '12h'
+gxy_balancer.join_window = '12h'
 log_line_prefix = '%m [%p] %b '
 $conf
 CONF

@@ -42,12 +42,17 @@ sub process_like
 	return sql($node, "SELECT min(pid) FROM pg_stat_activity WHERE $condition");
 }
 
+# Kills the first process that is seen. before: what to do before each look.
 sub kill_one
 {
-	my ($condition) = @_;
+	my ($condition, $before) = @_;
 
-	wait_until($node, 'postgres', "SELECT count(*) > 0 FROM pg_stat_activity WHERE $condition");
-	kill_process('KILL', process_like($condition));
+	wait_for("a process with $condition", sub {
+		$before->() if $before;
+		my $pid = process_like($condition);
+
+		return $pid && kill 'KILL', $pid; # it may have ended meanwhile
+	});
 	return;
 }
 
@@ -68,8 +73,8 @@ sub kill_worker
 
 	$holder->query_safe('SELECT pg_advisory_lock(1)');
 	overdue($node, 'postgres', 'idle');
-	GxyFaults::request_run($node);
-	kill_one($is_paused);
+	# A run waits for the lock for a second only.
+	kill_one($is_paused, sub { GxyFaults::request_run($node) });
 	eval { $holder->quit };
 	return;
 }
@@ -128,7 +133,20 @@ for my $cycle (1 .. cycles())
 	is(worker_works($node), '1', "$cycle, $what: the worker works, started by one launcher");
 	is(count_in_log($node, $log, qr/PANIC|TRAP:|segfault|terminated by signal (?!9)/), 0, "$cycle, $what: nothing else has crashed");
 }
-note scalar(@all_answers) . ' answers in ' . cycles() . ' cycles';
+
+# The figures of the whole run: test/run prints them.
+my (%kills, %servers_of);
+
+$kills{ $victims[ ($_ - 1) % @victims ][0] =~ s/ again$//r }++ for 1 .. cycles();
+/^(.*)\|(.*)$/ and $servers_of{$1}{$2} = 1 for @all_answers;
+
+my $split = grep { keys %$_ > 1 } values %servers_of;
+my %kept = map { $_ => 1 } split /\n/, sql($node, q(SELECT room_id FROM room_server_assignments));
+my $lost = grep { !$kept{$_} } keys %servers_of;
+
+is("$lost lost, $split split", '0 lost, 0 split', 'no room of an answer is lost, none has had two servers');
+note 'figures: kill -9 of ' . join(', ', map { "$_: $kills{$_}" } sort keys %kills);
+note 'figures: ' . @all_answers . ' answers for ' . keys(%servers_of) . " rooms: $lost lost, $split with two servers";
 
 $node->stop;
 done_testing();
