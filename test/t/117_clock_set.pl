@@ -120,6 +120,8 @@ is(count_in_log($node, $offset, qr/gxy_balancer: the system clock was set back b
 is(sql(q(SELECT clock_set_by BETWEEN '-7201 s' AND '-7199 s' FROM balancer_stats)), 't', 'and balancer_stats');
 is(sql(q(SELECT get_or_assign_server('called'))), $answer, 'a room that is called has its server');
 sql(q(ALTER DATABASE postgres SET gxy_balancer.assignment_grace = '1s'));
+wait_until($node, 'postgres', q(SELECT max(last_used_at) < now() - interval '1 s' FROM room_server_assignments WHERE room_id !~ '^kept'))
+	or die 'the leases do not end';
 ok(wait_for_run() && rooms_are($node, 'postgres', 'kept', 'kept too'), 'rooms that nothing uses are freed one grace period later');
 
 $node->stop;
