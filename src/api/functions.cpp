@@ -21,7 +21,6 @@
 #include "rooms/cleanup.hpp"
 #include "rooms/lease.hpp"
 #include "rooms/operator_actions.hpp"
-#include "servers/failover.hpp"
 #include "servers/heartbeats.hpp"
 #include "servers/pool.hpp"
 #include "servers/server_state.hpp"

@@ -20,6 +20,7 @@
 #include "placement/server_load.hpp"
 #include "policy/failure_detector.hpp"
 #include "policy/placement_policy.hpp"
+#include "policy/time_arithmetic.hpp"
 #include "rooms/drains.hpp"
 #include "servers/heartbeats.hpp"
 #include "servers/pool.hpp"

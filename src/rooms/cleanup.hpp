@@ -7,6 +7,7 @@
 #include "pg/compat.hpp"
 #include "pg/interner.hpp"
 #include "pg/lock_timeout.hpp"
+#include "pg/settings.hpp"
 #include "rooms/size_sampler.hpp"
 #include "servers/pool.hpp"
 #include "shared/clock_watch.hpp"

@@ -9,8 +9,12 @@
  */
 #include "rooms/cleanup.hpp"
 
-#include "pg/heap_access.hpp"
+#include "pg/array.hpp"
+#include "pg/compat.hpp"
+#include "pg/lock_timeout.hpp"
 #include "pg/subtransaction.hpp"
+#include "shared/databases.hpp"
+#include "tables/assignments.hpp"
 #include "tables/locks.hpp"
 
 namespace gxy

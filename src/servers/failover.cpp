@@ -22,6 +22,7 @@
 #include "policy/time_arithmetic.hpp"
 #include "servers/failover_plan.hpp"
 #include "servers/pool.hpp"
+#include "shared/databases.hpp"
 #include "shared/status.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"

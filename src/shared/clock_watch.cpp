@@ -5,6 +5,7 @@
 
 #include "pg/monotonic_clock.hpp"
 #include "pg/settings.hpp"
+#include "shared/header.hpp"
 #include "shared/segments.hpp"
 
 namespace gxy

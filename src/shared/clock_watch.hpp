@@ -17,7 +17,6 @@
 #pragma once
 
 #include "pg/compat.hpp"
-#include "shared/header.hpp"
 
 namespace gxy
 {
