@@ -8,6 +8,8 @@ DO $$ BEGIN
 		CREATE ROLE proxy LOGIN;
 	END IF;
 END $$;
+-- PL/Proxy waits without end for a call that a shard has cancelled, so time limits belong on the proxy, to its callers.
+ALTER ROLE proxy SET statement_timeout = 0;
 GRANT USAGE ON SCHEMA public TO proxy;
 GRANT pg_monitor TO proxy;
 GRANT SELECT ON room_server_assignments, balancer_sources TO proxy;
