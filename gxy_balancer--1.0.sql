@@ -794,7 +794,7 @@ CREATE VIEW @extschema@.balancer_alerts AS
 		UNION ALL
 		SELECT 'warning', 'clock_set', NULL,
 			format('the system clock was set forward by %s: no inactive room is freed for another %s s, so that rooms in use renew their leases first',
-				date_trunc('second', t.clock_set_by), ceil(extract(epoch FROM t.frees_from - clock_timestamp()))),
+				make_interval(secs => round(extract(epoch FROM t.clock_set_by))), ceil(extract(epoch FROM t.frees_from - clock_timestamp()))),
 			t.clock_set_at, NULL
 		FROM t WHERE t.frees_from > clock_timestamp()
 		UNION ALL
