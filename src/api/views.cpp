@@ -274,13 +274,22 @@ has_baseline(const Pool &pool, TimestampTz now)
 					  &counted_at);
 }
 
+/* Returns a length of time as an interval without days. */
+static Datum
+interval_of(std::int64_t microseconds)
+{
+	Interval *interval = static_cast<Interval *>(palloc0(sizeof(Interval)));
+
+	interval->time = microseconds;
+	return PointerGetDatum(interval);
+}
+
 void
 report_conditions(FunctionCallInfo fcinfo)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Deadline deadline = Deadline::of_call_starting_now();
 	const Pool &current = pool(deadline);
-	Interval *interval = static_cast<Interval *>(palloc0(sizeof(Interval)));
 	std::optional<ReadFailure> failure = try_reading([&] {
 		RoomKey any;
 
@@ -293,14 +302,13 @@ report_conditions(FunctionCallInfo fcinfo)
 
 	Row row(fcinfo);
 
-	interval->time = microseconds(setting::cleanup_interval);
 	row.add(current.is_default);
 	row.add_optional(current.sessions.exists() ? name_of(current.sessions) : "");
 	row.add_optional(current.rooms.exists() ? name_of(current.rooms) : "");
 	row.add_optional(failure ? in_brief(*failure) : "");
 	row.add(setting::load_max_age == 0);
 	row.add(has_baseline(current, now));
-	row.add(PointerGetDatum(interval));
+	row.add(interval_of(microseconds(setting::cleanup_interval)));
 	row.add(current_rules().strategy == Strategy::sequential);
 	row.put();
 }
@@ -317,7 +325,6 @@ report_stats(FunctionCallInfo fcinfo)
 	const char *memory = memory_trouble();
 	ClockState clock = look_at_clock();
 	bool was_set = clock.set_at != 0;
-	Interval *set_by = static_cast<Interval *>(palloc0(sizeof(Interval)));
 
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -333,10 +340,7 @@ report_stats(FunctionCallInfo fcinfo)
 	row.add_if(has_run, has_run ? status->last_start : 0);
 	if (has_run)
 	{
-		Interval *duration = static_cast<Interval *>(palloc0(sizeof(Interval)));
-
-		duration->time = status->duration;
-		row.add(PointerGetDatum(duration));
+		row.add(interval_of(status->duration));
 		row.add(status->freed);
 		row.add_optional(status->error);
 	}
@@ -349,11 +353,7 @@ report_stats(FunctionCallInfo fcinfo)
 	row.add_optional(counts ? in_words(counts->counted) : "");
 	row.add_optional(memory != nullptr ? memory : "");
 	row.add_if(was_set, clock.set_at);
-	set_by->time = clock.set_by;
-	if (was_set)
-		row.add(PointerGetDatum(set_by));
-	else
-		row.add_null();
+	row.add_if(was_set, interval_of(clock.set_by));
 	row.add_if(!clock.ages_count(), later(clock.now, clock.ages_unknown_for));
 	add_count(Counter::failovers);
 	row.put();
