@@ -276,6 +276,7 @@ check-lists:
 	test/check-lists ISOLATION '$(ISOLATION)' test/isolation/specs/*.spec
 	test/check-lists LOAD_CACHE '$(LOAD_CACHE)' test/load_cache/specs/*.spec
 	test/check-promises doc/reliability.md
+	test/check-coverage
 
 # Needs the extension installed.
 check-reference:
@@ -360,7 +361,8 @@ help:
 	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'
 	@echo 'make test-interleavings   three sessions of four statements each in all of their orders; ONLY=sticky: one scenario;'
 	@echo '                      test/interleavings/without: takes each mechanism out of a copy, and an order must fail'
-	@echo 'make test-coverage    which branches of src/ the tests take, into build/coverage; ONLY="regress pgtap": some suites'
+	@echo 'make test-coverage    which branches of src/ the tests take, into build/coverage; ONLY="regress pgtap": some suites;'
+	@echo '                      ONLY=--continue: what an interrupted run has counted stays'
 	@echo 'make stress           ten minutes of many clients at once, judged by what they were told'
 	@echo 'make bench            what calls cost beside what they replace, with a plot; FULL=1: longer; ONLY=sticky,new: rows;'
 	@echo '                      CHECK=1: fails if a target is missed by more than is known (test/bench/shortfalls); OUT=build/bench/1'

@@ -1,0 +1,176 @@
+/*
+ * edges: odd inputs and rare states that no test of a feature meets: triggers that are called by hand, rows that a restore has
+ * left, ids and formats that differ from the usual ones, equal positions, the last position, more regions than are kept.
+ *
+ *     createdb x && pg_prove -d x test/pgtap/edges.sql
+ */
+BEGIN;
+SET LOCAL client_min_messages = warning;
+CREATE EXTENSION pgtap;
+CREATE EXTENSION gxy_balancer;
+/* What is asked is counted when it is asked. */
+SET LOCAL gxy_balancer.load_max_age = 0;
+SET LOCAL gxy_balancer.failover_delay = '1h';
+
+CREATE TABLE sessions (room_id text, user_id int, gateway_name text);
+CREATE TABLE rooms (room_id int, servers text[]);
+CREATE TABLE named_rooms (room_id text, servers text[]);
+/* Raises an error with this SQLSTATE. */
+CREATE FUNCTION fails(code text) RETURNS text[] LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE 'raised by the application' USING ERRCODE = code;
+END$$;
+CREATE VIEW room_1_fails AS
+	SELECT room_id, CASE WHEN room_id = '1' THEN fails(current_setting('edges.code')) ELSE servers END AS servers FROM named_rooms;
+
+CREATE TEMPORARY TABLE cases (number serial, what text, prepare text, question text, answer text);
+INSERT INTO cases (what, prepare, question, answer)
+	SELECT format('%s() is called by hand', name), '', format('SELECT %s()', name), '39P01'
+	FROM unnest('{_forget_backend_copies,_guard_servers,_guard_pins,_note_pool_written,_note_change,_reconcile_failovers}'::text[]) name;
+INSERT INTO cases (what, prepare, question, answer)
+	SELECT format('a trigger %s %s that calls %s()', moment, level, name),
+		format('CREATE TRIGGER odd %s INSERT ON balancer_pins FOR EACH %s EXECUTE FUNCTION %s()', moment, level, name),
+		$$INSERT INTO balancer_pins VALUES ('r', 'a')$$, '39P01'
+	FROM (VALUES ('BEFORE', 'STATEMENT', '_guard_pins'), ('AFTER', 'ROW', '_guard_pins'), ('BEFORE', 'ROW', '_note_change'),
+		('BEFORE', 'STATEMENT', '_note_change'), ('AFTER', 'ROW', '_guard_servers'), ('BEFORE', 'ROW', '_reconcile_failovers'),
+		('AFTER', 'ROW', '_reconcile_failovers'), ('AFTER', 'STATEMENT', '_forget_backend_copies')) odd (moment, level, name);
+INSERT INTO cases (what, prepare, question, answer) VALUES
+	('a pin without a server', $$SELECT init_servers('a')$$, $$INSERT INTO balancer_pins VALUES ('r', NULL)$$, '23502'),
+	('a pin that a restore loads before the servers', '',
+		$$INSERT INTO balancer_pins VALUES ('r', 'a') RETURNING server$$, 'a'),
+	('a pin is moved to another server by hand', $$SELECT init_servers('a,b'), pin_room(1, 'a')$$,
+		$$UPDATE balancer_pins SET server = 'b' RETURNING server$$, 'b'),
+	('the first change of a pool that was loaded without triggers is a deletion',
+		$$ALTER TABLE balancer_servers DISABLE TRIGGER USER; INSERT INTO balancer_servers (name) VALUES ('a'), ('b');
+		ALTER TABLE balancer_servers ENABLE TRIGGER USER; DELETE FROM balancer_servers WHERE name = 'a'$$,
+		'SELECT count(*) FROM _pool_written', '1'),
+	('a server without a name', '', 'INSERT INTO balancer_servers (name) VALUES (NULL)', '23502'),
+	('all blanks around the names of the default pool', $$SET LOCAL gxy_balancer.default_servers = E'\fa\x0B,\r b\n,\tc '$$,
+		$$SELECT string_agg(server, '|' ORDER BY server) FROM balancer_load$$, 'a|b|c'),
+
+	('a new server without capacity', $$SELECT init_servers('a')$$, $$SELECT count(*) FROM what_if_added('b', 0)$$, '22023'),
+	('one of a larger capacity than there is', $$SELECT init_servers('a')$$,
+		$$SELECT count(*) FROM what_if_added('b', 1000000001)$$, '22023'),
+	('the position after the last one', $$SELECT init_servers('a'); UPDATE balancer_servers SET position = 2147483647$$,
+		$$SELECT string_agg(server, '|') FROM what_if_added('b', 10)$$, 'a|b'),
+	('a server that was reported unhealthy, if it is drained', $$SELECT init_servers('a,b'), server_heartbeat('b', false)$$,
+		$$SELECT state FROM what_if('b', 'draining') WHERE server = 'b'$$, 'offline'),
+	('a standby that fails, if another is free', $$INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'),
+		('s', 'standby'), ('t', 'standby'); SELECT get_or_assign_server(1), set_server_state('a', 'offline')$$,
+		$$SELECT string_agg(server || ':' || note, '|' ORDER BY server) FROM what_if('s', 'offline') WHERE note <> ''$$, 't:stands in for s'),
+	('a standby that fails, if none is free', $$INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'),
+		('s', 'standby'); SELECT get_or_assign_server(1), set_server_state('a', 'offline')$$,
+		$$SELECT count(*) FROM what_if('s', 'offline')$$, '2'),
+	('standbys of one priority and position, by name',
+		$$INSERT INTO balancer_servers (name, pool, position) VALUES ('a', 'primary', 1), ('t', 'standby', 2), ('s', 'standby', 2);
+		SELECT get_or_assign_server(1), set_server_state('a', 'offline')$$,
+		$$SELECT to_server FROM balancer_failovers$$, 's'),
+
+	('servers of one position, by name',
+		$$SELECT init_servers('c,b,a'); UPDATE balancer_servers SET position = 0; INSERT INTO room_server_assignments VALUES ('1', 'c')$$,
+		$$SELECT string_agg(server, '|') FROM explain_assignment(1)$$, 'c|a|b'),
+	('rooms of a server that will fail over later', $$SET LOCAL gxy_balancer.failover_on_call = off;
+		SELECT init_servers('a,b'); INSERT INTO room_server_assignments VALUES ('1', 'a'); SELECT set_server_state('a', 'offline')$$,
+		$$SELECT cause FROM balancer_load WHERE server = 'a'$$, 'set offline; rooms will move'),
+	('a room of a server that is not in the pool moves when it is called for',
+		$$SET LOCAL gxy_balancer.failover_on_call = on; SELECT init_servers('a');
+		INSERT INTO room_server_assignments VALUES ('1', 'gone', NULL, now() - interval '1min')$$,
+		'SELECT get_or_assign_server(1)', 'a'),
+	('and stays before the delay is over, without that setting',
+		$$SET LOCAL gxy_balancer.failover_on_call = off; SELECT init_servers('a');
+		INSERT INTO room_server_assignments VALUES ('1', 'gone', NULL, now() - interval '1min')$$,
+		'SELECT get_or_assign_server(1)', 'gone'),
+	('a drain with users and without rooms', $$SELECT init_servers('a,b'), attach_sessions('sessions');
+		INSERT INTO sessions VALUES ('1', 1, 'a'); SELECT set_server_state('a', 'draining')$$,
+		$$SELECT cause FROM balancer_load WHERE server = 'a'$$, 'set draining; no rooms, users connected'),
+	('a drain with a pin', $$SELECT init_servers('a,b'), pin_room(1, 'a'), set_server_state('a', 'draining')$$,
+		$$SELECT cause FROM balancer_load WHERE server = 'a'$$, 'set draining; no rooms, 1 pinned: set it offline'),
+	('a drain that is over', $$SELECT init_servers('a,b'), attach_sessions('sessions'), set_server_state('a', 'draining')$$,
+		$$SELECT cause FROM balancer_load WHERE server = 'a'$$, 'set draining; safe to stop'),
+	('a measured load that differs, of a server with a cause', $$SELECT init_servers('a,b'), attach_sessions('sessions');
+		INSERT INTO balancer_health VALUES ('a', true, now(), now(), now(), 0.9, clock_timestamp(), NULL, now() - interval '1h');
+		SELECT set_server_state('a', 'draining')$$,
+		$$SELECT cause FROM balancer_load WHERE server = 'a'$$, 'set draining; safe to stop; measures 90%, counted 0%'),
+	('a heartbeat of a server that is not in the pool', $$SELECT init_servers('a');
+		INSERT INTO balancer_health VALUES ('gone', true, now(), now(), now(), 0.9, now())$$,
+		$$SELECT string_agg(server, '|') FROM balancer_load$$, 'a'),
+	('a load without its time', $$SELECT init_servers('a');
+		INSERT INTO balancer_health VALUES ('a', true, now(), now(), now(), 0.9, NULL)$$,
+		$$SELECT measured IS NULL FROM balancer_load$$, 'true'),
+	('two failovers of one server, the later counts', $$SELECT init_servers('a,b');
+		INSERT INTO balancer_failovers (from_server, declared_at, due_at, cause) VALUES
+		('a', '2026-01-02', '2026-01-02', 'silent'), ('a', '2026-01-01', '2026-01-01', 'silent')$$,
+		$$SELECT string_agg(server, '|' ORDER BY server) FROM balancer_load$$, 'a|b'),
+
+	('a room whose name is longer than any number', $$SELECT init_servers('a'), attach_rooms('rooms')$$,
+		$$SELECT get_or_assign_server(repeat('1', 30))$$, 'P0002'),
+	('a failed server with rooms whose names are no numbers', $$INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'),
+		('s', 'standby'); INSERT INTO rooms VALUES (7, '{a,s}'), (8, '{a}'), (8, '{s}'), (9, '{a}'); SELECT attach_rooms('rooms');
+		INSERT INTO room_server_assignments SELECT n, 'a' FROM unnest('{7,8,9,07,seven}'::text[]) n;
+		SET LOCAL gxy_balancer.failover_delay = 0; SELECT set_server_state('a', 'offline')$$,
+		$$SELECT string_agg(room_id || ':' || server, '|' ORDER BY room_id) FROM balancer_rooms$$, '07:s|7:s|8:s|9:a|seven:s'),
+	('the same with rooms that have names', $$INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('s', 'standby');
+		INSERT INTO named_rooms VALUES ('x', '{a,s}'), ('y', '{a}'); SELECT attach_rooms('named_rooms');
+		INSERT INTO room_server_assignments VALUES ('x', 'a'), ('y', 'a');
+		SET LOCAL gxy_balancer.failover_delay = 0; SELECT set_server_state('a', 'offline')$$,
+		$$SELECT string_agg(room_id || ':' || server, '|' ORDER BY room_id) FROM balancer_rooms$$, 'x:s|y:a'),
+	('users on two servers of which none is the room''s count once', $$SELECT init_servers('a,b,c'), attach_sessions('sessions');
+		INSERT INTO room_server_assignments VALUES ('1', 'a');
+		INSERT INTO sessions VALUES ('1', 1, 'b'), ('1', 1, 'c'), ('1', 2, 'b'), ('1', 2, 'a'), ('1', 3, 'a')$$,
+		$$SELECT users_elsewhere FROM balancer_rooms$$, '2'),
+	('a room whose users were told, with sessions that cannot be read', $$SELECT init_servers('a'), get_or_assign_server(1);
+		CREATE VIEW broken AS SELECT room_id, user_id / 0 AS user_id FROM sessions;
+		SELECT touch_room(1, 3), attach_sessions('broken'); INSERT INTO sessions VALUES ('1', 1)$$,
+		$$SELECT coalesce(users::text, 'unknown') FROM balancer_rooms$$, 'unknown'),
+	('a relation of rooms by dates, under other formats', $$CREATE TABLE days (room_id date); INSERT INTO days VALUES ('2026-11-26');
+		SELECT init_servers('a'), attach_rooms('days');
+		SET LOCAL datestyle = 'SQL, DMY'; SET LOCAL intervalstyle = iso_8601; SET LOCAL bytea_output = escape$$,
+		$$SELECT get_or_assign_server('2026-11-26')$$, 'a'),
+	('why rooms are counted', $$SELECT init_servers('a'), get_or_assign_server(1)$$,
+		'SELECT counted_because FROM balancer_stats', 'gxy_balancer.load_max_age is 0'),
+	('why they are after a TRUNCATE', $$SELECT init_servers('a'); SET LOCAL gxy_balancer.load_max_age = '1h';
+		TRUNCATE room_server_assignments; SELECT get_or_assign_server(1)$$,
+		'SELECT counted_because FROM balancer_stats', 'the transaction had emptied the table'),
+	('more lists of regions than a rebalancing keeps', $$SELECT init_servers('a,b');
+		INSERT INTO room_server_assignments (room_id, gateway_name, region, expected_users)
+			SELECT n, 'a', 'r' || n, 2 FROM generate_series(1, 1010) n$$,
+		'SELECT count(*) > 0 FROM rebalance(5, NULL)', 'true'),
+	('a rebalancing by rooms', $$SET LOCAL gxy_balancer.load_metric = rooms; SELECT init_servers('a,b');
+		INSERT INTO room_server_assignments SELECT n, 'a' FROM generate_series(1, 10) n$$,
+		'SELECT count(*) FROM rebalance(NULL, NULL)', '5');
+INSERT INTO cases (what, prepare, question, answer)
+	SELECT format('an error %s of the relation of rooms', code),
+		format($$INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('s', 'standby');
+			INSERT INTO named_rooms VALUES ('1', '{a}'); SET LOCAL edges.code = %L; SELECT attach_rooms('room_1_fails');
+			INSERT INTO room_server_assignments VALUES ('1', 'a');
+			SET LOCAL gxy_balancer.failover_delay = 0; SELECT set_server_state('a', 'offline')$$, code),
+		'SELECT server FROM balancer_rooms', answer
+	FROM (VALUES ('22012', 's'), ('40001', '40001'), ('40P01', '40P01'), ('57014', '57014')) error (code, answer);
+
+/* Prepares, asks, and undoes both. Returns the answer or the SQLSTATE of the question's error. */
+CREATE FUNCTION pg_temp.answer(prepare text, question text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text;
+BEGIN
+	BEGIN
+		BEGIN
+			EXECUTE coalesce(nullif(prepare, ''), 'SELECT');
+		EXCEPTION WHEN query_canceled OR OTHERS THEN
+			RETURN 'not prepared: ' || SQLERRM;
+		END;
+		BEGIN
+			EXECUTE question INTO answer;
+		EXCEPTION WHEN query_canceled OR OTHERS THEN
+			answer := SQLSTATE;
+		END;
+		RAISE 'back to the start' USING ERRCODE = 'GX000';
+	EXCEPTION WHEN SQLSTATE 'GX000' THEN
+		NULL;
+	END;
+	RETURN answer;
+END$$;
+
+SELECT plan(count(*)::int) FROM cases;
+SELECT is(pg_temp.answer(prepare, question), answer, what) FROM cases ORDER BY number;
+SELECT * FROM finish();
+ROLLBACK;
