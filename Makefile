@@ -69,6 +69,7 @@ ISOLATION = \
 	evacuate \
 	evacuate-moved \
 	failover-claim \
+	failover-locked \
 	failover-on-call \
 	failover-spread \
 	known-room \
@@ -77,6 +78,7 @@ ISOLATION = \
 	placed-meanwhile \
 	pool-edit \
 	pool-first-write \
+	pool-under-lock \
 	rebalance \
 	reindex \
 	release-assign \

@@ -102,6 +102,37 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 		('a', '2026-01-02', '2026-01-02', 'silent'), ('a', '2026-01-01', '2026-01-01', 'silent')$$,
 		$$SELECT string_agg(server, '|' ORDER BY server) FROM balancer_load$$, 'a|b'),
 
+	('two failovers of a server that has left the pool end together', $$SELECT init_servers('a,b');
+		INSERT INTO balancer_failovers (from_server, declared_at, due_at, cause) VALUES
+		('gone', '2026-01-02', '2026-01-02', 'silent'), ('gone', '2026-01-01', '2026-01-01', 'silent');
+		UPDATE balancer_servers SET priority = 1$$,
+		'SELECT count(*) FROM balancer_failovers WHERE recovered_at IS NULL', '0'),
+	('a standby that has left the pool is replaced', $$INSERT INTO balancer_servers (name, pool, state) VALUES
+		('a', 'primary', 'offline'), ('b', 'primary', 'online'), ('s', 'standby', 'online');
+		INSERT INTO balancer_failovers (from_server, to_server, declared_at, due_at, cause)
+			VALUES ('a', 'lost', now(), now() + interval '1h', 'silent');
+		UPDATE balancer_servers SET priority = 1$$,
+		$$SELECT to_server FROM balancer_failovers WHERE from_server = 'a'$$, 's'),
+	('a failover that was declared before the clock was set back', $$INSERT INTO balancer_servers (name, pool, state) VALUES
+		('a', 'primary', 'offline'), ('s', 'standby', 'online');
+		INSERT INTO balancer_failovers (from_server, to_server, declared_at, due_at, cause)
+			VALUES ('a', 's', '2199-01-01', '2199-01-02', 'silent');
+		SET LOCAL gxy_balancer.failover_on_call = off; INSERT INTO room_server_assignments VALUES ('1', 'a')$$,
+		'SELECT room_server(1)', 's'),
+	('notifications of rooms with long names', $$SELECT init_servers('a,b');
+		INSERT INTO room_server_assignments SELECT repeat('x', 250) || n, 'a' FROM generate_series(1, 100) n$$,
+		$$SELECT evacuate_server('a')$$, '100'),
+	('a primary key that is not valid',
+		$$SELECT init_servers('a'); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'room_server_assignments_pkey'::regclass$$,
+		'SELECT get_or_assign_server(1)', '55000'),
+	('a check that is no call of a function', $$SELECT init_servers('a'), get_or_assign_server(1);
+		ALTER TABLE room_server_assignments ADD CHECK (region IS NULL OR region <> 'nowhere')$$,
+		'SELECT touch_room(1, 3)', 'true'),
+	('an identity column, and one that was dropped', $$SELECT init_servers('a'), get_or_assign_server(1);
+		ALTER TABLE room_server_assignments ADD COLUMN gone int;
+		ALTER TABLE room_server_assignments DROP COLUMN gone;
+		ALTER TABLE room_server_assignments ADD COLUMN number int GENERATED ALWAYS AS IDENTITY$$,
+		'SELECT touch_room(1, 3)', 'true'),
 	('a room whose name is longer than any number', $$SELECT init_servers('a'), attach_rooms('rooms')$$,
 		$$SELECT get_or_assign_server(repeat('1', 30))$$, 'P0002'),
 	('a failed server with rooms whose names are no numbers', $$INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'),
@@ -126,6 +157,12 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 		SELECT init_servers('a'), attach_rooms('days');
 		SET LOCAL datestyle = 'SQL, DMY'; SET LOCAL intervalstyle = iso_8601; SET LOCAL bytea_output = escape$$,
 		$$SELECT get_or_assign_server('2026-11-26')$$, 'a'),
+	('sessions without a room, where rooms are numbers', $$CREATE TABLE numbered (room_id int, user_id int);
+		SELECT init_servers('a'), attach_sessions('numbered'), get_or_assign_server(1); INSERT INTO numbered VALUES (NULL, 1), (1, 1)$$,
+		$$SELECT users FROM balancer_rooms$$, '1'),
+	('a column of the application''s whose default is NULL', $$SELECT init_servers('a');
+		ALTER TABLE room_server_assignments ADD COLUMN note text DEFAULT nullif('x', 'x')$$,
+		$$SELECT get_or_assign_server(1)$$, 'a'),
 	('why rooms are counted', $$SELECT init_servers('a'), get_or_assign_server(1)$$,
 		'SELECT counted_because FROM balancer_stats', 'gxy_balancer.load_max_age is 0'),
 	('why they are after a TRUNCATE', $$SELECT init_servers('a'); SET LOCAL gxy_balancer.load_max_age = '1h';
@@ -138,6 +175,13 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 	('a rebalancing by rooms', $$SET LOCAL gxy_balancer.load_metric = rooms; SELECT init_servers('a,b');
 		INSERT INTO room_server_assignments SELECT n, 'a' FROM generate_series(1, 10) n$$,
 		'SELECT count(*) FROM rebalance(NULL, NULL)', '5');
+/* A table that has changed has the version read again. */
+INSERT INTO cases (what, prepare, question, answer)
+	SELECT format('the extension''s objects are of version %s', version),
+		format($$SELECT init_servers('a'); UPDATE pg_extension SET extversion = %L WHERE extname = 'gxy_balancer';
+			ALTER TABLE balancer_servers SET (fillfactor = 90)$$, version),
+		'SELECT get_or_assign_server(1)', '55000'
+	FROM unnest('{1.0.1,1,0.9,1.x,x}'::text[]) version;
 INSERT INTO cases (what, prepare, question, answer)
 	SELECT format('an error %s of the relation of rooms', code),
 		format($$INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('s', 'standby');
