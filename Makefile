@@ -74,6 +74,7 @@ ISOLATION = \
 	failover-spread \
 	known-room \
 	old-snapshot \
+	parallel \
 	pin-many \
 	placed-meanwhile \
 	pool-edit \

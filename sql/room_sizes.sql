@@ -220,5 +220,14 @@ SELECT clean_inactive_assignments();
 RESET statement_timeout;
 DROP INDEX no_sizes;
 DROP FUNCTION app_wait;
+-- So is a serialization failure.
+CREATE FUNCTION app_conflict(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+	$$ BEGIN RAISE 'a conflict' USING ERRCODE = '40001'; END $$;
+CREATE INDEX no_sizes ON balancer_room_sizes (app_conflict(peak));
+\set VERBOSITY sqlstate
+SELECT clean_inactive_assignments();
+\set VERBOSITY default
+DROP INDEX no_sizes;
+DROP FUNCTION app_conflict;
 TRUNCATE balancer_room_sizes, room_server_assignments, balancer_servers, balancer_pins;
 DROP TABLE app_sessions, app_rooms;

@@ -337,11 +337,11 @@ try_until_decided(Placement *placement)
 Assignments::Probe
 probe_now(const Assignments &assignments, const RoomKey &room)
 {
+	bool parallel = IsInParallelMode(); /* the server takes no new snapshot then */
 	/* Otherwise a row that the calling statement has deleted would still be visible. */
-	if (!IsInParallelMode())
+	if (!parallel)
 		CommandCounterIncrement();
-
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot snapshot = RegisterSnapshot(parallel ? GetActiveSnapshot() : GetLatestSnapshot());
 	Assignments::Probe probe = assignments.probe(room, snapshot);
 
 	UnregisterSnapshot(snapshot);

@@ -23,6 +23,21 @@ END$$;
 CREATE VIEW room_1_fails AS
 	SELECT room_id, CASE WHEN room_id = '1' THEN fails(current_setting('edges.code')) ELSE servers END AS servers FROM named_rooms;
 
+CREATE VIEW sessions_fail AS SELECT s.room_id, s.user_id, fails(current_setting('edges.code'))::text AS gateway_name FROM sessions s;
+/* Raises an error from the third read on. */
+CREATE SEQUENCE reads;
+CREATE FUNCTION twice() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF nextval('reads') > 2 THEN
+		RAISE 'read too often' USING ERRCODE = '22012';
+	END IF;
+	RETURN true;
+END$$;
+CREATE VIEW read_twice AS SELECT room_id, user_id FROM sessions WHERE twice();
+CREATE FUNCTION ask(room text) RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$BEGIN RETURN get_or_assign_server(room); END$$;
+CREATE FUNCTION look_room_up(room text) RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$BEGIN RETURN room_server(room); END$$;
+CREATE FUNCTION pass_row() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN new; END$$;
+
 CREATE TEMPORARY TABLE cases (number serial, what text, prepare text, question text, answer text);
 INSERT INTO cases (what, prepare, question, answer)
 	SELECT format('%s() is called by hand', name), '', format('SELECT %s()', name), '39P01'
@@ -69,6 +84,21 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 	('servers of one position, by name',
 		$$SELECT init_servers('c,b,a'); UPDATE balancer_servers SET position = 0; INSERT INTO room_server_assignments VALUES ('1', 'c')$$,
 		$$SELECT string_agg(server, '|') FROM explain_assignment(1)$$, 'c|a|b'),
+	('servers by position, then by name, while the sessions cannot be read', $$SELECT init_servers('d,c,b,a');
+		UPDATE balancer_servers SET position = CASE name WHEN 'd' THEN 1 ELSE 2 END;
+		CREATE VIEW broken AS SELECT room_id, user_id / 0 AS user_id FROM sessions; SELECT attach_sessions('broken');
+		INSERT INTO sessions VALUES ('1', 1); INSERT INTO room_server_assignments VALUES ('1', 'c')$$,
+		$$SELECT string_agg(server, '|') FROM explain_assignment(1)$$, 'c|d|a|b'),
+	('rooms of a server that move when they are called for', $$SET LOCAL gxy_balancer.failover_on_call = on;
+		SELECT init_servers('a,b'); INSERT INTO room_server_assignments VALUES ('1', 'a'); SELECT set_server_state('a', 'offline')$$,
+		$$SELECT cause FROM balancer_load WHERE server = 'a'$$, 'set offline; rooms move when called for, others later'),
+	('a failover that is over while the server is still offline', $$INSERT INTO balancer_servers (name, state) VALUES ('a', 'offline'),
+		('b', 'online'); INSERT INTO balancer_failovers (from_server, declared_at, due_at, cause, outcome, finished_at) VALUES
+		('a', now(), now(), 'set offline', 'spread', now()); UPDATE balancer_servers SET priority = 1 WHERE name = 'b'$$,
+		$$SELECT cause FROM balancer_load WHERE server = 'a'$$, 'set offline'),
+	('a load that has differed for a moment', $$SELECT init_servers('a,b');
+		INSERT INTO balancer_health VALUES ('a', true, now(), now(), now(), 0.9, clock_timestamp(), NULL, clock_timestamp())$$,
+		$$SELECT cause FROM balancer_load WHERE server = 'a'$$, NULL),
 	('rooms of a server that will fail over later', $$SET LOCAL gxy_balancer.failover_on_call = off;
 		SELECT init_servers('a,b'); INSERT INTO room_server_assignments VALUES ('1', 'a'); SELECT set_server_state('a', 'offline')$$,
 		$$SELECT cause FROM balancer_load WHERE server = 'a'$$, 'set offline; rooms will move'),
@@ -99,7 +129,8 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 		$$SELECT measured IS NULL FROM balancer_load$$, 'true'),
 	('two failovers of one server, the later counts', $$SELECT init_servers('a,b');
 		INSERT INTO balancer_failovers (from_server, declared_at, due_at, cause) VALUES
-		('a', '2026-01-02', '2026-01-02', 'silent'), ('a', '2026-01-01', '2026-01-01', 'silent')$$,
+		('a', '2026-01-02', '2026-01-02', 'silent'), ('a', '2026-01-01', '2026-01-01', 'silent');
+		UPDATE balancer_servers SET state = 'offline' WHERE name = 'a'$$,
 		$$SELECT string_agg(server, '|' ORDER BY server) FROM balancer_load$$, 'a|b'),
 
 	('two failovers of a server that has left the pool end together', $$SELECT init_servers('a,b');
@@ -128,6 +159,44 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 	('a check that is no call of a function', $$SELECT init_servers('a'), get_or_assign_server(1);
 		ALTER TABLE room_server_assignments ADD CHECK (region IS NULL OR region <> 'nowhere')$$,
 		'SELECT touch_room(1, 3)', 'true'),
+	('another column in the place of one', 'ALTER TABLE balancer_health DROP COLUMN differs_since;
+		ALTER TABLE balancer_health ADD COLUMN differs_since timestamptz', 'SELECT get_or_assign_server(1)', '55000'),
+	('a column that may be NULL', 'ALTER TABLE balancer_health ALTER COLUMN since DROP NOT NULL', 'SELECT get_or_assign_server(1)', '55000'),
+	('tables that have changed are looked at again', $$SELECT init_servers('a'); GRANT SELECT ON balancer_failovers, _moved_on_call TO pg_monitor;
+		SELECT server_state('a'); GRANT SELECT ON _drained_servers TO pg_monitor; SELECT server_state('a');
+		GRANT USAGE ON SEQUENCE balancer_events TO pg_monitor; SELECT server_state('a');
+		GRANT SELECT ON _pool_written TO pg_monitor; SELECT server_state('a'); GRANT SELECT ON balancer_sources TO pg_monitor$$,
+		'SELECT get_or_assign_server(1)', 'a'),
+	('a trigger of the owner with a condition that only compares', $$SELECT init_servers('a'); CREATE TRIGGER own BEFORE INSERT ON balancer_pins
+		FOR EACH ROW WHEN (CASE WHEN new.room_id = 'x' THEN true END) EXECUTE FUNCTION pass_row(); SELECT pin_room(1, 'a')$$,
+		'SELECT server FROM balancer_pins', 'a'),
+	('one with a condition that is not known to do no more', $$SELECT init_servers('a'); CREATE TRIGGER own BEFORE INSERT ON balancer_pins
+		FOR EACH ROW WHEN ((ARRAY[new.room_id])[1] = 'x') EXECUTE FUNCTION pass_row()$$,
+		$$SELECT pin_room(1, 'a')$$, '55000'),
+	('and that one disabled', $$SELECT init_servers('a'); CREATE TRIGGER own BEFORE INSERT ON balancer_pins
+		FOR EACH ROW WHEN ((ARRAY[new.room_id])[1] = 'x') EXECUTE FUNCTION pass_row();
+		ALTER TABLE balancer_pins DISABLE TRIGGER own; SELECT pin_room(1, 'a')$$,
+		'SELECT server FROM balancer_pins', 'a'),
+	('a size that has been forgotten in this transaction', $$SELECT init_servers('a');
+		INSERT INTO balancer_room_sizes (room_id, size, occasions) VALUES ('1', 50, 10); DELETE FROM balancer_room_sizes$$,
+		'SELECT get_or_assign_server(1)', 'a'),
+	('the extension beside a table of this name', 'DROP EXTENSION gxy_balancer; CREATE TABLE room_server_assignments ()',
+		'CREATE EXTENSION gxy_balancer', '42P07'),
+	('sessions that cannot be read again before rooms are freed', $$SELECT init_servers('a'), attach_sessions('read_twice'), get_or_assign_server(1);
+		INSERT INTO sessions VALUES ('2', 1); SELECT setval('reads', 1)$$, $$SELECT clean_inactive_assignments('0')$$, '55000'),
+	('a room that does not exist on the standby, in a READ ONLY transaction', $$INSERT INTO balancer_servers (name, pool) VALUES
+		('a', 'primary'), ('s', 'standby'); INSERT INTO named_rooms VALUES ('y', '{a}'); SELECT attach_rooms('named_rooms');
+		INSERT INTO room_server_assignments VALUES ('y', 'a'); SET LOCAL gxy_balancer.failover_delay = 0;
+		SELECT set_server_state('a', 'offline'); SET LOCAL transaction_read_only = on$$,
+		$$SELECT get_or_assign_server('y')$$, 'a'),
+	('a new room in a parallel query', $$SELECT init_servers('a');
+		SELECT set_config(name, 'on', true) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')$$,
+		$$SELECT ask('1')$$, '25006'),
+	('a room of a failed server in a parallel query', $$INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('s', 'standby');
+		INSERT INTO named_rooms VALUES ('x', '{a,s}'); SELECT attach_rooms('named_rooms'); INSERT INTO room_server_assignments VALUES ('x', 'a');
+		SET LOCAL gxy_balancer.failover_delay = 0; SELECT set_server_state('a', 'offline');
+		SELECT set_config(name, 'on', true) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')$$,
+		$$SELECT look_room_up('x') || ask('x')$$, 'ss'),
 	('an identity column, and one that was dropped', $$SELECT init_servers('a'), get_or_assign_server(1);
 		ALTER TABLE room_server_assignments ADD COLUMN gone int;
 		ALTER TABLE room_server_assignments DROP COLUMN gone;
@@ -145,9 +214,9 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 		INSERT INTO room_server_assignments VALUES ('x', 'a'), ('y', 'a');
 		SET LOCAL gxy_balancer.failover_delay = 0; SELECT set_server_state('a', 'offline')$$,
 		$$SELECT string_agg(room_id || ':' || server, '|' ORDER BY room_id) FROM balancer_rooms$$, 'x:s|y:a'),
-	('users on two servers of which none is the room''s count once', $$SELECT init_servers('a,b,c'), attach_sessions('sessions');
+	('users on several servers of which none is the room''s count once', $$SELECT init_servers('a,b,c,d'), attach_sessions('sessions');
 		INSERT INTO room_server_assignments VALUES ('1', 'a');
-		INSERT INTO sessions VALUES ('1', 1, 'b'), ('1', 1, 'c'), ('1', 2, 'b'), ('1', 2, 'a'), ('1', 3, 'a')$$,
+		INSERT INTO sessions VALUES ('1', 1, 'b'), ('1', 1, 'c'), ('1', 1, 'd'), ('1', 2, 'b'), ('1', 2, 'a'), ('1', 3, 'a')$$,
 		$$SELECT users_elsewhere FROM balancer_rooms$$, '2'),
 	('a room whose users were told, with sessions that cannot be read', $$SELECT init_servers('a'), get_or_assign_server(1);
 		CREATE VIEW broken AS SELECT room_id, user_id / 0 AS user_id FROM sessions;
@@ -181,7 +250,7 @@ INSERT INTO cases (what, prepare, question, answer)
 		format($$SELECT init_servers('a'); UPDATE pg_extension SET extversion = %L WHERE extname = 'gxy_balancer';
 			ALTER TABLE balancer_servers SET (fillfactor = 90)$$, version),
 		'SELECT get_or_assign_server(1)', '55000'
-	FROM unnest('{1.0.1,1,0.9,1.x,x}'::text[]) version;
+	FROM unnest('{1.0.1,1.0.0,1,0.9,1.x,x}'::text[]) version;
 INSERT INTO cases (what, prepare, question, answer)
 	SELECT format('an error %s of the relation of rooms', code),
 		format($$INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('s', 'standby');
@@ -190,6 +259,13 @@ INSERT INTO cases (what, prepare, question, answer)
 			SET LOCAL gxy_balancer.failover_delay = 0; SELECT set_server_state('a', 'offline')$$, code),
 		'SELECT server FROM balancer_rooms', answer
 	FROM (VALUES ('22012', 's'), ('40001', '40001'), ('40P01', '40P01'), ('57014', '57014')) error (code, answer);
+
+INSERT INTO cases (what, prepare, question, answer)
+	SELECT format('an error %s of the relation of sessions', code),
+		format($$SELECT init_servers('a'), attach_sessions('sessions_fail'); INSERT INTO sessions VALUES ('1', 1, 'a');
+			SET LOCAL edges.code = %L$$, code),
+		'SELECT count(*) FROM balancer_load', answer
+	FROM (VALUES ('22012', '1'), ('40001', '40001'), ('57014', '57014'), ('53200', '53200')) error (code, answer);
 
 /* Prepares, asks, and undoes both. Returns the answer or the SQLSTATE of the question's error. */
 CREATE FUNCTION pg_temp.answer(prepare text, question text) RETURNS text LANGUAGE plpgsql AS $$
