@@ -79,8 +79,10 @@ ISOLATION = \
 	placed-meanwhile \
 	pool-edit \
 	pool-first-write \
+	pool-locked \
 	pool-under-lock \
 	rebalance \
+	rebalance-freed \
 	reindex \
 	release-assign \
 	renewal-cleanup \
