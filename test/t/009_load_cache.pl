@@ -744,7 +744,7 @@ $open_change->query_safe(q{BEGIN; INSERT INTO room_server_assignments (room_id, 
 $node->append_conf('postgresql.conf', "gxy_balancer.max_shared_memory = '64MB'");
 $node->reload;
 $node->poll_query_until('postgres', q{SELECT get_or_assign_server(nextval('rooms')) <> '' AND bytes > 1000000
-	FROM balancer_memory WHERE what = 'limit'});
+	FROM balancer_memory WHERE what = 'limit'}) or die 'the limit is not raised';
 sql(q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 10)});
 is(sql('SELECT shared_memory IS NULL FROM balancer_stats'), 't', 'with a higher limit there is memory');
 is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'but no count is of use while a change that was not told is open');

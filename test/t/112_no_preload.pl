@@ -93,7 +93,7 @@ sub ends_launcher
 ends_launcher('pg_terminate_backend', sub { $node->safe_psql('postgres', "SELECT pg_terminate_backend($_[0])") });
 ends_launcher('kill -9 of the launcher', sub {
 	system_or_bail('pg_ctl', 'kill', 'KILL', $_[0]);
-	$node->poll_query_until('postgres', undef, '');
+	$node->poll_query_until('postgres', undef, '') or die 'the server has not started again';
 });
 ends_launcher('kill -9 of a backend', sub {
 	my $session = $node->background_psql('galaxy1');
@@ -102,7 +102,7 @@ ends_launcher('kill -9 of a backend', sub {
 	$pid =~ s/.*\|//;
 	system_or_bail('pg_ctl', 'kill', 'KILL', $pid);
 	$session->{run}->finish;
-	$node->poll_query_until('postgres', undef, '');
+	$node->poll_query_until('postgres', undef, '') or die 'the server has not started again';
 });
 is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $started, 'all that without a restart');
 
