@@ -97,10 +97,13 @@ is( after_load(q{
 	join("\n", map { my @row = @$_; join '|', map { $_ // '' } @row[0 .. 4], defined $row[5] ? 'superuser' : 'sighup' } @settings),
 	'names, units, defaults, bounds, and who sets them');
 
+my $runner = slurp_file('test/run');
+
 for (@settings)
 {
 	my ($name, $unit, $default, $least, $greatest, $other) = @$_;
 
+	like($runner, qr/gxy_balancer\.$name = /, "the tests of sql/ are run on a server with another $name") if defined $other;
 	if (!defined $other)
 	{
 		is((attempt($node, "$load; SET gxy_balancer.$name TO DEFAULT"))[1], '55P02', "$name is for the configuration file");
