@@ -118,7 +118,9 @@ LOAD_CACHE = \
 OUTPUT_DIR ?= $(shell test -w test && echo test/output || echo "$${TMPDIR:-/tmp}/$(EXTENSION)-$$(id -un)")
 REGRESS_PREP = output-dirs installcheck-databases
 REGRESS_OPTS = --inputdir=$(SOURCE). --outputdir=$(OUTPUT_DIR)/regress --use-existing
-ISOLATION_OPTS = --inputdir=$(SOURCE)test/isolation --outputdir=$(OUTPUT_DIR)/isolation --use-existing
+ISOLATION_OPTS = --inputdir=$(SOURCE)test/isolation --outputdir=$(OUTPUT_DIR)/isolation --use-existing $(LIMITED)
+# SPEC_LIMIT: seconds after which a spec of several sessions is ended.
+LIMITED = $(if $(SPEC_LIMIT),--launcher='timeout $(SPEC_LIMIT)')
 
 # No exceptions and no static guards: an ereport() is a longjmp, and the C++ runtime is not linked.
 # WERROR=1 is for CI.
@@ -340,7 +342,7 @@ list-regress:
 installcheck-load-cache:
 	@$(MAKE) --no-print-directory installcheck REGRESS= ISOLATION='$(LOAD_CACHE)' \
 		SETTINGS=gxy_balancer.load_max_age=1h \
-		ISOLATION_OPTS='--inputdir=$(SOURCE)test/load_cache --outputdir=$(OUTPUT_DIR)/load_cache --use-existing'
+		ISOLATION_OPTS="--inputdir=$(SOURCE)test/load_cache --outputdir=$(OUTPUT_DIR)/load_cache --use-existing $(LIMITED)"
 
 # The archive for PGXN.
 dist: check-version
