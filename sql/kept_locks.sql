@@ -25,6 +25,17 @@ SELECT get_or_assign_server('cached');
 SELECT * FROM kept;
 COMMIT;
 
+-- A room that goes where its sessions are: the first choice is given up, and they are read.
+BEGIN;
+SET LOCAL gxy_balancer.load_max_age = '1h';
+CREATE TABLE app_sessions AS SELECT 'orphan' AS room_id, 'user' AS user_id, 'gxy2' AS gateway_name;
+SET LOCAL client_min_messages = warning;
+SELECT attach_sessions('app_sessions');
+RESET client_min_messages;
+SELECT get_or_assign_server('first') IS NOT NULL AS counted, get_or_assign_server('orphan');
+SELECT * FROM kept;
+ROLLBACK;
+
 -- A move, and evacuations to a server and by the policy.
 BEGIN;
 SELECT move_room('counted', 'gxy3');

@@ -84,6 +84,14 @@ is(told(q(SET gxy_balancer.failover_delay = '1h'; SELECT set_server_state('a', '
 {"cause": "set offline", "event": "failover_declared", "server": "a", "target": "s"}
 {"was": "online", "event": "server_state", "state": "draining", "server": "s", "wanted": "draining"}
 {"event": "failover_redirected", "server": "a", "target": null}), 'one whose standby is drained is redirected');
+$node->safe_psql('postgres', q(INSERT INTO balancer_servers (name, pool) VALUES ('s2', 'standby');
+	UPDATE balancer_servers SET state = 'online'));
+is(told(q(SET gxy_balancer.failover_delay = '1h'; SELECT set_server_state('a', 'offline'); SELECT set_server_state('s', 'draining'))),
+	q({"was": "online", "event": "server_state", "state": "offline", "server": "a", "wanted": "offline"}
+{"cause": "set offline", "event": "failover_declared", "server": "a", "target": "s"}
+{"was": "online", "event": "server_state", "state": "draining", "server": "s", "wanted": "draining"}
+{"event": "failover_redirected", "server": "a", "target": "s2"}), 'to another standby if there is one');
+$node->safe_psql('postgres', q(UPDATE balancer_servers SET state = 'online'; DELETE FROM balancer_servers WHERE name = 's2'));
 $node->safe_psql('postgres', q(UPDATE balancer_servers SET state = 'online'; SELECT get_or_assign_server(i) FROM generate_series(1, 4) i));
 
 # A server that has been silent for longer than the timeout, which has passed since the start.
