@@ -63,11 +63,12 @@ cluster_start() {
 	server_start "$@"
 }
 
-# Stops the server, and any that a test has left running.
+# Stops the server, and any that a test has left running. STOP_MODE: fast, if its processes have something to write when they
+# end (test/coverage).
 stop_servers() {
 	local pidfile
 	while IFS= read -r pidfile; do
-		as_server pg_ctl -D "$(dirname "$pidfile")" -m immediate -s -w stop &>/dev/null || true
+		as_server pg_ctl -D "$(dirname "$pidfile")" -m "${STOP_MODE:-immediate}" -s -w stop &>/dev/null || true
 	done < <(find "$work/server" -name postmaster.pid)
 }
 

@@ -127,9 +127,12 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 	('a load without its time', $$SELECT init_servers('a');
 		INSERT INTO balancer_health VALUES ('a', true, now(), now(), now(), 0.9, NULL)$$,
 		$$SELECT measured IS NULL FROM balancer_load$$, 'true'),
-	('two failovers of one server, the later counts', $$SELECT init_servers('a,b');
+	('a home of a pinned room, under the strategy home', $$CREATE TABLE homes (room_id int, home_server text); INSERT INTO homes VALUES (1, 'b');
+		SET LOCAL gxy_balancer.strategy = home; SELECT init_servers('a,b'), attach_rooms('homes'), pin_room(1, 'a')$$,
+		$$SELECT reason FROM explain_assignment(1) WHERE server = 'b'$$, 'home'),
+	('three failovers of one server, the latest counts', $$SELECT init_servers('a,b');
 		INSERT INTO balancer_failovers (from_server, declared_at, due_at, cause) VALUES
-		('a', '2026-01-02', '2026-01-02', 'silent'), ('a', '2026-01-01', '2026-01-01', 'silent');
+		('a', '2026-01-02', '2026-01-02', 'silent'), ('a', '2026-01-01', '2026-01-01', 'silent'), ('a', '2026-01-03', '2026-01-03', 'silent');
 		UPDATE balancer_servers SET state = 'offline' WHERE name = 'a'$$,
 		$$SELECT string_agg(server, '|' ORDER BY server) FROM balancer_load$$, 'a|b'),
 
@@ -241,6 +244,11 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 		INSERT INTO room_server_assignments (room_id, gateway_name, region, expected_users)
 			SELECT n, 'a', 'r' || n, 2 FROM generate_series(1, 1010) n$$,
 		'SELECT count(*) > 0 FROM rebalance(5, NULL)', 'true'),
+	('a rebalancing beside rooms of a server that has failed, or is not in the pool', $$SET LOCAL gxy_balancer.failover_delay = 0;
+		INSERT INTO balancer_servers (name, pool) VALUES ('a', 'primary'), ('b', 'primary'), ('c', 'primary'), ('s', 'standby');
+		INSERT INTO room_server_assignments SELECT n, CASE n WHEN 1 THEN 'gone' WHEN 2 THEN 'c' ELSE 'a' END FROM generate_series(1, 8) n;
+		SELECT set_server_state('c', 'offline')$$,
+		$$SELECT string_agg(DISTINCT from_server, '|') FROM rebalance(NULL, NULL)$$, 'a'),
 	('a rebalancing by rooms', $$SET LOCAL gxy_balancer.load_metric = rooms; SELECT init_servers('a,b');
 		INSERT INTO room_server_assignments SELECT n, 'a' FROM generate_series(1, 10) n$$,
 		'SELECT count(*) FROM rebalance(NULL, NULL)', '5');
