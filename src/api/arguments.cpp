@@ -19,10 +19,9 @@ text_room(FunctionCallInfo fcinfo)
 
 	std::string_view id = view_of(PG_GETARG_TEXT_PP(0));
 
-	if (id.empty() || id.size() > max_name_length)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						id.empty() ? errmsg("room must not be empty") : errmsg("room is too long"),
-						errdetail("It has %zu bytes.", id.size()),
+	if (id.empty())
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("room must not be empty"),
+						errdetail("It has 0 bytes."),
 						errhint("A room's id is text of 1 to %d bytes.", max_name_length)));
 	room.set(id);
 	return room;
