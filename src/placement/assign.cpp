@@ -387,13 +387,10 @@ place(const PlacementRequest &request, RoomWaits *waits)
 		CommandCounterIncrement();
 	}
 	MemoryContextDelete(context);
-	if (attempt == Attempt::occupied && !in_the_way.committed)
-	{
-		if (TransactionIdIsValid(in_the_way.holder))
-			waits->wait_for_holder(in_the_way.holder, in_the_way.token);
-		else
-			waits->note_refused_row();
-	}
+	/* The next round waits for a transaction that is inserting the row. */
+	if (attempt == Attempt::occupied && !in_the_way.committed &&
+		!TransactionIdIsValid(in_the_way.holder))
+		waits->note_refused_row();
 	return server;
 }
 
