@@ -85,10 +85,12 @@ bool insert_row(ResultRelInfo *target, TupleTableSlot *slot, EState *estate);
  *
  * Returns true if the index has an entry for the key. If it returns false, no version of the row
  * existed when the index was read, under any snapshot.
+ *
+ * Calls pause() between the index and the table, holding no lock on a page.
  */
-template <typename F>
+template <typename F, typename P = decltype([] {})>
 bool
-for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F visit)
+for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F visit, P pause = {})
 {
 	ScanKeyData equals_key;
 	IndexScanDesc scan = compat::index_beginscan(heap, index, snapshot, 1);
@@ -109,6 +111,7 @@ for_each_version(Relation heap, Relation index, Datum key, Snapshot snapshot, F 
 		bool all_dead = false;
 
 		any = true;
+		pause();
 		buffer = ReleaseAndReadBuffer(buffer, heap, ItemPointerGetBlockNumber(&root));
 		if (buffer != last)
 			heap_page_prune_opt(heap, buffer);

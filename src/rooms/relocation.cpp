@@ -41,6 +41,7 @@ move_row(Assignments *assignments, const Assignment &row, std::string_view to, c
 
 		if (!found || view_of(found->server) != row.server)
 			return Change::outdated;
+		debug_pause("row to move");
 
 		Change change = relocate_row(assignments, &*found, to, reason_of_move(why, row.server));
 

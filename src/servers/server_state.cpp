@@ -9,6 +9,7 @@
 #include "servers/server_state.hpp"
 
 #include "pg/array.hpp"
+#include "pg/debug_delay.hpp"
 #include "pg/settings.hpp"
 #include "policy/failure_detector.hpp"
 #include "policy/time_arithmetic.hpp"
@@ -147,6 +148,7 @@ reports_in_time(TimestampTz now, Deadline deadline)
 void
 mark_unhealthy(TimestampTz now, Deadline deadline)
 {
+	debug_pause("silence");
 	if (!try_lock_server_states())
 		return;
 

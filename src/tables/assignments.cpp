@@ -16,6 +16,7 @@
 #include "tables/assignments.hpp"
 
 #include "pg/async_commit.hpp"
+#include "pg/debug_delay.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
 #include "tables/known_rows.hpp"
@@ -132,7 +133,8 @@ Assignments::find_by_key(const RoomKey &room, bool *absent) const
 
 	open_key();
 
-	bool any = for_each_version(heap, key, room.as_datum(), SnapshotSelf, take);
+	bool any = for_each_version(heap, key, room.as_datum(), SnapshotSelf, take,
+								[] { debug_pause("entry found"); });
 
 	if (absent != nullptr)
 		*absent = !any;
