@@ -111,6 +111,14 @@ is($node->psql('postgres', q(BEGIN; SELECT get_or_assign_server('stray'); PREPAR
 	'a call that moves a room can be prepared');
 is($node->safe_psql('postgres', q(SELECT reason FROM room_server_assignments WHERE room_id = 'stray')), 'failover from nowhere', 'it has moved it');
 
+# A server comes into the pool offline, which declares nothing. Another change of the pool does, and nothing but the
+# failover wakes the worker then.
+$node->safe_psql('postgres', q(INSERT INTO balancer_servers (name, state) VALUES ('late', 'offline');
+	INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('early', 'late');
+	UPDATE balancer_servers SET priority = 1 WHERE name = 'b'));
+ok($node->poll_query_until('postgres', q(SELECT outcome <> 'pending' FROM balancer_failovers WHERE from_server = 'late')),
+	'a failover that is found later wakes the worker');
+
 is("@numbers", join(' ', sort { $a <=> $b } uniq @numbers), 'the numbers increase');
 
 $listener->quit;

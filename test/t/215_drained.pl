@@ -85,6 +85,16 @@ unlike(told(), qr/\ba\b/, 'the drain was told of before');
 # The next drain, set by an UPDATE; online for so short a time that no run has seen it.
 ask(q(BEGIN; UPDATE balancer_servers SET state = 'online' WHERE name = 'a'; UPDATE balancer_servers SET state = 'draining' WHERE name = 'a'; COMMIT));
 like(told(), qr/\ba\b/, 'the next drain is told of again');
+# If another transaction has noted the drain meanwhile, listeners have been told by that.
+ask(q(INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('8', 'a');
+	SELECT set_server_state('a', 'online'), set_server_state('a', 'draining')));
+my $noting = session($node);
+$noting->query_safe(q(BEGIN; INSERT INTO _drained_servers VALUES ('a')));
+ask(q(SELECT release_room('8'), set_server_state('c', CASE server_state('c') WHEN 'online' THEN 'draining' ELSE 'online' END)));
+wait_for_blocked_worker($node, 'postgres');
+$noting->query_safe('COMMIT');
+$noting->quit;
+unlike(told(), qr/\ba\b/, 'a drain is told of once, whoever finds it');
 ask(q(SELECT server_heartbeat('a', false)));
 is(ask(q(SELECT state FROM balancer_load WHERE server = 'a')), 'offline', 'an unhealthy one is offline');
 ask(q(SELECT server_heartbeat('a')));
