@@ -102,6 +102,21 @@ sub outdate
 	return;
 }
 
+# A statement that assigns rooms, each in a subtransaction.
+sub subtransactions
+{
+	my ($number) = @_;
+
+	return qq{DO \$\$BEGIN
+		FOR i IN 1 .. $number LOOP
+			BEGIN
+				PERFORM get_or_assign_server(nextval('rooms'));
+			EXCEPTION WHEN raise_exception THEN
+			END;
+		END LOOP;
+	END\$\$};
+}
+
 sub prepare
 {
 	my ($gid, @statements) = @_;
@@ -403,6 +418,7 @@ sql(q{
 	DELETE FROM balancer_servers;
 	INSERT INTO balancer_servers (name, pool) VALUES ('gxy1', 'primary'), ('spare1', 'standby'), ('spare2', 'standby');
 	SELECT get_or_assign_server(i) FROM generate_series(1, 3) i;
+	INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('of fewer users', 'spare2');
 });
 recount();
 is(sql(q{SET gxy_balancer.failover_delay = 0; SELECT set_server_state('gxy1', 'offline'); SELECT get_or_assign_server(94)}),
@@ -590,14 +606,7 @@ agrees('and when it has been committed');
 # What takes more memory than there was
 #
 
-prepare('deep', q{DO $$BEGIN
-	FOR i IN 1 .. 1100 LOOP
-		BEGIN
-			PERFORM get_or_assign_server(nextval('rooms'));
-		EXCEPTION WHEN raise_exception THEN
-		END;
-	END LOOP;
-END$$});
+prepare('deep', subtransactions(1100));
 agrees('a prepared transaction with many savepoints');
 sql("ROLLBACK PREPARED 'deep'");
 agrees('the same rolled back');
@@ -756,6 +765,20 @@ sql(q{SELECT get_or_assign_server(nextval('rooms'))});
 agrees('when it has ended');
 $open_change->quit;
 sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers WHERE name LIKE 'many%'});
+
+# No memory for what a transaction changes that is prepared during a count: its rooms are in no count and in no list.
+$node->append_conf('postgresql.conf', "gxy_balancer.max_shared_memory = '256kB'");
+$node->restart;
+sql(q{SELECT attach_sessions('slow_sessions'), get_or_assign_server(1)});
+outdate();
+($counting, $count_pid, $count_flag) = start_counting();
+prepare('too large', subtransactions(3300));
+let_go($counting, $count_flag);
+is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'a count beside a prepared transaction that is too large is not used');
+sql("ROLLBACK PREPARED 'too large'");
+sql(q{SELECT get_or_assign_server('after a large one')});
+agrees('but the first one after its end');
+$node->append_conf('postgresql.conf', "gxy_balancer.max_shared_memory = '64MB'");
 
 #
 # A crash
