@@ -59,6 +59,32 @@ CALL pg_temp.interfere('DO $x$BEGIN GRANT SELECT ON app.live TO PUBLIC;
 CALL pg_temp.interfere('DO $x$BEGIN PERFORM public.attach_sessions(''app.members'');
 	PERFORM public.get_or_assign_server(''inner''); END$x$');
 
+-- What a call reads and writes waits for other transactions no longer than the call may: lock_timeout is what is left of
+-- assign_timeout, or the caller's own, if that is smaller.
+CREATE FUNCTION public.say_limit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE INFO 'within 1 h: %, within 1 min: %', current_setting('lock_timeout')::interval BETWEEN '1 ms' AND '1 h',
+		current_setting('lock_timeout')::interval BETWEEN '1 ms' AND '1 min';
+	RETURN new;
+END
+$$;
+CREATE TRIGGER say_limit BEFORE INSERT ON balancer_pins FOR EACH ROW EXECUTE FUNCTION public.say_limit();
+\set say_limit 'DO $x$BEGIN RAISE INFO $$within 1 h: %, within 1 min: %$$, current_setting($$lock_timeout$$)::interval BETWEEN $$1 ms$$ AND $$1 h$$, current_setting($$lock_timeout$$)::interval BETWEEN $$1 ms$$ AND $$1 min$$; END$x$'
+SET gxy_balancer.assign_timeout = '1h';
+CALL pg_temp.interfere(:'say_limit');
+SELECT pin_room('pinned', 'gxy1');
+SET lock_timeout = '1min';
+CALL pg_temp.interfere(:'say_limit');
+SELECT pin_room('pinned too', 'gxy1');
+SET gxy_balancer.assign_timeout = '1min';
+RESET lock_timeout;
+CALL pg_temp.interfere(:'say_limit');
+SELECT pin_room('pinned as well', 'gxy1');
+RESET gxy_balancer.assign_timeout;
+SELECT count(unpin_room(room_id)) FROM balancer_pins;
+DROP TRIGGER say_limit ON balancer_pins;
+DROP FUNCTION public.say_limit();
+
 SELECT attach_sessions(NULL);
 TRUNCATE room_server_assignments;
 SET client_min_messages = warning;
