@@ -325,15 +325,21 @@ is_background_worker()
 #endif
 }
 
+inline const auto &
+transaction_ids()
+{
+#if PG_VERSION_NUM >= 170000
+	return *TransamVariables;
+#else
+	return *ShmemVariableCache;
+#endif
+}
+
 /* Returns the oldest transaction whose outcome pg_xact still has. Hold XactTruncationLock. */
 inline TransactionId
 oldest_known_transaction()
 {
-#if PG_VERSION_NUM >= 170000
-	return TransamVariables->oldestClogXid;
-#else
-	return ShmemVariableCache->oldestClogXid;
-#endif
+	return transaction_ids().oldestClogXid;
 }
 
 /* A walker's type before PostgreSQL 16. The cast via void * avoids a warning. */

@@ -18,6 +18,7 @@
 #include "pg/debug_delay.hpp"
 #include "pg/heap_access.hpp"
 #include "pg/lock_timeout.hpp"
+#include "pg/may_write.hpp"
 #include "pg/settings.hpp"
 #include "placement/assign.hpp"
 #include "placement/candidates.hpp"
@@ -38,12 +39,6 @@ namespace gxy
 {
 namespace
 {
-
-bool
-may_write()
-{
-	return !XactReadOnly && !RecoveryInProgress() && !IsInParallelMode();
-}
 
 void
 require_write(const RoomKey &room, const char *what)
@@ -151,18 +146,18 @@ route(Assignments *assignments, const RoomKey &room, Found *found, TimestampTz n
 
 	RoomLocation where = current->locate(named, found->assigned_at, now);
 
-	if (where.stranded && may_write())
+	if (where.stranded && may_write_if_useful())
 		return LookupResult::stranded;
 	if (!where.moved)
 		return LookupResult::answered;
 	if (!claim_holds(*current, where, room.view()))
-		return may_write() ? LookupResult::stranded : LookupResult::answered;
+		return may_write_if_useful() ? LookupResult::stranded : LookupResult::answered;
 	*server = text_of(current->servers[where.server].name);
 	/*
 	 * Writing in a SERIALIZABLE transaction risks a serialization failure. The worker rewrites the
 	 * row later.
 	 */
-	if (!may_write() || IsolationIsSerializable())
+	if (!may_write_if_useful() || IsolationIsSerializable())
 		return LookupResult::answered;
 
 	Change change =
@@ -227,7 +222,9 @@ look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *wait
 	std::optional<Found> found = assignments.find(room, &absent);
 	LookupResult result = LookupResult::answered;
 	Blocker blocker;
-	bool is_expired = found && may_write() && expired(*found, now);
+	/* touch_room() has no other purpose. */
+	auto may_renew = [server] { return server == nullptr ? may_write() : may_write_if_useful(); };
+	bool is_expired = found && expired(*found, now) && may_renew();
 
 	if (!found)
 		result = absent ? LookupResult::absent : probe_row(assignments, room, &blocker);
@@ -245,8 +242,8 @@ look_up_and_renew(const RoomKey &room, std::optional<int> users, RoomWaits *wait
 	}
 	if (result == LookupResult::answered && server != nullptr)
 		result = route(&assignments, room, &*found, now, waits->deadline(), server);
-	if (result == LookupResult::answered && !is_expired && may_write() &&
-		is_due(*found, now, users))
+	if (result == LookupResult::answered && !is_expired && is_due(*found, now, users) &&
+		may_renew())
 	{
 		debug_pause("renew");
 		if (renew(&assignments, &*found, now, users) == Change::outdated)

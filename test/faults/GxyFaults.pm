@@ -69,6 +69,7 @@ CREATE FUNCTION fail_allocation(int, lasting boolean DEFAULT false) RETURNS void
 CREATE FUNCTION has_failed() RETURNS boolean LANGUAGE c STRICT AS '$library';
 CREATE FUNCTION signal_at_release(text, int) RETURNS void LANGUAGE c STRICT AS '$library';
 CREATE FUNCTION refuse_shared_memory(boolean) RETURNS void LANGUAGE c STRICT AS '$library';
+CREATE FUNCTION set_next_id(bigint) RETURNS void LANGUAGE c STRICT AS '$library';
 SQL
 	return;
 }

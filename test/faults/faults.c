@@ -5,6 +5,8 @@
  * Allocations: the methods of the memory contexts of the backend are replaced by copies that count.
  * New contexts are found at the next allocation in an old one.
  *
+ * Ids of transactions: the next one is set, so that tests reach the limits and the end of the ids.
+ *
  * Locks and shared memory: the calls that gxy_balancer makes of LWLockRelease(), LockRelease(),
  * ShmemInitStruct() and AllocSetContextCreateInternal() are redirected, in its table of external
  * functions.
@@ -17,6 +19,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "access/clog.h"
+#include "access/subtrans.h"
+#include "access/transam.h"
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -35,6 +40,7 @@ PG_FUNCTION_INFO_V1(fail_allocation);
 PG_FUNCTION_INFO_V1(has_failed);
 PG_FUNCTION_INFO_V1(signal_at_release);
 PG_FUNCTION_INFO_V1(refuse_shared_memory);
+PG_FUNCTION_INFO_V1(set_next_id);
 
 #if PG_VERSION_NUM >= 170000
 #define ALLOC_PARAMETERS MemoryContext context, Size size, int flags
@@ -197,6 +203,27 @@ Datum
 refuse_shared_memory(PG_FUNCTION_ARGS)
 {
 	refusing = PG_GETARG_BOOL(0);
+	PG_RETURN_VOID();
+}
+
+/*
+ * set_next_id(id): the next transaction gets this id. It is on pages of pg_xact and pg_subtrans that
+ * have not been used yet: they are made here, unless it is the first on them.
+ */
+Datum
+set_next_id(PG_FUNCTION_ARGS)
+{
+	TransactionId next = (TransactionId) PG_GETARG_INT64(0);
+
+	LWLockAcquire(XidGenLock, LW_EXCLUSIVE);
+	ExtendCLOG(next - next % (BLCKSZ * 4));
+	ExtendSUBTRANS(next - next % (BLCKSZ / 4));
+#if PG_VERSION_NUM >= 170000
+	TransamVariables->nextXid.value = (uint64) PG_GETARG_INT64(0);
+#else
+	ShmemVariableCache->nextXid.value = (uint64) PG_GETARG_INT64(0);
+#endif
+	LWLockRelease(XidGenLock);
 	PG_RETURN_VOID();
 }
 
