@@ -84,5 +84,32 @@ is(sql($node, "SELECT count(get_or_assign_server('many.' || i)) FROM generate_se
 	'one transaction may have more new rooms than there are locks');
 $_->quit for $caller, $eater;
 
+# Without the library preloaded, and before the first call after a start: the lock table has grown into the memory that the
+# extension would use. The answers and the errors, without those of earlier calls:
+$node->append_conf('postgresql.conf', q(shared_preload_libraries = ''));
+$node->restart;
+($caller, $eater) = map { $node->background_psql('postgres', on_error_stop => 0) } 1 .. 2;
+
+sub call_unloaded
+{
+	my ($call) = @_;
+
+	$caller->{stderr} = '';
+
+	my $out = $caller->query("\\set VERBOSITY verbose\n$call;");
+
+	return $out . $caller->{stderr} =~ s/background_psql: QUERY_SEPARATOR.*//sr;
+}
+
+$all = $eater->query_safe('SELECT eat(1)');
+like(call_unloaded(q(SELECT get_or_assign_server('unloaded.1'))), qr/ERROR:  53200: .*\nHINT:  .*max_locks_per_transaction/,
+	'not preloaded: without locks the error says what to raise');
+$eater->query_safe("SELECT pg_advisory_unlock($all - i) FROM generate_series(0, $most) i");
+like(call_unloaded(q(SELECT get_or_assign_server('unloaded.2'))), qr/^gxy\d+$/, 'not preloaded: with some locks a room is placed');
+$eater->query_safe('SELECT pg_advisory_unlock_all()');
+like(call_unloaded(q(SELECT get_or_assign_server('unloaded.3'), get_or_assign_server('first'))), qr/^gxy\d+\|gxy\d+$/,
+	'not preloaded: with all locks, too');
+$_->quit for $caller, $eater;
+
 $node->stop;
 done_testing();
