@@ -124,6 +124,9 @@ INSERT INTO cases (what, prepare, question, answer) VALUES
 	('a heartbeat of a server that is not in the pool', $$SELECT init_servers('a');
 		INSERT INTO balancer_health VALUES ('gone', true, now(), now(), now(), 0.9, now())$$,
 		$$SELECT string_agg(server, '|') FROM balancer_load$$, 'a'),
+	('one while heartbeats are watched', $$SELECT init_servers('a'); SET LOCAL gxy_balancer.heartbeat_timeout = '1min';
+		INSERT INTO balancer_health VALUES ('gone', true, now(), now(), now(), 0.9, now())$$,
+		$$SELECT get_or_assign_server(1)$$, 'a'),
 	('a load without its time', $$SELECT init_servers('a');
 		INSERT INTO balancer_health VALUES ('a', true, now(), now(), now(), 0.9, NULL)$$,
 		$$SELECT measured IS NULL FROM balancer_load$$, 'true'),
