@@ -6,11 +6,10 @@
 \set helpers :abs_srcdir '/sql/include/helpers.sql'
 \set ECHO none
 \i :helpers
--- The object locks on the assignments: 1 is the placement lock, 2 a room lock.
+-- The object locks of the assignments: 1 is the placement lock, 2 a room lock, which names the room's hash.
 CREATE VIEW kept AS
 	SELECT objsubid, mode FROM pg_locks
-	WHERE locktype = 'object' AND pid = pg_backend_pid() AND classid = 'pg_class'::regclass
-		AND objid = 'room_server_assignments'::regclass;
+	WHERE locktype = 'object' AND pid = pg_backend_pid() AND 'room_server_assignments'::regclass IN (classid, objid);
 SET gxy_balancer.failover_delay = 0;
 SET gxy_balancer.recovery_delay = 0;
 INSERT INTO balancer_servers (name, pool) VALUES ('gxy1', 'primary'), ('gxy2', 'primary'), ('gxy3', 'primary'),
