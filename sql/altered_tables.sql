@@ -228,6 +228,13 @@ SELECT get_or_assign_server('one');
 ALTER TABLE balancer_servers SET ACCESS METHOD heap;
 SELECT get_or_assign_server('one') = room_server('one') AS same;
 DROP ACCESS METHOD other;
+-- A partition, whose constraint is not one of the table.
+CREATE TABLE parent (LIKE room_server_assignments) PARTITION BY LIST (gateway_name);
+ALTER TABLE parent ATTACH PARTITION room_server_assignments FOR VALUES IN ('a', 'b');
+SELECT get_or_assign_server('one');
+ALTER TABLE parent DETACH PARTITION room_server_assignments;
+SELECT get_or_assign_server('one') = room_server('one') AS same;
+DROP TABLE parent;
 
 \set ON_ERROR_ROLLBACK off
 

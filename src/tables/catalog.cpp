@@ -98,20 +98,33 @@ is_ours(Oid relation, Oid extension, bool sequence)
 	return kind && getExtensionOfObject(RelationRelationId, relation) == extension;
 }
 
-/* Rows are read and written as those of a heap (pg/heap_access.hpp). */
+/*
+ * Rows are read and written as those of a heap, and without the constraint of a partition
+ * (pg/heap_access.hpp).
+ */
 void
-check_access_method(Oid table, const char *name)
+check_kind(Oid table, const char *name)
 {
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	bool heap = HeapTupleIsValid(tuple) &&
-				reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relam == HEAP_TABLE_AM_OID;
+	bool heap = false;
+	bool partition = false;
 
 	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_class row = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+
+		heap = row->relam == HEAP_TABLE_AM_OID;
+		partition = row->relispartition;
 		ReleaseSysCache(tuple);
+	}
 	if (!heap)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("table \"%s\" does not have the access method heap", name),
 						errhint("ALTER TABLE %s SET ACCESS METHOD heap.", name)));
+	if (partition)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" is a partition of another", name),
+						errhint("Detach it from that table.")));
 }
 
 Oid
@@ -129,7 +142,7 @@ find_table(Oid extension, Oid schema, const char *name, bool sequence = false)
 				 errmsg("relation \"%s\" is not the one of extension gxy_balancer", name),
 				 errhint("Rename or drop it, and give the extension's own its name again.")));
 	if (!sequence)
-		check_access_method(relation, name);
+		check_kind(relation, name);
 	return relation;
 }
 
