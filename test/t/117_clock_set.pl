@@ -124,5 +124,20 @@ wait_until($node, 'postgres', q(SELECT max(last_used_at) < now() - interval '1 s
 	or die 'the leases do not end';
 ok(wait_for_run() && rooms_are($node, 'postgres', 'kept', 'kept too'), 'rooms that nothing uses are freed one grace period later');
 
+#
+# By years, as from a clock that has lost its battery
+#
+
+# A restart, because for the longer grace period the first step is not over.
+sql(q(ALTER DATABASE postgres SET gxy_balancer.assignment_grace = '1h'));
+$node->stop;
+start_with_clock($node);
+sql(q(SELECT get_or_assign_server('of old')));
+wait_for_run();
+set_clock($node, 3 * 365 * 86400);
+sql(q(SELECT now() - pg_postmaster_start_time() > interval '2 years')) eq 't' or die 'the clock has not been set';
+wait_for_run() for 1 .. 2;
+is(rooms(), 'kept kept too of old', 'set forward by three years: no room is freed');
+
 $node->stop;
 done_testing();
