@@ -207,7 +207,7 @@ sub freeze
 	{
 		same($expected, ask($known, $answers)) or die 'another answer while rows are frozen';
 		$calls++;
-		$vacuum->{run}->pump_nb;
+		eval { $vacuum->{run}->pump_nb; 1 } or last;    # it has ended meanwhile
 	}
 	is(settled($vacuum), '', "$what: all rows are frozen");
 	cmp_ok($calls, '>', 1, "$what: a session gets the same answers meanwhile");

@@ -766,20 +766,6 @@ agrees('when it has ended');
 $open_change->quit;
 sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers WHERE name LIKE 'many%'});
 
-# No memory for what a transaction changes that is prepared during a count: its rooms are in no count and in no list.
-$node->append_conf('postgresql.conf', "gxy_balancer.max_shared_memory = '256kB'");
-$node->restart;
-sql(q{SELECT attach_sessions('slow_sessions'), get_or_assign_server(1)});
-outdate();
-($counting, $count_pid, $count_flag) = start_counting();
-prepare('too large', subtransactions(3300));
-let_go($counting, $count_flag);
-is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'a count beside a prepared transaction that is too large is not used');
-sql("ROLLBACK PREPARED 'too large'");
-sql(q{SELECT get_or_assign_server('after a large one')});
-agrees('but the first one after its end');
-$node->append_conf('postgresql.conf', "gxy_balancer.max_shared_memory = '64MB'");
-
 #
 # A crash
 #
