@@ -338,9 +338,11 @@ Assignments::Probe
 probe_now(const Assignments &assignments, const RoomKey &room)
 {
 	bool parallel = IsInParallelMode(); /* the server takes no new snapshot then */
+
 	/* Otherwise a row that the calling statement has deleted would still be visible. */
 	if (!parallel)
 		CommandCounterIncrement();
+
 	Snapshot snapshot = RegisterSnapshot(parallel ? GetActiveSnapshot() : GetLatestSnapshot());
 	Assignments::Probe probe = assignments.probe(room, snapshot);
 
