@@ -102,21 +102,6 @@ sub outdate
 	return;
 }
 
-# A statement that assigns rooms, each in a subtransaction.
-sub subtransactions
-{
-	my ($number) = @_;
-
-	return qq{DO \$\$BEGIN
-		FOR i IN 1 .. $number LOOP
-			BEGIN
-				PERFORM get_or_assign_server(nextval('rooms'));
-			EXCEPTION WHEN raise_exception THEN
-			END;
-		END LOOP;
-	END\$\$};
-}
-
 sub prepare
 {
 	my ($gid, @statements) = @_;
@@ -606,7 +591,14 @@ agrees('and when it has been committed');
 # What takes more memory than there was
 #
 
-prepare('deep', subtransactions(1100));
+prepare('deep', q{DO $$BEGIN
+	FOR i IN 1 .. 1100 LOOP
+		BEGIN
+			PERFORM get_or_assign_server(nextval('rooms'));
+		EXCEPTION WHEN raise_exception THEN
+		END;
+	END LOOP;
+END$$});
 agrees('a prepared transaction with many savepoints');
 sql("ROLLBACK PREPARED 'deep'");
 agrees('the same rolled back');
