@@ -758,6 +758,30 @@ agrees('when it has ended');
 $open_change->quit;
 sql(q{TRUNCATE room_server_assignments; DELETE FROM balancer_servers WHERE name LIKE 'many%'});
 
+# No memory for what a transaction changes that is prepared during a count: its rooms are in no count and in no list.
+$node->append_conf('postgresql.conf', "gxy_balancer.max_shared_memory = '1MB'");
+$node->restart;
+sql(q{INSERT INTO balancer_servers (name) SELECT 'many' || i FROM generate_series(1, 1997) i; SELECT attach_sessions('slow_sessions')});
+recount();
+agrees('two thousand servers in one megabyte');
+outdate();
+($counting, $count_pid, $count_flag) = start_counting();
+my @prepared;
+while (@prepared < 9 && sql('SELECT shared_memory IS NULL FROM balancer_stats') eq 't')
+{
+	push @prepared, 'large ' . @prepared;
+	prepare($prepared[-1], q{SELECT count(get_or_assign_server(nextval('rooms'))) FROM generate_series(1, 2000)});
+}
+is(@prepared && sql('SELECT shared_memory FROM balancer_stats'), 'gxy_balancer.max_shared_memory is used up',
+	'there is no memory for the changes of ' . @prepared . ' prepared transactions');
+let_go($counting, $count_flag);
+is(sql('SELECT bool_or(usable) FROM _check_load_cache()'), 'f', 'a count beside them is not used');
+sql("ROLLBACK PREPARED '$_'") for @prepared;
+sql(q{SELECT get_or_assign_server('after large ones')});
+agrees('but the first one after their end');
+sql(q{DELETE FROM balancer_servers WHERE name LIKE 'many%'});
+$node->append_conf('postgresql.conf', "gxy_balancer.max_shared_memory = '64MB'");
+
 #
 # A crash
 #
