@@ -15,8 +15,6 @@
 #include "pg/array.hpp"
 #include "pg/compat.hpp"
 #include "pg/interner.hpp"
-#include "pg/row.hpp"
-#include "pg/rows.hpp"
 #include "pg/settings.hpp"
 #include "policy/placement_policy.hpp"
 #include "policy/time_arithmetic.hpp"
@@ -25,7 +23,6 @@
 #include "shared/databases.hpp"
 #include "shared/status.hpp"
 #include "tables/catalog.hpp"
-#include "tables/columns.hpp"
 #include "tables/locks.hpp"
 #include "tables/notification.hpp"
 #include "tables/owner_sql.hpp"
@@ -37,8 +34,8 @@ namespace
 
 /* A flapping monitor ends a failover every few seconds. */
 constexpr int most_ended_failovers = 2000;
-constexpr int kept_failovers = 1000;
-constexpr int failovers_forgotten_at_once = 10000;
+constexpr std::int64_t kept_failovers = 1000;
+constexpr std::int64_t failovers_forgotten_at_once = 10000;
 
 bool
 is_reconciled(const Pool &pool)
@@ -270,27 +267,15 @@ forget_old_failovers(Deadline deadline)
 	if (pool(deadline).ended_failovers <= most_ended_failovers)
 		return;
 
-	Oid table = lock_table(&Relations::failovers, AccessShareLock, deadline);
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	Array<TimestampTz> ended;
-
-	for_each_row_of(table, snapshot, [&ended](const Row &row) {
-		if (std::optional<TimestampTz> at = row.time(failovers_recovered_at))
-			ended.push(*at);
-	});
-	UnregisterSnapshot(snapshot);
-	if (ended.count <= kept_failovers)
-		return;
-	std::sort(ended.begin(), ended.end());
-
-	/* After a restore there may be very many. */
-	int forgotten = std::min(ended.count - kept_failovers, failovers_forgotten_at_once);
-
-	(void) run_as_owner(&Relations::failovers, deadline,
-						"DELETE FROM %s WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ctid "
-						"FROM %s WHERE recovered_at OPERATOR(pg_catalog.<) $1 "
-						"FOR UPDATE SKIP LOCKED))",
-						{Argument::of_time(ended[forgotten])});
+	/* Of another look at the table: it may have changed. After a restore there may be very many. */
+	(void) run_as_owner(
+		&Relations::failovers, deadline,
+		"DELETE FROM %s WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ctid FROM %s WHERE "
+		"ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ctid FROM %s WHERE recovered_at IS NOT NULL "
+		"ORDER BY recovered_at LIMIT (SELECT greatest(0, least($2, count(*) "
+		"OPERATOR(pg_catalog.-) $1)) FROM %s WHERE recovered_at IS NOT NULL))) "
+		"FOR UPDATE SKIP LOCKED))",
+		{Argument::of(kept_failovers), Argument::of(failovers_forgotten_at_once)});
 }
 
 void

@@ -185,6 +185,12 @@ is(history(), '1001|5|a', 'of a longer one the latest 1000 stay, active failover
 release($holder);
 is($node->safe_psql('history', q(SELECT count(*) FROM balancer_failovers WHERE recovered_at > '2026-01-01 00:16:42')), 1000,
 	'none of the latest is gone');
+$node->safe_psql('history', <<'SQL');
+INSERT INTO balancer_failovers (from_server, declared_at, due_at, cause, outcome, finished_at, recovered_at)
+	SELECT 'b', t.at + i * interval '1 us', t.at, 'silent', 'moved', t.at, t.at
+	FROM generate_series(1, 3000) i CROSS JOIN (SELECT timestamptz '2026-01-02') t(at);
+SQL
+is(history(), '1000|86400|a', 'nor do more stay if they ended at one time');
 is($node->safe_psql('history', q(SELECT last_error FROM balancer_stats)), '', 'no run has failed');
 
 # Prints how long after they were due the failovers ended. This is not tested.
