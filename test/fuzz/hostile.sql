@@ -7,6 +7,7 @@
  * Prints TAP; the same seed makes the same calls.
  */
 \set QUIET on
+\set SHOW_CONTEXT never
 \pset tuples_only on
 \pset format unaligned
 SET client_min_messages = error;
@@ -161,6 +162,9 @@ BEGIN
 		END IF;
 		IF n % 50 = 0 THEN
 			COMMIT;
+		END IF;
+		IF n % 5000 = 0 THEN
+			RAISE INFO '% of % statements', n, count;
 		END IF;
 		-- After a commit, and in the middle of a transaction.
 		IF n % 1000 IN (0, 475, 975) THEN

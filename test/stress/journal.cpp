@@ -15,7 +15,7 @@ Journal::count(const Record &record)
 
 	const std::lock_guard<std::mutex> lock(mutex);
 
-	errors[record.outcome == Outcome::lost ? "lost" : record.answer]++;
+	errors[record.outcome == Outcome::lost ? "unanswered" : record.answer]++;
 }
 
 void
