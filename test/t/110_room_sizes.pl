@@ -181,7 +181,8 @@ set_interval($node, '200ms');
 ok(rooms_are($node, 'crammed', 'busy'), 'a room is freed though no size can be remembered');
 wait_for_run_after($node, 'crammed', server_time($node)) for 1 .. 2;
 my $complaint = 'the sizes of rooms could not be written: division by zero';
-is($node->safe_psql('crammed', 'SELECT worker, last_error FROM balancer_stats'), "idle|$complaint", 'balancer_stats tells what is missing');
+is($node->safe_psql('crammed', q(SELECT worker IN ('idle', 'running'), last_error FROM balancer_stats)), "t|$complaint",
+	'balancer_stats tells what is missing');
 is(count_logged($node, $log_before, 'crammed', "WARNING:  gxy_balancer: $complaint"), 1, 'so does the log, once');
 $node->safe_psql('crammed', 'DROP INDEX no_sizes');
 ok($node->poll_query_until('crammed', q(SELECT last_error IS NULL FROM balancer_stats)), 'until it can be written again');
