@@ -397,7 +397,7 @@ COMMENT ON FUNCTION release_room(bigint) IS 'frees a room now, also if users are
 CREATE FUNCTION clean_inactive_assignments(grace interval DEFAULT NULL) RETURNS bigint
 	LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'gxy_clean_inactive_assignments';
 REVOKE ALL ON FUNCTION clean_inactive_assignments(interval) FROM PUBLIC;
-COMMENT ON FUNCTION clean_inactive_assignments(interval) IS 'frees the rooms not used for longer than the grace period (default: gxy_balancer.assignment_grace); returns their number';
+COMMENT ON FUNCTION clean_inactive_assignments(interval) IS 'frees the rooms not used for longer than the grace period (default: gxy_balancer.assignment_grace); time before the server''s start or promotion does not count, unless the period is below that setting; returns their number';
 
 --
 -- Functions for the operator
@@ -636,7 +636,7 @@ COMMENT ON COLUMN balancer_stats.counted_because IS 'why the last room of placed
 COMMENT ON COLUMN balancer_stats.shared_memory IS 'why shared memory is missing, so that rooms are placed by counting; NULL: there is enough';
 COMMENT ON COLUMN balancer_stats.clock_set_at IS 'when the system clock was last found to have been set, since the server''s start; NULL: never';
 COMMENT ON COLUMN balancer_stats.clock_set_by IS 'by how much it was set; negative: back';
-COMMENT ON COLUMN balancer_stats.frees_from IS 'from when inactive rooms are freed again, because the clock was set forward; NULL: they are freed';
+COMMENT ON COLUMN balancer_stats.frees_from IS 'from when inactive rooms are freed again, because the clock was set forward; NULL: it does not hold them up';
 COMMENT ON COLUMN balancer_stats.failovers IS 'failovers declared';
 
 /*

@@ -1369,7 +1369,7 @@ BEGIN
 	RETURN _all;
 END $$;
 REVOKE ALL ON FUNCTION public.clean_inactive_assignments(interval) FROM PUBLIC;
-COMMENT ON FUNCTION public.clean_inactive_assignments(interval) IS 'frees the rooms not used for longer than the grace period (default: gxy_balancer.assignment_grace); returns their number';
+COMMENT ON FUNCTION public.clean_inactive_assignments(interval) IS 'frees the rooms not used for longer than the grace period (default: gxy_balancer.assignment_grace); time before the server''s start or promotion does not count, unless the period is below that setting; returns their number';
 
 CREATE FUNCTION public.evacuate_server(server text, target text DEFAULT NULL::text, max_rooms integer DEFAULT NULL::integer)
 	RETURNS bigint

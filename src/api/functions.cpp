@@ -25,6 +25,7 @@
 #include "servers/pool.hpp"
 #include "servers/server_state.hpp"
 #include "shared/status.hpp"
+#include "shared/writable_since.hpp"
 #include "tables/assignments.hpp"
 
 namespace gxy
@@ -311,6 +312,7 @@ call_refuse_existing_table(FunctionCallInfo)
 Datum
 call_extension_created(FunctionCallInfo)
 {
+	note_extension_created();
 	request_run_at_commit();
 	notice_default_pool();
 	PG_RETURN_VOID();

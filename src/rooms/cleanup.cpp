@@ -18,7 +18,9 @@
  * by then.
  *
  * For a while after the clock was set forward nothing is freed, unless the caller's grace period is
- * shorter than that of the settings (shared/clock_watch.hpp).
+ * shorter than that of the settings (shared/clock_watch.hpp). Time in which the server was down, or
+ * not promoted yet, does not count: leases and sessions from before have their full time again from
+ * the start on.
  *
  * Rooms are identified by the hashes of their names, because there can be a million of them. If two
  * rooms have the same hash, a session in one keeps the other.
@@ -44,6 +46,7 @@
 #include "servers/server_state.hpp"
 #include "shared/load_delta.hpp"
 #include "shared/status.hpp"
+#include "shared/writable_since.hpp"
 #include "tables/locks.hpp"
 
 namespace gxy
@@ -67,19 +70,19 @@ renewal_interval()
 }
 
 /*
- * Calls visit(number, row) for every session in one of the rooms that is alive at a time. Returns
- * the number of all live sessions that were read.
+ * Calls visit(number, row) for every session in one of the rooms that was seen since a time, or
+ * that cannot die. Returns the number of all such sessions that were read.
  */
 template <typename F>
 std::int64_t
 for_each_session(const Attachment &attached, const HashInterner &rooms, const HashFilter &filter,
-				 TimestampTz now, Deadline deadline, F visit)
+				 TimestampTz since, Deadline deadline, F visit)
 {
 	std::int64_t sessions = 0;
 
 	if (!attached.exists())
 		return 0;
-	read_sessions(attached, SessionColumns::rooms_and_users, alive_since(now), deadline,
+	read_sessions(attached, SessionColumns::rooms_and_users, since, deadline,
 				  [&](const SessionRow &row) {
 					  std::uint64_t room = row.room_known ? name_hash(row.room) : 0;
 					  int number = filter.may_have(room) ? rooms.find(room) : none;
@@ -118,7 +121,7 @@ Cleanup::scan_rooms(const Assignments &assignments, bool attached, SizeSampler *
 			return;
 		if (numbers.number(room.hash, &fresh) != rooms.count)
 			return;
-		if (unused >= grace)
+		if (is_idle(row, clock.now))
 			idle.push(rooms.count);
 		if (unused >= renewal || room.has_old_time)
 			due.push(rooms.count);
@@ -130,7 +133,16 @@ Cleanup::scan_rooms(const Assignments &assignments, bool attached, SizeSampler *
 		filter.add(room.hash);
 }
 
-/* Several sessions of one user in a room count as one user. */
+TimestampTz
+Cleanup::sessions_alive_since(TimestampTz now) const
+{
+	return counts_from >= alive_since(now) ? DT_NOBEGIN : alive_since(now);
+}
+
+/*
+ * Several sessions of one user in a room count as one user. Those that may be alive only because
+ * they could not be seen for a while keep their rooms, but their users are not counted.
+ */
 void
 Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, TimestampTz now,
 					   Deadline deadline)
@@ -140,7 +152,7 @@ Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, Timesta
 
 	presences.prepare();
 	sessions = for_each_session(
-		attached, numbers, filter, now, deadline,
+		attached, numbers, filter, alive_since(now), deadline,
 		[this, sampler, context, &presences](int number, const SessionRow &row) {
 			Room &room = rooms[number];
 			bool fresh = true;
@@ -157,6 +169,16 @@ Cleanup::scan_sessions(const Attachment &attached, SizeSampler *sampler, Timesta
 				sampler->note_users(room.room_sample, 1);
 			MemoryContextSwitchTo(executor);
 		});
+	if (sessions_alive_since(now) != alive_since(now))
+		sessions = std::max(sessions, mark_used(attached, now, deadline));
+}
+
+/* Marks the rooms with sessions that may be alive. Returns the number of these sessions. */
+std::int64_t
+Cleanup::mark_used(const Attachment &attached, TimestampTz now, Deadline deadline)
+{
+	return for_each_session(attached, numbers, filter, sessions_alive_since(now), deadline,
+							[this](int number, const SessionRow &) { rooms[number].used = true; });
 }
 
 /*
@@ -168,8 +190,7 @@ Cleanup::recheck_sessions(TimestampTz now)
 {
 	Deadline deadline = Deadline::of_call_starting_now();
 
-	(void) for_each_session(pool(deadline).sessions, numbers, filter, now, deadline,
-							[this](int number, const SessionRow &) { rooms[number].used = true; });
+	(void) mark_used(pool(deadline).sessions, now, deadline);
 }
 
 Cleanup
@@ -179,6 +200,7 @@ Cleanup::look(std::int64_t grace)
 
 	require_write_to("free rooms");
 	cleanup.grace = grace;
+	cleanup.counts_from = cleanup.overrides_leases() ? DT_NOBEGIN : ages_count_from();
 
 	ClockState clock = look_at_clock();
 
@@ -239,7 +261,7 @@ Cleanup::free_rooms(const Batch &batch, const ClockState &clock)
 		if (room.used)
 			continue;
 		visit_if_same_room(assignments, end, &room.tid, room.hash, [&](const Assignment &row) {
-			still_idle = elapsed(row.leased_from(), clock.now) >= grace;
+			still_idle = is_idle(row, clock.now);
 			server = freed_loads.number(row.server);
 			load = load_of(row, rules, clock.now).users;
 		});

@@ -8,6 +8,7 @@
 #include "pg/interner.hpp"
 #include "pg/lock_timeout.hpp"
 #include "pg/settings.hpp"
+#include "policy/time_arithmetic.hpp"
 #include "rooms/size_sampler.hpp"
 #include "servers/pool.hpp"
 #include "shared/clock_watch.hpp"
@@ -67,14 +68,23 @@ private:
 	};
 
 	/* A grace period below the setting overrides leases. */
+	bool overrides_leases() const { return grace < microseconds(setting::assignment_grace); }
 	bool may_free(const ClockState &clock) const
 	{
-		return clock.ages_count() || grace < microseconds(setting::assignment_grace);
+		return clock.ages_count() || overrides_leases();
 	}
+	bool is_idle(const Assignment &row, TimestampTz now) const
+	{
+		return elapsed(row.leased_from(), now) >= grace &&
+			   elapsed(counts_from, now) >= microseconds(setting::assignment_grace);
+	}
+	/* Returns since when sessions are alive: DT_NOBEGIN if all sessions may be. */
+	TimestampTz sessions_alive_since(TimestampTz now) const;
 	void scan_rooms(const Assignments &assignments, bool attached, SizeSampler *sampler,
 					const ClockState &clock);
 	void scan_sessions(const Attachment &attached, SizeSampler *sampler, TimestampTz now,
 					   Deadline deadline);
+	std::int64_t mark_used(const Attachment &attached, TimestampTz now, Deadline deadline);
 	void recheck_sessions(TimestampTz now);
 	/* Returns how many rows make a batch: such a percentage of the sessions, and at least 5000. */
 	int batch_size(int percent) const
@@ -91,11 +101,12 @@ private:
 	static constexpr int written_percent = 10;
 
 	std::int64_t grace = 0;
-	std::int64_t held = 0;	   /* idle rooms that are not freed */
-	std::int64_t sessions = 0; /* live sessions that were read */
-	Array<Room> rooms;		   /* rooms that may need work */
-	HashInterner numbers;	   /* number of a room by the hash of its name */
-	HashFilter filter;		   /* hashes of the names of rooms */
+	TimestampTz counts_from = 0; /* leases and sessions that are older were as good as new then */
+	std::int64_t held = 0;		 /* idle rooms that are not freed */
+	std::int64_t sessions = 0;	 /* live sessions that were read */
+	Array<Room> rooms;			 /* rooms that may need work */
+	HashInterner numbers;		 /* number of a room by the hash of its name */
+	HashFilter filter;			 /* hashes of the names of rooms */
 	/*
 	 * Numbers of rooms. idle: the lease has expired. due: the lease is to be renewed if the room is
 	 * in use.

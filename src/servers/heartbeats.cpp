@@ -12,9 +12,9 @@
 #include "pg/settings.hpp"
 #include "policy/time_arithmetic.hpp"
 #include "shared/header.hpp"
-#include "shared/launcher_claim.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/status.hpp"
+#include "shared/writable_since.hpp"
 #include "tables/catalog.hpp"
 #include "tables/columns.hpp"
 

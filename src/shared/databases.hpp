@@ -93,6 +93,7 @@ struct DatabaseEntry
 	bool has_status; /* false: no worker has been there yet, or it has found no extension */
 	/* backends may have the entry's address, so it stays until the database is dropped */
 	bool kept;
+	bool created_since_start; /* the extension, since the server's start or promotion; no lock */
 	DatabaseStatus status;
 	DatabaseCounts counts;
 	/* Counted, of the last room placed by a count; written without a lock */

@@ -22,7 +22,7 @@ namespace gxy
 {
 
 /* Increase it whenever a struct in shared memory changes. */
-inline constexpr std::uint32_t layout_version = 5;
+inline constexpr std::uint32_t layout_version = 6;
 
 /* The place of a block of shared memory, the same in every process; 0: none. */
 using SharedPointer = std::uint64_t;
@@ -86,6 +86,13 @@ struct ClockWatch
 	std::int64_t set_by;
 };
 
+/* Since when the server can be written to; see shared/writable_since.hpp. */
+struct WritableSince
+{
+	TimestampTz at;			/* 0: not known to be out of recovery */
+	std::int64_t monotonic; /* monotonic_microseconds() */
+};
+
 struct SharedHeader
 {
 	std::uint32_t layout;
@@ -93,7 +100,7 @@ struct SharedHeader
 	int tranche;
 	LWLock lock; /* guards all fields below, unless they say otherwise */
 	TimestampTz started;
-	TimestampTz writable_since; /* 0: not known to be out of recovery */
+	WritableSince writable;
 	Segments segments;
 	Directory directory;
 	LauncherClaim launcher;

@@ -3,10 +3,12 @@
  */
 #include "shared/launcher_claim.hpp"
 
+#include "pg/compat.hpp"
 #include "pg/monotonic_clock.hpp"
 #include "shared/databases.hpp"
 #include "shared/header.hpp"
 #include "shared/segments.hpp"
+#include "shared/writable_since.hpp"
 
 namespace gxy
 {
@@ -146,8 +148,7 @@ claim_launcher()
 		claim().latch = MyLatch;
 		claim().requested = true;
 		claim().failed_at = 0;
-		if (shared_header()->writable_since == 0)
-			shared_header()->writable_since = GetCurrentTimestamp();
+		note_writable();
 	}
 	LWLockRelease(&shared_header()->lock);
 	if (mine)
@@ -211,26 +212,6 @@ wake_launcher()
 {
 	if (claim().latch != nullptr)
 		SetLatch(claim().latch);
-}
-
-TimestampTz
-writable_since()
-{
-	if (shared_header() == nullptr)
-		return PgStartTime;
-	if (RecoveryInProgress())
-		return GetCurrentTimestamp();
-	LWLockAcquire(&shared_header()->lock, LW_EXCLUSIVE);
-
-	TimestampTz &since = shared_header()->writable_since;
-
-	if (since == 0)
-		since = GetCurrentTimestamp();
-
-	TimestampTz result = since;
-
-	LWLockRelease(&shared_header()->lock);
-	return result;
 }
 
 } // namespace gxy

@@ -11,8 +11,6 @@
  */
 #pragma once
 
-#include "pg/compat.hpp"
-
 namespace gxy
 {
 
@@ -56,8 +54,5 @@ bool has_workers();
 
 /* Wakes the launcher if there is one. */
 void wake_launcher();
-
-/* Returns when the server was first seen out of recovery by any process. */
-TimestampTz writable_since();
 
 } // namespace gxy

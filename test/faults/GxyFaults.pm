@@ -152,18 +152,17 @@ sub counts_calls
 	return join ' ', map { $after[$_] - $before[$_] } 0 .. 1;
 }
 
-# Requests a run and waits until it has freed a room whose lease has expired, by the only launcher. A run that fails
-# makes the next one wait for longer, and uses the request up: so requests again, one in twenty looks.
+# Requests a run and waits until one has succeeded. Returns how many launchers there are. A run that fails makes the next one
+# wait for longer, and uses the request up: so requests again, one in twenty looks.
 sub worker_works
 {
 	my ($node) = @_;
 	my $looks = 0;
+	my $since = sql($node, 'SELECT clock_timestamp()');
 
-	sql($node, q(DELETE FROM room_server_assignments WHERE room_id = 'idle'));
-	overdue($node, 'postgres', 'idle');
-	wait_for('the cleanup', sub {
+	wait_for('a run', sub {
 		request_run($node) if $looks++ % 20 == 0;
-		return sql($node, q(SELECT count(*) FROM room_server_assignments WHERE room_id = 'idle')) == 0;
+		return sql($node, "SELECT worker = 'idle' AND last_error IS NULL AND last_run > '$since' FROM balancer_stats") eq 't';
 	});
 	return sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'gxy_balancer launcher'));
 }

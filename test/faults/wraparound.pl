@@ -100,7 +100,7 @@ sub all_is_right
 	sql($node, "BEGIN; SELECT get_or_assign_server('$name.prepared'); PREPARE TRANSACTION '$name'");
 	sql($node, "COMMIT PREPARED '$name'");
 	is(cache_is_right($node, "$name.after"), '', "$what: the load cache is right");
-	is(worker_works($node), '1', "$what: the worker frees rooms");
+	is(worker_works($node), '1', "$what: the worker works");
 	is(sql($node, qq(SELECT move_room('$name.after', 'gxy8'))), 'gxy8', "$what: a room is moved");
 	sql($node, q(SELECT set_server_state('gxy8', 'offline')));
 	$node->poll_query_until('postgres', q(SELECT NOT EXISTS (SELECT FROM room_server_assignments WHERE gateway_name = 'gxy8')))

@@ -130,7 +130,7 @@ is(at_once("SELECT get_or_assign_server('busy')"), 'gxy3', 'after a restart as b
 (undef, $state) = patiently("SELECT release_room('busy')");
 is($state, '55P03', 'only a release waits for it, no longer than assign_timeout');
 $node->safe_psql('postgres', "ROLLBACK PREPARED 'renewal'");
-is(at_once('SELECT clean_inactive_assignments()'), '1', 'rolled back, it has renewed nothing');
+is(at_once("SELECT clean_inactive_assignments('1 min')"), '1', 'rolled back, it has renewed nothing');
 
 #
 # Deletions
@@ -139,7 +139,7 @@ is(at_once('SELECT clean_inactive_assignments()'), '1', 'rolled back, it has ren
 reset_rooms();
 aged_rooms('20 s', 'leased');
 aged_rooms('1 h', 'expired');
-prepare('deletion', "SELECT release_room('leased')", 'SELECT clean_inactive_assignments()');
+prepare('deletion', "SELECT release_room('leased')", "SELECT clean_inactive_assignments('1 min')");
 is(at_once("SELECT get_or_assign_server('leased')"), 'gxy3', 'a prepared release: others get the committed server at once');
 (undef, $state, $error) = patiently("SELECT get_or_assign_server('expired')");
 is($state, '55P03', 'a prepared cleanup: callers whose lease has expired get 55P03');
@@ -150,7 +150,7 @@ is(at_once("SELECT get_or_assign_server('leased')"), 'gxy2', 'COMMIT PREPARED: t
 is(at_once("SELECT touch_room('expired')"), 'f', 'COMMIT PREPARED: the cleaned room is gone');
 
 aged_rooms('1 h', 'expired');
-prepare('deletion', 'SELECT clean_inactive_assignments()');
+prepare('deletion', "SELECT clean_inactive_assignments('1 min')");
 $node->safe_psql('postgres', "ROLLBACK PREPARED 'deletion'");
 is(at_once("SELECT get_or_assign_server('expired')"), 'gxy3', 'ROLLBACK PREPARED: the room keeps its server');
 

@@ -86,7 +86,7 @@ ok(rooms_are($node, 'galaxy', 'idle', 'live'), 'meanwhile others wait for their 
 $node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE galaxy');
 $node->safe_psql('copy', 'SELECT worker, last_run IS NULL FROM balancer_stats') eq 'idle|t' or die 'the copy is known';
 $node->safe_psql('copy', q(SELECT get_or_assign_server('first')));
-ok(rooms_are($node, 'copy', 'first', 'live'), q(a copied database is served after a backend's first call));
+ok(wait_for_first_run($node, 'copy'), q(a copied database is served after a backend's first call));
 
 # COMMIT PREPARED runs no callback, so it does not call the launcher either.
 $node->safe_psql('postgres', 'CREATE DATABASE prepared');
@@ -97,9 +97,8 @@ CREATE EXTENSION gxy_balancer;
 PREPARE TRANSACTION 'create';
 COMMIT PREPARED 'create';
 SQL
-overdue($node, 'prepared', 'idle');
 $node->safe_psql('prepared', q(SELECT room_server('idle')));
-ok(rooms_are($node, 'prepared'), 'so is one after a prepared CREATE EXTENSION');
+ok(wait_for_first_run($node, 'prepared'), 'so is one after a prepared CREATE EXTENSION');
 
 # Dropped and created again before the next run: the new one does not wait for it.
 my $dropped = server_time($node);

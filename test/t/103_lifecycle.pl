@@ -13,7 +13,8 @@ use GxyWorker;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('lifecycle', conf => "max_prepared_transactions = 1\n");
+# After a start, leases from before last for a whole assignment_grace again.
+my $node = new_node('lifecycle', conf => "max_prepared_transactions = 1\ngxy_balancer.assignment_grace = '1s'\n");
 my ($log_before, $session);
 
 sub terminate
@@ -102,7 +103,7 @@ $node->start;
 ok(rooms_are($node, 'galaxy'), 'the start after an immediate shutdown recovers, and goes on');
 
 # A backend that crashes takes the shared memory with it.
-$node->safe_psql('galaxy', q(SELECT get_or_assign_server('mine')));
+$node->safe_psql('galaxy', q(INSERT INTO room_server_assignments (room_id, gateway_name, last_used_at) VALUES ('mine', 'gxy1', 'infinity')));
 $launcher = launcher_pid($node);
 block_a_run();
 my $pid = $session->query_safe('SELECT pg_backend_pid()');

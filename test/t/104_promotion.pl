@@ -12,12 +12,12 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 # The log of the standby names the background workers it starts.
-my $primary = new_node('primary', init => { allows_streaming => 1 }, conf => "log_min_messages = debug1\n");
+my $primary = new_node('primary', init => { allows_streaming => 1 }, conf => "log_min_messages = debug1\ngxy_balancer.assignment_grace = '1s'\n");
 my $started = qr/DEBUG:  starting background worker process "gxy_balancer/;
 
 $primary->start;
 create_database($primary, 'galaxy');
-$primary->safe_psql('galaxy', q(SELECT get_or_assign_server('mine')));
+$primary->safe_psql('galaxy', q(INSERT INTO room_server_assignments (room_id, gateway_name, last_used_at) VALUES ('mine', 'gxy1', 'infinity')));
 overdue($primary, 'galaxy', 'idle');
 count_in_log($primary, 0, $started) >= 2 or die 'the log tells of no launcher';
 $primary->backup('copy');

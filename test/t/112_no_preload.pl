@@ -69,6 +69,8 @@ is($node->safe_psql('galaxy40', 'SELECT worker IN (\'idle\', \'running\'), freed
 	't|1|t', 'and balancer_stats says so');
 is($node->safe_psql('galaxy40', q(SELECT count(DISTINCT get_or_assign_server(i)) FROM generate_series(1, 12) i)),
 	'12', 'its rooms are spread');
+# After a start, leases from before last for a whole assignment_grace again.
+$node->safe_psql('galaxy40', q(UPDATE room_server_assignments SET last_used_at = 'infinity'; ALTER DATABASE galaxy40 SET gxy_balancer.assignment_grace = '1s'));
 is( $node->safe_psql('galaxy40', q(SELECT count(*), min(bytes) > 0 FROM balancer_memory WHERE what = 'database' AND database ~ '^galaxy')),
 	'41|t', 'each database has its share of the memory');
 

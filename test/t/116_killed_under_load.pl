@@ -77,13 +77,10 @@ sub answers_outlive
 
 	# A second launcher would be there by the time a worker has run, which the first one starts.
 	ok($node->poll_query_until('postgres', $launchers, '1'), "$what: the launcher is back");
-	overdue($node, 'postgres', 'idle');
 	my $since = server_time($node);
 	$node->safe_psql('postgres', q(SELECT set_server_state('gxy1', 'draining'), set_server_state('gxy1', 'online')));
-	wait_for_run_after($node, 'postgres', $since);
+	ok(wait_for_run_after($node, 'postgres', $since), "$what: which starts runs");
 	is($node->safe_psql('postgres', $launchers), '1', "$what: the only one");
-	is($node->safe_psql('postgres', q(SELECT count(*) FROM room_server_assignments WHERE room_id = 'idle')), '0',
-		"$what: which starts runs");
 	return;
 }
 

@@ -14,14 +14,15 @@ our @EXPORT = qw(start_with_clock set_clock);
 # The file with the difference, by server.
 my %difference;
 
+# Starts a server whose clock differs by so many seconds, and can be set.
 sub start_with_clock
 {
-	my ($node) = @_;
+	my ($node, $ahead) = @_;
 	my $library = $node->basedir . '/clock.so';
 	my $file = $node->basedir . '/difference';
 
 	system_or_bail('cc', '-shared', '-fPIC', '-o', $library, "$FindBin::Bin/../lib/clock/clock.c", '-ldl');
-	append_to_file($file, pack('q', 0));
+	append_to_file($file, pack('q', $ahead // 0));
 	$difference{ $node->name } = $file;
 
 	local %ENV = (%ENV, LD_PRELOAD => $library, CLOCK_DIFFERENCE => $file);
