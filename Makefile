@@ -136,7 +136,8 @@ $(foreach flags,CXXFLAGS CPPFLAGS LDFLAGS,$(eval GIVEN_$(flags) := $(if $(findst
 # that the check vptr needs; the library of the checks needs the C++ runtime.
 ifneq (,$(SANITIZE))
 PG_CXXFLAGS += -fsanitize=$(SANITIZE) -fno-sanitize=vptr -fno-sanitize-recover=all
-SHLIB_LINK += -fsanitize=$(SANITIZE) -static-libubsan -lstdc++
+# With address both libraries are preloaded (test/checked).
+SHLIB_LINK += -fsanitize=$(SANITIZE) $(if $(findstring address,$(SANITIZE)),,-static-libubsan) -lstdc++
 endif
 # PostgreSQL was configured for gcc; clang does not know some of its warning options.
 CLANG_CXXFLAGS = $(if $(findstring clang,$(CXX)),-Wno-unknown-warning-option)
@@ -196,7 +197,7 @@ clean:
 
 endif
 
-.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-faults test-fuzz test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
+.PHONY: reference check-reference output-dirs installcheck-databases installcheck-load-cache list-regress unit simulate test test-cluster test-faults test-fuzz test-interleavings demo demo-cluster demo-janus test-matrix packages stress bench test-mutants test-assertions test-sanitizers check-mutants check-objects check-includes check-unused-includes check-lists check-rows \
 	check-version check-majors check-pgspot check-vpath check-bench check-usage test-coverage bench-doc check-format check-style format dist help
 
 # As many jobs as processors, unless the caller has given a number.
@@ -228,6 +229,10 @@ test test-cluster test-faults test-fuzz test-mutants test-interleavings demo dem
 
 test-matrix:
 	@test/matrix $(ONLY)
+
+test-assertions test-sanitizers:
+	@test/prepare
+	@PG_CONFIG='$(PG_CONFIG)' test/checked $(patsubst test-%,%,$@) $(ONLY)
 
 # PGXS has a target named coverage, which does nothing.
 test-coverage:
@@ -365,6 +370,8 @@ help:
 	@echo 'make test-matrix      PostgreSQL 17 and 18, each in its own chroot, and pg_upgrade from 15 to both (as root);'
 	@echo '                      ONLY=quick: fewer suites; ONLY="quick 16": see test/matrix'
 	@echo 'make test-mutants     plants each mutant of test/mutants, and fails if its test passes; ONLY=lease-*: some'
+	@echo 'make test-assertions  suites on a PostgreSQL with assertions, built from Debian'\''s source on the first run; ONLY=regress: some'
+	@echo 'make test-sanitizers  suites with AddressSanitizer and UndefinedBehaviorSanitizer; ONLY=regress: some'
 	@echo 'make packages         makes the packages and checks them, in build/packages; FULL=1: for PostgreSQL 17 and 18, too (as root)'
 	@echo 'make test-interleavings   three sessions of four statements each in all of their orders; ONLY=sticky: one scenario;'
 	@echo '                      test/interleavings/without: takes each mechanism out of a copy, and an order must fail'
