@@ -59,10 +59,14 @@ func startBridge(t *testing.T, name, role string, arguments ...string) (<-chan t
 	}()
 	lines := make(chan told, 10000)
 	go func() {
-		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+		for reader := bufio.NewReader(out); ; {
+			text, err := reader.ReadString('\n')
+			if err != nil {
+				return // what has no end was being written when the bridge was killed
+			}
 			var line told
-			if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
-				t.Errorf("%s: %v", scanner.Text(), err)
+			if err := json.Unmarshal([]byte(text), &line); err != nil {
+				t.Errorf("%s: %v", text, err)
 			}
 			lines <- line
 		}
