@@ -8,6 +8,7 @@
 #include "application/session_index.hpp"
 
 #include "pg/settings.hpp"
+#include "shared/writable_since.hpp"
 
 namespace gxy
 {
@@ -185,6 +186,7 @@ SessionIndex::build(const Attachment &sessions, SessionColumns wanted, Timestamp
 {
 	SessionIndex session_index;
 
+	session_index.counts_from = ages_count_from();
 	if (!sessions.exists())
 		return session_index;
 

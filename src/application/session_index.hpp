@@ -88,6 +88,9 @@ public:
 
 	bool attached() const { return is_attached; }
 
+	/* Returns from when on leases count: ages_count_from() at the time of build(). */
+	TimestampTz leases_count_from() const { return counts_from; }
+
 	/* Returns the number of distinct users in live sessions of a room. */
 	std::int64_t users_in(std::string_view room) const { return users_in(name_hash(room)); }
 	std::int64_t users_in(std::uint64_t room) const;
@@ -115,6 +118,7 @@ public:
 private:
 	SessionIndexTables *tables = nullptr;
 	bool is_attached = false;
+	TimestampTz counts_from = DT_NOBEGIN;
 };
 
 } // namespace gxy

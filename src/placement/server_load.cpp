@@ -8,18 +8,10 @@
 #include "pg/interner.hpp"
 #include "pg/settings.hpp"
 #include "policy/time_arithmetic.hpp"
-#include "shared/writable_since.hpp"
 #include "tables/locks.hpp"
 
 namespace gxy
 {
-
-/* Returns whether a lease may have expired only because the server could not be written to. */
-static bool
-could_not_be_renewed(TimestampTz now)
-{
-	return elapsed(ages_count_from(), now) < microseconds(setting::assignment_grace);
-}
 
 RoomUse
 room_use(const Assignment &row, const Pool &pool, const SessionIndex &session_index,
@@ -36,8 +28,8 @@ room_use(const Assignment &row, const Pool &pool, const SessionIndex &session_in
 	use.expected = std::max(expected, pinned_size);
 	use.age = elapsed(row.assigned_at, now);
 	use.pinned_size = pinned_size > 0;
-	use.leased = elapsed(row.leased_from(), now) < microseconds(setting::assignment_grace) ||
-				 could_not_be_renewed(now);
+	use.leased = elapsed(std::max(row.leased_from(), session_index.leases_count_from()), now) <
+				 microseconds(setting::assignment_grace);
 	return use;
 }
 
