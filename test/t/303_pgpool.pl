@@ -20,11 +20,13 @@ $standby->start;
 my $folder = PostgreSQL::Test::Utils::tempdir_short();
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $config = "$folder/pgpool.conf";
+# The folder of the socket has one name in older versions of pgpool and one in newer ones.
 append_to_file($config, <<"CONF");
 backend_clustering_mode = 'streaming_replication'
 listen_addresses = ''
 port = $port
 socket_dir = '$folder'
+unix_socket_directories = '$folder'
 pcp_listen_addresses = ''
 pcp_socket_dir = '$folder'
 pid_file_name = '$folder/pgpool.pid'
