@@ -1,5 +1,5 @@
 /*
- * install.hpp: functions that only the install script gxy_balancer--1.0.sql calls.
+ * install.hpp: functions that only the scripts of the versions call.
  */
 #pragma once
 

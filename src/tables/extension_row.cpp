@@ -17,7 +17,7 @@ namespace
  * The versions whose functions and tables this library has, oldest first, its own last. A version
  * leaves the list when the library loses a C function or a column that its scripts name.
  */
-constexpr const char *sql_versions[] = {GXY_VERSION};
+constexpr const char *sql_versions[] = {"1.0", GXY_VERSION};
 
 bool
 is_known(const char *version)
