@@ -30,10 +30,7 @@ sub sql
 # Waits for a run that looks for inactive rooms by the clock of now.
 sub wait_for_run
 {
-	my $now = server_time($node);
-
-	sql(q(SELECT set_server_state('gxy3', 'draining'), set_server_state('gxy3', 'online')));
-	return wait_for_run_after($node, 'postgres', $now);
+	return wait_for_requested_run($node, 'postgres', 'gxy3');
 }
 
 sub rooms

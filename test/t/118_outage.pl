@@ -34,11 +34,7 @@ sub rooms
 # Waits for a run that begins from now on.
 sub wait_for_run
 {
-	my ($node) = @_;
-	my $now = server_time($node);
-
-	sql($node, q(SELECT set_server_state('gxy2', 'draining'), set_server_state('gxy2', 'online')));
-	return wait_for_run_after($node, 'postgres', $now);
+	return wait_for_requested_run($_[0], 'postgres', 'gxy2');
 }
 
 # Rooms that were last called a day ago. In "seen" there are users, who were last seen then.

@@ -166,10 +166,7 @@ SQL
 # How many have ended, when the first of them did, and which are active, after a run.
 sub history
 {
-	my $asked = server_time($node);
-
-	$node->safe_psql('history', q(SELECT set_server_state('b', 'draining'), set_server_state('b', 'online')));
-	wait_for_run_after($node, 'history', $asked);
+	wait_for_requested_run($node, 'history', 'b');
 	return $node->safe_psql('history', q(SELECT count(recovered_at), min(extract(epoch FROM recovered_at - '2026-01-01')::int),
 		string_agg(from_server, ' ') FILTER (WHERE recovered_at IS NULL) FROM balancer_failovers));
 }

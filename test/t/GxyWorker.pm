@@ -17,7 +17,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(new_node set_interval create_extension create_database watched_sessions attach_watched_sessions
-  overdue_rooms overdue rooms_are wait_until wait_for_first_run wait_for_run_after server_time launcher_pid hold release
+  overdue_rooms overdue rooms_are wait_until wait_for_first_run wait_for_run_after wait_for_requested_run server_time
+  launcher_pid hold release
   wait_for_blocked_worker log_size count_complaints count_logged count_in_log);
 
 # The library is preloaded. The interval is an hour, so that an earlier run has another cause.
@@ -152,6 +153,16 @@ sub wait_for_run_after
 	my ($node, $database, $time) = @_;
 
 	return wait_until($node, $database, "SELECT worker = 'idle' AND last_run > '$time' FROM balancer_stats");
+}
+
+# Requests a run, by a change of a server that leaves it as it was, and waits until one that began since has succeeded.
+sub wait_for_requested_run
+{
+	my ($node, $database, $server) = @_;
+	my $now = server_time($node);
+
+	$node->safe_psql($database, "SELECT set_server_state('$server', 'draining'), set_server_state('$server', 'online')");
+	return wait_for_run_after($node, $database, $now);
 }
 
 sub server_time
