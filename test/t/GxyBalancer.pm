@@ -11,7 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_server attempt session wait_until wait_for_waiters spread even);
+our @EXPORT = qw(new_server attempt session wait_until wait_for_waiters spread even gaps);
 
 # Returns a running server whose database postgres has the extension. lines: lines of
 # postgresql.conf.
@@ -84,6 +84,16 @@ sub even
 	my ($node) = @_;
 
 	return $node->safe_psql('postgres', 'SELECT max(rooms) - min(rooms) <= 1 FROM balancer_load') eq 't';
+}
+
+# How many more rooms the servers would need to differ by at most one. Rooms that a crash or a
+# rollback took back leave such gaps, one each at most, until new rooms fill them.
+sub gaps
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres', q{
+		SELECT sum(greatest(most - 1 - rooms, 0)) FROM (SELECT rooms, max(rooms) OVER () AS most FROM balancer_load) s});
 }
 
 1;
