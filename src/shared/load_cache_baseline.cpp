@@ -28,10 +28,11 @@ constexpr int other_key_pause_factor = 2;
 bool
 is_due(const LoadCache *cache, BaselineKey key, std::int64_t max_age)
 {
+	if (!cache->usable || cache->counted == 0)
+		return true;
+
 	std::int64_t age = monotonic_microseconds() - cache->counted;
 
-	if (!cache->usable)
-		return true;
 	return cache->key == key ? age >= std::max(max_age, cache->count_duration * pause_factor)
 							 : age >= cache->count_duration * other_key_pause_factor;
 }
