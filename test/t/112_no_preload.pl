@@ -149,25 +149,7 @@ $standby->stop;
 
 $node->append_conf('postgresql.conf', "max_worker_processes = 1\nmax_logical_replication_workers = 0");
 $node->start;
-# A parallel worker takes the slot, and waits for us; a plan for one alone would not be parallel.
-$node->safe_psql('postgres', <<'SQL');
-CREATE TABLE numbers WITH (parallel_workers = 2) AS SELECT generate_series(1, 1000);
-CREATE FUNCTION wait() RETURNS boolean LANGUAGE plpgsql PARALLEL SAFE AS
-	'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN true; END';
-SQL
-my $holder = hold($node, 'postgres', 'SELECT pg_advisory_xact_lock(1)');
-my $query = $node->background_psql('postgres');
-
-$query->query_until(qr/started/, <<'SQL');
-SET parallel_setup_cost = 0;
-SET parallel_tuple_cost = 0;
-SET parallel_leader_participation = off;
-\echo started
-SELECT count(*) FROM numbers WHERE wait();
-SQL
-wait_until($node, 'postgres',
-	q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND wait_event = 'advisory'));
-
+my ($holder, $query) = occupy_worker_slot($node);
 my $log_before = log_size($node);
 my $warning = qr/WARNING:  gxy_balancer: no background worker slot is free for the launcher/;
 

@@ -18,7 +18,7 @@ use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(new_node set_interval create_extension create_database watched_sessions attach_watched_sessions
   overdue_rooms overdue rooms_are wait_until wait_for_first_run wait_for_run_after wait_for_requested_run server_time
-  launcher_pid hold release
+  launcher_pid hold release occupy_worker_slot
   wait_for_blocked_worker log_size count_complaints count_logged count_in_log);
 
 # The library is preloaded. The interval is an hour, so that an earlier run has another cause.
@@ -199,6 +199,34 @@ sub release
 	$session->query_safe('COMMIT');
 	$session->quit;
 	return;
+}
+
+# Has a parallel worker wait in the only free slot. Returns two sessions:
+# the worker ends when the first is released and the second quits.
+sub occupy_worker_slot
+{
+	my ($node) = @_;
+
+	# A plan for one worker alone would not be parallel.
+	$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE numbers WITH (parallel_workers = 2) AS SELECT generate_series(1, 1000);
+CREATE FUNCTION wait() RETURNS boolean LANGUAGE plpgsql PARALLEL SAFE AS
+	'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN true; END';
+SQL
+
+	my $holder = hold($node, 'postgres', 'SELECT pg_advisory_xact_lock(1)');
+	my $query = $node->background_psql('postgres');
+
+	$query->query_until(qr/started/, <<'SQL');
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET parallel_leader_participation = off;
+\echo started
+SELECT count(*) FROM numbers WHERE wait();
+SQL
+	wait_until($node, 'postgres',
+		q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND wait_event = 'advisory'));
+	return ($holder, $query);
 }
 
 sub wait_for_blocked_worker
