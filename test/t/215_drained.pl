@@ -44,6 +44,19 @@ sub told
 	return join ' ', grep { $_ ne 'c' } $out =~ /"event": "server_drained", "server": "(\w+)"/g;
 }
 
+# A run that meets a change of a server leaves the drains to the next one.
+sub told_soon
+{
+	my $told = '';
+
+	for (1 .. 10)
+	{
+		$told = told();
+		last if $told ne '';
+	}
+	return $told;
+}
+
 # Draining, from the first room to the last user.
 ask(q(UPDATE balancer_servers SET state = 'draining' WHERE name = 'c';
 	INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('1', 'a'), ('2', 'a'), ('3', 'b');
@@ -64,7 +77,7 @@ is(shown(), 'draining|set draining', 'which counts');
 $open->query_safe('ROLLBACK');
 is(shown(), 'drained|set draining; safe to stop', 'an empty one is drained');
 is(ask(q(SELECT server_state('a'))), 'draining', 'server_state() still counts nothing');
-like(told(), qr/\ba\b/, 'which is told');
+like(told_soon(), qr/\ba\b/, 'which is told');
 unlike(told(), qr/\ba\b/, 'once');
 $listener->quit;
 $node->restart;
@@ -84,7 +97,7 @@ unlike(told(), qr/\ba\b/, 'the drain was told of before');
 
 # The next drain, set by an UPDATE; online for so short a time that no run has seen it.
 ask(q(BEGIN; UPDATE balancer_servers SET state = 'online' WHERE name = 'a'; UPDATE balancer_servers SET state = 'draining' WHERE name = 'a'; COMMIT));
-like(told(), qr/\ba\b/, 'the next drain is told of again');
+like(told_soon(), qr/\ba\b/, 'the next drain is told of again');
 # If another transaction has noted the drain meanwhile, listeners have been told by that.
 ask(q(INSERT INTO room_server_assignments (room_id, gateway_name) VALUES ('8', 'a');
 	SELECT set_server_state('a', 'online'), set_server_state('a', 'draining')));
@@ -108,7 +121,7 @@ unlike($listener->query_safe('SELECT 1'), qr/server_drained/, 'unreadable sessio
 like(shown(), qr/^draining\|set draining; sessions unreadable/, 'and not drained');
 ask(q(CREATE TABLE sessions AS SELECT room_id, user_id FROM gone));
 is(shown(), 'drained|set draining; no rooms, users connected unknown', 'sessions without servers');
-like(told(), qr/\ba\b/, 'are told of by the rooms alone');
+like(told_soon(), qr/\ba\b/, 'are told of by the rooms alone');
 ask(q(SELECT attach_sessions(NULL)));
 is(shown(), 'drained|set draining; no rooms, users connected unknown', 'and without any sessions');
 
@@ -116,7 +129,7 @@ is(shown(), 'drained|set draining; no rooms, users connected unknown', 'and with
 ask(q(ALTER DATABASE postgres SET gxy_balancer.assignment_grace = '1s'));
 ask(q(SELECT set_server_state('b', 'draining');
 	UPDATE room_server_assignments SET assigned_at = now() - interval '1 h', last_used_at = now() - interval '1 h'));
-like(told(), qr/\bb\b/, 'the run that frees the last room tells of it');
+like(told_soon(), qr/\bb\b/, 'the run that frees the last room tells of it');
 ask(q(ALTER DATABASE postgres RESET gxy_balancer.assignment_grace));
 
 # The operator who empties a server wakes the worker.
