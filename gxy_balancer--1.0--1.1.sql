@@ -7,6 +7,9 @@
  */
 \echo Use "ALTER EXTENSION gxy_balancer UPDATE TO '1.1'" to load this file. \quit
 
-/* Sessions look at the version again when the definition of a table has changed. After these it is as it was. */
-ALTER TABLE balancer_servers SET (autovacuum_enabled);
-ALTER TABLE balancer_servers RESET (autovacuum_enabled);
+/*
+ * Sessions look at the version again when the definition of a table has changed. The option has no use for a table that
+ * small, so no other value of it is lost.
+ */
+ALTER TABLE balancer_servers SET (autovacuum_multixact_freeze_min_age = 0);
+ALTER TABLE balancer_servers RESET (autovacuum_multixact_freeze_min_age);
