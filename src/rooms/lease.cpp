@@ -6,7 +6,7 @@
  * another transaction is in the way, the round either goes on without the step, as a renewal does,
  * or waits for the end of that transaction and starts the next round. While a call waits it holds
  * no lock that it has taken itself. So it waits only for transactions on its own room, and blocks
- * no other session.
+ * no other session. release() locks the table while it waits for the row, as a DELETE does.
  *
  * A lease that has not expired is answered from its row, whatever other transactions do to the row.
  * An expired lease may be about to be deleted, so it is renewed before the answer. If another
