@@ -115,7 +115,6 @@ count_all(const BaselineCount &count, const PlacementRequest &request, const Pla
 			.present = loads[i].users});
 	result.orphans = loads.unassigned();
 	result.has_sessions = pool.sessions.exists();
-	result.reads_own_writes = result.has_sessions || pool.pins.count > 0;
 	restore_measurements(pool, cache, request.deadline);
 	if (count.wants_prepared)
 		read_prepared_rows(count, request, input, assignments, cache.cache, &result);

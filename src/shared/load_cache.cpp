@@ -378,8 +378,7 @@ finish_baseline(LoadCache *cache, BaselineKey key, const BaselineResult &result)
 	counting_level = 0;
 	/* A (sub)transaction without an id has written nothing. */
 	if (installed == Installed::yes)
-		counted_level = !result.reads_own_writes ? 0
-						: TransactionIdIsValid(GetCurrentTransactionIdIfAny())
+		counted_level = TransactionIdIsValid(GetCurrentTransactionIdIfAny())
 							? GetCurrentTransactionNestLevel()
 						: TransactionIdIsValid(GetTopTransactionIdIfAny())
 							? GetCurrentTransactionNestLevel() - 1

@@ -192,8 +192,6 @@ struct BaselineResult
 	Array<PreparedRow> prepared;
 	bool is_incomplete = false; /* there was no memory for the slot of a server */
 	bool has_sessions = false;	/* sessions are attached, which say how many users a room has */
-	/* it may depend on what the counting transaction itself has written: sessions or pins */
-	bool reads_own_writes = false;
 };
 
 /* What the loads of rooms that are in the sums were computed from. */
