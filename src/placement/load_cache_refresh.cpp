@@ -54,10 +54,9 @@ read_prepared_rows(const BaselineCount &count, const PlacementRequest &request,
 		return;
 	assignments.for_each_prepared_row(
 		count.snapshot, [&](const Assignment &row, TransactionId transaction) {
-			rows.push(PreparedRow{
-				.transaction = transaction,
-				.slot = -1,
-				.load = load_of(row, input.pool->sessions.exists(), input.rules, request.now)});
+			rows.push(PreparedRow{.transaction = transaction,
+								  .slot = -1,
+								  .load = load_of(row, input.rules, request.now)});
 			servers.push(copy_of(row.server));
 		});
 	for (int i = 0; i < rows.count; i++)

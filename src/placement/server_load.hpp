@@ -123,20 +123,6 @@ RoomUse room_use(const Assignment &row, const Pool &pool, const SessionIndex &se
  * counts those.
  */
 Load load_of(const RoomUse &use, const Rules &rules);
-
-/*
- * The same by the room's row alone. sessions_attached: the row does not say how many users there
- * are. A pin's size is left out. Locks nothing.
- */
-Load load_of(const Assignment &row, bool sessions_attached, const Rules &rules, TimestampTz now);
-
-/*
- * Returns the load_of() by which an assigned room is in the load cache: that at the time of the
- * last count. For a room that leaves its server; what was counted as nothing takes nothing along.
- */
-Load counted_load_of(const Assignment &row, const Rules &rules);
-
-/* Returns the load_of() by which a room that joins a server now is added to the load cache. */
-Load added_load_of(const Assignment &row, const Rules &rules);
+Load load_of(const Assignment &row, const Rules &rules, TimestampTz now);
 
 } // namespace gxy

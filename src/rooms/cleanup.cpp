@@ -263,7 +263,7 @@ Cleanup::free_rooms(const Batch &batch, const ClockState &clock)
 		visit_if_same_room(assignments, end, &room.tid, room.hash, [&](const Assignment &row) {
 			still_idle = is_idle(row, clock.now);
 			server = freed_loads.number(row.server);
-			load = counted_load_of(row, rules).users;
+			load = load_of(row, rules, clock.now).users;
 		});
 		/*
 		 * If another transaction has locked the row, the room is not freed; the next run tries

@@ -114,11 +114,9 @@ note_freed(const RoomKey &room, const Found &found)
 	Assignment row;
 
 	row.assigned_at = found.assigned_at;
-	row.last_used_at = found.leased_from;
 	row.expected_users = found.expected_users;
-	row.reported_users = found.reported_users;
-	record_room_removed(view_of(found.server), counted_load_of(row, current_rules()),
-						found.inserter);
+	record_room_removed(view_of(found.server),
+						gxy::load_of(row, current_rules(), GetCurrentTimestamp()), found.inserter);
 	record_orphan(room.view());
 }
 

@@ -258,12 +258,10 @@ relocate_row(Assignments *assignments, Found *found, std::string_view server, co
 	if (change != Change::done)
 		return change;
 	row.assigned_at = found->assigned_at;
-	row.last_used_at = found->leased_from;
 	row.expected_users = found->expected_users;
-	row.reported_users = found->reported_users;
-	record_room_removed(view_of(found->server), counted_load_of(row, rules), found->inserter);
+	record_room_removed(view_of(found->server), load_of(row, rules, now), found->inserter);
 	row.assigned_at = now;
-	record_room_added(server, added_load_of(row, rules));
+	record_room_added(server, load_of(row, rules, now));
 	found->leased_from = now;
 	count(Counter::moved);
 	return change;

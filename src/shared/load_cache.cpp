@@ -74,7 +74,7 @@ TransactionId transaction = InvalidTransactionId; /* which has something in flig
 /* Nest levels of (sub)transactions; 0: none. */
 int truncated_level = 0; /* has emptied the table */
 int counting_level = 0;	 /* is counting a baseline */
-int counted_level = 0;	 /* may have written sessions or pins that its own baseline has counted */
+int counted_level = 0;	 /* may have written sessions that its own baseline has counted */
 
 std::int64_t counted = 0; /* that baseline, for expire_baseline() */
 bool callbacks_registered = false;
@@ -378,7 +378,8 @@ finish_baseline(LoadCache *cache, BaselineKey key, const BaselineResult &result)
 	counting_level = 0;
 	/* A (sub)transaction without an id has written nothing. */
 	if (installed == Installed::yes)
-		counted_level = TransactionIdIsValid(GetCurrentTransactionIdIfAny())
+		counted_level = !result.has_sessions ? 0
+						: TransactionIdIsValid(GetCurrentTransactionIdIfAny())
 							? GetCurrentTransactionNestLevel()
 						: TransactionIdIsValid(GetTopTransactionIdIfAny())
 							? GetCurrentTransactionNestLevel() - 1

@@ -191,18 +191,9 @@ struct BaselineResult
 	Array<std::uint64_t> orphans; /* hashes of rooms with live sessions and no assignment */
 	Array<PreparedRow> prepared;
 	bool is_incomplete = false; /* there was no memory for the slot of a server */
-	bool has_sessions = false;	/* sessions are attached, which say how many users a room has */
+	bool has_sessions =
+		false; /* the counting transaction itself may have written sessions that it has counted */
 };
-
-/* What the loads of rooms that are in the sums were computed from. */
-struct LastBaseline
-{
-	TimestampTz at;
-	bool has_sessions;
-};
-
-/* Returns that of the last count; nullopt if there was none. A guess, made without a lock. */
-std::optional<LastBaseline> last_baseline();
 
 /*
  * Returns whether there is no baseline by this key younger than max_age (microseconds). A guess,

@@ -119,7 +119,6 @@ install_under_lock(LoadCache *cache, BaselineKey key, const BaselineResult &resu
 		add_prepared_block(cache, prepared);
 	cache->usable = cache->usable && all_reported_before(cache->snapshot.oldest_in_progress);
 	cache->key = key;
-	cache->has_sessions = result.has_sessions;
 	cache->counted = cache->count_begun;
 	cache->count_duration = monotonic_microseconds() - cache->count_begun;
 	cache->counted_at = GetCurrentTimestamp() - cache->count_duration;
@@ -133,16 +132,6 @@ bool
 baseline_is_due(const LoadCache *cache, BaselineKey key, std::int64_t max_age)
 {
 	return is_due(cache, key, max_age);
-}
-
-std::optional<LastBaseline>
-last_baseline()
-{
-	const LoadCache *cache = load_cache();
-
-	if (cache == nullptr || cache->counted_at == 0)
-		return std::nullopt;
-	return LastBaseline{.at = cache->counted_at, .has_sessions = cache->has_sessions};
 }
 
 BaselineCount

@@ -117,8 +117,8 @@ inline constexpr int max_chunks = 24;
 
 /*
  * Every field but the lock and the condition variable is guarded by the lock. Exception:
- * baseline_is_due(), wait_for_baseline() and last_baseline() read usable, counting, key, counted,
- * count_duration, counted_at and has_sessions without it, as a guess.
+ * baseline_is_due() and wait_for_baseline() read usable, counting, key, counted and count_duration
+ * without it, as a guess.
  */
 struct LoadCache
 {
@@ -131,8 +131,7 @@ struct LoadCache
 	bool prepared_known; /* false: a count has to look for the rows of prepared transactions */
 	BaselineKey key;
 	std::int64_t counted;	/* when the count began, monotonic microseconds; 0: a new one is due */
-	TimestampTz counted_at; /* the same by the wall clock */
-	bool has_sessions;		/* sessions were attached, and say how many users a room has */
+	TimestampTz counted_at; /* the same by the wall clock, to be shown */
 	std::int64_t count_duration; /* microseconds */
 
 	/* The running count. */
