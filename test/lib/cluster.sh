@@ -72,10 +72,24 @@ stop_servers() {
 	done < <(find "$work/server" -name postmaster.pid)
 }
 
+# Waits until no process works in a data folder. A postmaster removes its pid file before it ends;
+# what it writes as it ends (the profile of valgrind) would come between rm and its folder.
+await_servers() {
+	local deadline=$((SECONDS + 60))
+	while [[ -n $(find /proc/[0-9]*/cwd -maxdepth 0 -lname "$work/server/*" 2>/dev/null) ]]; do
+		if ((SECONDS >= deadline)); then
+			echo "processes still run in $work/server" >&2
+			return
+		fi
+		sleep 0.05
+	done
+}
+
 # cluster_remove [keep]: keep leaves the logs.
 cluster_remove() {
 	[[ -n $work ]] || return 0
 	stop_servers
+	await_servers
 	if [[ ${1:-} == keep ]]; then
 		cp "$work/server/server.log" "$work/log/" 2>/dev/null || true
 		rm -rf "$work/server"
