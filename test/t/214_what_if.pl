@@ -21,6 +21,7 @@ gxy_balancer.failover_delay = 0
 gxy_balancer.recovery_delay = '1h'
 gxy_balancer.assignment_grace = '1d'
 gxy_balancer.dead_session_timeout = '1d'
+gxy_balancer.heartbeat_timeout = '1d'
 CONF
 $node->start;
 create_extension($node, 'postgres');
