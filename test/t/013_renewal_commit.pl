@@ -41,7 +41,7 @@ $node->safe_psql('postgres', q{
 
 my $walwriter = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
 
-kill STOP => $walwriter or die 'cannot stop the WAL writer';
+stop_while_idle($node, $walwriter);
 END { kill CONT => $walwriter if $walwriter; }
 
 # Makes the leases due, runs statements in a session, and tells whether one of its commits has waited for the disk, and

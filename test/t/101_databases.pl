@@ -124,7 +124,7 @@ my $session = hold($node, 'race', 'LOCK pg_extension');
 set_interval($node, '30min');
 wait_for_blocked_worker($node, 'race');
 my $launcher = launcher_pid($node);
-kill 'STOP', $launcher;
+stop_while_idle($node, $launcher);
 $session->query_safe('COMMIT');
 wait_until($node, 'postgres',
 	q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'gxy_balancer worker' AND datname = 'race'));

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_server attempt session wait_until wait_for_waiters spread even gaps);
+our @EXPORT = qw(new_server attempt session wait_until wait_for_waiters stop_while_idle spread even gaps);
 
 # Returns a running server whose database postgres has the extension. lines: lines of
 # postgresql.conf.
@@ -65,6 +65,21 @@ sub wait_for_waiters
 	my ($node, $count) = @_;
 
 	return wait_until($node, 'postgres', "SELECT count(*) = $count FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
+}
+
+# Stops a process of the server by a signal while it sleeps: then it holds no lock that others could wait for.
+sub stop_while_idle
+{
+	my ($node, $pid) = @_;
+
+	for (1 .. 1000)
+	{
+		kill STOP => $pid or croak "cannot stop process $pid";
+		1 until slurp_file("/proc/$pid/stat") =~ /\) [Tt] /;
+		return if $node->safe_psql('postgres', "SELECT wait_event_type IN ('Activity', 'Extension', 'IPC') FROM pg_stat_activity WHERE pid = $pid") eq 't';
+		kill CONT => $pid;
+	}
+	croak "process $pid does not sleep";
 }
 
 # Rooms by server, largest number first, as "gxy1:3 gxy2:2".

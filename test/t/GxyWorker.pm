@@ -12,12 +12,12 @@ use strict;
 use warnings FATAL => 'all';
 
 use Exporter 'import';
-use GxyBalancer qw(wait_until);
+use GxyBalancer qw(stop_while_idle wait_until);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(new_node set_interval create_extension create_database watched_sessions attach_watched_sessions
-  overdue_rooms overdue rooms_are wait_until wait_for_first_run wait_for_run_after wait_for_requested_run server_time
+  overdue_rooms overdue rooms_are stop_while_idle wait_until wait_for_first_run wait_for_run_after wait_for_requested_run server_time
   launcher_pid hold release occupy_worker_slot
   wait_for_blocked_worker log_size count_complaints count_logged count_in_log);
 
