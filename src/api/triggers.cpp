@@ -206,7 +206,6 @@ note_row(TriggerData *trigger)
 {
 	TupleDesc descriptor = RelationGetDescr(trigger->tg_relation);
 	Rules rules = current_rules();
-	TimestampTz now = GetCurrentTimestamp();
 	bool updated = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 
 	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
@@ -214,8 +213,8 @@ note_row(TriggerData *trigger)
 		Assignment row = assignment_of(trigger->tg_trigtuple, descriptor);
 
 		if (!row.server.empty())
-			record_room_removed(row.server, load_of(row, rules, now),
-								first_inserter(trigger->tg_trigtuple));
+			record_at_commit(row.server, removed_load_of(row, rules),
+							 first_inserter(trigger->tg_trigtuple));
 		if (!row.room.empty())
 			record_orphan(row.room);
 	}
@@ -225,7 +224,7 @@ note_row(TriggerData *trigger)
 			assignment_of(updated ? trigger->tg_newtuple : trigger->tg_trigtuple, descriptor);
 
 		if (!row.server.empty())
-			record_room_added(row.server, load_of(row, rules, now));
+			record_room_added(row.server, added_load_of(row, rules));
 	}
 }
 

@@ -18,6 +18,7 @@
 #include "servers/heartbeats.hpp"
 #include "shared/clock_watch.hpp"
 #include "shared/header.hpp"
+#include "shared/writable_since.hpp"
 #include "tables/catalog.hpp"
 
 namespace gxy
@@ -52,13 +53,17 @@ read_prepared_rows(const BaselineCount &count, const PlacementRequest &request,
 
 	if (max_prepared_xacts == 0)
 		return;
-	assignments.for_each_prepared_row(
-		count.snapshot, [&](const Assignment &row, TransactionId transaction) {
-			rows.push(PreparedRow{.transaction = transaction,
-								  .slot = -1,
-								  .load = load_of(row, input.rules, request.now)});
-			servers.push(copy_of(row.server));
-		});
+
+	const LastBaseline as_of = {.at = request.now,
+								.leases_count_from = result->leases_count_from,
+								.has_sessions = result->has_sessions};
+
+	assignments.for_each_prepared_row(count.snapshot, [&](const Assignment &row,
+														  TransactionId transaction) {
+		rows.push(PreparedRow{
+			.transaction = transaction, .slot = -1, .load = load_by_row(row, as_of, input.rules)});
+		servers.push(copy_of(row.server));
+	});
 	for (int i = 0; i < rows.count; i++)
 	{
 		rows[i].slot = server_slot(cache, name_hash(servers[i]));
@@ -108,11 +113,12 @@ count_all(const BaselineCount &count, const PlacementRequest &request, const Pla
 	if (loads.lacks_servers())
 		loads = count_users(SessionColumns::with_servers);
 	for (int i = 0; i < pool.servers.count; i++)
-		result.servers.push(BaselineServer{
-			.slot = cache.slots[i],
-			.load = {.users = loads[i].users + loads[i].expected, .rooms = loads[i].rooms},
-			.present = loads[i].users});
+		result.servers.push(BaselineServer{.slot = cache.slots[i],
+										   .load = {.users = loads[i].users + loads[i].expected,
+													.rooms = loads[i].rooms,
+													.present = loads[i].users}});
 	result.orphans = loads.unassigned();
+	result.leases_count_from = ages_count_from();
 	result.has_sessions = pool.sessions.exists();
 	restore_measurements(pool, cache, request.deadline);
 	if (count.wants_prepared)
@@ -305,7 +311,7 @@ fresh_load_cache(const PlacementRequest &request, const PlacementInput &input,
 	/* Often, but not for each call: a step of the clock is noticed soon. */
 	(void) look_at_clock();
 
-	BaselineCount count = start_baseline(cache->cache, cache->key, max_age);
+	BaselineCount count = start_baseline(cache->cache, cache->key, max_age, request.now);
 
 	if (count.snapshot != nullptr)
 		count_baseline(count, request, input, assignments, *cache);

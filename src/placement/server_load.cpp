@@ -8,10 +8,36 @@
 #include "pg/interner.hpp"
 #include "pg/settings.hpp"
 #include "policy/time_arithmetic.hpp"
+#include "shared/load_cache.hpp"
+#include "shared/writable_since.hpp"
 #include "tables/locks.hpp"
 
 namespace gxy
 {
+
+namespace
+{
+
+/*
+ * users: how many attached sessions say are in the room; std::nullopt if none are attached.
+ * counts_from: from when on leases count.
+ */
+RoomUse
+use_of(const Assignment &row, std::optional<std::int64_t> users, TimestampTz counts_from,
+	   const Rules &rules, TimestampTz now)
+{
+	RoomUse use;
+
+	use.active = users ? *users : row.reported_users.value_or(0);
+	use.active_known = users || row.reported_users;
+	use.expected = row.expected_users ? *row.expected_users : rules.avg_room_occupancy;
+	use.age = elapsed(row.assigned_at, now);
+	use.leased = elapsed(std::max(row.leased_from(), counts_from), now) <
+				 microseconds(setting::assignment_grace);
+	return use;
+}
+
+} // namespace
 
 RoomUse
 room_use(const Assignment &row, const Pool &pool, const SessionIndex &session_index,
@@ -19,17 +45,15 @@ room_use(const Assignment &row, const Pool &pool, const SessionIndex &session_in
 {
 	const Pin *pin = pool.pins.count > 0 ? pool.pin_of(row.room) : nullptr;
 	std::int64_t pinned_size = pin != nullptr ? pin->expected_users.value_or(0) : 0;
-	std::int64_t expected = row.expected_users ? *row.expected_users : rules.avg_room_occupancy;
-	RoomUse use;
+	std::optional<std::int64_t> users;
 
-	use.active = session_index.attached() ? session_index.users_in(row.room)
-										  : row.reported_users.value_or(0);
-	use.active_known = session_index.attached() || row.reported_users.has_value();
-	use.expected = std::max(expected, pinned_size);
-	use.age = elapsed(row.assigned_at, now);
+	if (session_index.attached())
+		users = session_index.users_in(row.room);
+
+	RoomUse use = use_of(row, users, session_index.leases_count_from(), rules, now);
+
+	use.expected = std::max(use.expected, pinned_size);
 	use.pinned_size = pinned_size > 0;
-	use.leased = elapsed(std::max(row.leased_from(), session_index.leases_count_from()), now) <
-				 microseconds(setting::assignment_grace);
 	return use;
 }
 
@@ -283,14 +307,43 @@ load_of(const RoomUse &use, const Rules &rules)
 }
 
 Load
-load_of(const Assignment &row, const Rules &rules, TimestampTz now)
+load_by_row(const Assignment &row, const LastBaseline &count, const Rules &rules)
 {
-	RoomUse use;
+	std::optional<std::int64_t> users;
 
-	use.active_known = true;
-	use.expected = row.expected_users ? *row.expected_users : rules.avg_room_occupancy;
-	use.age = elapsed(row.assigned_at, now);
-	return load_of(use, rules);
+	/* How many are in the room is not known without reading the sessions. */
+	if (count.has_sessions)
+		users = 0;
+
+	RoomUse use = use_of(row, users, count.leases_count_from, rules, count.at);
+
+	return {.users = room_load(use, rules), .rooms = 1, .present = use.active};
+}
+
+Load
+added_load_of(const Assignment &row, const Rules &rules)
+{
+	LastBaseline now = {
+		.at = GetCurrentTimestamp(), .leases_count_from = ages_count_from(), .has_sessions = false};
+
+	return load_by_row(row, last_baseline().value_or(now), rules);
+}
+
+LoadAtCommit
+removed_load_of(const Assignment &row, const Rules &rules)
+{
+	std::optional<LastBaseline> count = last_baseline();
+	LoadAtCommit removed = {.load = {.rooms = -1}};
+
+	/* The first count has it with what it has then, and that is not known yet. */
+	if (!count)
+		return removed;
+	removed.load = -load_by_row(row, *count, rules);
+	removed.until = count->has_sessions || row.reported_users
+						? later(row.assigned_at, rules.join_window)
+						: later(std::max(row.leased_from(), count->leases_count_from),
+								microseconds(setting::assignment_grace));
+	return removed;
 }
 
 } // namespace gxy

@@ -15,6 +15,7 @@
 #include "placement/planned_moves.hpp"
 #include "policy/placement_policy.hpp"
 #include "servers/pool.hpp"
+#include "shared/load_cache.hpp"
 #include "shared/load_delta.hpp"
 #include "tables/assignments.hpp"
 
@@ -123,6 +124,19 @@ RoomUse room_use(const Assignment &row, const Pool &pool, const SessionIndex &se
  * counts those.
  */
 Load load_of(const RoomUse &use, const Rules &rules);
-Load load_of(const Assignment &row, const Rules &rules, TimestampTz now);
+
+/*
+ * Returns the load of a room as a count has it, by the room's row alone. Attached sessions are not
+ * read: the room is taken for empty then. A pin's size is left out. Locks nothing.
+ */
+Load load_by_row(const Assignment &row, const LastBaseline &count, const Rules &rules);
+
+/*
+ * Return the changes of the load cache by a row that is written, and by one that is deleted or
+ * replaced. Both are load_by_row() of the last count, also for a row that is newer, so that one row
+ * adds and removes the same. Lock nothing.
+ */
+Load added_load_of(const Assignment &row, const Rules &rules);
+LoadAtCommit removed_load_of(const Assignment &row, const Rules &rules);
 
 } // namespace gxy

@@ -255,7 +255,7 @@ Cleanup::free_rooms(const Batch &batch, const ClockState &clock)
 		Room &room = rooms[idle[i]];
 		bool still_idle = false;
 		int server = none;
-		std::int64_t load = 0;
+		LoadAtCommit load;
 
 		CHECK_FOR_INTERRUPTS();
 		if (room.used)
@@ -263,7 +263,7 @@ Cleanup::free_rooms(const Batch &batch, const ClockState &clock)
 		visit_if_same_room(assignments, end, &room.tid, room.hash, [&](const Assignment &row) {
 			still_idle = is_idle(row, clock.now);
 			server = freed_loads.number(row.server);
-			load = load_of(row, rules, clock.now).users;
+			load = removed_load_of(row, rules);
 		});
 		/*
 		 * If another transaction has locked the row, the room is not freed; the next run tries

@@ -28,24 +28,24 @@ public:
 		int number = servers.number(server, &fresh);
 
 		if (fresh)
-			loads.push(Load{});
+			loads.push(LoadAtCommit{});
 		return number;
 	}
 
-	void add(int server, std::int64_t load) { loads[server] += Load{.users = load, .rooms = 1}; }
+	void add(int server, const LoadAtCommit &load) { loads[server] += load; }
 
 	/* Subtracts the loads from the load cache. */
 	void report()
 	{
 		servers.for_each([this](std::string_view server, int number) {
-			if (loads[number].rooms > 0)
-				record_room_removed(server, loads[number]);
+			if (!loads[number].is_nothing())
+				record_at_commit(server, loads[number]);
 		});
 	}
 
 private:
 	NameInterner servers;
-	Array<Load> loads;
+	Array<LoadAtCommit> loads;
 };
 static_assert(std::is_trivially_destructible_v<FreedLoads>);
 

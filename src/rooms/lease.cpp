@@ -22,13 +22,12 @@
 #include "pg/settings.hpp"
 #include "placement/assign.hpp"
 #include "placement/candidates.hpp"
-#include "placement/server_load.hpp"
 #include "policy/time_arithmetic.hpp"
+#include "rooms/load_changes.hpp"
 #include "rooms/moves_on_call.hpp"
 #include "rooms/room_existence.hpp"
 #include "servers/pool.hpp"
 #include "shared/databases.hpp"
-#include "shared/load_cache.hpp"
 #include "shared/placements.hpp"
 #include "shared/status.hpp"
 #include "tables/known_rows.hpp"
@@ -98,26 +97,13 @@ renew(Assignments *assignments, Found *found, TimestampTz now, std::optional<int
 		assignments->renew(&found->tid, now, users != found->reported_users ? users : std::nullopt);
 
 	if (change == Change::done)
+	{
+		note_renewed(*found, now, users);
 		count(Counter::renewed);
+	}
 	else
 		UnlockRelationOid(table, RowExclusiveLock);
 	return change;
-}
-
-/*
- * Tells the load cache that the room has no assignment. Its sessions, if any, are counted where
- * they are.
- */
-void
-note_freed(const RoomKey &room, const Found &found)
-{
-	Assignment row;
-
-	row.assigned_at = found.assigned_at;
-	row.expected_users = found.expected_users;
-	record_room_removed(view_of(found.server),
-						gxy::load_of(row, current_rules(), GetCurrentTimestamp()), found.inserter);
-	record_orphan(room.view());
 }
 
 enum class LookupResult

@@ -13,9 +13,9 @@
 #include "pg/debug_delay.hpp"
 #include "pg/settings.hpp"
 #include "placement/server_load.hpp"
+#include "rooms/load_changes.hpp"
 #include "rooms/room_existence.hpp"
 #include "shared/databases.hpp"
-#include "shared/load_cache.hpp"
 #include "shared/status.hpp"
 #include "tables/placement_locks.hpp"
 
@@ -251,17 +251,11 @@ Change
 relocate_row(Assignments *assignments, Found *found, std::string_view server, const char *reason)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Rules rules = current_rules();
 	Change change = assignments->move(&found->tid, server, reason, now);
-	Assignment row;
 
 	if (change != Change::done)
 		return change;
-	row.assigned_at = found->assigned_at;
-	row.expected_users = found->expected_users;
-	record_room_removed(view_of(found->server), load_of(row, rules, now), found->inserter);
-	row.assigned_at = now;
-	record_room_added(server, load_of(row, rules, now));
+	note_moved(*found, server, now);
 	found->leased_from = now;
 	count(Counter::moved);
 	return change;

@@ -22,7 +22,7 @@ namespace gxy
 {
 
 /* Increase it whenever a struct in shared memory changes. */
-inline constexpr std::uint32_t layout_version = 6;
+inline constexpr std::uint32_t layout_version = 7;
 
 /* The place of a block of shared memory, the same in every process; 0: none. */
 using SharedPointer = std::uint64_t;

@@ -33,6 +33,9 @@
  *   Each reader, and each count that ends, first moves the changes of prepared transactions that
  *   have ended by now, under the lock. If there was no memory for the list, or after a restart, the
  *   cache is unusable until a count has read the rows of prepared transactions from the table.
+ * - A removed room takes along what the last count had of it, by its row as of that count. If
+ *   another count becomes the baseline before the commit, it may have less, because the lease has
+ *   ended: LoadAtCommit::until says from when on, and the commit then takes the room alone.
  * - If there is no memory for a cache, or for the slot of a server, a change is not recorded. The
  *   cache is unusable until a count sees the end of that transaction (record_unreported()).
  * - A TRUNCATE makes the cache unusable in the callback at its commit, before its lock on the table
@@ -102,7 +105,7 @@ enter(const LoadDelta &change)
 		if (deltas[i].slot == change.slot)
 		{
 			deltas[i].added += change.added;
-			deltas[i].removed += change.removed;
+			deltas[i].at_commit += change.at_commit;
 			return;
 		}
 	deltas.push(change);
@@ -237,7 +240,7 @@ register_callbacks()
 }
 
 void
-record(std::string_view server, Load added, Load removed)
+record(std::string_view server, Load added, const LoadAtCommit &at_commit)
 {
 	TransactionId own = GetTopTransactionId();
 	LoadCache *cache = load_cache();
@@ -252,7 +255,7 @@ record(std::string_view server, Load added, Load removed)
 	make_space();
 	transaction = own;
 
-	LoadDelta change = {slot, GetCurrentTransactionNestLevel(), added, removed};
+	LoadDelta change = {slot, GetCurrentTransactionNestLevel(), added, at_commit};
 
 	add_in_flight(cache, transaction, change);
 	enter(change);
@@ -267,12 +270,12 @@ record_room_added(std::string_view server, Load load)
 }
 
 void
-record_room_removed(std::string_view server, Load load, TransactionId inserter)
+record_at_commit(std::string_view server, const LoadAtCommit &change, TransactionId inserter)
 {
 	if (TransactionIdIsCurrentTransactionId(inserter))
-		record(server, -load, {});
+		record(server, change.load, {});
 	else
-		record(server, {}, -load);
+		record(server, {}, change);
 }
 
 void
@@ -303,7 +306,7 @@ record_truncation()
 
 	make_space();
 	transaction = own;
-	enter(LoadDelta{.slot = -1, .level = level, .added = {}, .removed = {}});
+	enter(LoadDelta{.slot = -1, .level = level, .added = {}, .at_commit = {}});
 	if (truncated_level == 0)
 		truncated_level = level;
 }
@@ -330,7 +333,7 @@ reserve(LoadCache *cache, const ReserveRequest &request, Server *servers, Decisi
 		reservation = LoadDelta{.slot = request.slots[decision->server],
 								.level = GetCurrentTransactionNestLevel(),
 								.added = request.load,
-								.removed = {}};
+								.at_commit = {}};
 		transaction = GetTopTransactionId();
 		enter(reservation);
 	}
@@ -357,11 +360,11 @@ cancel_reservation()
 }
 
 BaselineCount
-start_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age)
+start_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age, TimestampTz now)
 {
 	register_callbacks();
 
-	BaselineCount count = begin_baseline(cache, key, max_age);
+	BaselineCount count = begin_baseline(cache, key, max_age, now);
 
 	if (count.snapshot != nullptr)
 		counting_level = GetCurrentTransactionNestLevel();

@@ -43,15 +43,15 @@ int find_server_slot(LoadCache *cache, std::uint64_t server);
  * after it is made, in the same (sub)transaction. A rollback takes it back.
  */
 
-/* A server gets a room. */
+/* A server gets a room, or a room of it that has counted as none counts again. */
 void record_room_added(std::string_view server, Load load);
 
 /*
- * A server loses rooms. inserter: of the row, if it may have been this transaction; then the change
- * never existed for other transactions.
+ * A server loses rooms, or a room of it has other users. inserter: of the row, if it may have been
+ * this transaction; then the row before never existed for other transactions.
  */
-void record_room_removed(std::string_view server, Load load,
-						 TransactionId inserter = InvalidTransactionId);
+void record_at_commit(std::string_view server, const LoadAtCommit &change,
+					  TransactionId inserter = InvalidTransactionId);
 
 /* A room that may have live sessions loses its assignment: it becomes an orphan. */
 void record_orphan(std::string_view room);
@@ -182,7 +182,6 @@ struct BaselineServer
 {
 	int slot;
 	Load load;
-	std::int64_t present; /* of its users: those in sessions */
 };
 
 struct BaselineResult
@@ -191,9 +190,20 @@ struct BaselineResult
 	Array<std::uint64_t> orphans; /* hashes of rooms with live sessions and no assignment */
 	Array<PreparedRow> prepared;
 	bool is_incomplete = false; /* there was no memory for the slot of a server */
-	bool has_sessions =
-		false; /* the counting transaction itself may have written sessions that it has counted */
+	TimestampTz leases_count_from = DT_NOBEGIN;
+	bool has_sessions = false; /* sessions are attached, which say how many users a room has */
 };
+
+/* What a count computes the loads of rooms from, besides their rows. */
+struct LastBaseline
+{
+	TimestampTz at;
+	TimestampTz leases_count_from;
+	bool has_sessions;
+};
+
+/* Returns that of the last count; nullopt if there was none. A guess, made without a lock. */
+std::optional<LastBaseline> last_baseline();
 
 /*
  * Returns whether there is no baseline by this key younger than max_age (microseconds). A guess,
@@ -202,10 +212,11 @@ struct BaselineResult
 bool baseline_is_due(const LoadCache *cache, BaselineKey key, std::int64_t max_age);
 
 /*
- * Begins a count, if one is due and no other backend is counting. The caller counts and calls
- * finish_baseline(). An error in between abandons the count.
+ * Begins a count as of now, if one is due and no other backend is counting. The caller counts and
+ * calls finish_baseline(). An error in between abandons the count.
  */
-BaselineCount start_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age);
+BaselineCount start_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age,
+							 TimestampTz now);
 
 /*
  * Returns false if a transaction that the count has seen has not reported its end yet: try again

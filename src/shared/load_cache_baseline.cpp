@@ -103,15 +103,11 @@ install_under_lock(LoadCache *cache, BaselineKey key, const BaselineResult &resu
 		ServerSlot &server = slot_at(cache, i);
 
 		server.baseline = Load();
-		server.present = 0;
 		server.committed[cache->epoch ^ 1] = Load();
 	}
 	cache->ranking.key = 0;
 	for (const BaselineServer &server : result.servers)
-	{
 		slot_at(cache, server.slot).baseline = server.load;
-		slot_at(cache, server.slot).present = server.present;
-	}
 	cache->usable = true;
 	if (!cache->prepared_known)
 		add_prepared_rows(cache, result.prepared, prepared);
@@ -119,9 +115,11 @@ install_under_lock(LoadCache *cache, BaselineKey key, const BaselineResult &resu
 		add_prepared_block(cache, prepared);
 	cache->usable = cache->usable && all_reported_before(cache->snapshot.oldest_in_progress);
 	cache->key = key;
+	cache->counted_at = cache->counting_at;
+	cache->leases_count_from = result.leases_count_from;
+	cache->has_sessions = result.has_sessions;
 	cache->counted = cache->count_begun;
 	cache->count_duration = monotonic_microseconds() - cache->count_begun;
-	cache->counted_at = GetCurrentTimestamp() - cache->count_duration;
 	end_count(cache);
 	return Installed::yes;
 }
@@ -134,8 +132,20 @@ baseline_is_due(const LoadCache *cache, BaselineKey key, std::int64_t max_age)
 	return is_due(cache, key, max_age);
 }
 
+std::optional<LastBaseline>
+last_baseline()
+{
+	const LoadCache *cache = load_cache();
+
+	if (cache == nullptr || cache->counted_at == 0)
+		return std::nullopt;
+	return LastBaseline{.at = cache->counted_at,
+						.leases_count_from = cache->leases_count_from,
+						.has_sessions = cache->has_sessions};
+}
+
 BaselineCount
-begin_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age)
+begin_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age, TimestampTz now)
 {
 	return locked(cache, [=] {
 		BaselineCount count;
@@ -159,6 +169,7 @@ begin_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age)
 		std::copy_n(count.snapshot->xip, count.snapshot->xcnt, cache->in_progress);
 		cache->counting = true;
 		cache->count_begun = monotonic_microseconds();
+		cache->counting_at = now;
 		flip_epoch(cache);
 		return count;
 	});

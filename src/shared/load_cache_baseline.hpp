@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "pg/compat.hpp"
 #include "shared/load_cache.hpp"
 #include "shared/load_cache_layout.hpp"
 #include "shared/load_delta.hpp"
@@ -19,7 +20,8 @@ namespace gxy
  * nullptr. Raises what taking a snapshot raises, and has changed nothing then. Normal code, no lock
  * held.
  */
-BaselineCount begin_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age);
+BaselineCount begin_baseline(LoadCache *cache, BaselineKey key, std::int64_t max_age,
+							 TimestampTz now);
 
 enum class Installed
 {

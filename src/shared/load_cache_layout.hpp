@@ -24,8 +24,6 @@ struct ServerSlot
 	Load baseline;	   /* by the last count */
 	Load committed[2]; /* by transactions that the count did not see; by epoch, see LoadCache */
 	Load in_flight;	   /* added by transactions that have not ended */
-	/* of the baseline's users: those in sessions; all others are expected */
-	std::int64_t present;
 	/* A property of the server, apart from the sums: the newest one of a committed transaction. */
 	Measurement measurement;
 	Oid measurement_table; /* balancer_health; an extension created anew has another */
@@ -39,7 +37,12 @@ struct ServerSlot
 		sum += in_flight;
 		return sum;
 	}
-	std::int64_t awaited() const { return std::max<std::int64_t>(sum().users - present, 0); }
+	std::int64_t awaited() const
+	{
+		Load load = sum();
+
+		return std::max<std::int64_t>(load.users - load.present, 0);
+	}
 };
 
 /* An open hash table in a block: a power of two of entries, of which at most half are in use. */
@@ -72,7 +75,7 @@ struct PreparedDelta
 	TransactionId transaction;
 	int slot; /* -1: its commit makes the cache unusable */
 	Load added;
-	Load removed;
+	LoadAtCommit at_commit;
 };
 
 /* The changes of prepared transactions: a list of blocks. */
@@ -117,8 +120,8 @@ inline constexpr int max_chunks = 24;
 
 /*
  * Every field but the lock and the condition variable is guarded by the lock. Exception:
- * baseline_is_due() and wait_for_baseline() read usable, counting, key, counted and count_duration
- * without it, as a guess.
+ * baseline_is_due(), wait_for_baseline() and last_baseline() read usable, counting, key, counted,
+ * count_duration, counted_at, leases_count_from and has_sessions without it, as a guess.
  */
 struct LoadCache
 {
@@ -131,13 +134,16 @@ struct LoadCache
 	bool prepared_known; /* false: a count has to look for the rows of prepared transactions */
 	BaselineKey key;
 	std::int64_t counted;	/* when the count began, monotonic microseconds; 0: a new one is due */
-	TimestampTz counted_at; /* the same by the wall clock, to be shown */
-	std::int64_t count_duration; /* microseconds */
+	TimestampTz counted_at; /* as of when leases and ages were judged; 0: never */
+	TimestampTz leases_count_from; /* ages_count_from() of the count */
+	bool has_sessions;			   /* sessions were attached, and say how many users a room has */
+	std::int64_t count_duration;   /* microseconds */
 
 	/* The running count. */
 	bool counting;
 	bool is_void;			  /* it must not become the baseline */
 	std::int64_t count_begun; /* monotonic microseconds */
+	TimestampTz counting_at;  /* LoadCache::counted_at of the count */
 	BaselineSnapshot snapshot;
 	/*
 	 * Which element of ServerSlot::committed new commits are added to. A count flips it when it

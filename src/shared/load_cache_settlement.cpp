@@ -35,9 +35,11 @@ snapshot_is_in_flight(const LoadCache *cache)
 }
 
 void
-apply_commit(LoadCache *cache, TransactionId transaction, int slot, Load added, Load removed)
+apply_commit(LoadCache *cache, TransactionId transaction, int slot, Load added,
+			 const LoadAtCommit &at_commit)
 {
 	bool counted = cache->counting && is_in_snapshot(cache, transaction);
+	bool for_next = cache->counting && !counted;
 
 	if (slot < 0)
 	{
@@ -48,7 +50,7 @@ apply_commit(LoadCache *cache, TransactionId transaction, int slot, Load added, 
 	Load &committed = changing_slot(cache, slot).committed[cache->epoch ^ (counted ? 1 : 0)];
 
 	committed += added;
-	committed += removed;
+	committed += at_commit.for_count_at(for_next ? cache->counting_at : cache->counted_at);
 }
 
 /*
@@ -89,7 +91,7 @@ resolve_block(LoadCache *cache, PreparedBlock *block)
 		if (change.slot >= 0)
 			changing_slot(cache, change.slot).in_flight += -change.added;
 		if (committed)
-			apply_commit(cache, change.transaction, change.slot, change.added, change.removed);
+			apply_commit(cache, change.transaction, change.slot, change.added, change.at_commit);
 	}
 	block->count = kept;
 }
@@ -175,7 +177,7 @@ add_prepared_rows(LoadCache *cache, const Array<PreparedRow> &rows, SharedPointe
 		PreparedBlock *block = shared<PreparedBlock>(pointer);
 
 		block->deltas[block->count++] = PreparedDelta{
-			.transaction = row.transaction, .slot = row.slot, .added = row.load, .removed = {}};
+			.transaction = row.transaction, .slot = row.slot, .added = row.load, .at_commit = {}};
 		if (row.slot >= 0)
 			changing_slot(cache, row.slot).in_flight += row.load;
 	}

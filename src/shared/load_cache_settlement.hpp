@@ -26,7 +26,8 @@ bool snapshot_is_in_flight(const LoadCache *cache);
  * Adds a change of a committed transaction to the committed sums, or makes the cache unusable if
  * the transaction has emptied the table (slot -1). Also in a transaction callback.
  */
-void apply_commit(LoadCache *cache, TransactionId transaction, int slot, Load added, Load removed);
+void apply_commit(LoadCache *cache, TransactionId transaction, int slot, Load added,
+				  const LoadAtCommit &at_commit);
 
 /* Applies or drops the changes of prepared transactions that have ended by now. */
 void resolve_prepared(LoadCache *cache);

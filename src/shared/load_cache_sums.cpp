@@ -32,7 +32,7 @@ undo_in_flight(LoadCache *cache, const LoadDelta *deltas, int count)
 bool
 removes(const LoadDelta &delta)
 {
-	return delta.slot >= 0 && (delta.removed.rooms != 0 || delta.removed.users != 0);
+	return delta.slot >= 0 && !delta.at_commit.is_nothing();
 }
 
 /*
@@ -41,7 +41,7 @@ removes(const LoadDelta &delta)
  * servers.
  */
 const Load *
-removed_by_slot(std::span<const int> slots, std::span<const LoadDelta> own)
+removed_by_slot(const LoadCache *cache, std::span<const int> slots, std::span<const LoadDelta> own)
 {
 	if (slots.empty() || std::none_of(own.begin(), own.end(), removes))
 		return nullptr;
@@ -51,7 +51,7 @@ removed_by_slot(std::span<const int> slots, std::span<const LoadDelta> own)
 
 	for (const LoadDelta &delta : own)
 		if (removes(delta) && delta.slot < size)
-			removed[delta.slot] += delta.removed;
+			removed[delta.slot] += delta.at_commit.for_count_at(cache->counted_at);
 	return removed;
 }
 
@@ -173,7 +173,7 @@ commit_deltas(LoadCache *cache, TransactionId transaction, const LoadDelta *delt
 	locked_in_callback(cache, [=] {
 		undo_in_flight(cache, deltas, count);
 		for (int i = 0; i < count; i++)
-			apply_commit(cache, transaction, deltas[i].slot, deltas[i].added, deltas[i].removed);
+			apply_commit(cache, transaction, deltas[i].slot, deltas[i].added, deltas[i].at_commit);
 		my_transaction() = InvalidTransactionId;
 	});
 }
@@ -184,10 +184,11 @@ prepare_deltas(LoadCache *cache, TransactionId transaction, const LoadDelta *del
 {
 	if (block != 0)
 		for (int i = 0; i < count; i++)
-			shared<PreparedBlock>(block)->deltas[i] = PreparedDelta{.transaction = transaction,
-																	.slot = deltas[i].slot,
-																	.added = deltas[i].added,
-																	.removed = deltas[i].removed};
+			shared<PreparedBlock>(block)->deltas[i] =
+				PreparedDelta{.transaction = transaction,
+							  .slot = deltas[i].slot,
+							  .added = deltas[i].added,
+							  .at_commit = deltas[i].at_commit};
 	locked_in_callback(cache, [=] {
 		if (block != 0)
 		{
@@ -240,8 +241,8 @@ Reserved
 reserve_in_cache(LoadCache *cache, const ReserveRequest &request, std::span<const LoadDelta> own,
 				 Server *servers, Decision *decision)
 {
-	const Load *removed =
-		removed_by_slot({request.slots, static_cast<std::size_t>(request.server_count)}, own);
+	const Load *removed = removed_by_slot(
+		cache, {request.slots, static_cast<std::size_t>(request.server_count)}, own);
 	TransactionId transaction = GetTopTransactionId();
 
 	return locked(cache, [&] {
@@ -301,7 +302,7 @@ bool
 read_sums(LoadCache *cache, BaselineKey key, std::span<const int> slots,
 		  std::span<const LoadDelta> own, Load *loads, TimestampTz *counted_at)
 {
-	const Load *removed = removed_by_slot(slots, own);
+	const Load *removed = removed_by_slot(cache, slots, own);
 
 	return locked(cache, [&] {
 		resolve_prepared(cache);

@@ -28,8 +28,13 @@ $node->safe_psql('postgres', 'CREATE DATABASE galaxy');
 
 my $server = $node->safe_psql('postgres', 'SELECT get_or_assign_server(1)');
 
+$node->safe_psql('postgres', "SELECT get_or_assign_server(2), get_or_assign_server(3);
+	UPDATE room_server_assignments SET assigned_at = now() - interval '40 s', last_used_at = now() - interval '40 s' WHERE room_id = '2';
+	UPDATE room_server_assignments SET assigned_at = now() - interval '2 min', last_used_at = now() - interval '2 min' WHERE room_id = '3'");
 $node->safe_psql('postgres', "LOAD '$library/other_layout'");
 is($node->safe_psql('postgres', 'SELECT get_or_assign_server(1)'), $server, 'a sticky call is answered');
+is($node->safe_psql('postgres', 'SELECT get_or_assign_server(r::int) IS NOT NULL FROM (VALUES (2), (3)) AS v(r)'), "t\nt", 'also one that renews');
+is($node->safe_psql('postgres', 'SELECT touch_room(3, 5)'), 't', 'and one that reports users');
 like($node->safe_psql('postgres', 'SELECT shared_memory FROM balancer_stats'), qr/another version/, 'balancer_stats says why there are no counts');
 
 for my $call (q(SELECT set_server_state('gxy1', 'draining')))
