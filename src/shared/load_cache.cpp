@@ -35,7 +35,7 @@
  *   cache is unusable until a count has read the rows of prepared transactions from the table.
  * - A removed room takes along what the last count had of it, by its row as of that count. If
  *   another count becomes the baseline before the commit, it may have less, because the lease has
- *   ended: LoadAtCommit::until says from when on, and the commit then takes the room alone.
+ *   ended: LoadAtCommit::until says from when on; the commit then takes the room and who is in it.
  * - If there is no memory for a cache, or for the slot of a server, a change is not recorded. The
  *   cache is unusable until a count sees the end of that transaction (record_unreported()).
  * - A TRUNCATE makes the cache unusable in the callback at its commit, before its lock on the table
